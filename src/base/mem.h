@@ -1,0 +1,65 @@
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+/* An account of bytes. Everything the core allocates is charged to the account it was created
+ * with, so that a node's limit is its own even when thousands of nodes share a process, and so
+ * that a test can make the nth allocation fail. Open, because it is embedded and its owner sets
+ * limit and countdown; used_bytes is written here alone.
+ *
+ * A caller gives sizes back exactly: the account keeps no header of its own in front of a block,
+ * which for the store's small vectors would cost more than the vectors. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct mem_reserve;
+
+struct mem {
+    uint64_t used_bytes;      /* allocated and reserved */
+    uint64_t limit_bytes;     /* 0: none */
+    uint64_t fail_countdown;  /* tests: the allocation that takes it to 0 fails; 0: never */
+    struct mem_reserve *draw; /* reserve that allocations are taken from; see mem_draw() */
+};
+
+/* Room promised: bytes charged in advance, and as much address space held in one untouched block
+ * (the ballast), which is given back to malloc should malloc ever say no while drawing. Open: it
+ * is embedded in whoever made the promise; only base/mem.c touches the fields. */
+struct mem_reserve {
+    uint64_t bytes; /* still promised */
+    void *ballast;
+    size_t ballast_size;
+};
+
+/* A block of `size` >= 1 bytes, not initialised, aligned for any type.
+ *
+ * NULL when the limit, the countdown or malloc says no; nothing is charged then.
+ * Owns: the caller, until mem_free() with the same size. */
+void *mem_alloc(struct mem *mem, size_t size);
+
+/* The same, filled with zero bytes. */
+void *mem_alloc_zeroed(struct mem *mem, size_t size);
+
+/* Change a block's size, keeping the smaller of both sizes' content. `block` may be NULL when
+ * size_old is 0. NULL: the old block is as it was and still charged. Shrinking cannot meet the
+ * limit or the countdown, but malloc may still say no. */
+void *mem_grow(struct mem *mem, void *block, size_t size_old, size_t size_new);
+
+/* Give back a block of exactly this size. NULL with size 0 is allowed. */
+void mem_free(struct mem *mem, void *block, size_t size);
+
+/* Promise `bytes` of room in `reserve`, which holds no promise yet (all zero).
+ *
+ * False when the limit, the countdown or malloc says no; nothing is charged then. Release it with
+ * mem_release(). */
+bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes);
+
+/* From now on take allocations out of this reserve; NULL: out of the account again. While the
+ * reserve lasts, neither limit nor countdown is asked, and what is freed or shrunk goes back to
+ * the account, not to the reserve. */
+void mem_draw(struct mem *mem, struct mem_reserve *reserve);
+
+/* Give back what is left of a promise. Allowed on an all-zero reserve and twice. */
+void mem_release(struct mem *mem, struct mem_reserve *reserve);
+
+#endif /* BASE_MEM_H */

@@ -1,0 +1,178 @@
+#ifndef STORE_TABLE_H
+#define STORE_TABLE_H
+
+/* The store: every key, its vector, the digests over them, and the one door by which changes
+ * leave. Called by node to write, by http, view and disk to read. It never sends, never logs,
+ * never reads a clock, and never calls anybody back.
+ *
+ * Three indexes over one set of entries: a keyed hash for look-ups (strangers choose the keys), a
+ * B+tree of entry ids for byte order, and for each set a 16-ary tree over the key hash for the
+ * digests (store/digest.h). None of them ever stops to be rebuilt: each grows by one small piece
+ * at a time, so that no call takes more than a fraction of a millisecond at any size.
+ *
+ * The change feed. Each write that raised something appends one change, coalesced with an earlier
+ * one of the same block in the same turn. Readers (gossip, disk, watch) look at the whole list at
+ * the end of the turn and note what concerns them; table_turn_end() empties it. So the list is
+ * bounded by one turn's work, and a slow reader keeps a set of marks, bounded by state.
+ *
+ * Lifetime. An entry never moves, and stays until table_turn_end() after it was dropped; its drop
+ * is in the feed: a reader that keeps entry pointers between turns need only read the feed. */
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "store/vector.h"
+#include "wire/block.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct table; /* opaque */
+struct entry; /* opaque: a key and its vector */
+
+/* Presence is reconciled before data and apart from it. Named by the caller when an entry is
+ * created: the store does not parse keys. The numbers are those of the wire. */
+enum table_set { TABLE_M, TABLE_D, TABLE_SET_COUNT };
+
+struct table_options {
+    struct mem *mem;         /* outlives the table */
+    uint8_t hash_secret[16]; /* SipHash key of the look-ups, this process's own */
+    uint32_t cluster_id;     /* key of the shared key hash */
+    uint64_t keys_max;       /* 0: none */
+    uint64_t digest_mask;    /* all ones; the simulator weakens set and tree digests with it */
+};
+
+enum change_origin {
+    CHANGE_FROM_PEER,
+    CHANGE_FROM_CLIENT,
+    CHANGE_FROM_SELF, /* presence, view headers */
+    CHANGE_FROM_DISK  /* start-up: nobody needs telling */
+};
+
+struct change {
+    struct entry *entry;
+    struct mark raised;
+    uint8_t origin; /* enum change_origin, of the first that raised the block in this turn */
+    bool created;   /* first change of a key unseen before */
+    bool dropped;   /* the key goes; raised is empty */
+};
+
+struct changes {
+    const struct change *list; /* valid until the table is next written */
+    size_t count;
+};
+
+/* Create an empty table. *table_out is written only on STATUS_OK; free with table_free(). */
+MUST_CHECK enum status table_create(const struct table_options *options, struct table **table_out);
+void table_free(struct table *table);
+
+/* Change the limit on keys; what is there stays. */
+void table_set_keys_max(struct table *table, uint64_t keys_max);
+
+/* Entry of a key, or NULL. Never creates. An entry that was obtained and not yet merged into is
+ * found, but is in no listing and no digest: a key exists from its first element. */
+struct entry *table_find(const struct table *table, struct bytes key);
+
+/* Entry of a key, created empty when there is none.
+ *
+ * set  of a new entry; asserted to be the same for an old one
+ *
+ * STATUS_FULL at keys_max, STATUS_MEMORY when the account says no; *entry_out untouched then.
+ * Asserts that the key is 1..255 bytes: that it is UTF-8 was checked where it came in. An entry
+ * still empty at table_turn_end() is forgotten. */
+MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
+                                    struct entry **entry_out);
+
+/* A promise of room for keys and bytes. Bulk writes outlive a turn, so the promise belongs to its
+ * owner until released. Open: embedded in the owner; only store/table.c touches the fields. */
+struct reservation {
+    struct mem_reserve mem;
+    uint64_t keys; /* still promised */
+};
+
+/* Promise that creating up to `keys` keys and merging blocks that need at most `bytes` more
+ * (vector_merge_bytes_max()) will not fail while the reservation is drawn on. That is how a bulk
+ * update is all or nothing. `reservation` is all zero before.
+ *
+ * STATUS_FULL: keys_max would be passed; STATUS_MEMORY; nothing is promised then. */
+MUST_CHECK enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
+                                     struct reservation *reservation);
+
+/* Draw on a reservation in the following obtains and merges; NULL: no longer. */
+void table_draw(struct table *table, struct reservation *reservation);
+
+/* Give back what is left. Allowed on an all-zero reservation and twice. */
+void table_release(struct table *table, struct reservation *reservation);
+
+/* Join a block into an entry's vector, update its digest and the trees, append to the feed.
+ *
+ * result  as vector_merge(); NULL: the caller does not care, the store still makes marks
+ *
+ * STATUS_MEMORY: nothing changed. */
+MUST_CHECK enum status table_merge(struct table *table, struct entry *entry,
+                                   const struct block *block, enum change_origin origin,
+                                   struct merge_result *result);
+
+/* Forget a key here. It leaves indexes and digests at once and memory at the end of the turn. */
+void table_drop(struct table *table, struct entry *entry);
+
+struct bytes entry_key(const struct entry *entry); /* lives as long as the entry */
+const struct vector *entry_vector(const struct entry *entry);
+uint64_t entry_digest(const struct entry *entry); /* h of vignette(7); also the ETag */
+uint64_t entry_hash(const struct table *table, const struct entry *entry); /* shared key hash */
+enum table_set entry_set(const struct entry *entry);
+
+/* One bit of the entry for each reader of the feed that wants to know "have I noted this one
+ * already?" without a table of its own. Who owns which is listed here. */
+enum entry_flag { ENTRY_IN_PUSH = 1, ENTRY_IN_WATCH = 2, ENTRY_IN_DISK = 4 };
+bool entry_flag(const struct entry *entry, enum entry_flag flag);
+void entry_flag_set(struct entry *entry, enum entry_flag flag, bool on);
+
+/* Keys in byte order, a slice at a time. `after` is exclusive, empty for the first slice; prefix
+ * limits it. Returns how many entries were written, at most `room`; fewer than room = the end.
+ * The cursor between slices is the last key, copied by the caller: no iterator to go stale.
+ * Time O(log keys + room). */
+size_t table_slice(const struct table *table, struct bytes prefix, struct bytes after,
+                   struct entry **entries, size_t room);
+
+/* Digest (masked) of a whole set: the sum of its keys' contributions. */
+uint64_t table_root(const struct table *table, enum table_set set);
+
+/* The 16 children of a prefix of the key hash: digest (masked) and number of keys each. Prefixes
+ * finer than the tree is grown are computed from the leaf: at most a few dozen entries. */
+struct tree_child {
+    uint64_t digest;
+    uint64_t keys;
+};
+void table_children(const struct table *table, struct prefix prefix,
+                    struct tree_child children[WIRE_TREE_CHILDREN]);
+
+/* Keys under a prefix, ascending by hash, those whose hash is >= `from`. Returns how many were
+ * written; fewer than room = the end. Entries of equal hash are never parted unless they are more
+ * than `room`. Time O(log keys + room). */
+size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_t from,
+                        struct entry **entries, size_t room);
+
+/* Entry of a set by its key hash (the first, should two keys share one), or NULL. */
+struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash);
+
+struct changes table_changes(const struct table *table);
+void table_turn_end(struct table *table);
+
+struct table_stats {
+    uint64_t keys[TABLE_SET_COUNT];
+    uint64_t elements;
+    uint64_t used_bytes; /* of the account */
+    uint64_t lookups;    /* counted work, for bench/: calls, and slots and nodes they touched */
+    uint64_t probes;
+    uint64_t nodes;
+};
+struct table_stats table_stats(const struct table *table);
+
+/* Abort unless every invariant holds: indexes agree, digests equal recomputed ones. O(elements);
+ * for tests, the simulator and fuzzers. */
+void table_audit(const struct table *table);
+
+#endif /* STORE_TABLE_H */

@@ -1,0 +1,188 @@
+#ifndef WIRE_MESSAGE_H
+#define WIRE_MESSAGE_H
+
+/* The wire room turns datagrams into views and views into datagrams; vignette(7) is its
+ * specification. This header reads; wire/writer.h writes. It is called by node, for every datagram
+ * in and out, and by the fuzzers. It never allocates, never keeps a pointer between calls, never
+ * looks at a clock, and knows nothing of keys it has seen.
+ *
+ * A datagram is judged once, here and in full: after message_decode() has said WIRE_OK, nothing
+ * above checks its form again, and the cursors below cannot fail. Numbers are judged too: what a
+ * cursor gives has the ranges that its struct states.
+ *
+ * Data flow: the kernel's buffer -> message_decode() leaves a view -> elements_next() unpacks a
+ * block at a time onto the caller's stack -> the store joins it. Nothing is copied in between. */
+
+#include "base/bytes.h"
+#include "wire/block.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_PLAIN_BYTES_MAX    760  /* one prototype's receive buffer holds 768 */
+#define WIRE_EXTENDED_BYTES_MAX 1168 /* 1200 less 32 for sealing, so that a key changes nothing */
+#define WIRE_DATAGRAM_BYTES_MAX 65507
+#define WIRE_KEY_BYTES_MAX      255
+#define WIRE_TTL_MAX            50 /* what a missing or a larger ttl is read as */
+#define WIRE_TOKEN_BYTES        6
+#define WIRE_TREE_CHILDREN      16
+#define WIRE_DEPTH_STOP         255 /* envelope.depth: do not pass on */
+
+/* Why a datagram was dropped whole. Name and metric label come from the same line. */
+#define WIRE_DROP_LIST(X)              \
+    X(WIRE_OK, "ok")                   \
+    X(WIRE_NOT_A_MAP, "not_a_map")     \
+    X(WIRE_TRUNCATED, "truncated")     \
+    X(WIRE_TRAILING, "trailing_bytes") \
+    X(WIRE_TOO_DEEP, "too_deep")       \
+    X(WIRE_NO_KEY, "no_key")           \
+    X(WIRE_BAD_KEY, "bad_key")         \
+    X(WIRE_BAD_TYPE, "bad_type")       \
+    X(WIRE_BAD_NUMBER, "bad_number")   \
+    X(WIRE_BAD_ITEM, "bad_item")
+
+enum wire_drop {
+#define X(code, label) code,
+    WIRE_DROP_LIST(X)
+#undef X
+        WIRE_DROP_COUNT
+};
+
+/* The metric label of a reason. */
+const char *wire_drop_label(enum wire_drop drop);
+
+/* Elements still in wire form: a map, or a packed item. Copy it to walk it again. */
+struct elements {
+    struct bytes rest; /* what is not yet walked */
+    uint32_t left;     /* map: pairs not yet walked; packed: unused */
+    uint8_t form;      /* 0 map, 1 sparse, 2 dense (vignette(7), "Packed items") */
+    uint64_t position; /* packed: where the next gap counts from */
+};
+
+/* Entries of one variable field of `x`, still in wire form. Copy it to walk it again. */
+struct run {
+    struct bytes rest;
+    uint32_t left;
+};
+
+struct item {
+    struct bytes key; /* 1..255 bytes of valid UTF-8 without NUL */
+    struct elements elements;
+    bool full;
+};
+
+/* Bits of envelope.has: which fixed fields of `x` are there. */
+enum wire_field {
+    WIRE_HAS_SENDER = 1 << 0,
+    WIRE_HAS_WHO = 1 << 1,
+    WIRE_HAS_SEQUENCE = 1 << 2,
+    WIRE_HAS_ROOTS = 1 << 3,
+    WIRE_HAS_TOKEN = 1 << 4,
+    WIRE_HAS_ECHO = 1 << 5,
+    WIRE_HAS_DEPTH = 1 << 6,
+    WIRE_HAS_REFUSED = 1 << 7,
+    WIRE_HAS_WINDOW = 1 << 8,
+    WIRE_HAS_CLUSTER = 1 << 9,
+    WIRE_HAS_FLAGS = 1 << 10,
+};
+
+#define WIRE_FLAG_FULL 1 /* envelope.flags: my store refuses new keys, send only what I ask for */
+
+/* The fixed fields of `x`; the same struct in and out. A field that is not there is 0. */
+struct envelope {
+    uint32_t has;       /* enum wire_field bits */
+    uint32_t sender_id; /* `i` */
+    uint32_t who;       /* `?`: this id is not known to me */
+    uint32_t sequence;  /* `q` */
+    uint32_t cluster;   /* `l` */
+    uint32_t refused;   /* `n`: the `q` of the request whose probe failed */
+    uint32_t roots[2];  /* `r`: digests of M and D, salted with `q` (in an ack: with its `a`) */
+    uint8_t token[WIRE_TOKEN_BYTES]; /* `t`: for the receiver */
+    uint8_t echo[WIRE_TOKEN_BYTES];  /* `e`: the receiver's own, back */
+    uint8_t depth;                   /* `d` */
+    uint8_t window;                  /* `W` */
+    uint8_t flags;                   /* `F` */
+};
+
+/* One datagram, read in place: every pointer points into it. */
+struct message {
+    struct item plain; /* key is empty in an ordinary extended datagram; may be a pattern */
+    struct envelope envelope;
+    struct run acks;           /* `a` */
+    struct run tree;           /* `v` */
+    struct run leaves;         /* `L` */
+    struct run block_digests;  /* `B` */
+    struct run wanted;         /* `w` */
+    struct run items;          /* `b` */
+    struct bytes probe_target; /* `p`: the text of a presence key, not yet judged as one */
+    uint8_t ttl;               /* as sent, or 50 */
+    bool has_ttl;              /* its absence tells the dialect */
+    bool extended;             /* `x` is there and is a map */
+};
+
+/* Read a datagram of any size, in one pass, without allocating.
+ *
+ * datagram  what recvmmsg gave; not changed; must stay until the last view of it is forgotten
+ * message   written only on WIRE_OK
+ *
+ * Taken: any integer width, any string form and bin for keys and field names, maps in any order,
+ * duplicate indices, values up to 2^64 - 1, unknown fields of any type (nested up to 32 deep),
+ * `ttl`, `vector` and `full` missing. A nil, bool or string where a number must be, a float, a
+ * negative number, a nested or overlong key refuse the datagram whole. A field that comes twice
+ * refuses it too, since two readers could pick differently.
+ *
+ * Time O(size). Source: vignette(7), "Plain messages" and "Extended datagrams". */
+enum wire_drop message_decode(struct bytes datagram, struct message *message);
+
+/* Next run of elements, as a block. Pairs of a map may come in any order and more than once: a
+ * run ends where the order breaks, so a block number may come again. Elements of value 0 are
+ * skipped. False: no more.
+ *
+ * room   where values are unpacked; the block points into it until the next call */
+bool elements_next(struct elements *elements, struct block_room *room, struct block *block);
+
+/* The cursors of `x`. Each takes the next entry of its field; false: no more. */
+bool message_next_item(struct run *items, struct item *item);
+bool message_next_ack(struct run *acks, uint32_t *sequence);
+bool message_next_wanted(struct run *wanted, uint64_t *hash);
+
+/* A prefix of the tree over key hashes: its upper 4 * nibbles bits, the rest 0. */
+struct prefix {
+    uint64_t bits;
+    uint8_t nibbles; /* 0..16 */
+    uint8_t set;     /* 0 M (presence), 1 D (all else) */
+};
+
+/* The digests of a prefix's 16 children, salted. */
+struct wire_tree {
+    struct prefix prefix; /* nibbles 0..15 */
+    uint32_t children[WIRE_TREE_CHILDREN];
+};
+bool message_next_tree(struct run *tree, struct wire_tree *view);
+
+/* All keys under a prefix: pairs of hash and salted vector digest, ascending by hash. */
+struct wire_leaf {
+    struct prefix prefix;
+    struct bytes pairs; /* 12 bytes each; read with wire_leaf_at() */
+};
+struct wire_leaf_pair {
+    uint64_t hash;
+    uint32_t digest;
+};
+#define WIRE_LEAF_PAIR_BYTES 12
+bool message_next_leaf(struct run *leaves, struct wire_leaf *view);
+struct wire_leaf_pair wire_leaf_at(const struct wire_leaf *leaf, size_t position);
+
+/* Digests of the blocks of one big vector, ascending by number. A sender that had no room for all
+ * of them says so by `more`: what lies above the last number is then not judged. */
+struct wire_blocks {
+    uint64_t hash; /* of the key */
+    struct bytes rest;
+    uint8_t set;
+    bool more;
+};
+bool message_next_blocks(struct run *block_digests, struct wire_blocks *view);
+bool wire_blocks_next(struct wire_blocks *view, uint64_t *number, uint32_t *digest);
+
+#endif /* WIRE_MESSAGE_H */
