@@ -1,0 +1,69 @@
+#ifndef NODE_MARKS_H
+#define NODE_MARKS_H
+
+/* A set of marks that waits: which elements of which blocks of which entries somebody is still to
+ * be told. Marks of the same block merge by OR, so a set is bounded by the state, whatever the
+ * load, and values are read when they are encoded. Oldest first. Used by push (buckets), plain
+ * (queues), sync (repairs) and outbox (what a datagram carried). Private to the room.
+ *
+ * Open, because it is embedded; only node/marks.c touches the fields. All zero is empty and holds
+ * no memory. */
+
+#include "base/mem.h"
+#include "store/table.h"
+#include "wire/writer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct marked {
+    struct entry *entry;
+    struct mark mark;
+};
+
+struct marks {
+    struct marked *list; /* `first`..`last` - 1 of room; holes have entry NULL */
+    uint32_t *index;     /* open addressing over list positions, once there are more than a few */
+    uint32_t first;
+    uint32_t last;
+    uint32_t room;
+    uint32_t index_room;
+    uint32_t count;
+};
+
+/* Give back what it holds. */
+void marks_clear(struct marks *marks, struct mem *mem);
+
+/* Merge a mark in. False: no memory, nothing changed. */
+bool marks_add(struct marks *marks, struct mem *mem, struct entry *entry, const struct mark *mark);
+
+/* Merge all of `from` in. False: no memory; some of them may be in. */
+bool marks_add_all(struct marks *marks, struct mem *mem, const struct marks *from);
+
+/* Mark every element that an entry has now. False: no memory. */
+bool marks_add_entry(struct marks *marks, struct mem *mem, struct entry *entry);
+
+static inline bool marks_empty(const struct marks *marks)
+{
+    return marks->count == 0;
+}
+
+/* The oldest mark, or NULL. Valid until the set changes. */
+const struct marked *marks_first(const struct marks *marks);
+
+/* Take bits out of a block's mark; a mark without bits leaves the set. */
+void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
+                  const struct mark *bits);
+
+/* Forget an entry that is being dropped. Time O(count). */
+void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry);
+
+/* Move as much as fits from the oldest on into the open datagram as items of `b`, each with the
+ * values of now; what went is removed from the set and added to `carried` (NULL: not kept).
+ * Returns how many items (blocks) went. Elements that a plain peer must not see are not this
+ * function's business. */
+size_t marks_put_items(struct marks *marks, struct mem *mem, struct writer *writer,
+                       struct marks *carried);
+
+#endif /* NODE_MARKS_H */

@@ -1,0 +1,113 @@
+#ifndef NODE_OUTBOX_H
+#define NODE_OUTBOX_H
+
+/* What may leave now, and what left and is not acked yet. There is no queue of datagrams: node_emit()
+ * asks each producer in order of urgency for one datagram, and it is encoded then. Private to the
+ * room.
+ *
+ * Owed: what a datagram that came entitles its sender to (an ack, our roots, elements of which we
+ * have more, a hello, "who are you"), kept in a small record at the peer until the next emission
+ * and sent together. Flights: extended datagrams with a sequence number that wait for their ack;
+ * each remembers as marks what it carried. */
+
+#include "base/moment.h"
+#include "node/marks.h"
+#include "node/peers.h"
+#include "wire/writer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node;
+
+#define OUTBOX_ACKS_MAX    16   /* in one datagram; more come in the next */
+#define OUTBOX_FLIGHTS_MAX 8192 /* unacked at all peers together; beyond, producers wait */
+
+enum flight_kind {
+    FLIGHT_PROBE, /* detect: direct, indirect and out of turn */
+    FLIGHT_PUSH,  /* push: `carried` is what the subtree was to get */
+    FLIGHT_SYNC,  /* sync: repairs and descents */
+    FLIGHT_LEAVE, /* node_leave() */
+    FLIGHT_HELLO
+};
+
+/* One unacked datagram. */
+struct flight {
+    struct peer *peer; /* NULL: the slot is free */
+    struct marks carried;
+    uint64_t sent_us;
+    uint64_t due_us; /* when it counts as lost */
+    uint64_t tag;    /* the producer's: a bucket, a probe, a prefix */
+    uint32_t sequence;
+    uint8_t kind;  /* enum flight_kind */
+    uint8_t tries; /* how often its content was sent, this time included */
+};
+
+/* Answers owed to a peer. One record while there is something; freed when it was sent. */
+struct owed {
+    struct peer *peer;
+    struct owed *next;   /* FIFO of all of them */
+    struct marks larger; /* elements of which we have more: ride in the ack, not passed on */
+    uint32_t acks[OUTBOX_ACKS_MAX];
+    uint32_t who;        /* the id we do not know */
+    uint32_t refused;    /* `n` */
+    uint32_t roots_salt; /* the `a` to salt our roots with */
+    uint8_t acks_count;
+    bool has_who;
+    bool has_refused;
+    bool has_roots;
+    bool hello; /* answer with a hello instead of an ordinary datagram */
+};
+
+/* Open, because it is embedded in the node; only node/outbox.c touches the fields. */
+struct outbox {
+    struct flight *flights; /* ring by sequence, or as outbox.c likes */
+    struct owed *owed_first;
+    struct owed *owed_last;
+    uint32_t sequence; /* of the next datagram to be acked; starts at random */
+    uint32_t flights_count;
+    uint32_t flights_room;
+    uint64_t flights_due_us;
+};
+
+void outbox_clear(struct node *node);
+
+/* The owed record of a peer, created when there is none; NULL: no memory (counted). */
+struct owed *outbox_owe(struct node *node, struct peer *peer);
+
+/* Begin an ordinary datagram to a peer: sender, token, echo, window, flags, cluster, and whatever
+ * acks it is owed. `envelope` has the producer's own fixed fields (sequence, roots, depth, ...);
+ * has-bits of both are joined. */
+void outbox_begin(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
+                  struct space space, const struct envelope *envelope);
+
+/* Close it: charge it, count it, clear what was owed and is in it. Returns its size. */
+size_t outbox_end(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
+                  enum node_kind kind);
+
+/* The number that the next flight will have: goes into the envelope as `q`. */
+uint32_t outbox_sequence(const struct node *node);
+
+/* Note that the datagram just encoded, with that sequence, is under way. Takes over `carried` (may
+ * be NULL). due_us is when it counts as lost. False: no memory or too many; it then counts as sent
+ * and never acked, and `carried` is cleared. */
+bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum flight_kind kind,
+                uint64_t tag, uint8_t tries, struct marks *carried, uint64_t due_us);
+
+/* An ack came from a peer: measure the round trip, open the window, tell the producer by its kind
+ * (push_acked(), detect_acked(), sync_acked()). Unknown numbers are ignored. */
+void outbox_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence);
+
+/* Flights that are overdue are taken out and handed to push_lost(), detect_lost(), sync_lost(). */
+void outbox_tick(struct node *node, struct moment now);
+uint64_t outbox_due_us(const struct node *node);
+
+/* Send what is owed, oldest first. 0: nothing. */
+size_t outbox_emit(struct node *node, struct moment now, struct space space, struct address *to);
+
+/* A peer or an entry goes: forget all flights and marks of it. */
+void outbox_drop_peer(struct node *node, struct peer *peer);
+void outbox_drop_entry(struct node *node, const struct entry *entry);
+
+#endif /* NODE_OUTBOX_H */

@@ -1,0 +1,56 @@
+#ifndef NODE_PACE_H
+#define NODE_PACE_H
+
+/* How much may leave, and to whom: the node's rate, each peer's window of unacked datagrams, and
+ * the credit of addresses that have not shown that they receive where they send from. Every
+ * datagram is asked for here before it is encoded and charged here after. Private to the room.
+ *
+ * Source: vignette(7), "Pacing" and "Strangers"; the window is AIMD as in RFC 5681, in datagrams. */
+
+#include "base/address.h"
+#include "base/moment.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node;
+struct peer;
+
+#define PACE_WINDOW_START 8 /* of the 92 datagrams a default receive buffer holds */
+#define PACE_WINDOW_MIN   2
+#define PACE_WINDOW_MAX   64
+#define PACE_HEADER_BYTES 28    /* IPv4 and UDP, counted as sent */
+#define PACE_BURST_BYTES  19200 /* 16 full datagrams */
+
+/* Open, because it is embedded in the node; only node/pace.c touches the fields. */
+struct pace {
+    int64_t tokens_bytes; /* of the node's rate; may go below 0 by one datagram */
+    uint64_t filled_us;
+};
+
+/* Bytes may leave now at all. Acks may always. */
+bool pace_rate_allows(struct node *node, struct moment now);
+
+/* When pace_rate_allows() will say yes. */
+uint64_t pace_due_us(const struct node *node, struct moment now);
+
+/* A datagram of at most `size` bytes may go to this peer as far as its credit is concerned. Not
+ * limited for now: whoever asks is counted, nobody is refused. */
+bool pace_credit_allows(struct node *node, const struct peer *peer, size_t size);
+
+/* One more datagram may be unacked at this peer. */
+bool pace_window_allows(const struct peer *peer);
+
+/* A datagram came or left. */
+void pace_received(struct node *node, struct peer *peer, size_t size);
+void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t size);
+
+/* An ack came, or did not in time. */
+void pace_acked(struct peer *peer);
+void pace_lost(struct peer *peer);
+
+/* Retransmission time-out: max(100 ms, 4 * srtt). */
+uint64_t pace_rto_us(const struct peer *peer);
+
+#endif /* NODE_PACE_H */

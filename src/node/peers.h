@@ -1,0 +1,115 @@
+#ifndef NODE_PEERS_H
+#define NODE_PEERS_H
+
+/* Every address this node knows, members and others: found by address, by id, in id order (the
+ * trie of dissemination) and in address order (listings). Private to the room. Records are a few
+ * hundred bytes at most, since every node knows every node: bench/peers measures it.
+ *
+ * A record stays where it is until peers_drop(). It holds only what cannot be read from the
+ * presence entry quickly enough, and the local view: when heard, how far, in what dialect. */
+
+#include "base/address.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "node/node.h"
+#include "store/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct owed;
+struct plain_queue;
+
+/* How a plain peer speaks, by its last frame. */
+enum peer_dialect { DIALECT_UNKNOWN, DIALECT_TTL /* Ruby */, DIALECT_NO_TTL /* Clojure */ };
+
+struct peer {
+    struct address address;
+    uint64_t id;               /* key hash of its presence key */
+    struct entry *presence;    /* NULL: nothing of it is in the store */
+    struct owed *owed;         /* answers that wait to leave; outbox.c */
+    struct plain_queue *plain; /* what a plain peer is still to get; plain.c */
+    uint64_t heard_us;         /* any datagram from it; 0: never */
+    uint64_t extended_us;      /* last valid `x` from it; 0: never */
+    uint64_t validated_us;     /* last echo of our token; 0: never */
+    uint64_t checked_us;       /* when `converged` was found */
+    uint64_t incarnation;      /* of state; from the presence entry */
+    uint32_t state_s;      /* element 3: when it was declared dead or left; unix s, low 32 bits */
+    uint32_t hello_due_ms; /* mono, wrapping: no hello before */
+    uint32_t stamp;        /* element 0 in minutes, normalised; 0: none */
+    uint32_t srtt_us;      /* 0: not measured */
+    uint32_t rttvar_us;
+    int32_t credit_bytes;   /* pace.c */
+    uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
+    uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present suspicion */
+    uint32_t sync_due_ms[TABLE_SET_COUNT]; /* mono, wrapping: no exchange of that set before */
+    uint8_t sync_wait[TABLE_SET_COUNT];    /* exponent of that wait; 0: one second */
+    uint8_t token[WIRE_TOKEN_BYTES];       /* its token for us, to echo */
+    uint8_t iffy;                          /* exponent of the next such time */
+    uint8_t window;                        /* datagrams it may have unacked from us */
+    uint8_t window_theirs;                 /* its `W`; 255: not said */
+    uint8_t in_flight;                     /* unacked */
+    uint8_t flags_theirs;                  /* its `F` */
+    uint8_t level;                         /* protocol level, from element 1; 0: plain */
+    uint8_t state;                         /* enum peer_state */
+    uint8_t dialect;                       /* enum peer_dialect */
+    bool is_seed;                          /* configured or introduced */
+    bool is_introduced;
+    bool has_token;
+    bool converged;
+    bool member; /* in the trie: live, and validated or plain and heard */
+};
+
+/* Open, because it is embedded in the node; only node/peers.c touches the fields. */
+struct peers {
+    struct mem *mem;
+    struct peer **by_address; /* sorted by address */
+    struct peer **by_id;      /* members only, sorted by id */
+    struct peer **hash;       /* open addressing by address */
+    uint32_t count;
+    uint32_t room;
+    uint32_t members;
+    uint32_t members_room;
+    uint32_t hash_room;
+    uint64_t states[PEER_STATE_COUNT];
+};
+
+void peers_clear(struct peers *peers);
+
+struct peer *peers_find(const struct peers *peers, const struct address *address);
+
+/* The member whose id has these low 32 bits, or NULL when there is none or more than one. */
+struct peer *peers_find_id(const struct peers *peers, uint32_t id);
+
+/* Find or create. NULL: NODE_PEERS_MAX or memory. */
+struct peer *peers_obtain(struct peers *peers, const struct address *address, uint64_t id);
+
+/* Forget a record. Whoever keeps pointers to it must have let go (node.c sees to the order). */
+void peers_drop(struct peers *peers, struct peer *peer);
+
+/* Change the state, keeping the counts; and membership of the trie. False: no memory. */
+void peers_set_state(struct peers *peers, struct peer *peer, enum peer_state state);
+bool peers_set_member(struct peers *peers, struct peer *peer, bool member);
+
+/* Members whose id lies under a prefix: `digits` base-4 digits from the top, the rest of `prefix`
+ * 0. They are by_id[first] .. by_id[first + count - 1]. */
+struct peer_range {
+    uint32_t first;
+    uint32_t count;
+};
+struct peer_range peers_under(const struct peers *peers, uint64_t prefix, unsigned digits);
+
+/* Positions for walking: 0 <= position < peers->count in address order. */
+static inline struct peer *peers_at(const struct peers *peers, uint32_t position)
+{
+    return peers->by_address[position];
+}
+static inline struct peer *peers_member(const struct peers *peers, uint32_t position)
+{
+    return peers->by_id[position];
+}
+
+void peers_audit(const struct peers *peers);
+
+#endif /* NODE_PEERS_H */

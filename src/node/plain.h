@@ -1,0 +1,55 @@
+#ifndef NODE_PLAIN_H
+#define NODE_PLAIN_H
+
+/* The plain level: what every vignette ever written speaks, and the care its two prototypes need
+ * (vignette(7), "Plain messages" and "The prototypes"): dialects, bursts and quiet, minutes as
+ * stamps, no presence across dialects, questions. Private to the room. */
+
+#include "base/moment.h"
+#include "node/marks.h"
+#include "node/peers.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node;
+
+struct plain_queue;  /* what one plain peer is still to get; plain.c */
+struct plain_search; /* a `%` or `*` question being answered in slices; plain.c */
+
+/* Open, because it is embedded in the node; only node/plain.c touches the fields. */
+struct plain {
+    struct plain_search *searches;
+    uint64_t asked_us; /* of the budget of questions for unseen keys */
+    uint32_t asked;
+    uint64_t announce_us;
+    struct random random;
+};
+
+void plain_clear(struct node *node);
+
+/* A plain message came. */
+void plain_receive(struct node *node, struct moment now, struct peer *from,
+                   const struct address *source, const struct message *message);
+
+/* Queue a mark for one plain peer; ttl 0 queues nothing. */
+void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
+                 const struct mark *mark, uint8_t ttl);
+
+/* Queue a mark for plain peers by the plain rule: all of at most 8 live ones, else 4 at random;
+ * not for `except`. For networks without extended members; push covers plain members otherwise. */
+void plain_spread(struct node *node, struct moment now, struct entry *entry,
+                  const struct mark *mark, uint8_t ttl, const struct peer *except);
+
+/* First contact and introductions: our presence, and a query `n:%` where wanted. */
+void plain_introduce(struct node *node, struct moment now, struct peer *peer, bool query);
+
+void plain_tick(struct node *node, struct moment now);
+uint64_t plain_due_us(const struct node *node);
+size_t plain_emit(struct node *node, struct moment now, struct space space, struct address *to);
+void plain_drop_peer(struct node *node, struct peer *peer);
+void plain_drop_entry(struct node *node, const struct entry *entry);
+
+#endif /* NODE_PLAIN_H */

@@ -1,0 +1,55 @@
+#ifndef NODE_PUSH_H
+#define NODE_PUSH_H
+
+/* Dissemination by delegated push (vignette(7), "Delegated push"): members form a trie over their
+ * ids, base 4; a change goes to one random member of each sibling subtree, which covers its own
+ * the same way. Acked, re-delegated, and given to anti-entropy after that. Private to the room. */
+
+#include "base/moment.h"
+#include "base/random.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node;
+
+#define PUSH_LEVELS  32 /* base-4 digits of an id */
+#define PUSH_BUCKETS (PUSH_LEVELS * 3)
+
+struct push_state; /* buckets, retries, the handled cache; push.c */
+
+/* Open, because it is embedded in the node; only node/push.c touches the fields. */
+struct push {
+    struct push_state *state; /* allocated when the first member is there */
+    struct random random;
+};
+
+void push_clear(struct node *node);
+
+/* A change to spread from level `depth` on (0: it begins here). `from`: whom it came from, or
+ * NULL. ttl: hops left for plain members that this node covers itself. Presence goes first.
+ * WIRE_DEPTH_STOP spreads nothing. */
+void push_queue(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
+                uint8_t depth, uint8_t ttl, const struct peer *from);
+
+/* An item came by push and raised nothing (its mark names what was in it): still to be passed on
+ * from `depth`, unless the same was queued from a level <= depth within the last 10 s. */
+void push_repeat(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
+                 uint8_t depth, const struct peer *from);
+
+void push_acked(struct node *node, struct moment now, const struct flight *flight);
+void push_lost(struct node *node, struct moment now, struct flight *flight);
+
+void push_tick(struct node *node, struct moment now);
+uint64_t push_due_us(const struct node *node);
+
+/* One datagram: of membership only when `urgent`, else of anything. 0: nothing now. */
+size_t push_emit(struct node *node, struct moment now, struct space space, struct address *to,
+                 bool urgent);
+void push_drop_peer(struct node *node, struct peer *peer);
+void push_drop_entry(struct node *node, const struct entry *entry);
+
+#endif /* NODE_PUSH_H */

@@ -1,0 +1,57 @@
+#ifndef NODE_STATE_H
+#define NODE_STATE_H
+
+/* The inside of a node: one struct of the states of its parts. Private to the room; every part
+ * touches its own member and reads the others through their functions. */
+
+#include "node/detect.h"
+#include "node/node.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
+#include "node/plain.h"
+#include "node/presence.h"
+#include "node/push.h"
+#include "node/sync.h"
+
+struct node {
+    struct node_options options; /* lists point into `lists` */
+    void *lists;
+    size_t lists_size;
+    struct mem *mem;
+    struct table *table;
+    struct peers peers;
+    struct presence presence;
+    struct outbox outbox;
+    struct pace pace;
+    struct plain plain;
+    struct push push;
+    struct detect detect;
+    struct sync sync;
+    struct merge_result *results; /* of the last client's update; until the turn ends */
+    size_t results_room;
+    uint64_t created_us;
+    uint64_t seeds_due_us;
+    struct address seeds[NODE_SEEDS_MAX];
+    uint32_t seeds_count;
+    struct node_stats stats;
+};
+
+/* Whether what a source says about others is taken: trusted range, or echoed our token. */
+bool node_trusts(const struct node *node, const struct peer *peer, struct moment now);
+
+/* Ordinary extended datagrams may go to it: level >= 1, heard a valid `x` within ten minutes. */
+bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now);
+
+/* The token that an address must echo. `epoch` 0: the present one, 1: the one before. */
+void node_token(const struct node *node, struct moment now, const struct address *address,
+                unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES]);
+
+/* Merge data items (not presence) that came in: refuses what limits refuse, merges the rest, adds
+ * where ours is larger to `reply` (may be NULL) and what rose to `raised` (may be NULL).
+ * Returns the entry, or NULL when the key was refused or nothing of it is known. */
+struct entry *node_join(struct node *node, struct moment now, struct bytes key,
+                        struct elements elements, bool full, struct marks *reply,
+                        struct marks *raised);
+
+#endif /* NODE_STATE_H */

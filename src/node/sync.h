@@ -1,0 +1,57 @@
+#ifndef NODE_SYNC_H
+#define NODE_SYNC_H
+
+/* Anti-entropy (vignette(7), "Anti-entropy"): digests in every probe, and where they differ a
+ * descent of the tree over key hashes, leaf lists, block digests, repairs and wants. Nothing is
+ * remembered between datagrams but what is still to be sent. Private to the room. */
+
+#include "base/moment.h"
+#include "base/random.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct node;
+
+struct sync_state; /* answers waiting per peer, the ring of recent changes, streams; sync.c */
+
+/* Open, because it is embedded in the node; only node/sync.c touches the fields. */
+struct sync {
+    struct sync_state *state;
+    struct random random;
+};
+
+void sync_clear(struct node *node);
+
+/* Roots for a probe or an ack, salted. */
+void sync_roots(const struct node *node, uint32_t salt, uint32_t roots[2]);
+
+/* Roots came: salted with `salt`. Notes whether that peer has converged; begins an exchange where
+ * due. `answering`: they came in an ack to our probe (the prober begins). */
+void sync_roots_received(struct node *node, struct moment now, struct peer *from,
+                         const uint32_t roots[2], uint32_t salt, bool answering);
+
+/* The variable fields of an extended datagram came from a validated peer. `salt` is its `q`. */
+void sync_receive(struct node *node, struct moment now, struct peer *from,
+                  const struct message *message, uint32_t salt);
+
+/* An item of a repair raised something, or our own refusals changed: doubling waits begin anew. */
+void sync_raised(struct node *node, struct moment now, struct peer *from, enum table_set set);
+
+/* The turn's changes, from node_turn_end(): what is under way is left out for a while. */
+void sync_note(struct node *node, struct moment now, struct changes changes);
+
+void sync_acked(struct node *node, struct moment now, const struct flight *flight);
+void sync_lost(struct node *node, struct moment now, struct flight *flight);
+
+void sync_tick(struct node *node, struct moment now);
+uint64_t sync_due_us(const struct node *node);
+size_t sync_emit(struct node *node, struct moment now, struct space space, struct address *to);
+void sync_drop_peer(struct node *node, struct peer *peer);
+void sync_drop_entry(struct node *node, const struct entry *entry);
+
+#endif /* NODE_SYNC_H */
