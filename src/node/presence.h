@@ -7,6 +7,7 @@
  * Gupta and Motivala, 2002) as one integer. */
 
 #include "base/moment.h"
+#include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
 
