@@ -1,0 +1,213 @@
+/* What this file tests: lines stay lines whatever stands in them, levels, limits and reopening. */
+
+#include "log/log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit/test.h"
+
+struct fixture {
+    char path[64];
+    struct log *log;
+    char text[65536];
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    int fd;
+
+    fixture = (struct fixture){ .path = "/tmp/test-log-XXXXXX" };
+    fd = mkstemp(fixture.path);
+    if (fd < 0) {
+        return -1;
+    }
+    (void)close(fd);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    log_close(fixture->log);
+    return unlink(fixture->path);
+}
+
+static void open_log(struct fixture *fixture, enum log_level level, enum log_format format)
+{
+    const struct log_options options = { .target = fixture->path,
+                                         .level = level,
+                                         .format = format };
+    struct fault why;
+
+    assert_int_equal(log_open(&options, &fixture->log, &why), STATUS_OK);
+}
+
+/* What the log file holds now; lines. */
+static size_t read_log(struct fixture *fixture)
+{
+    FILE *file = fopen(fixture->path, "r");
+    size_t size;
+    size_t lines = 0;
+
+    assert_non_null(file);
+    size = fread(fixture->text, 1, sizeof fixture->text - 1, file);
+    fixture->text[size] = '\0';
+    assert_int_equal(fclose(file), 0);
+    for (size_t i = 0; i < size; i++) {
+        lines += fixture->text[i] == '\n';
+    }
+    return lines;
+}
+
+static void test_log_line_has_time_level_event_and_fields(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_log(fixture, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    log_event(fixture->log, LOG_LEVEL_WARN, "seed_unknown", log_string("seed", "a.example:6001"),
+              log_number("tries", 3));
+    log_write(fixture->log, LOG_LEVEL_INFO, "bare", NULL);
+    assert_int_equal(read_log(fixture), 2);
+    assert_non_null(strstr(fixture->text, "Z warn seed_unknown seed=a.example:6001 tries=3\n"));
+    assert_non_null(strstr(fixture->text, "Z info bare\n"));
+}
+
+static void test_log_level_below_is_left_out(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_log(fixture, LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
+    log_write(fixture->log, LOG_LEVEL_INFO, "quiet", NULL);
+    log_write(fixture->log, LOG_LEVEL_ERROR, "loud", NULL);
+    assert_int_equal(read_log(fixture), 1);
+    assert_null(strstr(fixture->text, "quiet"));
+}
+
+static void test_log_values_are_escaped(void **state)
+{
+    static const struct {
+        const char *value;
+        size_t size;
+        const char *text;
+        const char *json;
+    } cases[] = {
+        { "plain", 5, "plain", "\"plain\"" },
+        { "", 0, "\"\"", "\"\"" },
+        { "two words", 9, "\"two words\"", "\"two words\"" },
+        { "a\nb", 3, "\"a\\nb\"", "\"a\\nb\"" },
+        { "\x1b[2J", 4, "\"\\x1b[2J\"", "\"\\u001b[2J\"" },
+        { "q\"\\", 3, "\"q\\\"\\\\\"", "\"q\\\"\\\\\"" },
+        { "k=v", 3, "\"k=v\"", "\"k=v\"" },
+        { "\xc3\xa9", 2, "\xc3\xa9", "\"\xc3\xa9\"" },
+        { "\xff", 1, "\"\\xff\"", "\"\\u00ff\"" },
+        { "\xc2\x9b", 2, "\"\\xc2\\x9b\"", "\"\\u00c2\\u009b\"" },
+        { "a\0b", 3, "\"a\\x00b\"", "\"a\\u0000b\"" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct bytes value = { (const uint8_t *)cases[i].value, cases[i].size };
+        uint8_t to[64];
+        const struct space space = { to, sizeof to };
+        size_t size = log_put_value(space, value, LOG_FORMAT_TEXT);
+
+        assert_int_equal(size, strlen(cases[i].text));
+        assert_memory_equal(to, cases[i].text, size);
+        size = log_put_value(space, value, LOG_FORMAT_JSON);
+        assert_int_equal(size, strlen(cases[i].json));
+        assert_memory_equal(to, cases[i].json, size);
+    }
+}
+
+static void test_log_json_is_one_object_a_line_even_when_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    char value[3 * LOG_LINE_BYTES_MAX];
+
+    memset(value, '\n', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    open_log(fixture, LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    log_event(fixture->log, LOG_LEVEL_INFO, "long", log_string("value", value));
+    assert_int_equal(read_log(fixture), 1);
+    assert_int_equal(fixture->text[0], '{');
+    assert_non_null(strstr(fixture->text, "\\n\"}\n"));
+}
+
+static void test_log_lines_of_one_event_and_of_all_are_limited(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const events[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
+    size_t lines;
+
+    open_log(fixture, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    for (unsigned i = 0; i < 1000; i++) {
+        log_write(fixture->log, LOG_LEVEL_INFO, "same", NULL);
+    }
+    lines = read_log(fixture);
+    /* The loop is over in far less than a second, but may meet the turn of one. */
+    assert_in_range(lines, LOG_EVENT_LINES_MAX, 2 * LOG_EVENT_LINES_MAX);
+    for (unsigned i = 0; i < 1000; i++) {
+        log_write(fixture->log, LOG_LEVEL_INFO, events[i % 8], NULL);
+    }
+    assert_in_range(read_log(fixture), LOG_LINES_MAX, 2 * LOG_LINES_MAX);
+}
+
+static void test_log_reopen_follows_a_moved_file_and_keeps_the_old_on_failure(void **state)
+{
+    struct fixture *fixture = *state;
+    struct log_options options = { .target = fixture->path, .level = LOG_LEVEL_INFO };
+    const struct log_options wrong = { .target = "/nowhere/at/all", .level = LOG_LEVEL_INFO };
+    struct fault why;
+
+    open_log(fixture, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    assert_int_equal(unlink(fixture->path), 0);
+    assert_int_equal(log_reopen(fixture->log, &options, &why), STATUS_OK);
+    assert_int_equal(log_reopen(fixture->log, &wrong, &why), STATUS_SYSTEM);
+    assert_non_null(strstr(why.text, "/nowhere/at/all"));
+    log_write(fixture->log, LOG_LEVEL_INFO, "again", NULL);
+    assert_int_equal(read_log(fixture), 1);
+}
+
+static void test_log_open_of_a_folder_says_which(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct log_options options = { .target = "/tmp" };
+    struct fault why;
+
+    assert_int_equal(log_open(&options, &fixture->log, &why), STATUS_SYSTEM);
+    assert_non_null(strstr(why.text, "'/tmp'"));
+}
+
+static void test_log_levels_have_names(void **state)
+{
+    enum log_level level = LOG_LEVEL_ERROR;
+
+    (void)state;
+    assert_true(log_level_from_text((struct bytes){ (const uint8_t *)"debug", 5 }, &level));
+    assert_int_equal(level, LOG_LEVEL_DEBUG);
+    assert_string_equal(log_level_text(level), "debug");
+    assert_false(log_level_from_text((struct bytes){ (const uint8_t *)"loud", 4 }, &level));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_log_line_has_time_level_event_and_fields),
+        TEST(test_log_level_below_is_left_out),
+        TEST(test_log_values_are_escaped),
+        TEST(test_log_json_is_one_object_a_line_even_when_cut),
+        TEST(test_log_lines_of_one_event_and_of_all_are_limited),
+        TEST(test_log_reopen_follows_a_moved_file_and_keeps_the_old_on_failure),
+        TEST(test_log_open_of_a_folder_says_which),
+        TEST(test_log_levels_have_names),
+    };
+
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
