@@ -1,0 +1,74 @@
+#ifndef NET_UDP_H
+#define NET_UDP_H
+
+/* The gossip socket. Receives in batches and hands each datagram to its owner; sends what its owner
+ * encodes when asked. Keeps no queue: a datagram is encoded when the socket has room, straight into
+ * the buffers of the next sendmmsg(2).
+ *
+ * Called by main alone. It never looks into a datagram and knows no node.
+ *
+ * Answers leave from the address that the question came to, also when the socket listens on all
+ * of them: the address to which a peer last wrote is remembered in a table of fixed size. */
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+struct udp; /* opaque */
+
+#define UDP_BATCH       32 /* datagrams a system call */
+#define UDP_BATCHES_MAX 16 /* receive calls a pass of the loop: HTTP and timers get their turn */
+
+struct udp_options {
+    struct event_base *base;
+    struct address listen;         /* port 0: any */
+    uint64_t receive_buffer_bytes; /* asked of the kernel, which may give less */
+    void *owner;                   /* handed to the two below */
+
+    /* A datagram came; it is valid during the call. */
+    void (*receive)(void *owner, const struct address *from, struct bytes datagram);
+    /* Work was done, or the socket has room again: a turn is due. */
+    void (*wanted)(void *owner);
+};
+
+/* Encode the next datagram into the space (at least `size_max` of udp_send()) and say where it
+ * goes; 0: none. */
+typedef size_t udp_emit(void *owner, struct space space, struct address *to);
+
+struct udp_stats {
+    uint64_t received;
+    uint64_t received_bytes;
+    uint64_t kernel_drops; /* SO_RXQ_OVFL: the receive queue was full */
+    uint64_t sent;
+    uint64_t sent_bytes;
+    uint64_t send_errors;          /* datagrams that the kernel refused for good */
+    uint64_t send_blocked;         /* how often the socket was full */
+    uint64_t receive_buffer_bytes; /* what the kernel gave */
+};
+
+/* Open and bind the socket, without reading from it yet. *udp_out is written only on STATUS_OK.
+ *
+ * STATUS_SYSTEM: `why` names the address and the reason. */
+MUST_CHECK enum status udp_open(const struct udp_options *options, struct udp **udp_out,
+                                struct fault *why);
+
+/* Begin to read. STATUS_MEMORY: libevent could not. */
+MUST_CHECK enum status udp_start(struct udp *udp, struct fault *why);
+
+void udp_close(struct udp *udp);
+
+/* The address it is bound to, with the real port. */
+struct address udp_address(const struct udp *udp);
+
+/* Send until `emit` has no more or the socket is full; then it stops asking, and calls wanted()
+ * once there is room. What was encoded and did not leave goes first the next time. */
+void udp_send(struct udp *udp, udp_emit *emit, void *owner);
+
+struct udp_stats udp_stats(const struct udp *udp);
+
+#endif /* NET_UDP_H */

@@ -1,0 +1,188 @@
+/* What this file tests: datagrams go out and come in whole, from the address they came to. */
+
+#include "net/udp.h"
+
+#include <event2/event.h>
+
+#include <string.h>
+
+#include "unit/test.h"
+
+#define SENT_MAX 100 /* more than a batch */
+
+struct fixture {
+    struct event_base *base;
+    struct udp *udp;
+    struct udp *other;
+    struct address to;
+    unsigned left;     /* still to be sent */
+    unsigned received; /* by `other` */
+    unsigned wanted;
+    struct address last_from;
+    uint8_t last[16];
+};
+
+static struct address address_of(const char *text)
+{
+    struct address address;
+
+    assert_true(address_from_text((struct bytes){ (const uint8_t *)text, strlen(text) }, &address));
+    return address;
+}
+
+static void on_receive(void *owner, const struct address *from, struct bytes datagram)
+{
+    struct fixture *fixture = owner;
+
+    assert_int_equal(datagram.size, sizeof fixture->last);
+    memcpy(fixture->last, datagram.data, sizeof fixture->last);
+    fixture->last_from = *from;
+    fixture->received++;
+}
+
+static void on_wanted(void *owner)
+{
+    struct fixture *fixture = owner;
+
+    fixture->wanted++;
+}
+
+static size_t on_emit(void *owner, struct space space, struct address *to)
+{
+    struct fixture *fixture = owner;
+
+    if (fixture->left == 0) {
+        return 0;
+    }
+    memset(space.data, (int)fixture->left, sizeof fixture->last);
+    fixture->left--;
+    *to = fixture->to;
+    return sizeof fixture->last;
+}
+
+static struct udp *open_udp(struct fixture *fixture, const char *listen)
+{
+    const struct udp_options options = { .base = fixture->base,
+                                         .listen = address_of(listen),
+                                         .receive_buffer_bytes = 1 << 20,
+                                         .owner = fixture,
+                                         .receive = on_receive,
+                                         .wanted = on_wanted };
+    struct fault why;
+    struct udp *udp;
+
+    assert_int_equal(udp_open(&options, &udp, &why), STATUS_OK);
+    assert_int_equal(udp_start(udp, &why), STATUS_OK);
+    return udp;
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    fixture = (struct fixture){ .base = event_base_new() };
+    *state = &fixture;
+    return fixture.base == NULL ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    udp_close(fixture->udp);
+    udp_close(fixture->other);
+    event_base_free(fixture->base);
+    return 0;
+}
+
+/* Turn the loop until so many datagrams are here; loopback loses none. */
+static void await(struct fixture *fixture, unsigned received)
+{
+    while (fixture->received < received) {
+        assert_int_equal(event_base_loop(fixture->base, EVLOOP_ONCE), 0);
+    }
+}
+
+static void test_udp_sends_and_receives_more_than_a_batch(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "127.0.0.1:0");
+    fixture->to = udp_address(fixture->other);
+    fixture->left = SENT_MAX;
+    udp_send(fixture->udp, on_emit, fixture);
+    assert_int_equal(fixture->left, 0);
+    await(fixture, SENT_MAX);
+    assert_true(fixture->wanted > 0);
+    assert_int_equal(fixture->last[0], 1);
+    assert_int_equal(address_compare(&fixture->last_from, &(struct address){ 0 }) != 0, 1);
+    assert_int_equal(udp_stats(fixture->udp).sent, SENT_MAX);
+    assert_int_equal(udp_stats(fixture->other).received, SENT_MAX);
+    assert_int_equal(udp_stats(fixture->other).received_bytes, 16 * SENT_MAX);
+    assert_true(udp_stats(fixture->udp).receive_buffer_bytes > 0);
+}
+
+static void test_udp_answers_from_the_address_it_was_asked_at(void **state)
+{
+    struct fixture *fixture = *state;
+    struct address wildcard;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "0.0.0.0:0");
+    wildcard = address_of("127.0.0.7:0");
+    wildcard.port = udp_address(fixture->other).port;
+    fixture->to = wildcard;
+    fixture->left = 1;
+    udp_send(fixture->udp, on_emit, fixture);
+    await(fixture, 1);
+    fixture->to = fixture->last_from;
+    fixture->left = 1;
+    udp_send(fixture->other, on_emit, fixture);
+    await(fixture, 2);
+    assert_int_equal(address_compare(&fixture->last_from, &wildcard), 0);
+}
+
+static void test_udp_to_nowhere_is_counted_and_does_not_stop_the_rest(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "127.0.0.1:0");
+    fixture->to = address_of("[::1]:9"); /* no way from an IPv4 socket */
+    fixture->left = 3;
+    udp_send(fixture->udp, on_emit, fixture);
+    assert_int_equal(udp_stats(fixture->udp).send_errors, 3);
+    fixture->to = udp_address(fixture->other);
+    fixture->left = 1;
+    udp_send(fixture->udp, on_emit, fixture);
+    await(fixture, 1);
+}
+
+static void test_udp_open_of_a_taken_port_says_which(void **state)
+{
+    struct fixture *fixture = *state;
+    struct udp_options options = {
+        .base = fixture->base, .owner = fixture, .receive = on_receive, .wanted = on_wanted
+    };
+    struct fault why;
+    struct udp *udp;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    options.listen = udp_address(fixture->udp);
+    assert_int_equal(udp_open(&options, &udp, &why), STATUS_SYSTEM);
+    assert_non_null(strstr(why.text, "UDP 127.0.0.1:"));
+    assert_non_null(strstr(why.text, "choose another port"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_udp_sends_and_receives_more_than_a_batch),
+        TEST(test_udp_answers_from_the_address_it_was_asked_at),
+        TEST(test_udp_to_nowhere_is_counted_and_does_not_stop_the_rest),
+        TEST(test_udp_open_of_a_taken_port_says_which),
+    };
+
+    return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
+}
