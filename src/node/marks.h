@@ -59,10 +59,13 @@ void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
 /* Forget an entry that is being dropped. Time O(count). */
 void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry);
 
+/* Abort unless every invariant above holds. O(count). */
+void marks_audit(const struct marks *marks);
+
 /* Move as much as fits from the oldest on into the open datagram as items of `b`, each with the
- * values of now; what went is removed from the set and added to `carried` (NULL: not kept).
- * Returns how many items (blocks) went. Elements that a plain peer must not see are not this
- * function's business. */
+ * values of now; what went is removed from the set and added to `carried` (NULL or no memory: not
+ * kept; it has left all the same). Returns how many items (blocks) went. Elements that a plain
+ * peer must not see are not this function's business. */
 size_t marks_put_items(struct marks *marks, struct mem *mem, struct writer *writer,
                        struct marks *carried);
 

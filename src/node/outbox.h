@@ -58,26 +58,32 @@ struct owed {
     bool has_refused;
     bool has_roots;
     bool hello; /* answer with a hello instead of an ordinary datagram */
+    bool bare;  /* answer even with nothing to say: our token, its echo */
 };
 
 /* Open, because it is embedded in the node; only node/outbox.c touches the fields. */
 struct outbox {
-    struct flight *flights; /* ring by sequence, or as outbox.c likes */
+    struct flight *flights; /* by the low bits of the sequence */
     struct owed *owed_first;
     struct owed *owed_last;
     uint32_t sequence; /* of the next datagram to be acked; starts at random */
     uint32_t flights_count;
     uint32_t flights_room;
-    uint64_t flights_due_us;
+    uint64_t flights_due_us; /* no flight is due before */
 };
 
 void outbox_clear(struct node *node);
 
-/* The owed record of a peer, created when there is none; NULL: no memory (counted). */
+/* The owed record of a peer, created when there is none. NULL: no memory (counted), or this node
+ * speaks only the plain level and owes nobody anything. */
 struct owed *outbox_owe(struct node *node, struct peer *peer);
 
-/* Begin an ordinary datagram to a peer: sender, token, echo, window, flags, cluster, and whatever
- * acks it is owed. `envelope` has the producer's own fixed fields (sequence, roots, depth, ...);
+/* Note that a sequence number is to be acked; with `roots`, our digests go with it. One that finds
+ * no room or no memory is not acked: it will be sent again. */
+void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, bool roots);
+
+/* Begin an ordinary datagram to a peer: sender, flags, cluster, our token until it was echoed, its
+ * echo once it sent one, and whatever acks it is owed. `envelope` has the producer's own fixed fields (sequence, roots, depth, ...);
  * has-bits of both are joined. */
 void outbox_begin(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
                   struct space space, const struct envelope *envelope);
@@ -109,5 +115,8 @@ size_t outbox_emit(struct node *node, struct moment now, struct space space, str
 /* A peer or an entry goes: forget all flights and marks of it. */
 void outbox_drop_peer(struct node *node, struct peer *peer);
 void outbox_drop_entry(struct node *node, const struct entry *entry);
+
+/* Abort unless every invariant above holds. */
+void outbox_audit(const struct node *node);
 
 #endif /* NODE_OUTBOX_H */

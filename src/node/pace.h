@@ -25,14 +25,17 @@ struct peer;
 
 /* Open, because it is embedded in the node; only node/pace.c touches the fields. */
 struct pace {
-    int64_t tokens_bytes; /* of the node's rate; may go below 0 by one datagram */
+    int64_t tokens; /* of the node's rate, in byte-microseconds; acks may take it below 0 */
     uint64_t filled_us;
 };
+
+/* Begin with a full burst. */
+void pace_init(struct node *node, struct moment now);
 
 /* Bytes may leave now at all. Acks may always. */
 bool pace_rate_allows(struct node *node, struct moment now);
 
-/* When pace_rate_allows() will say yes. */
+/* When pace_rate_allows() will say yes; not before `now`. */
 uint64_t pace_due_us(const struct node *node, struct moment now);
 
 /* A datagram of at most `size` bytes may go to this peer as far as its credit is concerned. Not
@@ -46,7 +49,7 @@ bool pace_window_allows(const struct peer *peer);
 void pace_received(struct node *node, struct peer *peer, size_t size);
 void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t size);
 
-/* An ack came, or did not in time. */
+/* An ack came, or did not in time: the window follows. `in_flight` is the outbox's. */
 void pace_acked(struct peer *peer);
 void pace_lost(struct peer *peer);
 

@@ -48,6 +48,7 @@ struct peer {
     uint8_t token[WIRE_TOKEN_BYTES];       /* its token for us, to echo */
     uint8_t iffy;                          /* exponent of the next such time */
     uint8_t window;                        /* datagrams it may have unacked from us */
+    uint8_t window_acks;                   /* since the window last grew; pace.c */
     uint8_t window_theirs;                 /* its `W`; 255: not said */
     uint8_t in_flight;                     /* unacked */
     uint8_t flags_theirs;                  /* its `F` */
@@ -64,6 +65,7 @@ struct peer {
 /* Open, because it is embedded in the node; only node/peers.c touches the fields. */
 struct peers {
     struct mem *mem;
+    uint64_t secret;          /* of the look-up: strangers choose addresses */
     struct peer **by_address; /* sorted by address */
     struct peer **by_id;      /* members only, sorted by id */
     struct peer **hash;       /* open addressing by address */
@@ -71,7 +73,7 @@ struct peers {
     uint32_t room;
     uint32_t members;
     uint32_t members_room;
-    uint32_t hash_room;
+    uint32_t hash_room; /* a power of two, at least twice the count */
     uint64_t states[PEER_STATE_COUNT];
 };
 
@@ -79,7 +81,11 @@ void peers_clear(struct peers *peers);
 
 struct peer *peers_find(const struct peers *peers, const struct address *address);
 
-/* The member whose id has these low 32 bits, or NULL when there is none or more than one. */
+/* Position of the first peer whose address is above this one; the count when there is none. */
+uint32_t peers_after(const struct peers *peers, const struct address *address);
+
+/* The member whose id has these low 32 bits, or NULL when there is none or more than one. Time
+ * O(members). */
 struct peer *peers_find_id(const struct peers *peers, uint32_t id);
 
 /* Find or create. NULL: NODE_PEERS_MAX or memory. */

@@ -4,6 +4,7 @@
 /* The inside of a node: one struct of the states of its parts. Private to the room; every part
  * touches its own member and reads the others through their functions. */
 
+#include "node/contact.h"
 #include "node/detect.h"
 #include "node/node.h"
 #include "node/outbox.h"
@@ -13,6 +14,8 @@
 #include "node/presence.h"
 #include "node/push.h"
 #include "node/sync.h"
+
+#define NODE_PRESENCE_KEY_MAX (2 + ADDRESS_TEXT_MAX)
 
 struct node {
     struct node_options options; /* lists point into `lists` */
@@ -28,12 +31,16 @@ struct node {
     struct push push;
     struct detect detect;
     struct sync sync;
-    struct merge_result *results; /* of the last client's update; until the turn ends */
+    struct contact contact;
+    struct random random;         /* whatever has no generator of its own */
+    struct merge_result *results; /* of the last client's update; until the next or the turn ends */
     size_t results_room;
-    uint64_t created_us;
-    uint64_t seeds_due_us;
-    struct address seeds[NODE_SEEDS_MAX];
-    uint32_t seeds_count;
+    struct moment now;   /* of the last call */
+    uint64_t created_us; /* mono */
+    uint64_t dry_us;     /* when node_emit() last found nothing that may leave; 0: not known */
+    uint64_t refused_us; /* when the table last refused a key; 0: never */
+    bool has_extended;   /* of this turn: some member speaks extended */
+    bool has_extended_known;
     struct node_stats stats;
 };
 
@@ -46,6 +53,15 @@ bool node_speaks_extended(const struct node *node, const struct peer *peer, stru
 /* The token that an address must echo. `epoch` 0: the present one, 1: the one before. */
 void node_token(const struct node *node, struct moment now, const struct address *address,
                 unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES]);
+
+/* Spread what rose or is to be passed on: by push, or where there are only plain members, by the
+ * plain rule. depth, ttl, from: as push_queue(). */
+void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
+                 uint8_t depth, uint8_t ttl, const struct peer *from);
+
+/* Text of the presence key of an address, in `key`, and the id that follows from it. */
+struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX]);
+uint64_t node_peer_id(const struct node *node, const struct address *address);
 
 /* Merge data items (not presence) that came in: refuses what limits refuse, merges the rest, adds
  * where ours is larger to `reply` (may be NULL) and what rose to `raised` (may be NULL).

@@ -1,0 +1,260 @@
+#include "node/extended.h"
+
+#include "node/join.h"
+#include "node/state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define HELLO_DEPTH 0 /* what a hello raises begins its way here */
+
+static bool run_is(const struct run *run)
+{
+    return run->left > 0;
+}
+
+static bool has(const struct envelope *envelope, enum wire_field field)
+{
+    return (envelope->has & field) != 0;
+}
+
+static bool has_sync_fields(const struct message *message)
+{
+    return run_is(&message->tree) || run_is(&message->leaves) || run_is(&message->block_digests)
+           || run_is(&message->wanted);
+}
+
+enum node_kind extended_kind(const struct message *message)
+{
+    const struct envelope *envelope = &message->envelope;
+
+    if (message->plain.key.size > 0) {
+        return NODE_KIND_HELLO;
+    }
+    if (message->probe_target.size > 0 || has(envelope, WIRE_HAS_REFUSED)
+        || (has(envelope, WIRE_HAS_SEQUENCE) && has(envelope, WIRE_HAS_ROOTS))) {
+        return NODE_KIND_PROBE;
+    }
+    if (has_sync_fields(message)) {
+        return NODE_KIND_SYNC;
+    }
+    if (run_is(&message->items)) {
+        return envelope->depth == WIRE_DEPTH_STOP ? NODE_KIND_SYNC : NODE_KIND_PUSH;
+    }
+    return NODE_KIND_ACK;
+}
+
+/* The echo of a token that only somebody who receives there can know. */
+static void echo_check(struct node *node, struct moment now, struct peer *from,
+                       const struct envelope *envelope)
+{
+    uint8_t token[WIRE_TOKEN_BYTES];
+
+    if (!has(envelope, WIRE_HAS_ECHO)) {
+        return;
+    }
+    for (unsigned epoch = 0; epoch < 2; epoch++) {
+        node_token(node, now, &from->address, epoch, token);
+        if (memcmp(token, envelope->echo, sizeof token) == 0) {
+            const bool first = from->validated_us == 0;
+
+            from->validated_us = now.mono_us;
+            if (first && from->presence != NULL) {
+                presence_update_peer(node, now, from);
+            }
+            return;
+        }
+    }
+}
+
+static void envelope_note(struct moment now, struct peer *from, const struct envelope *envelope)
+{
+    from->extended_us = now.mono_us;
+    if (has(envelope, WIRE_HAS_TOKEN)) {
+        memcpy(from->token, envelope->token, sizeof from->token);
+        from->has_token = true;
+    }
+    if (has(envelope, WIRE_HAS_WINDOW)) {
+        from->window_theirs = envelope->window;
+    }
+    from->flags_theirs = envelope->flags;
+}
+
+static enum presence_source source_of(const struct peer *from, const struct address *about,
+                                      bool trusted)
+{
+    if (address_compare(&from->address, about) == 0) {
+        return SOURCE_SELF_SPEAKING;
+    }
+    return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
+}
+
+/* A set of elements that the sender is to be told; NULL when there is no memory for it. */
+static struct marks *reply_of(struct node *node, struct peer *from)
+{
+    struct owed *owed = outbox_owe(node, from);
+
+    return owed == NULL ? NULL : &owed->larger;
+}
+
+static void presence_item(struct node *node, struct moment now, struct peer *from,
+                          const struct address *about, struct elements elements, uint8_t depth,
+                          bool trusted)
+{
+    presence_receive(node, now, from, about, elements, source_of(from, about, trusted), depth,
+                     trusted ? reply_of(node, from) : NULL);
+}
+
+static void items_receive(struct node *node, struct moment now, struct peer *from,
+                          const struct message *message, bool trusted)
+{
+    const uint8_t depth =
+        has(&message->envelope, WIRE_HAS_DEPTH) ? message->envelope.depth : WIRE_DEPTH_STOP;
+    struct run items = message->items;
+    struct item item;
+
+    while (message_next_item(&items, &item)) {
+        struct address about;
+
+        if (presence_address(item.key, &about)) {
+            presence_item(node, now, from, &about, item.elements, depth, trusted);
+        } else if (trusted) {
+            join_item(node, now, from, &item, depth, reply_of(node, from));
+        }
+    }
+}
+
+/* Acks, and the roots that come with them. The digests of an ack are salted with its first `a`. */
+static void acks_receive(struct node *node, struct moment now, struct peer *from,
+                         const struct message *message, bool trusted)
+{
+    const struct envelope *envelope = &message->envelope;
+    const bool answering = !has(envelope, WIRE_HAS_SEQUENCE);
+    struct run acks = message->acks;
+    uint32_t salt = envelope->sequence;
+    uint32_t sequence;
+    bool first = true;
+
+    while (message_next_ack(&acks, &sequence)) {
+        if (first && answering) {
+            salt = sequence;
+        }
+        first = false;
+        outbox_acked(node, now, from, sequence);
+    }
+    if (trusted && has(envelope, WIRE_HAS_ROOTS) && (!answering || !first)) {
+        sync_roots_received(node, now, from, envelope->roots, salt, answering);
+    }
+}
+
+/* What whoever speaks is called wrongly: it is held suspect or dead, and here it is. It raises its
+ * incarnation when it is told. */
+static void suspicion_tell(struct node *node, struct peer *from)
+{
+    struct marks *reply;
+
+    if (from->state != PEER_SUSPECT && from->state != PEER_DEAD && from->state != PEER_LEFT) {
+        return;
+    }
+    reply = reply_of(node, from);
+    if (reply != NULL && from->presence != NULL
+        && !marks_add_entry(reply, node->mem, from->presence)) {
+        node->stats.memory_refused++;
+    }
+}
+
+static void requests_receive(struct node *node, struct moment now, struct peer *from,
+                             const struct message *message)
+{
+    const struct envelope *envelope = &message->envelope;
+
+    if (message->probe_target.size > 0 && has(envelope, WIRE_HAS_SEQUENCE)) {
+        detect_requested(node, now, from, message->probe_target, envelope->sequence);
+    }
+    if (has(envelope, WIRE_HAS_REFUSED)) {
+        detect_refused(node, now, from, envelope->refused);
+    }
+    if (has_sync_fields(message)) {
+        sync_receive(node, now, from, message, envelope->sequence);
+    }
+}
+
+/* Whether to go on with what the sender says of others. Who does not say who it is by the id of
+ * its address is not taken for the peer of that address; whose presence is not known is asked. */
+static bool sender_check(struct node *node, struct peer *from, const struct envelope *envelope)
+{
+    struct owed *owed;
+
+    if (!has(envelope, WIRE_HAS_SENDER) || envelope->sender_id != (uint32_t)from->id) {
+        node->stats.refused_presence++;
+        return false;
+    }
+    if (from->level == 0) {
+        owed = outbox_owe(node, from);
+        if (owed != NULL) {
+            owed->has_who = true;
+            owed->who = envelope->sender_id;
+        }
+    }
+    return true;
+}
+
+/* An ack is owed for what was taken. A request to probe is acked by the probe's own answer. From a
+ * stranger what is not a hello was not taken: it gets our token instead and says it again. */
+static void sequence_receive(struct node *node, struct peer *from, const struct message *message,
+                             bool trusted)
+{
+    const struct envelope *envelope = &message->envelope;
+    const bool hello = message->plain.key.size > 0;
+    struct owed *owed;
+
+    if (!has(envelope, WIRE_HAS_SEQUENCE) || message->probe_target.size > 0) {
+        return;
+    }
+    if (trusted || hello || !run_is(&message->items)) {
+        outbox_owe_ack(node, from, envelope->sequence,
+                       trusted && !hello && has(envelope, WIRE_HAS_ROOTS));
+        return;
+    }
+    owed = outbox_owe(node, from);
+    if (owed != NULL) {
+        owed->bare = true;
+    }
+}
+
+void extended_receive(struct node *node, struct moment now, struct peer *from,
+                      const struct message *message)
+{
+    const struct envelope *envelope = &message->envelope;
+    const bool was_validated = from->validated_us != 0;
+    struct address about;
+    bool trusted;
+
+    envelope_note(now, from, envelope);
+    if (message->plain.key.size > 0 && presence_address(message->plain.key, &about)) {
+        presence_item(node, now, from, &about, message->plain.elements, HELLO_DEPTH, false);
+    }
+    if (!sender_check(node, from, envelope)) {
+        return;
+    }
+    echo_check(node, now, from, envelope);
+    trusted = node_trusts(node, from, now);
+    acks_receive(node, now, from, message, trusted);
+    items_receive(node, now, from, message, trusted);
+    sequence_receive(node, from, message, trusted);
+    if (trusted) {
+        suspicion_tell(node, from);
+        requests_receive(node, now, from, message);
+    }
+    if (has(envelope, WIRE_HAS_WHO) && envelope->who == (uint32_t)node->presence.id) {
+        contact_hello(node, now, from, true);
+    }
+    /* It asks for our echo and does not ask for an ack: answer, or it would never be sure. */
+    if (!was_validated && from->has_token && from->validated_us != 0) {
+        struct owed *owed = outbox_owe(node, from);
+
+        if (owed != NULL) {
+            owed->bare = true;
+        }
+    }
+}

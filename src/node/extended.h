@@ -1,0 +1,22 @@
+#ifndef NODE_EXTENDED_H
+#define NODE_EXTENDED_H
+
+/* Receiving extended datagrams: who speaks, whether it has shown that it receives where it sends
+ * from, and which part of the node each field is for. Nothing is decided here. Private to the
+ * room. Source: vignette(7), "Extended datagrams" and "Strangers". */
+
+#include "base/moment.h"
+#include "node/node.h"
+#include "wire/message.h"
+
+struct node;
+struct peer;
+
+/* What a datagram is about: the first kind that applies. */
+enum node_kind extended_kind(const struct message *message);
+
+/* An extended datagram came from a peer; its cluster was checked, the peer was heard. */
+void extended_receive(struct node *node, struct moment now, struct peer *from,
+                      const struct message *message);
+
+#endif /* NODE_EXTENDED_H */

@@ -1,0 +1,433 @@
+#include "node/join.h"
+
+#include "base/utf8.h"
+#include "node/state.h"
+#include "store/pattern.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */
+#define RELAY_TTL       2  /* of what came by push, which has no ttl */
+#define KEY_SHOWN_MAX   80 /* bytes of a key in a fault's text */
+#define RESULTS_FIRST   4
+#define VALUE_UNLIMITED UINT64_MAX
+
+/* The largest value that the rules allow under a key. */
+static uint64_t value_max_of(const struct node *node, struct bytes key)
+{
+    uint64_t value_max = VALUE_UNLIMITED;
+
+    for (size_t i = 0; i < node->options.value_rules_count; i++) {
+        const struct node_value_rule *rule = &node->options.value_rules[i];
+
+        if (rule->value_max < value_max && pattern_matches(rule->pattern, key)) {
+            value_max = rule->value_max;
+        }
+    }
+    return value_max;
+}
+
+/* Client's updates. */
+
+static int shown(struct bytes key)
+{
+    return key.size > KEY_SHOWN_MAX ? KEY_SHOWN_MAX : (int)key.size;
+}
+
+static enum status key_check(struct bytes key, struct fault *why)
+{
+    if (key.size == 0 || key.size > WIRE_KEY_BYTES_MAX) {
+        return fault_set(why, STATUS_INVALID, "a key has 1 to %d bytes, not %zu",
+                         WIRE_KEY_BYTES_MAX, key.size);
+    }
+    if (memchr(key.data, 0, key.size) != NULL || !utf8_valid(key)) {
+        return fault_set(why, STATUS_INVALID, "a key is UTF-8 without NUL");
+    }
+    if (pattern_is(key)) {
+        return fault_set(why, STATUS_CONFLICT, "'%.*s' is a pattern, not a key", shown(key),
+                         (const char *)key.data);
+    }
+    if (node_is_reserved(key)) {
+        return fault_set(why, STATUS_CONFLICT, "'%.*s' is reserved for a peer's presence",
+                         shown(key), (const char *)key.data);
+    }
+    return STATUS_OK;
+}
+
+static enum status values_check(const struct node_update *update, uint64_t value_max,
+                                struct fault *why)
+{
+    const size_t blocks = vector_blocks(update->elements);
+    struct block_room room;
+
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(update->elements, i, &room);
+
+        for (unsigned j = 0; j < block.count; j++) {
+            const unsigned offset = block_offset(&block, j);
+            const uint64_t value = block_get(&block, offset);
+
+            if (value > value_max) {
+                return fault_set(why, STATUS_INVALID,
+                                 "element %llu of '%.*s' is %llu, above the limit of %llu",
+                                 (unsigned long long)(block.number << 8 | offset),
+                                 shown(update->key), (const char *)update->key.data,
+                                 (unsigned long long)value, (unsigned long long)value_max);
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status join_check(const struct node *node, const struct node_update *update, struct fault *why)
+{
+    const enum status status = key_check(update->key, why);
+    uint64_t value_max;
+
+    if (status != STATUS_OK) {
+        return status;
+    }
+    value_max = value_max_of(node, update->key);
+    return value_max == VALUE_UNLIMITED ? STATUS_OK : values_check(update, value_max, why);
+}
+
+/* Room for one result a block. */
+static bool results_grow(struct node *node, size_t count)
+{
+    size_t room = node->results_room == 0 ? RESULTS_FIRST : node->results_room;
+    struct merge_result *results;
+
+    if (count <= node->results_room) {
+        return true;
+    }
+    while (room < count) {
+        room *= 2;
+    }
+    results = mem_grow(node->mem, node->results, node->results_room * sizeof *results,
+                       room * sizeof *results);
+    if (results == NULL) {
+        return false;
+    }
+    node->results = results;
+    node->results_room = room;
+    return true;
+}
+
+/* Merge all blocks of an update whose room is promised, or of which there is only one. The first
+ * failure so is the only one, and nothing has changed then. */
+static enum status blocks_merge(struct node *node, struct moment now,
+                                const struct node_update *update, struct entry *entry,
+                                struct node_update_result *result)
+{
+    const size_t blocks = vector_blocks(update->elements);
+    const bool kept = blocks <= node->results_room;
+    struct merge_result unkept;
+    struct block_room room;
+
+    result->entry = entry;
+    result->blocks = kept ? node->results : NULL;
+    result->blocks_count = kept ? blocks : 0;
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(update->elements, i, &room);
+        struct merge_result *merged = kept ? &node->results[i] : &unkept;
+        const enum status status =
+            table_merge(node->table, entry, &block, CHANGE_FROM_CLIENT, merged);
+
+        if (status != STATUS_OK) {
+            assert(i == 0);
+            return status;
+        }
+        if (!mark_empty(&merged->raised)) {
+            result->elements_raised += mark_count(&merged->raised);
+            node_spread(node, now, entry, &merged->raised, 0, CLIENT_TTL, NULL);
+        }
+    }
+    node->stats.elements_raised_clients += result->elements_raised;
+    return STATUS_OK;
+}
+
+/* The update of one key once its room is sure, as far as the caller saw to it. */
+static enum status key_merge(struct node *node, struct moment now, const struct node_update *update,
+                             struct node_update_result *result)
+{
+    struct node_update_result done = { .entry = table_find(node->table, update->key) };
+    enum status status;
+
+    if (vector_blocks(update->elements) == 0) {
+        *result = done;
+        return STATUS_OK;
+    }
+    done.created = done.entry == NULL || vector_size(entry_vector(done.entry)) == 0;
+    if (done.entry == NULL) {
+        status = table_obtain(node->table, update->key, TABLE_D, &done.entry);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    status = blocks_merge(node, now, update, done.entry, &done);
+    if (status == STATUS_OK) {
+        *result = done;
+    }
+    return status;
+}
+
+static enum status refusal_tell(struct node *node, struct moment now, enum status status,
+                                struct bytes key, struct fault *why)
+{
+    if (status == STATUS_OK) {
+        return STATUS_OK;
+    }
+    if (status == STATUS_FULL) {
+        node->stats.refused_keys++;
+        node->refused_us = now.mono_us;
+        return fault_set(why, status, "no room for the new key '%.*s': max-keys is reached",
+                         shown(key), (const char *)key.data);
+    }
+    return fault_set(why, status, "no memory for '%.*s'", shown(key), (const char *)key.data);
+}
+
+enum status join_update(struct node *node, struct moment now, const struct node_update *update,
+                        struct node_update_result *result, struct fault *why)
+{
+    const size_t blocks = vector_blocks(update->elements);
+    struct reservation reservation = { 0 };
+    const struct entry *entry;
+    enum status status = join_check(node, update, why);
+
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!results_grow(node, blocks)) {
+        return refusal_tell(node, now, STATUS_MEMORY, update->key, why);
+    }
+    /* One block is all or nothing by itself. */
+    if (blocks <= 1) {
+        status = key_merge(node, now, update, result);
+        return refusal_tell(node, now, status, update->key, why);
+    }
+    entry = table_find(node->table, update->key);
+    status = table_reserve(
+        node->table, entry == NULL ? 1 : 0,
+        vector_merge_bytes_max(entry == NULL ? NULL : entry_vector(entry), update->elements),
+        &reservation);
+    if (status == STATUS_OK) {
+        status = join_apply(node, now, update, &reservation, result);
+        table_release(node->table, &reservation);
+    }
+    return refusal_tell(node, now, status, update->key, why);
+}
+
+enum status join_apply(struct node *node, struct moment now, const struct node_update *update,
+                       struct reservation *reservation, struct node_update_result *result)
+{
+    enum status status;
+
+    /* Asked for before the promise is drawn on: results are not part of it. */
+    (void)results_grow(node, vector_blocks(update->elements));
+    table_draw(node->table, reservation);
+    status = key_merge(node, now, update, result);
+    table_draw(node->table, NULL);
+    return status;
+}
+
+/* Peers' data. */
+
+/* Take out what is above a limit. Returns whether anything is left; the block then is unpacked in
+ * `room`, which may be the one that it lies in. */
+static bool block_limit(struct node *node, struct block *block, uint64_t value_max,
+                        struct block_room *room)
+{
+    uint16_t count = 0;
+
+    for (unsigned i = 0; i < block->count; i++) {
+        const unsigned offset = block_offset(block, i);
+        const uint64_t value = block_get(block, offset);
+
+        if (value > value_max) {
+            node->stats.refused_values++;
+        } else if (value > 0) {
+            room->offsets[count] = (uint8_t)offset;
+            room->values[count] = value;
+            count++;
+        }
+    }
+    *block = (struct block){
+        .number = block->number,
+        .values = room->values,
+        .offsets = room->offsets,
+        .count = count,
+        .width = 8,
+    };
+    return count > 0;
+}
+
+/* Entry of a peer's key, created when it is unseen. NULL: refused, counted. */
+static struct entry *entry_obtain(struct node *node, struct bytes key)
+{
+    struct entry *entry = NULL;
+    const enum status status = table_obtain(node->table, key, TABLE_D, &entry);
+
+    if (status == STATUS_OK) {
+        return entry;
+    }
+    if (status == STATUS_FULL) {
+        node->stats.refused_keys++;
+        node->refused_us = node->now.mono_us;
+    } else {
+        node->stats.memory_refused++;
+    }
+    return NULL;
+}
+
+/* The blocks of one item, one after another, as far as rules allow them. */
+struct join_walk {
+    struct node *node;
+    struct bytes key;
+    struct elements elements;
+    struct entry *entry; /* NULL: unseen so far */
+    uint64_t value_max;
+    struct block_room room;
+    struct block_room limited;
+    bool refused; /* the key: nothing more of it is looked at */
+};
+
+static void walk_begin(struct join_walk *walk, struct node *node, struct bytes key,
+                       struct elements elements)
+{
+    walk->node = node;
+    walk->key = key;
+    walk->elements = elements;
+    walk->entry = table_find(node->table, key);
+    walk->value_max =
+        node->options.value_rules_count == 0 ? VALUE_UNLIMITED : value_max_of(node, key);
+    walk->refused = false;
+}
+
+/* Join the next block. False: no more. */
+static bool walk_next(struct join_walk *walk, struct block *block, struct merge_result *merged)
+{
+    struct node *node = walk->node;
+
+    while (!walk->refused && elements_next(&walk->elements, &walk->room, block)) {
+        if (walk->value_max != VALUE_UNLIMITED
+            && !block_limit(node, block, walk->value_max, &walk->limited)) {
+            continue;
+        }
+        if (walk->entry == NULL) {
+            walk->entry = entry_obtain(node, walk->key);
+        }
+        if (walk->entry == NULL) {
+            walk->refused = true;
+        } else if (table_merge(node->table, walk->entry, block, CHANGE_FROM_PEER, merged)
+                   == STATUS_OK) {
+            if (!mark_empty(&merged->raised)) {
+                node->stats.elements_raised += mark_count(&merged->raised);
+            }
+            return true;
+        } else {
+            node->stats.memory_refused++;
+        }
+    }
+    return false;
+}
+
+static void marks_note(struct node *node, struct marks *marks, struct entry *entry,
+                       const struct mark *mark)
+{
+    if (marks != NULL && !marks_add(marks, node->mem, entry, mark)) {
+        node->stats.memory_refused++;
+    }
+}
+
+/* A full item says all that its sender has: what it does not list goes back too. */
+static void unlisted_note(struct node *node, struct entry *entry, struct elements elements,
+                          struct marks *reply)
+{
+    struct block_room room;
+    struct block block;
+
+    if (!marks_add_entry(reply, node->mem, entry)) {
+        node->stats.memory_refused++;
+        return;
+    }
+    while (elements_next(&elements, &room, &block)) {
+        struct mark equal = { .number = block.number };
+
+        for (unsigned i = 0; i < block.count; i++) {
+            const unsigned offset = block_offset(&block, i);
+
+            if (vector_get(entry_vector(entry), block.number << 8 | offset)
+                <= block_get(&block, offset)) {
+                mark_set(&equal, offset);
+            }
+        }
+        marks_remove(reply, node->mem, entry, &equal);
+    }
+}
+
+struct entry *join_elements(struct node *node, struct bytes key, struct elements elements,
+                            bool full, struct marks *reply, struct marks *raised)
+{
+    struct join_walk walk;
+    struct merge_result merged;
+    struct block block;
+    uint64_t listed = 0;
+
+    walk_begin(&walk, node, key, elements);
+    while (walk_next(&walk, &block, &merged)) {
+        const struct mark mark = block_mark(&block);
+
+        listed += mark_count(&mark);
+        if (!mark_empty(&merged.raised)) {
+            marks_note(node, raised, walk.entry, &merged.raised);
+        }
+        if (!mark_empty(&merged.larger)) {
+            marks_note(node, reply, walk.entry, &merged.larger);
+        }
+    }
+    if (walk.refused) {
+        return NULL;
+    }
+    /* Blocks may come twice: `listed` is at least what was listed, so that equality may deceive,
+     * but only a sender who says the same twice, and anti-entropy has the rest. */
+    if (full && reply != NULL && walk.entry != NULL
+        && listed < vector_size(entry_vector(walk.entry))) {
+        unlisted_note(node, walk.entry, elements, reply);
+    }
+    return walk.entry;
+}
+
+void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
+               uint8_t depth, struct marks *reply)
+{
+    struct join_walk walk;
+    struct merge_result merged;
+    struct block block;
+    bool any_raised = false;
+
+    walk_begin(&walk, node, item->key, item->elements);
+    while (walk_next(&walk, &block, &merged)) {
+        struct mark same = block_mark(&block);
+
+        mark_and_not(&same, &merged.raised);
+        if (!mark_empty(&merged.larger)) {
+            marks_note(node, reply, walk.entry, &merged.larger);
+        }
+        if (!mark_empty(&merged.raised)) {
+            any_raised = true;
+            push_queue(node, now, walk.entry, &merged.raised, depth, RELAY_TTL, from);
+        }
+        if (depth != WIRE_DEPTH_STOP && !mark_empty(&same)) {
+            push_repeat(node, now, walk.entry, &same, depth, from);
+        }
+    }
+    if (depth == WIRE_DEPTH_STOP) {
+        if (any_raised) {
+            sync_raised(node, now, from, TABLE_D);
+        }
+        return;
+    }
+    node->stats.copies_received++;
+    node->stats.copies_duplicate += !any_raised;
+}

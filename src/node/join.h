@@ -1,0 +1,39 @@
+#ifndef NODE_JOIN_H
+#define NODE_JOIN_H
+
+/* Joining data into the store, for clients and for peers: what limits refuse, what rises, what goes
+ * back to the sender, what is passed on. Private to the room. Presence has its own rules: see
+ * node/presence.h. */
+
+#include "base/moment.h"
+#include "base/status.h"
+#include "node/marks.h"
+#include "node/node.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node;
+struct peer;
+
+/* node_check(), node_update() and node_apply() of node/node.h. */
+MUST_CHECK enum status join_check(const struct node *node, const struct node_update *update,
+                                  struct fault *why);
+MUST_CHECK enum status join_update(struct node *node, struct moment now,
+                                   const struct node_update *update,
+                                   struct node_update_result *result, struct fault *why);
+MUST_CHECK enum status join_apply(struct node *node, struct moment now,
+                                  const struct node_update *update, struct reservation *reservation,
+                                  struct node_update_result *result);
+
+/* node_join() of node/state.h. */
+struct entry *join_elements(struct node *node, struct bytes key, struct elements elements,
+                            bool full, struct marks *reply, struct marks *raised);
+
+/* An item of an extended datagram: joined, and passed on from `depth`, raised or not.
+ * WIRE_DEPTH_STOP: a repair, not passed on. */
+void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
+               uint8_t depth, struct marks *reply);
+
+#endif /* NODE_JOIN_H */

@@ -1,0 +1,673 @@
+#include "node/node.h"
+
+#include "base/hash.h"
+#include "node/extended.h"
+#include "node/join.h"
+#include "node/state.h"
+#include "store/digest.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SECOND_US          UINT64_C(1000000)
+#define TOKEN_EPOCH_US     (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
+#define VALIDATED_US       (2400 * SECOND_US)
+#define EXTENDED_US        (600 * SECOND_US)
+#define READY_AFTER_US     (10 * SECOND_US)
+#define BLOCKED_US         UINT64_C(5000) /* what a window holds back is looked at this often */
+#define PEERS_LOADED_SLICE 64
+
+/* Purposes of the node's generators: one more draw of one changes nothing in the others. */
+enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
+
+/* Options. */
+
+static uint64_t or_default(uint64_t value, uint64_t initial)
+{
+    return value == 0 ? initial : value;
+}
+
+static void options_default(struct node_options *options)
+{
+    options->announce_interval_us = or_default(options->announce_interval_us, 3 * SECOND_US);
+    options->silent_after_us = or_default(options->silent_after_us, 150 * SECOND_US);
+    options->probe_interval_us = or_default(options->probe_interval_us, SECOND_US);
+    options->batch_delay_us = or_default(options->batch_delay_us, 50000);
+    options->bytes_per_second_max = or_default(options->bytes_per_second_max, 1000000);
+    options->search_max = (uint32_t)or_default(options->search_max, 1000);
+}
+
+/* Copy the lists into one block and let the options point there. False: no memory, nothing
+ * changed. */
+static bool lists_copy(struct node *node, struct node_options *options)
+{
+    const size_t rules_size = options->value_rules_count * sizeof *options->value_rules;
+    const size_t trust_size = options->trust_count * sizeof *options->trust;
+    const size_t plain_size = options->plain_peers_count * sizeof *options->plain_peers;
+    const size_t size = rules_size + trust_size + plain_size;
+    uint8_t *lists = NULL;
+
+    assert(options->trust_count <= NODE_TRUST_MAX && options->plain_peers_count <= NODE_TRUST_MAX);
+    assert(options->value_rules_count <= NODE_VALUES_MAX);
+    if (size > 0) {
+        lists = mem_alloc(node->mem, size);
+        if (lists == NULL) {
+            return false;
+        }
+        /* Rules first: they are what needs alignment. */
+        if (rules_size > 0) {
+            memcpy(lists, options->value_rules, rules_size);
+        }
+        if (trust_size > 0) {
+            memcpy(lists + rules_size, options->trust, trust_size);
+        }
+        if (plain_size > 0) {
+            memcpy(lists + rules_size + trust_size, options->plain_peers, plain_size);
+        }
+    }
+    mem_free(node->mem, node->lists, node->lists_size);
+    node->lists = lists;
+    node->lists_size = size;
+    options->value_rules = rules_size == 0 ? NULL : node->lists;
+    options->trust = trust_size == 0 ? NULL : (const void *)(lists + rules_size);
+    options->plain_peers = plain_size == 0 ? NULL : (const void *)(lists + rules_size + trust_size);
+    return true;
+}
+
+/* Peers of an earlier life are in the table: they are known, and contacted as any other. */
+static bool peers_load(struct node *node, struct moment now)
+{
+    static const uint8_t prefix_text[] = { 'n', ':' };
+    const struct bytes prefix = { prefix_text, sizeof prefix_text };
+    struct entry *entries[PEERS_LOADED_SLICE];
+    struct bytes after = { NULL, 0 };
+    size_t count;
+
+    do {
+        count = table_slice(node->table, prefix, after, entries, PEERS_LOADED_SLICE);
+        for (size_t i = 0; i < count; i++) {
+            const struct bytes key = entry_key(entries[i]);
+            struct address address;
+            struct peer *peer;
+
+            after = key;
+            if (!presence_address(key, &address)
+                || address_compare(&address, &node->options.self) == 0) {
+                continue;
+            }
+            peer = peers_obtain(&node->peers, &address, node_peer_id(node, &address));
+            if (peer == NULL) {
+                return node->peers.count == NODE_PEERS_MAX;
+            }
+            peer->presence = entries[i];
+            presence_update_peer(node, now, peer);
+        }
+    } while (count == PEERS_LOADED_SLICE);
+    return true;
+}
+
+static void generators_seed(struct node *node)
+{
+    const uint64_t seed = node->options.seed;
+
+    random_seed(&node->random, seed, PURPOSE_NODE);
+    random_seed(&node->plain.random, seed, PURPOSE_PLAIN);
+    random_seed(&node->push.random, seed, PURPOSE_PUSH);
+    random_seed(&node->detect.random, seed, PURPOSE_DETECT);
+    random_seed(&node->sync.random, seed, PURPOSE_SYNC);
+}
+
+enum status node_create(const struct node_options *options, struct mem *mem, struct table *table,
+                        struct moment now, struct node **node_out)
+{
+    struct node *node = mem_alloc_zeroed(mem, sizeof *node);
+    struct node_options effective = *options;
+
+    assert(address_is_peer(&options->self));
+    if (node == NULL) {
+        return STATUS_MEMORY;
+    }
+    node->mem = mem;
+    node->table = table;
+    node->now = now;
+    node->created_us = now.mono_us;
+    node->peers.mem = mem;
+    node->outbox.flights_due_us = UINT64_MAX;
+    options_default(&effective);
+    if (!lists_copy(node, &effective)) {
+        goto free_node;
+    }
+    node->options = effective;
+    node->peers.secret =
+        hash_sip(node->options.token_secret, (struct bytes){ (const uint8_t *)"peers", 5 });
+    generators_seed(node);
+    node->outbox.sequence = (uint32_t)random_next(&node->random);
+    pace_init(node, now);
+    contact_init(node, now);
+    if (!presence_start(node, now) || !peers_load(node, now)) {
+        goto free_node;
+    }
+    *node_out = node;
+    return STATUS_OK;
+
+free_node:
+    node_free(node);
+    return STATUS_MEMORY;
+}
+
+void node_free(struct node *node)
+{
+    if (node == NULL) {
+        return;
+    }
+    detect_clear(node);
+    push_clear(node);
+    sync_clear(node);
+    plain_clear(node);
+    outbox_clear(node);
+    peers_clear(&node->peers);
+    mem_free(node->mem, node->results, node->results_room * sizeof *node->results);
+    mem_free(node->mem, node->lists, node->lists_size);
+    mem_free(node->mem, node, sizeof *node);
+}
+
+void node_configure(struct node *node, struct moment now, const struct node_options *options)
+{
+    struct node_options effective = *options;
+
+    node->now = now;
+    options_default(&effective);
+    effective.self = node->options.self;
+    effective.seed = node->options.seed;
+    memcpy(effective.token_secret, node->options.token_secret, sizeof effective.token_secret);
+    effective.start_s_min = node->options.start_s_min;
+    effective.cluster_id = node->options.cluster_id;
+    effective.http_port = node->options.http_port;
+    effective.plain_only = node->options.plain_only;
+    if (!lists_copy(node, &effective)) {
+        /* The old lists go on; patterns of theirs are the caller's until a later call. */
+        node->stats.memory_refused++;
+        effective.trust = node->options.trust;
+        effective.trust_count = node->options.trust_count;
+        effective.plain_peers = node->options.plain_peers;
+        effective.plain_peers_count = node->options.plain_peers_count;
+        effective.value_rules = node->options.value_rules;
+        effective.value_rules_count = node->options.value_rules_count;
+    }
+    node->options = effective;
+}
+
+void node_seeds(struct node *node, struct moment now, const struct address *addresses, size_t count)
+{
+    node->now = now;
+    contact_seeds(node, now, addresses, count);
+}
+
+/* Receiving. */
+
+static bool in_ranges(const struct address *address, const struct address_range *ranges,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (address_in_range(address, &ranges[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Clusters that meet by accident do not merge: extended datagrams name theirs; plain ones, which
+ * cannot, are taken by a named cluster only from addresses it was told of. */
+static bool cluster_allows(const struct node *node, const struct address *from,
+                           const struct message *message)
+{
+    const struct node_options *options = &node->options;
+
+    if (message->extended && !options->plain_only) {
+        return message->envelope.cluster == options->cluster_id;
+    }
+    return options->cluster_id == 0
+           || in_ranges(from, options->plain_peers, options->plain_peers_count);
+}
+
+static void received_count(struct node *node, const struct message *message, size_t size)
+{
+    const enum node_kind kind = message->extended ? extended_kind(message) : NODE_KIND_PLAIN;
+
+    node->stats.received[kind]++;
+    node->stats.received_bytes[kind] += size;
+}
+
+/* A plain presence with a protocol level, from the very address: introduce ourselves. */
+static void introduction_answer(struct node *node, struct moment now, struct peer *peer,
+                                const struct message *message)
+{
+    struct address about;
+
+    if (peer->level > 0 && !node_speaks_extended(node, peer, now)
+        && presence_address(message->plain.key, &about)
+        && address_compare(&about, &peer->address) == 0) {
+        contact_hello(node, now, peer, true);
+    }
+}
+
+void node_receive(struct node *node, struct moment now, const struct address *from,
+                  struct bytes datagram)
+{
+    struct message message;
+    const enum wire_drop drop = message_decode(datagram, &message);
+    struct peer *peer;
+
+    node->now = now;
+    if (drop != WIRE_OK) {
+        node->stats.dropped[drop]++;
+        return;
+    }
+    received_count(node, &message, datagram.size);
+    /* Our own datagram come back, by whatever name, says nothing. */
+    if (address_compare(from, &node->options.self) == 0) {
+        return;
+    }
+    if (!cluster_allows(node, from, &message)) {
+        node->stats.refused_cluster++;
+        return;
+    }
+    if (contact_own_address(node, from, &message)) {
+        return;
+    }
+    if (node->options.plain_only) {
+        message.extended = false;
+    }
+    peer = presence_heard(node, now, from, message.extended);
+    if (peer == NULL) {
+        return;
+    }
+    pace_received(node, peer, datagram.size);
+    if (message.extended) {
+        extended_receive(node, now, peer, &message);
+    } else if (message.plain.key.size > 0) {
+        plain_receive(node, now, peer, from, &message);
+        introduction_answer(node, now, peer, &message);
+    }
+}
+
+/* Clients. */
+
+enum status node_update(struct node *node, struct moment now, const struct node_update *update,
+                        struct node_update_result *result, struct fault *why)
+{
+    node->now = now;
+    return join_update(node, now, update, result, why);
+}
+
+enum status node_check(const struct node *node, const struct node_update *update, struct fault *why)
+{
+    return join_check(node, update, why);
+}
+
+enum status node_apply(struct node *node, struct moment now, const struct node_update *update,
+                       struct reservation *reservation, struct node_update_result *result)
+{
+    node->now = now;
+    return join_apply(node, now, update, reservation, result);
+}
+
+/* Time. */
+
+void node_tick(struct node *node, struct moment now)
+{
+    node->now = now;
+    outbox_tick(node, now);
+    presence_tick(node, now);
+    contact_tick(node, now);
+    detect_tick(node, now);
+    sync_tick(node, now);
+    push_tick(node, now);
+    plain_tick(node, now);
+}
+
+static uint64_t earlier(uint64_t one_us, uint64_t other_us)
+{
+    return one_us < other_us ? one_us : other_us;
+}
+
+static uint64_t later(uint64_t one_us, uint64_t other_us)
+{
+    return one_us > other_us ? one_us : other_us;
+}
+
+uint64_t node_due_us(const struct node *node)
+{
+    const uint64_t paced_us = pace_due_us(node, (struct moment){ 0 });
+    uint64_t due_us = earlier(outbox_due_us(node), presence_due_us(node));
+    uint64_t sending_us = earlier(push_due_us(node), sync_due_us(node));
+
+    sending_us = earlier(sending_us, plain_due_us(node));
+    sending_us = earlier(sending_us, detect_due_us(node));
+    due_us = earlier(due_us, contact_due_us(node));
+    due_us = earlier(due_us, later(sending_us, paced_us));
+    /* What was due when node_emit() last found nothing to send is held back by a window. Its ack
+     * opens it and is a turn of its own; failing that, a look now and then. */
+    if (node->dry_us != 0 && due_us <= node->dry_us) {
+        return node->dry_us + BLOCKED_US;
+    }
+    return due_us;
+}
+
+size_t node_emit(struct node *node, struct moment now, struct space space, struct address *to)
+{
+    size_t size;
+
+    assert(space.size >= WIRE_EXTENDED_BYTES_MAX);
+    node->now = now;
+    size = outbox_emit(node, now, space, to);
+    if (size == 0 && pace_rate_allows(node, now)) {
+        size = contact_emit(node, now, space, to);
+        if (size == 0) {
+            size = push_emit(node, now, space, to, true);
+        }
+        if (size == 0) {
+            size = detect_emit(node, now, space, to);
+        }
+        if (size == 0) {
+            size = push_emit(node, now, space, to, false);
+        }
+        if (size == 0) {
+            size = plain_emit(node, now, space, to);
+        }
+        if (size == 0) {
+            size = sync_emit(node, now, space, to);
+        }
+    }
+    node->dry_us = size == 0 ? now.mono_us : 0;
+    return size;
+}
+
+struct changes node_changes(const struct node *node)
+{
+    return table_changes(node->table);
+}
+
+static void peer_drop(struct node *node, struct peer *peer)
+{
+    detect_drop_peer(node, peer);
+    push_drop_peer(node, peer);
+    sync_drop_peer(node, peer);
+    plain_drop_peer(node, peer);
+    contact_drop_peer(node, peer);
+    outbox_drop_peer(node, peer);
+    peers_drop(&node->peers, peer);
+}
+
+/* An entry goes, and with a presence the peer, unless somebody asked us to go on contacting it. */
+static void entry_drop(struct node *node, const struct entry *entry)
+{
+    struct address address;
+    struct peer *peer;
+
+    push_drop_entry(node, entry);
+    sync_drop_entry(node, entry);
+    plain_drop_entry(node, entry);
+    outbox_drop_entry(node, entry);
+    if (entry_set(entry) != TABLE_M || !presence_address(entry_key(entry), &address)) {
+        return;
+    }
+    peer = peers_find(&node->peers, &address);
+    if (peer == NULL || peer->presence != entry) {
+        return;
+    }
+    peer->presence = NULL;
+    if (peer->is_seed) {
+        presence_update_peer(node, node->now, peer);
+    } else {
+        contact_doom(node, peer);
+    }
+}
+
+void node_turn_end(struct node *node)
+{
+    const struct changes changes = table_changes(node->table);
+    struct contact *contact = &node->contact;
+
+    sync_note(node, node->now, changes);
+    for (size_t i = 0; i < changes.count; i++) {
+        if (changes.list[i].dropped) {
+            entry_drop(node, changes.list[i].entry);
+        }
+    }
+    for (uint32_t i = 0; i < contact->doomed_count; i++) {
+        if (contact->doomed[i]->presence == NULL) {
+            peer_drop(node, contact->doomed[i]);
+        }
+    }
+    contact->doomed_count = 0;
+    node->has_extended_known = false;
+    table_turn_end(node->table);
+}
+
+/* People. */
+
+enum status node_introduce(struct node *node, struct moment now, const struct address *address,
+                           struct fault *why)
+{
+    node->now = now;
+    return contact_introduce(node, now, address, why);
+}
+
+enum status node_forget(struct node *node, struct moment now, const struct address *address,
+                        struct fault *why)
+{
+    node->now = now;
+    return contact_forget(node, now, address, why);
+}
+
+void node_leave(struct node *node, struct moment now)
+{
+    node->now = now;
+    contact_leave(node, now);
+}
+
+bool node_has_left(const struct node *node)
+{
+    return contact_has_left(node);
+}
+
+static struct peer_view view_of(const struct peer *peer)
+{
+    struct peer_view view = {
+        .address = peer->address,
+        .last_heard_us = peer->heard_us,
+        .checked_us = peer->checked_us,
+        .rtt_us = peer->srtt_us,
+        .level = peer->level,
+        .state = peer->state,
+        .is_seed = peer->is_seed,
+        .converged = peer->converged,
+    };
+
+    if (peer->presence != NULL) {
+        view.http_port = (uint16_t)vector_get(entry_vector(peer->presence), PRESENCE_HTTP);
+    }
+    return view;
+}
+
+size_t node_peers(const struct node *node, const struct address *after, struct peer_view *peers,
+                  size_t room)
+{
+    uint32_t position = after == NULL ? 0 : peers_after(&node->peers, after);
+    size_t count = 0;
+
+    while (count < room && position < node->peers.count) {
+        peers[count++] = view_of(peers_at(&node->peers, position++));
+    }
+    return count;
+}
+
+bool node_peer(const struct node *node, const struct address *address, struct peer_view *peer)
+{
+    const struct peer *found = peers_find(&node->peers, address);
+
+    if (found != NULL) {
+        *peer = view_of(found);
+    }
+    return found != NULL;
+}
+
+void node_peer_counts(const struct node *node, uint64_t counts[PEER_STATE_COUNT])
+{
+    memcpy(counts, node->peers.states, sizeof node->peers.states);
+}
+
+bool node_is_ready(const struct node *node, struct moment now)
+{
+    return node->peers.members > 0 || node->contact.seeds_count == 0
+           || now.mono_us - node->created_us >= READY_AFTER_US;
+}
+
+uint64_t node_stamp(const struct node *node, struct bytes key)
+{
+    struct address address;
+    const struct peer *peer;
+
+    if (!presence_address(key, &address)) {
+        return 0;
+    }
+    if (address_compare(&address, &node->options.self) == 0) {
+        return node->now.unix_s / 60;
+    }
+    peer = peers_find(&node->peers, &address);
+    return peer == NULL ? 0 : peer->stamp;
+}
+
+bool node_is_reserved(struct bytes key)
+{
+    struct address address;
+
+    return presence_address(key, &address);
+}
+
+enum node_notice node_take_notice(struct node *node)
+{
+    const enum node_notice notice = (enum node_notice)node->presence.notice;
+
+    node->presence.notice = NODE_NOTICE_NONE;
+    return notice;
+}
+
+const char *node_kind_label(enum node_kind kind)
+{
+    static const char *const labels[NODE_KIND_COUNT] = {
+#define X(code, label) [code] = label,
+        NODE_KIND_LIST(X)
+#undef X
+    };
+
+    assert(kind < NODE_KIND_COUNT);
+    return labels[kind];
+}
+
+const struct node_stats *node_stats(const struct node *node)
+{
+    return &node->stats;
+}
+
+void node_audit(const struct node *node)
+{
+    peers_audit(&node->peers);
+    outbox_audit(node);
+    assert(node->presence.self != NULL);
+    for (uint32_t i = 0; i < node->peers.count; i++) {
+        const struct peer *peer = peers_at(&node->peers, i);
+        struct address address;
+
+        assert(peer->id == node_peer_id(node, &peer->address));
+        if (peer->presence != NULL) {
+            assert(entry_set(peer->presence) == TABLE_M);
+            assert(presence_address(entry_key(peer->presence), &address));
+            assert(address_compare(&address, &peer->address) == 0);
+        }
+    }
+}
+
+/* What the parts of the room share (node/state.h). */
+
+bool node_trusts(const struct node *node, const struct peer *peer, struct moment now)
+{
+    if (peer->validated_us != 0 && now.mono_us - peer->validated_us < VALIDATED_US) {
+        return true;
+    }
+    return in_ranges(&peer->address, node->options.trust, node->options.trust_count);
+}
+
+bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now)
+{
+    return peer->level > 0 && !node->options.plain_only && peer->extended_us != 0
+           && now.mono_us - peer->extended_us < EXTENDED_US;
+}
+
+void node_token(const struct node *node, struct moment now, const struct address *address,
+                unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES])
+{
+    const uint64_t number = now.mono_us / TOKEN_EPOCH_US - epoch;
+    uint8_t text[sizeof address->ip + 2 + 8];
+    uint64_t hash;
+
+    memcpy(text, address->ip, sizeof address->ip);
+    text[16] = (uint8_t)(address->port >> 8);
+    text[17] = (uint8_t)address->port;
+    for (unsigned i = 0; i < 8; i++) {
+        text[18 + i] = (uint8_t)(number >> (8 * i));
+    }
+    hash = hash_sip(node->options.token_secret, (struct bytes){ text, sizeof text });
+    for (unsigned i = 0; i < WIRE_TOKEN_BYTES; i++) {
+        token[i] = (uint8_t)(hash >> (8 * i));
+    }
+}
+
+static bool any_extended(struct node *node, struct moment now)
+{
+    if (!node->has_extended_known) {
+        node->has_extended_known = true;
+        node->has_extended = false;
+        for (uint32_t i = 0; i < node->peers.members && !node->has_extended; i++) {
+            node->has_extended = node_speaks_extended(node, peers_member(&node->peers, i), now);
+        }
+    }
+    return node->has_extended;
+}
+
+void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
+                 uint8_t depth, uint8_t ttl, const struct peer *from)
+{
+    if (any_extended(node, now)) {
+        push_queue(node, now, entry, mark, depth, ttl, from);
+    } else if (depth != WIRE_DEPTH_STOP) {
+        plain_spread(node, now, entry, mark, ttl, from);
+    }
+}
+
+struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX])
+{
+    char text[ADDRESS_TEXT_MAX];
+    const size_t size = address_to_text(address, text);
+
+    key[0] = 'n';
+    key[1] = ':';
+    memcpy(key + 2, text, size);
+    return (struct bytes){ key, size + 2 };
+}
+
+uint64_t node_peer_id(const struct node *node, const struct address *address)
+{
+    uint8_t key[NODE_PRESENCE_KEY_MAX];
+
+    return digest_key_hash(node->options.cluster_id, node_presence_key(address, key));
+}
+
+struct entry *node_join(struct node *node, struct moment now, struct bytes key,
+                        struct elements elements, bool full, struct marks *reply,
+                        struct marks *raised)
+{
+    node->now = now;
+    return join_elements(node, key, elements, full, reply, raised);
+}

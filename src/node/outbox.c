@@ -1,0 +1,593 @@
+#include "node/outbox.h"
+
+#include "node/extended.h"
+#include "node/state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define FLIGHTS_FIRST     16
+#define REVALIDATE_US     UINT64_C(600000000) /* a token is asked back this often, ages in 20 min */
+#define IN_FLIGHT_MOST    UINT8_MAX
+#define FULL_SHOWN_FOR_US UINT64_C(60000000) /* after the last key that the table refused */
+
+_Static_assert((OUTBOX_FLIGHTS_MAX & (OUTBOX_FLIGHTS_MAX - 1)) == 0, "a power of two");
+
+/* Flights. */
+
+static struct flight *flight_slot(const struct outbox *outbox, uint32_t sequence)
+{
+    return &outbox->flights[sequence & (outbox->flights_room - 1)];
+}
+
+static void flight_free(struct node *node, struct flight *flight)
+{
+    assert(flight->peer->in_flight > 0);
+    flight->peer->in_flight--;
+    flight->peer = NULL;
+    node->outbox.flights_count--;
+    marks_clear(&flight->carried, node->mem);
+}
+
+/* Two sequences that differ in some low bits differ in more of them too: nothing collides anew. */
+static bool flights_grow(struct node *node)
+{
+    struct outbox *outbox = &node->outbox;
+    const uint32_t room_old = outbox->flights_room;
+    const uint32_t room = room_old == 0 ? FLIGHTS_FIRST : room_old * 2;
+    struct flight *flights_old = outbox->flights;
+    struct flight *flights;
+
+    if (room > OUTBOX_FLIGHTS_MAX) {
+        return false;
+    }
+    flights = mem_alloc_zeroed(node->mem, room * sizeof *flights);
+    if (flights == NULL) {
+        return false;
+    }
+    outbox->flights = flights;
+    outbox->flights_room = room;
+    for (uint32_t i = 0; i < room_old; i++) {
+        if (flights_old[i].peer != NULL) {
+            *flight_slot(outbox, flights_old[i].sequence) = flights_old[i];
+        }
+    }
+    mem_free(node->mem, flights_old, room_old * sizeof *flights_old);
+    return true;
+}
+
+/* A free slot for a sequence, or NULL: no memory, or an old flight still sits there. */
+static struct flight *flight_place(struct node *node, uint32_t sequence)
+{
+    struct outbox *outbox = &node->outbox;
+
+    while (outbox->flights_room == 0 || flight_slot(outbox, sequence)->peer != NULL) {
+        if (!flights_grow(node)) {
+            return NULL;
+        }
+    }
+    return flight_slot(outbox, sequence);
+}
+
+/* RFC 6298, section 2. Content that was sent before says nothing: which of them was acked? */
+static void rtt_measure(struct peer *peer, const struct flight *flight, struct moment now)
+{
+    const uint64_t us = now.mono_us > flight->sent_us ? now.mono_us - flight->sent_us : 0;
+    const uint32_t rtt_us = us == 0 ? 1 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    uint32_t apart_us;
+
+    if (flight->tries > 1) {
+        return;
+    }
+    if (peer->srtt_us == 0) {
+        peer->srtt_us = rtt_us;
+        peer->rttvar_us = rtt_us / 2;
+        return;
+    }
+    apart_us = peer->srtt_us > rtt_us ? peer->srtt_us - rtt_us : rtt_us - peer->srtt_us;
+    peer->rttvar_us = peer->rttvar_us - peer->rttvar_us / 4 + apart_us / 4;
+    peer->srtt_us = peer->srtt_us - peer->srtt_us / 8 + rtt_us / 8;
+    peer->srtt_us = peer->srtt_us == 0 ? 1 : peer->srtt_us;
+}
+
+static void flight_acked(struct node *node, struct moment now, const struct flight *flight)
+{
+    switch (flight->kind) {
+    case FLIGHT_PROBE: detect_acked(node, now, flight); break;
+    case FLIGHT_PUSH: push_acked(node, now, flight); break;
+    case FLIGHT_SYNC: sync_acked(node, now, flight); break;
+    case FLIGHT_LEAVE: contact_acked(node, flight); break;
+    default: break;
+    }
+}
+
+/* Probes and hellos go where nobody may be: that they are lost says nothing about the way. */
+static void flight_lost(struct node *node, struct moment now, struct flight *flight)
+{
+    switch (flight->kind) {
+    case FLIGHT_PROBE: detect_lost(node, now, flight); break;
+    case FLIGHT_PUSH:
+        pace_lost(flight->peer);
+        push_lost(node, now, flight);
+        break;
+    case FLIGHT_SYNC:
+        pace_lost(flight->peer);
+        sync_lost(node, now, flight);
+        break;
+    case FLIGHT_LEAVE: contact_lost(node, flight); break;
+    default: break;
+    }
+}
+
+/* Take a flight out of its slot, so that whoever is told about it may do anything. */
+static struct flight flight_take(struct node *node, struct flight *slot)
+{
+    struct flight flight = *slot;
+
+    slot->carried = (struct marks){ 0 };
+    flight_free(node, slot);
+    return flight;
+}
+
+/* Owed. */
+
+static bool owed_urgent(const struct owed *owed)
+{
+    return owed->acks_count > 0 || owed->has_who || owed->has_refused || owed->has_roots
+           || owed->hello || owed->bare;
+}
+
+/* Roots are salted with the first `a` of a datagram without `q`: acks that they belong to do not
+ * ride in other people's datagrams. */
+static bool owed_rides(const struct owed *owed)
+{
+    return owed != NULL && !owed->has_roots && owed->acks_count > 0;
+}
+
+static void owed_free(struct node *node, struct owed *owed)
+{
+    owed->peer->owed = NULL;
+    marks_clear(&owed->larger, node->mem);
+    mem_free(node->mem, owed, sizeof *owed);
+}
+
+static void owed_append(struct outbox *outbox, struct owed *owed)
+{
+    owed->next = NULL;
+    if (outbox->owed_last == NULL) {
+        outbox->owed_first = owed;
+    } else {
+        outbox->owed_last->next = owed;
+    }
+    outbox->owed_last = owed;
+}
+
+static void owed_remove(struct outbox *outbox, struct owed *owed)
+{
+    struct owed *before = NULL;
+
+    for (struct owed *at = outbox->owed_first; at != owed; at = at->next) {
+        before = at;
+    }
+    if (before == NULL) {
+        outbox->owed_first = owed->next;
+    } else {
+        before->next = owed->next;
+    }
+    if (outbox->owed_last == owed) {
+        outbox->owed_last = before;
+    }
+}
+
+void outbox_clear(struct node *node)
+{
+    struct outbox *outbox = &node->outbox;
+
+    for (uint32_t i = 0; i < outbox->flights_room; i++) {
+        if (outbox->flights[i].peer != NULL) {
+            flight_free(node, &outbox->flights[i]);
+        }
+    }
+    mem_free(node->mem, outbox->flights, outbox->flights_room * sizeof *outbox->flights);
+    while (outbox->owed_first != NULL) {
+        struct owed *owed = outbox->owed_first;
+
+        outbox->owed_first = owed->next;
+        owed_free(node, owed);
+    }
+    *outbox = (struct outbox){ .flights_due_us = UINT64_MAX };
+}
+
+struct owed *outbox_owe(struct node *node, struct peer *peer)
+{
+    if (node->options.plain_only) {
+        return NULL;
+    }
+    if (peer->owed == NULL) {
+        struct owed *owed = mem_alloc_zeroed(node->mem, sizeof *owed);
+
+        if (owed == NULL) {
+            node->stats.memory_refused++;
+            return NULL;
+        }
+        owed->peer = peer;
+        peer->owed = owed;
+        owed_append(&node->outbox, owed);
+    }
+    return peer->owed;
+}
+
+void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, bool roots)
+{
+    struct owed *owed = outbox_owe(node, peer);
+
+    if (owed == NULL || owed->acks_count == OUTBOX_ACKS_MAX) {
+        return;
+    }
+    if (roots && !owed->has_roots) {
+        owed->has_roots = true;
+        owed->roots_salt = sequence;
+        owed->acks[owed->acks_count] = owed->acks[0];
+        owed->acks[0] = sequence;
+    } else {
+        owed->acks[owed->acks_count] = sequence;
+    }
+    owed->acks_count++;
+}
+
+/* The fields that every datagram of ours has to this peer. */
+static struct envelope envelope_for(const struct node *node, struct moment now,
+                                    const struct peer *peer, const struct envelope *more)
+{
+    struct envelope envelope = *more;
+
+    envelope.has |= WIRE_HAS_SENDER;
+    envelope.sender_id = (uint32_t)node->presence.id;
+    if (peer->validated_us == 0 || now.mono_us - peer->validated_us > REVALIDATE_US) {
+        envelope.has |= WIRE_HAS_TOKEN;
+        node_token(node, now, &peer->address, 0, envelope.token);
+    }
+    if (peer->has_token) {
+        envelope.has |= WIRE_HAS_ECHO;
+        memcpy(envelope.echo, peer->token, sizeof envelope.echo);
+    }
+    if (node->options.cluster_id != 0) {
+        envelope.has |= WIRE_HAS_CLUSTER;
+        envelope.cluster = node->options.cluster_id;
+    }
+    if (node->refused_us != 0 && now.mono_us - node->refused_us < FULL_SHOWN_FOR_US) {
+        envelope.has |= WIRE_HAS_FLAGS;
+        envelope.flags |= WIRE_FLAG_FULL;
+    }
+    return envelope;
+}
+
+static void acks_put(struct writer *writer, const struct owed *owed)
+{
+    const size_t taken = writer_put_acks(writer, owed->acks, owed->acks_count);
+
+    assert(taken == owed->acks_count);
+}
+
+void outbox_begin(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
+                  struct space space, const struct envelope *envelope)
+{
+    const struct envelope joined = envelope_for(node, now, peer, envelope);
+
+    assert(!node->options.plain_only);
+    writer_begin_ordinary(writer, space, &joined);
+    if (owed_rides(peer->owed)) {
+        acks_put(writer, peer->owed);
+    }
+}
+
+/* Close, charge and count a datagram. */
+static size_t datagram_end(struct node *node, struct moment now, struct peer *peer,
+                           struct writer *writer, enum node_kind kind)
+{
+    const struct bytes datagram = writer_end(writer);
+
+    peer->has_token = false;
+    pace_sent(node, now, peer, datagram.size);
+    node->stats.sent[kind]++;
+    node->stats.sent_bytes[kind] += datagram.size;
+    return datagram.size;
+}
+
+size_t outbox_end(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
+                  enum node_kind kind)
+{
+    if (owed_rides(peer->owed)) {
+        peer->owed->acks_count = 0;
+        peer->owed->bare = false;
+    }
+    return datagram_end(node, now, peer, writer, kind);
+}
+
+uint32_t outbox_sequence(const struct node *node)
+{
+    return node->outbox.sequence;
+}
+
+bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum flight_kind kind,
+                uint64_t tag, uint8_t tries, struct marks *carried, uint64_t due_us)
+{
+    struct outbox *outbox = &node->outbox;
+    const uint32_t sequence = outbox->sequence++;
+    struct flight *flight = peer->in_flight == IN_FLIGHT_MOST ? NULL : flight_place(node, sequence);
+
+    if (flight == NULL) {
+        node->stats.memory_refused++;
+        if (carried != NULL) {
+            marks_clear(carried, node->mem);
+        }
+        return false;
+    }
+    *flight = (struct flight){
+        .peer = peer,
+        .sent_us = now.mono_us,
+        .due_us = due_us,
+        .tag = tag,
+        .sequence = sequence,
+        .kind = (uint8_t)kind,
+        .tries = tries,
+    };
+    if (carried != NULL) {
+        flight->carried = *carried;
+        *carried = (struct marks){ 0 };
+    }
+    peer->in_flight++;
+    outbox->flights_count++;
+    if (due_us < outbox->flights_due_us) {
+        outbox->flights_due_us = due_us;
+    }
+    return true;
+}
+
+void outbox_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence)
+{
+    struct outbox *outbox = &node->outbox;
+    struct flight *slot;
+    struct flight flight;
+
+    if (outbox->flights_room == 0) {
+        return;
+    }
+    slot = flight_slot(outbox, sequence);
+    if (slot->peer != peer || slot->sequence != sequence) {
+        return;
+    }
+    flight = flight_take(node, slot);
+    rtt_measure(peer, &flight, now);
+    pace_acked(peer);
+    flight_acked(node, now, &flight);
+    marks_clear(&flight.carried, node->mem);
+}
+
+void outbox_tick(struct node *node, struct moment now)
+{
+    struct outbox *outbox = &node->outbox;
+    const uint32_t end = outbox->sequence;
+
+    if (now.mono_us < outbox->flights_due_us) {
+        return;
+    }
+    outbox->flights_due_us = UINT64_MAX;
+    /* In the order in which they left. Nothing flies while producers are told: that is emission. */
+    for (uint32_t sequence = end - outbox->flights_room; sequence != end; sequence++) {
+        struct flight *slot = flight_slot(outbox, sequence);
+
+        if (slot->peer == NULL) {
+            continue;
+        }
+        if (slot->due_us > now.mono_us) {
+            if (slot->due_us < outbox->flights_due_us) {
+                outbox->flights_due_us = slot->due_us;
+            }
+        } else {
+            struct flight flight = flight_take(node, slot);
+
+            flight_lost(node, now, &flight);
+            marks_clear(&flight.carried, node->mem);
+        }
+    }
+}
+
+uint64_t outbox_due_us(const struct node *node)
+{
+    const struct outbox *outbox = &node->outbox;
+    uint64_t due_us = outbox->flights_count == 0 ? UINT64_MAX : outbox->flights_due_us;
+
+    if (outbox->owed_first != NULL) {
+        const uint64_t paced_us = pace_due_us(node, node->now);
+
+        due_us = paced_us < due_us ? paced_us : due_us;
+    }
+    return due_us;
+}
+
+/* Our presence, and `x`. It asks for an ack as long as the peer has not echoed our token, so that
+ * three datagrams make both sides sure of each other. */
+static size_t hello_emit(struct node *node, struct moment now, struct owed *owed,
+                         struct space space)
+{
+    struct peer *peer = owed->peer;
+    struct entry *self = node->presence.self;
+    const size_t blocks = vector_blocks(entry_vector(self));
+    struct envelope envelope = { .has = WIRE_HAS_WINDOW, .window = PACE_WINDOW_MAX };
+    const bool asks = peer->validated_us == 0;
+    struct block_room room;
+    struct writer writer;
+    size_t size;
+
+    if (asks) {
+        envelope.has |= WIRE_HAS_SEQUENCE;
+        envelope.sequence = outbox_sequence(node);
+    }
+    envelope = envelope_for(node, now, peer, &envelope);
+    writer_begin_hello(&writer, space, entry_key(self));
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(entry_vector(self), i, &room);
+
+        writer_put_block(&writer, &block, NULL);
+    }
+    writer_begin_x(&writer, &envelope);
+    if (owed_rides(owed)) {
+        acks_put(&writer, owed);
+        owed->acks_count = 0;
+    }
+    owed->hello = false;
+    owed->bare = false;
+    size = datagram_end(node, now, peer, &writer, NODE_KIND_HELLO);
+    if (asks) {
+        (void)outbox_fly(node, now, peer, FLIGHT_HELLO, 0, 1, NULL,
+                         now.mono_us + pace_rto_us(peer));
+    }
+    return size;
+}
+
+static size_t answer_emit(struct node *node, struct moment now, struct owed *owed,
+                          struct space space)
+{
+    struct envelope envelope = { 0 };
+    enum node_kind kind = NODE_KIND_ACK;
+    struct writer writer;
+
+    if (owed->has_who) {
+        envelope.has |= WIRE_HAS_WHO;
+        envelope.who = owed->who;
+    }
+    if (owed->has_refused) {
+        envelope.has |= WIRE_HAS_REFUSED;
+        envelope.refused = owed->refused;
+        kind = NODE_KIND_PROBE;
+    }
+    if (owed->has_roots) {
+        envelope.has |= WIRE_HAS_ROOTS;
+        sync_roots(node, owed->roots_salt, envelope.roots);
+    }
+    if (!marks_empty(&owed->larger)) {
+        envelope.has |= WIRE_HAS_DEPTH;
+        envelope.depth = WIRE_DEPTH_STOP;
+        kind = NODE_KIND_SYNC;
+    }
+    envelope = envelope_for(node, now, owed->peer, &envelope);
+    writer_begin_ordinary(&writer, space, &envelope);
+    acks_put(&writer, owed);
+    (void)marks_put_items(&owed->larger, node->mem, &writer, NULL);
+    owed->acks_count = 0;
+    owed->has_who = false;
+    owed->has_refused = false;
+    owed->has_roots = false;
+    owed->bare = false;
+    return datagram_end(node, now, owed->peer, &writer, kind);
+}
+
+/* The first record with something to send now: what is urgent may always, the rest as the rate
+ * allows. Records with nothing left (it rode elsewhere) are freed on the way. */
+static struct owed *owed_next(struct node *node, struct moment now)
+{
+    struct outbox *outbox = &node->outbox;
+    const bool rate_allows = pace_rate_allows(node, now);
+    struct owed *owed = outbox->owed_first;
+
+    while (owed != NULL) {
+        struct owed *next = owed->next;
+
+        if (owed_urgent(owed)) {
+            return owed;
+        }
+        if (marks_empty(&owed->larger)) {
+            owed_remove(outbox, owed);
+            owed_free(node, owed);
+        } else if (rate_allows) {
+            return owed;
+        }
+        owed = next;
+    }
+    return NULL;
+}
+
+size_t outbox_emit(struct node *node, struct moment now, struct space space, struct address *to)
+{
+    struct owed *owed;
+    size_t size;
+
+    if (node->outbox.owed_first == NULL) {
+        return 0;
+    }
+    owed = owed_next(node, now);
+    if (owed == NULL) {
+        return 0;
+    }
+    assert(!node->options.plain_only);
+    *to = owed->peer->address;
+    size = owed->hello ? hello_emit(node, now, owed, space) : answer_emit(node, now, owed, space);
+    owed_remove(&node->outbox, owed);
+    if (owed_urgent(owed) || !marks_empty(&owed->larger)) {
+        owed_append(&node->outbox, owed);
+    } else {
+        owed_free(node, owed);
+    }
+    return size;
+}
+
+void outbox_drop_peer(struct node *node, struct peer *peer)
+{
+    struct outbox *outbox = &node->outbox;
+
+    for (uint32_t i = 0; i < outbox->flights_room && peer->in_flight > 0; i++) {
+        if (outbox->flights[i].peer == peer) {
+            flight_free(node, &outbox->flights[i]);
+        }
+    }
+    if (peer->owed != NULL) {
+        owed_remove(outbox, peer->owed);
+        owed_free(node, peer->owed);
+    }
+}
+
+void outbox_drop_entry(struct node *node, const struct entry *entry)
+{
+    struct outbox *outbox = &node->outbox;
+
+    for (uint32_t i = 0; i < outbox->flights_room; i++) {
+        if (outbox->flights[i].peer != NULL) {
+            marks_drop(&outbox->flights[i].carried, node->mem, entry);
+        }
+    }
+    for (struct owed *owed = outbox->owed_first; owed != NULL; owed = owed->next) {
+        marks_drop(&owed->larger, node->mem, entry);
+    }
+}
+
+void outbox_audit(const struct node *node)
+{
+    const struct outbox *outbox = &node->outbox;
+    const struct owed *last = NULL;
+    uint64_t in_flight = 0;
+    uint32_t flights = 0;
+
+    for (uint32_t i = 0; i < outbox->flights_room; i++) {
+        const struct flight *flight = &outbox->flights[i];
+
+        if (flight->peer != NULL) {
+            flights++;
+            assert(flight_slot(outbox, flight->sequence) == flight);
+            assert(flight->due_us >= outbox->flights_due_us);
+            marks_audit(&flight->carried);
+        }
+    }
+    assert(flights == outbox->flights_count);
+    for (uint32_t i = 0; i < node->peers.count; i++) {
+        in_flight += node->peers.by_address[i]->in_flight;
+    }
+    assert(in_flight == flights);
+    for (const struct owed *owed = outbox->owed_first; owed != NULL; owed = owed->next) {
+        assert(owed->peer->owed == owed);
+        assert(owed->acks_count <= OUTBOX_ACKS_MAX);
+        marks_audit(&owed->larger);
+        last = owed;
+    }
+    assert(outbox->owed_last == last);
+}

@@ -1,0 +1,120 @@
+#include "node/pace.h"
+
+#include "node/state.h"
+
+#include <assert.h>
+
+#define US_PER_S UINT64_C(1000000)
+
+#define RTO_MIN_US   100000
+#define CREDIT_MAX   1000000 /* what is counted beyond tells nothing more */
+#define TOKENS_MAX   ((int64_t)PACE_BURST_BYTES * (int64_t)US_PER_S)
+#define TOKENS_LEAST (-TOKENS_MAX) /* acks leave without tokens: debt, but not without end */
+
+/* Byte-microseconds, so that no fraction of a byte is lost however often it is filled. */
+static void tokens_fill(struct node *node, struct moment now)
+{
+    struct pace *pace = &node->pace;
+    const uint64_t rate = node->options.bytes_per_second_max;
+    const uint64_t missing = (uint64_t)(TOKENS_MAX - pace->tokens);
+    uint64_t elapsed_us;
+
+    if (now.mono_us <= pace->filled_us) {
+        return;
+    }
+    elapsed_us = now.mono_us - pace->filled_us;
+    pace->filled_us = now.mono_us;
+    if (elapsed_us > missing / rate) {
+        pace->tokens = TOKENS_MAX;
+    } else {
+        pace->tokens += (int64_t)(elapsed_us * rate);
+    }
+}
+
+void pace_init(struct node *node, struct moment now)
+{
+    node->pace = (struct pace){ .tokens = TOKENS_MAX, .filled_us = now.mono_us };
+}
+
+bool pace_rate_allows(struct node *node, struct moment now)
+{
+    tokens_fill(node, now);
+    return node->pace.tokens > 0;
+}
+
+uint64_t pace_due_us(const struct node *node, struct moment now)
+{
+    const struct pace *pace = &node->pace;
+    uint64_t due_us = pace->filled_us;
+
+    if (pace->tokens <= 0) {
+        due_us += (uint64_t)-pace->tokens / node->options.bytes_per_second_max + 1;
+    }
+    return due_us > now.mono_us ? due_us : now.mono_us;
+}
+
+bool pace_credit_allows(struct node *node, const struct peer *peer, size_t size)
+{
+    (void)node;
+    (void)peer;
+    (void)size;
+    return true;
+}
+
+bool pace_window_allows(const struct peer *peer)
+{
+    const uint8_t window = peer->window < peer->window_theirs ? peer->window : peer->window_theirs;
+
+    return peer->in_flight < window;
+}
+
+static int32_t credit_clamped(int64_t bytes)
+{
+    if (bytes > CREDIT_MAX) {
+        return CREDIT_MAX;
+    }
+    return bytes < -CREDIT_MAX ? -CREDIT_MAX : (int32_t)bytes;
+}
+
+void pace_received(struct node *node, struct peer *peer, size_t size)
+{
+    (void)node;
+    peer->credit_bytes = credit_clamped(peer->credit_bytes + (int64_t)size + PACE_HEADER_BYTES);
+}
+
+void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t size)
+{
+    const int64_t bytes = (int64_t)size + PACE_HEADER_BYTES;
+
+    tokens_fill(node, now);
+    node->pace.tokens -= bytes * (int64_t)US_PER_S;
+    if (node->pace.tokens < TOKENS_LEAST) {
+        node->pace.tokens = TOKENS_LEAST;
+    }
+    peer->credit_bytes = credit_clamped(peer->credit_bytes - bytes);
+}
+
+/* One datagram more after a whole window was acked, half of it after a loss. */
+void pace_acked(struct peer *peer)
+{
+    peer->window_acks++;
+    if (peer->window_acks >= peer->window) {
+        peer->window_acks = 0;
+        if (peer->window < PACE_WINDOW_MAX) {
+            peer->window++;
+        }
+    }
+}
+
+void pace_lost(struct peer *peer)
+{
+    peer->window_acks = 0;
+    peer->window = peer->window / 2 < PACE_WINDOW_MIN ? PACE_WINDOW_MIN : peer->window / 2;
+}
+
+uint64_t pace_rto_us(const struct peer *peer)
+{
+    const uint64_t rto_us = 4 * (uint64_t)peer->srtt_us;
+
+    return rto_us < RTO_MIN_US ? RTO_MIN_US : rto_us;
+}

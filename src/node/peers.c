@@ -1,0 +1,314 @@
+#include "node/peers.h"
+
+#include "base/hash.h"
+#include "node/pace.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define ROOM_FIRST      8
+#define DIGITS          32 /* base-4 digits of an id */
+#define WINDOW_NOT_SAID 255
+
+/* Every node keeps a record of every node. */
+_Static_assert(sizeof(struct peer) <= 320, "a peer's record has grown");
+
+static uint32_t slot_first(const struct peers *peers, const struct address *address)
+{
+    uint64_t high;
+    uint64_t low;
+
+    memcpy(&high, address->ip, sizeof high);
+    memcpy(&low, address->ip + sizeof high, sizeof low);
+    return (uint32_t)hash_mix(hash_mix(peers->secret ^ high, low), address->port)
+           & (peers->hash_room - 1);
+}
+
+static uint32_t slot_find(const struct peers *peers, const struct address *address)
+{
+    uint32_t slot = slot_first(peers, address);
+
+    while (peers->hash[slot] != NULL && address_compare(&peers->hash[slot]->address, address)) {
+        slot = (slot + 1) & (peers->hash_room - 1);
+    }
+    return slot;
+}
+
+/* Empty a slot and move back those behind it that could no longer be found. */
+static void slot_clear(struct peers *peers, uint32_t hole)
+{
+    const uint32_t bits = peers->hash_room - 1;
+
+    peers->hash[hole] = NULL;
+    for (uint32_t slot = (hole + 1) & bits; peers->hash[slot] != NULL; slot = (slot + 1) & bits) {
+        const uint32_t wanted = slot_first(peers, &peers->hash[slot]->address);
+
+        if (((slot - wanted) & bits) >= ((slot - hole) & bits)) {
+            peers->hash[hole] = peers->hash[slot];
+            peers->hash[slot] = NULL;
+            hole = slot;
+        }
+    }
+}
+
+/* Position of the first peer whose address is not below this one. */
+static uint32_t position_of(const struct peers *peers, const struct address *address)
+{
+    uint32_t low = 0;
+    uint32_t high = peers->count;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+
+        if (address_compare(&peers->by_address[middle]->address, address) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Position of the first member whose id is not below this one. Members of equal ids (nobody can
+ * make them, chance could) lie side by side in the order of their joining. */
+static uint32_t member_position_of(const struct peers *peers, uint64_t id)
+{
+    uint32_t low = 0;
+    uint32_t high = peers->members;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+
+        if (peers->by_id[middle]->id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Room for one more record: both arrays are had before either is used. */
+static bool room_grow(struct peers *peers)
+{
+    const uint32_t room = peers->room == 0 ? ROOM_FIRST : peers->room * 2;
+    const uint32_t hash_room = room * 2;
+    struct peer **by_address;
+    struct peer **hash = mem_alloc_zeroed(peers->mem, hash_room * sizeof(struct peer *));
+
+    if (hash == NULL) {
+        return false;
+    }
+    by_address = mem_grow(peers->mem, peers->by_address, peers->room * sizeof(struct peer *),
+                          room * sizeof(struct peer *));
+    if (by_address == NULL) {
+        mem_free(peers->mem, hash, hash_room * sizeof(struct peer *));
+        return false;
+    }
+    mem_free(peers->mem, peers->hash, peers->hash_room * sizeof(struct peer *));
+    peers->by_address = by_address;
+    peers->room = room;
+    peers->hash = hash;
+    peers->hash_room = hash_room;
+    for (uint32_t i = 0; i < peers->count; i++) {
+        hash[slot_find(peers, &by_address[i]->address)] = by_address[i];
+    }
+    return true;
+}
+
+void peers_clear(struct peers *peers)
+{
+    for (uint32_t i = 0; i < peers->count; i++) {
+        assert(peers->by_address[i]->owed == NULL && peers->by_address[i]->plain == NULL);
+        mem_free(peers->mem, peers->by_address[i], sizeof(struct peer));
+    }
+    mem_free(peers->mem, peers->by_address, peers->room * sizeof(struct peer *));
+    mem_free(peers->mem, peers->by_id, peers->members_room * sizeof(struct peer *));
+    mem_free(peers->mem, peers->hash, peers->hash_room * sizeof(struct peer *));
+    *peers = (struct peers){ .mem = peers->mem, .secret = peers->secret };
+}
+
+struct peer *peers_find(const struct peers *peers, const struct address *address)
+{
+    return peers->count == 0 ? NULL : peers->hash[slot_find(peers, address)];
+}
+
+uint32_t peers_after(const struct peers *peers, const struct address *address)
+{
+    const uint32_t position = position_of(peers, address);
+    const bool is_there = position < peers->count
+                          && address_compare(&peers->by_address[position]->address, address) == 0;
+
+    return is_there ? position + 1 : position;
+}
+
+struct peer *peers_find_id(const struct peers *peers, uint32_t id)
+{
+    struct peer *found = NULL;
+
+    for (uint32_t i = 0; i < peers->members; i++) {
+        if ((uint32_t)peers->by_id[i]->id == id) {
+            if (found != NULL) {
+                return NULL;
+            }
+            found = peers->by_id[i];
+        }
+    }
+    return found;
+}
+
+struct peer *peers_obtain(struct peers *peers, const struct address *address, uint64_t id)
+{
+    struct peer *peer = peers_find(peers, address);
+    uint32_t position;
+
+    if (peer != NULL) {
+        return peer;
+    }
+    if (peers->count == NODE_PEERS_MAX || (peers->count == peers->room && !room_grow(peers))) {
+        return NULL;
+    }
+    peer = mem_alloc(peers->mem, sizeof *peer);
+    if (peer == NULL) {
+        return NULL;
+    }
+    *peer = (struct peer){
+        .address = *address,
+        .id = id,
+        .window = PACE_WINDOW_START,
+        .window_theirs = WINDOW_NOT_SAID,
+        .state = PEER_NEW,
+    };
+    position = position_of(peers, address);
+    memmove(&peers->by_address[position + 1], &peers->by_address[position],
+            (peers->count - position) * sizeof(struct peer *));
+    peers->by_address[position] = peer;
+    peers->count++;
+    peers->hash[slot_find(peers, address)] = peer;
+    peers->states[PEER_NEW]++;
+    return peer;
+}
+
+void peers_drop(struct peers *peers, struct peer *peer)
+{
+    const uint32_t position = position_of(peers, &peer->address);
+
+    assert(position < peers->count && peers->by_address[position] == peer);
+    assert(peer->owed == NULL && peer->plain == NULL);
+    if (peer->member) {
+        const bool left = peers_set_member(peers, peer, false);
+
+        assert(left);
+    }
+    slot_clear(peers, slot_find(peers, &peer->address));
+    peers->count--;
+    memmove(&peers->by_address[position], &peers->by_address[position + 1],
+            (peers->count - position) * sizeof(struct peer *));
+    peers->states[peer->state]--;
+    mem_free(peers->mem, peer, sizeof *peer);
+}
+
+void peers_set_state(struct peers *peers, struct peer *peer, enum peer_state state)
+{
+    assert(state < PEER_STATE_COUNT);
+    assert(peers->states[peer->state] > 0);
+    peers->states[peer->state]--;
+    peers->states[state]++;
+    peer->state = (uint8_t)state;
+}
+
+/* Into the trie: by id, behind those of the same id. */
+static bool member_add(struct peers *peers, struct peer *peer)
+{
+    uint32_t position = member_position_of(peers, peer->id);
+
+    if (peers->members == peers->members_room) {
+        const uint32_t room = peers->members_room == 0 ? ROOM_FIRST : peers->members_room * 2;
+        struct peer **by_id =
+            mem_grow(peers->mem, peers->by_id, peers->members_room * sizeof(struct peer *),
+                     room * sizeof(struct peer *));
+
+        if (by_id == NULL) {
+            return false;
+        }
+        peers->by_id = by_id;
+        peers->members_room = room;
+    }
+    while (position < peers->members && peers->by_id[position]->id == peer->id) {
+        position++;
+    }
+    memmove(&peers->by_id[position + 1], &peers->by_id[position],
+            (peers->members - position) * sizeof(struct peer *));
+    peers->by_id[position] = peer;
+    peers->members++;
+    peer->member = true;
+    return true;
+}
+
+bool peers_set_member(struct peers *peers, struct peer *peer, bool member)
+{
+    uint32_t position;
+
+    if (peer->member == member) {
+        return true;
+    }
+    if (member) {
+        return member_add(peers, peer);
+    }
+    position = member_position_of(peers, peer->id);
+    while (peers->by_id[position] != peer) {
+        position++;
+        assert(position < peers->members);
+    }
+    peers->members--;
+    memmove(&peers->by_id[position], &peers->by_id[position + 1],
+            (peers->members - position) * sizeof(struct peer *));
+    peer->member = false;
+    return true;
+}
+
+struct peer_range peers_under(const struct peers *peers, uint64_t prefix, unsigned digits)
+{
+    struct peer_range range = { 0, peers->members };
+    uint64_t last;
+
+    assert(digits <= DIGITS);
+    if (digits == 0) {
+        return range;
+    }
+    last = digits == DIGITS ? prefix : prefix | UINT64_MAX >> (2 * digits);
+    range.first = member_position_of(peers, prefix);
+    range.count =
+        (last == UINT64_MAX ? peers->members : member_position_of(peers, last + 1)) - range.first;
+    return range;
+}
+
+void peers_audit(const struct peers *peers)
+{
+    uint64_t states[PEER_STATE_COUNT] = { 0 };
+    uint32_t hashed = 0;
+    uint32_t members = 0;
+
+    assert(peers->count <= peers->room && peers->count <= NODE_PEERS_MAX);
+    for (uint32_t i = 0; i < peers->count; i++) {
+        const struct peer *peer = peers->by_address[i];
+
+        assert(i == 0 || address_compare(&peers->by_address[i - 1]->address, &peer->address) < 0);
+        assert(peers->hash[slot_find(peers, &peer->address)] == peer);
+        assert(peer->state < PEER_STATE_COUNT);
+        states[peer->state]++;
+        members += peer->member;
+    }
+    for (uint32_t i = 0; i < peers->hash_room; i++) {
+        hashed += peers->hash[i] != NULL;
+    }
+    assert(hashed == peers->count);
+    assert(members == peers->members);
+    for (uint32_t i = 0; i < peers->members; i++) {
+        assert(peers->by_id[i]->member);
+        assert(i == 0 || peers->by_id[i - 1]->id <= peers->by_id[i]->id);
+    }
+    for (unsigned i = 0; i < PEER_STATE_COUNT; i++) {
+        assert(states[i] == peers->states[i]);
+    }
+}
