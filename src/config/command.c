@@ -1,0 +1,170 @@
+#include "config/command.h"
+
+#include "config/file.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+
+#define COMMAND_FILE SYSCONFDIR "/vignette/vignette.conf"
+
+enum command_long { LONG_SET = 256, LONG_SHOW };
+
+const char command_help[] =
+    "usage: vignetted [-dhqtVv] [-c file] [-H http-address|off] [-l listen] [-p pidfile]\n"
+    "                 [--set name=value]... [[host:]port [host:port ...]]\n"
+    "\n"
+    "The first argument is the gossip port of this node, which is also its HTTP port; the others\n"
+    "are nodes to join. With a port and without -c no configuration file is read.\n"
+    "\n"
+    "  -c, --config FILE     read this file instead of " COMMAND_FILE "\n"
+    "  -d, --daemonize       go to the background when ready\n"
+    "  -H, --http ADDRESS    HTTP address: [host:]port, unix:PATH or off\n"
+    "  -h, --help            show this\n"
+    "  -l, --listen ADDRESS  gossip address: [host:]port\n"
+    "  -p, --pidfile FILE    write our process id there\n"
+    "  -q, --quiet           log warnings and errors only\n"
+    "  -t, --test            check the configuration, print every error, and exit\n"
+    "  -V, --version         show the version\n"
+    "  -v, --verbose         log everything\n"
+    "      --set NAME=VALUE  set one setting of vignette.conf(5)\n"
+    "      --show-config     show every setting and where it comes from, and exit\n";
+
+/* What the arguments asked for, before the file is read. */
+struct command {
+    struct config *config;
+    struct config_report *report;
+    enum command_action action;
+    const char *file;
+};
+
+static void command_put(struct command *command, const char *name, const char *value,
+                        const char *word, enum config_level level)
+{
+    const struct config_place place = { .word = word, .level = level };
+
+    (void)config_put(command->config, name, value, &place, command->report);
+}
+
+/* --set name=value */
+static void command_set(struct command *command, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    char name[OPTION_NAME_MAX];
+
+    if (equals == NULL || equals == text || (size_t)(equals - text) >= sizeof name) {
+        config_say(command->report, "--set: '%.80s' is not name=value", text);
+        return;
+    }
+    memcpy(name, text, (size_t)(equals - text));
+    name[equals - text] = '\0';
+    command_put(command, name, equals + 1, "--set", CONFIG_SET);
+}
+
+/* One flag. False: it is none. */
+static bool command_flag(struct command *command, int flag, const char *value)
+{
+    switch (flag) {
+    case 'c': command->file = value; break;
+    case 'd': command_put(command, "daemonize", "yes", "-d", CONFIG_FLAG); break;
+    case 'H': command_put(command, "http-listen", value, "-H", CONFIG_FLAG); break;
+    case 'h': command->action = COMMAND_HELP; break;
+    case 'l': command_put(command, "listen", value, "-l", CONFIG_FLAG); break;
+    case 'p': command_put(command, "pidfile", value, "-p", CONFIG_FLAG); break;
+    case 'q': command_put(command, "log-level", "warn", "-q", CONFIG_FLAG); break;
+    case 't': command->action = COMMAND_TEST; break;
+    case 'V': command->action = COMMAND_VERSION; break;
+    case 'v': command_put(command, "log-level", "debug", "-v", CONFIG_FLAG); break;
+    case LONG_SET: command_set(command, value); break;
+    case LONG_SHOW: command->action = COMMAND_SHOW; break;
+    default: return false;
+    }
+    return true;
+}
+
+/* Flags in any order; what is left over begins at the position returned. */
+static int command_flags(struct command *command, int argc, char *const *argv)
+{
+    static const struct option longs[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "daemonize", no_argument, NULL, 'd' },
+        { "help", no_argument, NULL, 'h' },
+        { "http", required_argument, NULL, 'H' },
+        { "listen", required_argument, NULL, 'l' },
+        { "pidfile", required_argument, NULL, 'p' },
+        { "quiet", no_argument, NULL, 'q' },
+        { "set", required_argument, NULL, LONG_SET },
+        { "show-config", no_argument, NULL, LONG_SHOW },
+        { "test", no_argument, NULL, 't' },
+        { "verbose", no_argument, NULL, 'v' },
+        { "version", no_argument, NULL, 'V' },
+        { NULL, 0, NULL, 0 },
+    };
+    int flag;
+
+    optind = 0; /* begin anew: the arguments are read again at every reload */
+    opterr = 0;
+    while ((flag = getopt_long(argc, argv, ":c:dH:hl:p:qtVv", longs, NULL)) != -1) {
+        if (flag == ':') {
+            config_say(command->report, "%s needs a value; see vignetted -h", argv[optind - 1]);
+        } else if (!command_flag(command, flag, optarg)) {
+            config_say(command->report, "there is no option %s; see vignetted -h",
+                       argv[optind - 1]);
+        }
+    }
+    return optind;
+}
+
+/* [[host:]port [host:port ...]] */
+static void command_arguments(struct command *command, int count, char *const *arguments)
+{
+    for (int i = 0; i < count; i++) {
+        command_put(command, i == 0 ? "listen" : "seed", arguments[i],
+                    i == 0 ? "the first argument" : "a seed", CONFIG_ARGUMENT);
+    }
+}
+
+enum command_result command_read(int argc, char *const *argv, struct config *config,
+                                 enum command_action *action_out, const char **file_out,
+                                 struct config_report *report)
+{
+    struct command command = { .config = config, .report = report };
+    int first;
+
+    *file_out = NULL;
+    *action_out = COMMAND_RUN;
+    if (!config_init(config)) {
+        config_say(report, "no memory");
+        return COMMAND_CONFIG;
+    }
+    first = command_flags(&command, argc, argv);
+    command_arguments(&command, argc - first, argv + first);
+    *action_out = command.action;
+    if (report->errors > 0) {
+        return COMMAND_USAGE;
+    }
+    if (command.action == COMMAND_HELP || command.action == COMMAND_VERSION) {
+        return COMMAND_GOOD;
+    }
+    if (command.file == NULL && first == argc) {
+        command.file = COMMAND_FILE; /* the seed's usage, a bare port, reads no file */
+        if (argc == 1 && access(COMMAND_FILE, F_OK) != 0) {
+            config_say(report,
+                       "neither a port nor " COMMAND_FILE ": try vignetted 6001, or vignetted -h");
+            return COMMAND_USAGE;
+        }
+    }
+    if (command.file != NULL) {
+        *file_out = command.file;
+        (void)config_read(config, command.file, report);
+    }
+    if (report->errors == 0) {
+        (void)config_check(config, report);
+    }
+    return report->errors == 0 ? COMMAND_GOOD : COMMAND_CONFIG;
+}
