@@ -67,9 +67,8 @@ static void echo_check(struct node *node, struct moment now, struct peer *from,
     }
 }
 
-static void envelope_note(struct moment now, struct peer *from, const struct envelope *envelope)
+static void envelope_note(struct peer *from, const struct envelope *envelope)
 {
-    from->extended_us = now.mono_us;
     if (has(envelope, WIRE_HAS_TOKEN)) {
         memcpy(from->token, envelope->token, sizeof from->token);
         from->has_token = true;
@@ -147,22 +146,6 @@ static void acks_receive(struct node *node, struct moment now, struct peer *from
     }
 }
 
-/* What whoever speaks is called wrongly: it is held suspect or dead, and here it is. It raises its
- * incarnation when it is told. */
-static void suspicion_tell(struct node *node, struct peer *from)
-{
-    struct marks *reply;
-
-    if (from->state != PEER_SUSPECT && from->state != PEER_DEAD && from->state != PEER_LEFT) {
-        return;
-    }
-    reply = reply_of(node, from);
-    if (reply != NULL && from->presence != NULL
-        && !marks_add_entry(reply, node->mem, from->presence)) {
-        node->stats.memory_refused++;
-    }
-}
-
 static void requests_receive(struct node *node, struct moment now, struct peer *from,
                              const struct message *message)
 {
@@ -230,7 +213,7 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     struct address about;
     bool trusted;
 
-    envelope_note(now, from, envelope);
+    envelope_note(from, envelope);
     if (message->plain.key.size > 0 && presence_address(message->plain.key, &about)) {
         presence_item(node, now, from, &about, message->plain.elements, HELLO_DEPTH, false);
     }
@@ -243,7 +226,6 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     items_receive(node, now, from, message, trusted);
     sequence_receive(node, from, message, trusted);
     if (trusted) {
-        suspicion_tell(node, from);
         requests_receive(node, now, from, message);
     }
     if (has(envelope, WIRE_HAS_WHO) && envelope->who == (uint32_t)node->presence.id) {

@@ -9,13 +9,12 @@
 #include <assert.h>
 #include <string.h>
 
-#define SECOND_US          UINT64_C(1000000)
-#define TOKEN_EPOCH_US     (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
-#define VALIDATED_US       (2400 * SECOND_US)
-#define EXTENDED_US        (600 * SECOND_US)
-#define READY_AFTER_US     (10 * SECOND_US)
-#define BLOCKED_US         UINT64_C(5000) /* what a window holds back is looked at this often */
-#define PEERS_LOADED_SLICE 64
+#define SECOND_US      UINT64_C(1000000)
+#define TOKEN_EPOCH_US (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
+#define VALIDATED_US   (2400 * SECOND_US)
+#define EXTENDED_US    (600 * SECOND_US)
+#define READY_AFTER_US (10 * SECOND_US)
+#define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
 
 /* Purposes of the node's generators: one more draw of one changes nothing in the others. */
 enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
@@ -74,38 +73,6 @@ static bool lists_copy(struct node *node, struct node_options *options)
     return true;
 }
 
-/* Peers of an earlier life are in the table: they are known, and contacted as any other. */
-static bool peers_load(struct node *node, struct moment now)
-{
-    static const uint8_t prefix_text[] = { 'n', ':' };
-    const struct bytes prefix = { prefix_text, sizeof prefix_text };
-    struct entry *entries[PEERS_LOADED_SLICE];
-    struct bytes after = { NULL, 0 };
-    size_t count;
-
-    do {
-        count = table_slice(node->table, prefix, after, entries, PEERS_LOADED_SLICE);
-        for (size_t i = 0; i < count; i++) {
-            const struct bytes key = entry_key(entries[i]);
-            struct address address;
-            struct peer *peer;
-
-            after = key;
-            if (!presence_address(key, &address)
-                || address_compare(&address, &node->options.self) == 0) {
-                continue;
-            }
-            peer = peers_obtain(&node->peers, &address, node_peer_id(node, &address));
-            if (peer == NULL) {
-                return node->peers.count == NODE_PEERS_MAX;
-            }
-            peer->presence = entries[i];
-            presence_update_peer(node, now, peer);
-        }
-    } while (count == PEERS_LOADED_SLICE);
-    return true;
-}
-
 static void generators_seed(struct node *node)
 {
     const uint64_t seed = node->options.seed;
@@ -144,7 +111,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     node->outbox.sequence = (uint32_t)random_next(&node->random);
     pace_init(node, now);
     contact_init(node, now);
-    if (!presence_start(node, now) || !peers_load(node, now)) {
+    if (!presence_start(node, now)) {
         goto free_node;
     }
     *node_out = node;
