@@ -46,13 +46,13 @@
       .type = OPTION_TEXTS,                                      \
       .check = CHECK_##list_check,                               \
       .when = OPTION_##list_when },
-const struct config_option options[] = {
+const struct config_option config_options[] = {
 #include "config/options.def"
 };
 #undef OPTION_NUMBER
 #undef OPTION_TEXT
 #undef OPTION_LIST
-const size_t options_count = sizeof options / sizeof options[0];
+const size_t config_options_count = sizeof options / sizeof config_options[0];
 
 /* A default outside its own limits does not compile. */
 #define OPTION_NUMBER(type, name, initial, least, most, when, help)                              \
@@ -114,23 +114,23 @@ static void *config_field(const struct config *config, const struct config_optio
 bool config_init(struct config *config)
 {
     memset(config, 0, sizeof *config);
-    config->origins = calloc(options_count, sizeof config->origins[0]);
+    config->origins = calloc(config_options_count, sizeof config->origins[0]);
     if (config->origins == NULL) {
         return false;
     }
-    for (size_t i = 0; i < options_count; i++) {
-        void *field = config_field(config, &options[i]);
+    for (size_t i = 0; i < config_options_count; i++) {
+        void *field = config_field(config, &config_options[i]);
 
-        if (options[i].type == OPTION_ONE_TEXT) {
-            char *copy = strdup(options[i].text);
+        if (config_options[i].type == OPTION_ONE_TEXT) {
+            char *copy = strdup(config_options[i].text);
 
             if (copy == NULL) {
                 config_clear(config);
                 return false;
             }
             *(char **)field = copy;
-        } else if (options[i].type != OPTION_TEXTS) {
-            *(uint64_t *)field = options[i].initial;
+        } else if (config_options[i].type != OPTION_TEXTS) {
+            *(uint64_t *)field = config_options[i].initial;
         }
     }
     return true;
@@ -147,12 +147,12 @@ static void config_list_clear(struct config_list *list)
 
 void config_clear(struct config *config)
 {
-    for (size_t i = 0; i < options_count; i++) {
-        void *field = config_field(config, &options[i]);
+    for (size_t i = 0; i < config_options_count; i++) {
+        void *field = config_field(config, &config_options[i]);
 
-        if (options[i].type == OPTION_ONE_TEXT) {
+        if (config_options[i].type == OPTION_ONE_TEXT) {
             free(*(char **)field);
-        } else if (options[i].type == OPTION_TEXTS) {
+        } else if (config_options[i].type == OPTION_TEXTS) {
             config_list_clear(field);
         }
         if (config->origins != NULL) {
@@ -179,10 +179,10 @@ const struct config_option *option_find(const char *name)
 {
     char spelled[OPTION_NAME_MAX];
 
-    for (size_t i = 0; i < options_count; i++) {
-        if (strcmp(name, options[i].name) == 0
-            || strcmp(name, option_name(&options[i], spelled)) == 0) {
-            return &options[i];
+    for (size_t i = 0; i < config_options_count; i++) {
+        if (strcmp(name, config_options[i].name) == 0
+            || strcmp(name, option_name(&config_options[i], spelled)) == 0) {
+            return &config_options[i];
         }
     }
     return NULL;
@@ -214,16 +214,16 @@ static unsigned option_distance(const char *one, const char *other)
 
 const struct config_option *option_nearest(const char *name)
 {
-    const struct config_option *nearest = &options[0];
+    const struct config_option *nearest = &config_options[0];
     unsigned least = UINT32_MAX;
     char spelled[OPTION_NAME_MAX];
 
-    for (size_t i = 0; i < options_count; i++) {
-        const unsigned distance = option_distance(name, option_name(&options[i], spelled));
+    for (size_t i = 0; i < config_options_count; i++) {
+        const unsigned distance = option_distance(name, option_name(&config_options[i], spelled));
 
         if (distance < least) {
             least = distance;
-            nearest = &options[i];
+            nearest = &config_options[i];
         }
     }
     return nearest;
@@ -423,7 +423,7 @@ static bool config_list_add(struct config_list *list, const char *value)
 static bool config_store(struct config *config, const struct config_option *option,
                          const char *value, uint64_t number, const struct config_place *place)
 {
-    struct config_origin *origin = &config->origins[option - options];
+    struct config_origin *origin = &config->origins[option - config_options];
     void *field = config_field(config, option);
     char *copy = NULL;
     char *file = NULL;
@@ -471,7 +471,7 @@ bool config_put(struct config *config, const char *name, const char *value,
         return false;
     }
     (void)option_name(option, spelled);
-    origin = &config->origins[option - options];
+    origin = &config->origins[option - config_options];
     if (option->check != CHECK_NUMBER && !option_is_text(option, value)) {
         (void)fault_set(&why, STATUS_INVALID, "%s: '%.80s' is not %s", spelled, value,
                         option_form(option));
@@ -560,12 +560,12 @@ void config_show(const struct config *config, FILE *to)
     char name[OPTION_NAME_MAX];
     char number[OPTION_NAME_MAX];
 
-    for (size_t i = 0; i < options_count; i++) {
+    for (size_t i = 0; i < config_options_count; i++) {
         const struct config_origin *origin = &config->origins[i];
-        const void *field = config_field(config, &options[i]);
+        const void *field = config_field(config, &config_options[i]);
 
-        (void)option_name(&options[i], name);
-        if (options[i].type == OPTION_TEXTS) {
+        (void)option_name(&config_options[i], name);
+        if (config_options[i].type == OPTION_TEXTS) {
             const struct config_list *list = field;
 
             for (size_t j = 0; j < list->count; j++) {
@@ -576,14 +576,15 @@ void config_show(const struct config *config, FILE *to)
             if (list->count == 0) {
                 (void)fprintf(to, "# %s is not set\n", name);
             }
-        } else if (options[i].type == OPTION_ONE_TEXT && **(char *const *)field == '\0') {
+        } else if (config_options[i].type == OPTION_ONE_TEXT && **(char *const *)field == '\0') {
             (void)fprintf(to, "# %s is not set\n", name);
-        } else if (options[i].type == OPTION_ONE_TEXT) {
+        } else if (config_options[i].type == OPTION_ONE_TEXT) {
             (void)fprintf(to, "%s ", name);
             config_show_text(*(char *const *)field, to);
             config_show_origin(origin, to);
         } else {
-            option_print_number(&options[i], *(const uint64_t *)field, number, sizeof number);
+            option_print_number(&config_options[i], *(const uint64_t *)field, number,
+                                sizeof number);
             (void)fprintf(to, "%s %s", name, number);
             config_show_origin(origin, to);
         }
@@ -605,20 +606,20 @@ void config_compare(const struct config *old, const struct config *new,
 {
     char name[OPTION_NAME_MAX];
 
-    for (size_t i = 0; i < options_count; i++) {
-        const void *one = config_field(old, &options[i]);
-        const void *other = config_field(new, &options[i]);
+    for (size_t i = 0; i < config_options_count; i++) {
+        const void *one = config_field(old, &config_options[i]);
+        const void *other = config_field(new, &config_options[i]);
         bool equal;
 
-        if (options[i].when == OPTION_RELOAD) {
+        if (config_options[i].when == OPTION_RELOAD) {
             continue;
         }
-        equal = options[i].type == OPTION_TEXTS ? config_lists_equal(one, other)
-                : options[i].type == OPTION_ONE_TEXT
+        equal = config_options[i].type == OPTION_TEXTS ? config_lists_equal(one, other)
+                : config_options[i].type == OPTION_ONE_TEXT
                     ? strcmp(*(char *const *)one, *(char *const *)other) == 0
                     : *(const uint64_t *)one == *(const uint64_t *)other;
         if (!equal) {
-            differs(owner, option_name(&options[i], name));
+            differs(owner, option_name(&config_options[i], name));
         }
     }
 }

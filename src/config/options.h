@@ -66,8 +66,8 @@ struct config_option {
     uint8_t when;  /* enum option_when */
 };
 
-extern const struct config_option options[];
-extern const size_t options_count;
+extern const struct config_option config_options[];
+extern const size_t config_options_count;
 
 /* Where a setting came from; a later one is above an earlier one. */
 enum config_level { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_SET, CONFIG_FLAG, CONFIG_ARGUMENT };
