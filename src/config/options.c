@@ -52,7 +52,7 @@ const struct config_option config_options[] = {
 #undef OPTION_NUMBER
 #undef OPTION_TEXT
 #undef OPTION_LIST
-const size_t config_options_count = sizeof options / sizeof config_options[0];
+const size_t config_options_count = sizeof config_options / sizeof config_options[0];
 
 /* A default outside its own limits does not compile. */
 #define OPTION_NUMBER(type, name, initial, least, most, when, help)                              \

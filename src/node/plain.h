@@ -6,6 +6,7 @@
  * stamps, no presence across dialects, questions. Private to the room. */
 
 #include "base/moment.h"
+#include "base/random.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -16,16 +17,20 @@
 
 struct node;
 
-struct plain_queue;  /* what one plain peer is still to get; plain.c */
-struct plain_search; /* a `%` or `*` question being answered in slices; plain.c */
+struct plain_queue; /* what one plain peer is still to get; queue.c */
 
-/* Open, because it is embedded in the node; only node/plain.c touches the fields. */
+/* Open, because it is embedded in the node; only node/plain.c touches the fields. All zero is a
+ * beginning. */
 struct plain {
-    struct plain_search *searches;
-    uint64_t asked_us; /* of the budget of questions for unseen keys */
-    uint32_t asked;
-    uint64_t announce_us;
+    struct plain_queue *first; /* every queue there is; who was served last is at the end */
+    struct plain_queue *last;
     struct random random;
+    uint64_t asked_us;     /* of the budget of questions for unseen keys: it is full at ... */
+    uint64_t announced_us; /* when our presence last went round */
+    uint64_t revived_us;   /* when a silent peer was last contacted */
+    uint32_t announced;    /* position among the members of who gets it next */
+    uint32_t searches;     /* questions being answered */
+    bool seeded;
 };
 
 void plain_clear(struct node *node);
@@ -43,8 +48,15 @@ void plain_queue(struct node *node, struct moment now, struct peer *peer, struct
 void plain_spread(struct node *node, struct moment now, struct entry *entry,
                   const struct mark *mark, uint8_t ttl, const struct peer *except);
 
-/* First contact and introductions: our presence, and a query `n:%` where wanted. */
+/* First contact and introductions: our presence in full, and a question for `n:%` where wanted. */
 void plain_introduce(struct node *node, struct moment now, struct peer *peer, bool query);
+
+/* We leave: tell a plain peer so, in so many elements. */
+void plain_leave(struct node *node, struct moment now, struct peer *peer);
+
+/* Whether a key may go to a plain peer at all: no presence that its kind cannot take or that is not
+ * alive, nothing that looks like presence and is none, no control characters. */
+bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry);
 
 void plain_tick(struct node *node, struct moment now);
 uint64_t plain_due_us(const struct node *node);

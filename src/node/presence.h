@@ -6,7 +6,9 @@
  * room. Source: vignette(7), "Presence"; the state word is the precedence order of SWIM (Das,
  * Gupta and Motivala, 2002) as one integer. */
 
+#include "base/address.h"
 #include "base/moment.h"
+#include "base/random.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -30,6 +32,7 @@ enum presence_element {
 enum presence_word { WORD_ALIVE, WORD_SUSPECT, WORD_DEAD, WORD_LEFT };
 
 #define PRESENCE_PROTOCOL_LEVEL 1
+#define PRESENCE_CLOCKS_MAX     16
 
 /* Open, because it is embedded in the node; only node/presence.c touches the fields. */
 struct presence {
@@ -37,11 +40,18 @@ struct presence {
     uint64_t id; /* our own */
     uint64_t start_s;
     uint64_t incarnation;
+    uint64_t level_word; /* elements 1, 2, 4 and 5 as this process last wrote them */
+    uint64_t state_word;
+    uint64_t instance_word;
+    uint64_t http_word;
+    uint64_t outbid_due_us; /* elements of a later start are outbid once a minute at most */
     uint64_t wall_at_start_s;
     uint64_t mono_at_start_us;
-    uint64_t stamps_s[16]; /* clocks of peers that echoed our token, for the median */
-    uint8_t stamps_count;
-    uint8_t stamps_next;
+    uint64_t clocks_s[PRESENCE_CLOCKS_MAX];  /* of the last trusted peers that told theirs */
+    uint64_t clocks_id[PRESENCE_CLOCKS_MAX]; /* one place a peer */
+    struct random random;
+    uint8_t clocks_count;
+    uint8_t clocks_next;
     uint8_t notice; /* enum node_notice */
     bool noticed;
     bool leaving;
@@ -71,10 +81,24 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
                       const struct address *about, struct elements elements,
                       enum presence_source source, uint8_t depth, struct marks *reply);
 
-/* A datagram came from this address: it is alive as far as we are concerned; vouch for a plain
- * one. Creates the record (NEW) for an address unseen. NULL: no room. */
+/* A datagram came from this address: note it, and tell an extended peer that is held suspect, dead
+ * or left what is said of it. Creates the record (NEW) for an address unseen. NULL: no room, not
+ * an address a peer may have, or our own. */
 struct peer *presence_heard(struct node *node, struct moment now, const struct address *from,
                             bool extended);
+
+/* A plain message came from this peer and was taken: where it is plain and its address is trusted
+ * or a seed's, say in its presence that it is alive. To be called once what the message says of
+ * the sender has been merged, since that may show that it is not plain. */
+void presence_vouch(struct node *node, struct moment now, struct peer *peer);
+
+/* What clocks stand in element 0 of a peer's presence, in whole minutes of the unix epoch: minutes,
+ * seconds, milliseconds, microseconds and nanoseconds are told apart by magnitude. 0: neither. */
+uint64_t presence_minutes(uint64_t stamp);
+
+/* Minutes for element 0 of a presence that goes to a plain peer: never above our own wall clock. 0:
+ * nothing is known. `peer` NULL: our own. */
+uint64_t presence_stamp(const struct node *node, struct moment now, const struct peer *peer);
 
 /* Merge our word about a peer: suspect (with our confirmation slot), dead, left; spread with
  * priority. */
@@ -83,6 +107,9 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
 
 /* Independent suspectors of its present incarnation, at least 1. */
 unsigned presence_confirmations(const struct node *node, const struct peer *peer);
+
+/* How long a peer may stay suspect before it is dead, as vignette(7), "Failure detection", says. */
+uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer);
 
 /* The state word of a peer changed (by us or by a merge): cached fields, trie, timers follow. */
 void presence_update_peer(struct node *node, struct moment now, struct peer *peer);

@@ -17,11 +17,14 @@
 
 struct node;
 
-struct sync_state; /* answers waiting per peer, the ring of recent changes, streams; sync.c */
+struct sync_state; /* what changed lately, who is repairing us, pauses; sync.c */
+struct exchange;   /* what one peer is still to be sent; node/exchange.h */
 
-/* Open, because it is embedded in the node; only node/sync.c touches the fields. */
+/* Open, because it is embedded in the node; only node/sync.c and node/exchange.c touch the
+ * fields. */
 struct sync {
     struct sync_state *state;
+    struct exchange *exchanges; /* a list; the first is asked first, and then goes to the end */
     struct random random;
 };
 
@@ -44,6 +47,12 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
 
 /* The turn's changes, from node_turn_end(): what is under way is left out for a while. */
 void sync_note(struct node *node, struct moment now, struct changes changes);
+
+/* Whether a key counts in exchanges: a forgotten presence does not. */
+bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
+
+/* Whether a key is sent by anti-entropy: not while a change of it may still be under way. */
+bool sync_offers(const struct node *node, struct moment now, const struct entry *entry);
 
 void sync_acked(struct node *node, struct moment now, const struct flight *flight);
 void sync_lost(struct node *node, struct moment now, struct flight *flight);

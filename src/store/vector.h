@@ -6,9 +6,12 @@
  * An index that was never raised reads 0. Elements are kept in blocks of 256 consecutive indices
  * (wire/block.h), sorted by block number. Inside, a block is sparse (an offset and a value each)
  * or dense (256 values) with values 1, 2, 4 or 8 bytes wide, or, where all its values are 1, a
- * bitmap; whichever is smallest. It changes form by itself and only towards wider and denser, so
- * forms do not flap. Up to
- * VECTOR_INLINE_BYTES of elements live in the struct itself, which is why it is open: it is
+ * bitmap; whichever is smallest. The form follows from the number of elements and the width of the
+ * largest, which both only rise, so forms do not flap. Neighbouring blocks share one allocation, a
+ * run (store/run.h); a vector with more than RUN_BYTES_MAX of them has several, in a directory, so
+ * that no merge moves more than one run and the directory: microseconds at a million blocks.
+ *
+ * Up to VECTOR_INLINE_BYTES of elements live in the struct itself, which is why it is open: it is
  * embedded in the table's entry. Nobody outside store/vector.c reads a field.
  *
  * Called by store/table (which owns the vectors that are kept) and by http and view (which fill
@@ -29,24 +32,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VECTOR_INLINE_BYTES 16 /* to be measured: bench/memory */
+/* An element takes a byte and as many bytes as its index and its value need: a register of a sketch
+ * 3 or 4, the sketch's header 7. So three registers beside a header, or five without, cost no
+ * allocation (bench/memory). */
+#define VECTOR_INLINE_BYTES 22
 
-struct vector_heap; /* all blocks in one allocation, or block runs; vector.c */
+struct run;       /* store/run.h */
+struct directory; /* vector.c: several runs */
 
 /* Size matters more than anything here: it is embedded in every entry. */
 struct vector {
     union {
-        struct vector_heap *heap;
-        uint8_t inlined[VECTOR_INLINE_BYTES];
-    } at;
-    uint8_t form;  /* vector.c: empty, inlined in some width, on the heap */
-    uint8_t count; /* inlined elements */
+        struct {
+            uint64_t size; /* non-zero elements */
+            union {
+                struct run *run;
+                struct directory *directory;
+            } at;
+            uint8_t unused[VECTOR_INLINE_BYTES + 1 - sizeof(uint64_t) - sizeof(void *)];
+            uint8_t form;
+        } heap;
+        struct {
+            uint8_t elements[VECTOR_INLINE_BYTES]; /* ascending by index */
+            uint8_t count;                         /* elements */
+            uint8_t form;                          /* vector.c: inlined, one run, several */
+        } inlined;
+    };
 };
+
+_Static_assert(sizeof(struct vector) == VECTOR_INLINE_BYTES + 2, "no byte of a vector is lost");
 
 /* What one merge found, in both directions of the gossip rule (vignette(7), "Receiving"). */
 struct merge_result {
     struct mark raised;    /* ours rose to theirs: tell others */
-    struct mark larger;    /* ours is larger: tell the sender */
+    struct mark larger;    /* theirs is there and smaller: tell the sender */
     uint64_t digest_delta; /* to add to the vector's digest, mod 2^64 */
 };
 
@@ -82,7 +101,7 @@ size_t vector_blocks(const struct vector *vector);
 
 /* Lend the block at a position, 0 <= position < vector_blocks(). Blocks come in ascending order of
  * number. The view is valid until the vector is next merged into or cleared, or the room reused
- * (inlined elements are unpacked into it). */
+ * (inlined elements are unpacked into it). O(log runs). */
 struct block vector_block(const struct vector *vector, size_t position, struct block_room *room);
 
 /* Position of the first block whose number is >= number; block count when there is none. */
@@ -95,8 +114,9 @@ uint64_t vector_size(const struct vector *vector);
 uint64_t vector_heap_bytes(const struct vector *vector);
 
 /* An upper bound of the bytes that merging `more` into `vector` could newly charge, including the
- * copy that exists while a block grows. `vector` may be NULL: empty. For reservations; O(blocks of
- * more). */
+ * copy that exists while a block grows. `vector` may be NULL: empty. For reservations; it holds as
+ * long as nobody else raises `vector`. 0 where all fits inline, or in dense blocks that are there.
+ * O(blocks of more). */
 uint64_t vector_merge_bytes_max(const struct vector *vector, const struct vector *more);
 
 /* The digest computed from scratch: the sum of digest_element() over all elements. O(n). */

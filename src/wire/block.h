@@ -17,7 +17,7 @@ struct block {
     const void *values;     /* `count` unsigned integers, host order, aligned to `width`; width 0:
                              * a bitmap of BLOCK_BITMAP_BYTES, bit (o & 7) of byte (o >> 3) */
     const uint8_t *offsets; /* strictly ascending; NULL: dense, value i has offset i */
-    uint16_t count;         /* sparse: 1..256 values; dense and bitmap: 256 */
+    uint16_t count;         /* sparse: 1..256 values; dense and bitmap: 256, where a 0 is nothing */
     uint8_t width;          /* bytes a value: 1, 2, 4 or 8; 0: a bitmap, every set bit is a 1 */
 };
 
@@ -31,7 +31,12 @@ struct mark {
 
 /* Memory for one decoded block, on the caller's stack. */
 struct block_room {
-    uint64_t values[BLOCK_ELEMENTS];
+    union {
+        uint64_t values[BLOCK_ELEMENTS];
+        uint32_t values32[BLOCK_ELEMENTS];
+        uint16_t values16[BLOCK_ELEMENTS];
+        uint8_t values8[BLOCK_ELEMENTS];
+    };
     uint8_t offsets[BLOCK_ELEMENTS];
 };
 
@@ -49,6 +54,9 @@ uint64_t block_get(const struct block *block, unsigned offset);
 
 /* Bits of the elements whose value is not 0. */
 struct mark block_mark(const struct block *block);
+
+/* Assert all that struct block promises. For tests, the simulator and the fuzzers. */
+void block_audit(const struct block *block);
 
 /* Operations on sets of offsets. `into` and `from` are of the same block (asserted). */
 void mark_or(struct mark *into, const struct mark *from);

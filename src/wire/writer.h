@@ -23,7 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WRITER_MAP_ELEMENTS_MAX 8 /* an item with more elements than this is packed */
+#define WRITER_MAP_ELEMENTS_MAX 8   /* an item with more elements than this is packed */
+#define WRITER_ORDINARY_BYTES   112 /* an ordinary datagram with every fixed field of `x` */
+#define WRITER_HELLO_BYTES      128 /* a hello with every fixed field, less its key and elements */
 
 /* Open, because it lives on a stack; only wire/writer.c touches the fields. */
 struct writer {
@@ -32,40 +34,52 @@ struct writer {
     size_t tail;      /* bytes kept free for what must still follow */
     size_t fields_at; /* the map header of `x` */
     size_t field_at;  /* the header of the open field */
-    size_t entry_at;  /* the header of the open entry: vector, item, tree node */
-    uint32_t field_count;
-    uint32_t entry_count;
-    uint64_t position; /* packed items: where the next gap counts from */
-    struct bytes key;  /* of the open item; lent by the caller until the item ends */
-    uint8_t fields;
-    uint8_t field; /* the letter that is open */
-    uint8_t form;  /* of the open item */
-    uint8_t stage; /* what may be called next */
+    size_t item_at;   /* the open item, or entry of `B` */
+    size_t entry_at;  /* the header of the open vector, of an item's elements, of a `B`'s digests */
+    uint64_t position;    /* in packed items and `B`: where the next gap counts from */
+    uint32_t x_count;     /* fields of `x` so far */
+    uint32_t field_count; /* what the open field's header says */
+    uint32_t entry_count; /* what the open entry's header says */
+    struct bytes key;     /* of the open item; lent by the caller until the item ends */
+    uint8_t fields;       /* variable fields of `x` so far, a bit each */
+    uint8_t field;        /* the letter that is open */
+    uint8_t form;         /* of the open item: as in struct elements */
+    uint8_t stage;        /* what may be called next */
     uint8_t ttl;
     bool full;
+    bool more; /* a digest of the open entry of `B` was refused */
 };
 
 /* Begin a plain message of at most WIRE_PLAIN_BYTES_MAX bytes.
  *
- * space  at least WIRE_PLAIN_BYTES_MAX
+ * space  WIRE_PLAIN_BYTES_MAX; less is allowed where less may be sent, down to what a message
+ *        without elements needs: 27 bytes, and the key
  * key    1..255 bytes; that a plain peer may get it was judged by the caller
  * ttl    0..50 */
 void writer_begin_plain(struct writer *writer, struct space space, struct bytes key, uint8_t ttl,
                         bool full);
 
-/* Begin a hello: our presence key and, by put_block, its elements; full, ttl 0. */
+/* Begin a hello of at most WIRE_EXTENDED_BYTES_MAX bytes: our presence key and, by put_block, its
+ * elements; full, ttl 0. Room for all fixed fields of `x` is kept.
+ *
+ * space  at least WRITER_HELLO_BYTES and the key, and what the elements need */
 void writer_begin_hello(struct writer *writer, struct space space, struct bytes key);
 
 /* End the plain part of a hello and write the fixed fields of its `x`. */
 void writer_begin_x(struct writer *writer, const struct envelope *envelope);
 
 /* Begin an ordinary extended datagram (empty key and vector, ttl 0) of at most
- * WIRE_EXTENDED_BYTES_MAX bytes, with the fixed fields of its `x`. */
+ * WIRE_EXTENDED_BYTES_MAX bytes, with the fixed fields of its `x`.
+ *
+ * space  at least WRITER_ORDINARY_BYTES */
 void writer_begin_ordinary(struct writer *writer, struct space space,
                            const struct envelope *envelope);
 
 /* Add the marked elements of one block, all of it when mark is NULL, to the open vector or item.
- * Blocks come in ascending order of number. Values that are 0 are skipped and count as taken.
+ * Blocks come in ascending order of number, each once. Values that are 0 are skipped and count as
+ * taken. Into an item, what it has room for goes in the smallest form: a map of few elements, a
+ * sparse or a dense packing (wire/packed.h). An item whose form no longer suits is ended and taken
+ * up again in another form under the same key; both say `full` then.
  *
  * Returns the first offset not taken: BLOCK_ELEMENTS when all is in; less means the datagram is
  * full, and the caller goes on from that offset in another one. */
