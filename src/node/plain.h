@@ -19,8 +19,7 @@ struct node;
 
 struct plain_queue; /* what one plain peer is still to get; queue.c */
 
-/* Open, because it is embedded in the node; only node/plain.c touches the fields. All zero is a
- * beginning. */
+/* Open, because it is embedded in the node; only node/plain.c touches the fields. */
 struct plain {
     struct plain_queue *first; /* every queue there is; who was served last is at the end */
     struct plain_queue *last;
@@ -30,7 +29,6 @@ struct plain {
     uint64_t revived_us;   /* when a silent peer was last contacted */
     uint32_t announced;    /* position among the members of who gets it next */
     uint32_t searches;     /* questions being answered */
-    bool seeded;
 };
 
 void plain_clear(struct node *node);

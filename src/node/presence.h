@@ -8,7 +8,6 @@
 
 #include "base/address.h"
 #include "base/moment.h"
-#include "base/random.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -49,7 +48,6 @@ struct presence {
     uint64_t mono_at_start_us;
     uint64_t clocks_s[PRESENCE_CLOCKS_MAX];  /* of the last trusted peers that told theirs */
     uint64_t clocks_id[PRESENCE_CLOCKS_MAX]; /* one place a peer */
-    struct random random;
     uint8_t clocks_count;
     uint8_t clocks_next;
     uint8_t notice; /* enum node_notice */

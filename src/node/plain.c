@@ -1,0 +1,718 @@
+#include "node/plain.h"
+
+#include "node/queue.h"
+#include "node/search.h"
+#include "node/state.h"
+#include "store/pattern.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define US_PER_S UINT64_C(1000000)
+
+#define TTL_MAX           3 /* of whatever we send */
+#define TTL_ASK           2 /* the least that gets an answer */
+#define TTL_TELL          1 /* heard, and not passed on */
+#define SPREAD_ALL        8 /* live plain peers: up to so many all get it, else a few at random */
+#define SPREAD_FEW        4
+#define SPREAD_DRAWS      64
+#define ASK_PEERS         3
+#define ASK_US            (US_PER_S / 5) /* 5 questions a second */
+#define ASK_BURST         5
+#define ANNOUNCE_PEERS    4
+#define ANNOUNCE_LOOKED   256 /* members looked at for them in one round */
+#define ANNOUNCE_NO_TTL   10  /* times the interval: each one re-arms that peer's timer */
+#define REVIVE_US         (5 * US_PER_S)
+#define REVIVE_DRAWS      16
+#define NO_CREDIT_WAIT_US US_PER_S
+#define IDLE_US           (30 * US_PER_S) /* an empty queue is kept, for its pace */
+#define STEPS_MAX         4               /* slices of questions in one tick */
+#define ELEMENTS_OWN      8               /* of our presence, element 0 included */
+
+static const uint8_t peers_pattern[] = { 'n', ':', '%' };
+
+/* Queues. */
+
+static void queue_link(struct plain *plain, struct plain_queue *queue)
+{
+    queue->previous = plain->last;
+    queue->next = NULL;
+    if (plain->last == NULL) {
+        plain->first = queue;
+    } else {
+        plain->last->next = queue;
+    }
+    plain->last = queue;
+}
+
+static void queue_unlink(struct plain *plain, struct plain_queue *queue)
+{
+    if (queue->previous == NULL) {
+        plain->first = queue->next;
+    } else {
+        queue->previous->next = queue->next;
+    }
+    if (queue->next == NULL) {
+        plain->last = queue->previous;
+    } else {
+        queue->next->previous = queue->previous;
+    }
+}
+
+/* The queue of a peer, created when there is none; NULL: no memory, counted. */
+static struct plain_queue *queue_obtain(struct node *node, struct peer *peer)
+{
+    struct plain_queue *queue = peer->plain;
+
+    if (queue != NULL) {
+        return queue;
+    }
+    queue = mem_alloc_zeroed(node->mem, sizeof *queue);
+    if (queue == NULL) {
+        node->stats.memory_refused++;
+        return NULL;
+    }
+    queue->peer = peer;
+    peer->plain = queue;
+    queue_link(&node->plain, queue);
+    return queue;
+}
+
+static void queue_free(struct node *node, struct plain_queue *queue)
+{
+    search_end(node, queue);
+    queue_clear(queue, node->mem);
+    queue_unlink(&node->plain, queue);
+    queue->peer->plain = NULL;
+    mem_free(node->mem, queue, sizeof *queue);
+}
+
+static bool queue_idle(const struct plain_queue *queue)
+{
+    return queue_empty(queue) && queue->search == NULL;
+}
+
+/* Have a key wait for a peer; no memory is counted. */
+static void key_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
+                      const struct mark *mark, uint8_t ttl, unsigned what)
+{
+    struct plain_queue *queue = ttl == 0 ? NULL : queue_obtain(node, peer);
+
+    if (queue != NULL && !queue_add(queue, node->mem, now, entry, mark, ttl, what)) {
+        node->stats.memory_refused++;
+    }
+}
+
+/* What may go where. */
+
+static bool is_live_plain(const struct peer *peer)
+{
+    return peer->level == 0 && peer->state == PEER_ALIVE;
+}
+
+static bool has_control(struct bytes key)
+{
+    for (size_t i = 0; i < key.size; i++) {
+        if (key.data[i] < 0x20 || key.data[i] == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Prototypes of the two kinds must not meet: each kind's presence goes to its own kind only. */
+static bool presence_may_go(const struct node *node, const struct peer *to,
+                            const struct address *address)
+{
+    const struct peer *peer;
+
+    if (address_compare(address, &to->address) == 0
+        || (!address_is_ipv4(address) && address_is_ipv4(&to->address))) {
+        return false;
+    }
+    if (address_compare(address, &node->options.self) == 0) {
+        return true;
+    }
+    peer = peers_find(&node->peers, address);
+    if (peer == NULL || peer->state != PEER_ALIVE) {
+        return false;
+    }
+    return peer->level > 0 || to->level > 0 || peer->dialect == to->dialect;
+}
+
+bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry)
+{
+    const struct bytes key = entry_key(entry);
+    struct address address;
+
+    if (has_control(key)) {
+        return false;
+    }
+    if (key.size < 2 || key.data[0] != 'n' || key.data[1] != ':') {
+        return true;
+    }
+    return presence_address(key, &address) && presence_may_go(node, to, &address);
+}
+
+void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
+                 const struct mark *mark, uint8_t ttl)
+{
+    if (ttl == 0 || mark_empty(mark) || !plain_may_get(node, peer, entry)) {
+        return;
+    }
+    if (ttl > TTL_MAX) {
+        ttl = TTL_MAX;
+    }
+    if (entry_set(entry) == TABLE_D) {
+        key_queue(node, now, peer, entry, mark, ttl, 0);
+    } else if (mark_has(mark, PRESENCE_STATE) || mark_has(mark, PRESENCE_LEVEL)) {
+        key_queue(node, now, peer, entry, NULL, ttl, QUEUE_STAMP);
+    }
+}
+
+void plain_spread(struct node *node, struct moment now, struct entry *entry,
+                  const struct mark *mark, uint8_t ttl, const struct peer *except)
+{
+    struct peer *chosen[SPREAD_FEW];
+    const uint32_t members = node->peers.members;
+    unsigned count = 0;
+
+    if (ttl == 0) {
+        return;
+    }
+    if (members <= SPREAD_ALL) {
+        for (uint32_t i = 0; i < members; i++) {
+            struct peer *peer = peers_member(&node->peers, i);
+
+            if (peer != except && is_live_plain(peer)) {
+                plain_queue(node, now, peer, entry, mark, ttl);
+            }
+        }
+        return;
+    }
+    for (unsigned draws = 0; count < SPREAD_FEW && draws < SPREAD_DRAWS; draws++) {
+        struct peer *peer =
+            peers_member(&node->peers, (uint32_t)random_below(&node->plain.random, members));
+        bool fresh = peer != except && is_live_plain(peer);
+
+        for (unsigned i = 0; i < count; i++) {
+            fresh = fresh && chosen[i] != peer;
+        }
+        if (fresh) {
+            chosen[count++] = peer;
+            plain_queue(node, now, peer, entry, mark, ttl);
+        }
+    }
+}
+
+void plain_introduce(struct node *node, struct moment now, struct peer *peer, bool query)
+{
+    struct plain_queue *queue = queue_obtain(node, peer);
+
+    if (queue == NULL) {
+        return;
+    }
+    if (address_is_ipv4(&node->options.self) || !address_is_ipv4(&peer->address)) {
+        key_queue(node, now, peer, node->presence.self, NULL, TTL_ASK, QUEUE_HELLO);
+    }
+    if (query && peer->dialect != DIALECT_NO_TTL) {
+        queue->asks_peers = true; /* who sends no ttl answers no questions */
+    }
+}
+
+void plain_leave(struct node *node, struct moment now, struct peer *peer)
+{
+    if (address_is_ipv4(&node->options.self) || !address_is_ipv4(&peer->address)) {
+        key_queue(node, now, peer, node->presence.self, NULL, TTL_ASK, QUEUE_LEAVE);
+    }
+}
+
+/* What comes in. */
+
+static bool elements_any(struct elements elements)
+{
+    struct block_room room;
+    struct block block;
+
+    return elements_next(&elements, &room, &block);
+}
+
+/* A key that was unseen came in part: ask a few peers for the rest, within the budget. */
+static void rest_ask(struct node *node, struct moment now, struct entry *entry)
+{
+    struct plain *plain = &node->plain;
+    const uint32_t members = node->peers.members;
+    const uint64_t burst_us = (ASK_BURST - 1) * ASK_US;
+    struct peer *chosen[ASK_PEERS];
+    unsigned count = 0;
+
+    if (plain->asked_us > now.mono_us + burst_us) {
+        return;
+    }
+    for (unsigned draws = 0; members > 0 && count < ASK_PEERS && draws < SPREAD_DRAWS; draws++) {
+        struct peer *peer =
+            peers_member(&node->peers, (uint32_t)random_below(&node->plain.random, members));
+        bool fresh = is_live_plain(peer) && plain_may_get(node, peer, entry);
+
+        for (unsigned i = 0; i < count; i++) {
+            fresh = fresh && chosen[i] != peer;
+        }
+        if (fresh) {
+            chosen[count++] = peer;
+            key_queue(node, now, peer, entry, NULL, TTL_ASK, QUEUE_ASK);
+        }
+    }
+    if (count > 0) {
+        plain->asked_us = (plain->asked_us > now.mono_us ? plain->asked_us : now.mono_us) + ASK_US;
+    }
+}
+
+/* All we have of a key. */
+static void entry_answer(struct node *node, struct moment now, struct peer *to, struct bytes key,
+                         uint8_t ttl)
+{
+    struct entry *entry = table_find(node->table, key);
+    struct plain_queue *queue;
+
+    node->stats.questions++;
+    if (to == NULL || ttl == 0 || entry == NULL || !plain_may_get(node, to, entry)) {
+        return;
+    }
+    if (entry_set(entry) == TABLE_M) {
+        key_queue(node, now, to, entry, NULL, ttl, QUEUE_STAMP);
+        return;
+    }
+    queue = queue_obtain(node, to);
+    if (queue != NULL && !queue_add_entry(queue, node->mem, now, entry, ttl)) {
+        node->stats.memory_refused++;
+    }
+}
+
+static void data_receive(struct node *node, struct moment now, struct peer *from,
+                         const struct item *item, uint8_t ttl)
+{
+    const struct entry *known = table_find(node->table, item->key);
+    const bool unseen = known == NULL || vector_size(entry_vector(known)) == 0;
+    struct marks larger = { 0 };
+    struct marks raised = { 0 };
+    struct entry *entry =
+        node_join(node, now, item->key, item->elements, item->full, &larger, &raised);
+    const struct marked *marked;
+
+    while ((marked = marks_first(&larger)) != NULL) {
+        const struct marked one = *marked;
+
+        if (from != NULL) {
+            plain_queue(node, now, from, one.entry, &one.mark, ttl);
+        }
+        marks_remove(&larger, node->mem, one.entry, &one.mark);
+    }
+    while ((marked = marks_first(&raised)) != NULL) {
+        const struct marked one = *marked;
+
+        node_spread(node, now, one.entry, &one.mark, 0, ttl, from);
+        marks_remove(&raised, node->mem, one.entry, &one.mark);
+    }
+    marks_clear(&larger, node->mem);
+    marks_clear(&raised, node->mem);
+    if (entry != NULL && unseen && !item->full && ttl > 0) {
+        rest_ask(node, now, entry);
+    }
+}
+
+/* Presence in a plain message. It is merged and never answered in kind: two prototypes that answer
+ * each other's stamps do so for ever. A node that says it can do better gets a hello, and with it
+ * what is known of it that it should hear. */
+static void presence_come(struct node *node, struct moment now, struct peer *from,
+                          const struct address *about, const struct item *item)
+{
+    enum presence_source source = SOURCE_STRANGER;
+    struct marks larger = { 0 };
+    struct owed *owed;
+
+    if (from != NULL && address_compare(about, &from->address) == 0) {
+        source = SOURCE_SELF_SPEAKING;
+    } else if (from != NULL && node_trusts(node, from, now)) {
+        source = SOURCE_TRUSTED;
+    }
+    presence_receive(node, now, from, about, item->elements, source, 0, &larger);
+    if (source == SOURCE_SELF_SPEAKING && from->level > 0) {
+        contact_hello(node, now, from, true);
+        owed = outbox_owe(node, from);
+        if (owed != NULL && !marks_add_all(&owed->larger, node->mem, &larger)) {
+            node->stats.memory_refused++;
+        }
+    }
+    marks_clear(&larger, node->mem);
+}
+
+void plain_receive(struct node *node, struct moment now, struct peer *from,
+                   const struct address *source, const struct message *message)
+{
+    const struct item *item = &message->plain;
+    const uint8_t less = message->ttl > 0 ? (uint8_t)(message->ttl - 1) : 0;
+    const uint8_t ttl = less < TTL_MAX ? less : TTL_MAX;
+    struct address about;
+
+    (void)source;
+    if (item->key.size == 0) {
+        return;
+    }
+    if (from != NULL) {
+        from->dialect = message->has_ttl ? DIALECT_TTL : DIALECT_NO_TTL;
+    }
+    if (pattern_is(item->key)) {
+        struct plain_queue *queue = from == NULL || ttl == 0 ? NULL : queue_obtain(node, from);
+
+        node->stats.questions++;
+        if (queue != NULL) {
+            search_begin(node, now, queue, item, ttl);
+        }
+    } else if (!elements_any(item->elements)) {
+        entry_answer(node, now, from, item->key, ttl);
+    } else if (presence_address(item->key, &about)) {
+        presence_come(node, now, from, &about, item);
+    } else {
+        data_receive(node, now, from, item, ttl);
+    }
+    if (from != NULL) {
+        presence_vouch(node, now, from);
+    }
+}
+
+/* What leaves. */
+
+static void values_put(struct writer *writer, const uint64_t *values)
+{
+    uint64_t packed[ELEMENTS_OWN];
+    uint8_t offsets[ELEMENTS_OWN];
+    struct block block = { .values = packed, .offsets = offsets, .width = 8 };
+    unsigned end;
+
+    for (unsigned i = 0; i < ELEMENTS_OWN; i++) {
+        if (values[i] != 0) {
+            packed[block.count] = values[i];
+            offsets[block.count] = (uint8_t)i;
+            block.count++;
+        }
+    }
+    if (block.count > 0) {
+        end = writer_put_block(writer, &block, NULL);
+        assert(end == BLOCK_ELEMENTS); /* the longest key leaves room for so many */
+    }
+}
+
+/* Encode what is to be said of a presence key. 0: nothing may be said any more. */
+static size_t presence_put(struct node *node, struct moment now, struct space space,
+                           const struct peer *to, const struct queue_key *key)
+{
+    const struct vector *vector = entry_vector(key->entry);
+    const bool ours = key->entry == node->presence.self;
+    const bool whole = ours && (key->what & QUEUE_HELLO) != 0;
+    uint64_t values[ELEMENTS_OWN] = { 0 };
+    struct address address;
+    struct writer writer;
+    bool any = false;
+
+    if (!ours && !plain_may_get(node, to, key->entry)) {
+        return 0;
+    }
+    for (unsigned i = PRESENCE_LEVEL; i < ELEMENTS_OWN; i++) {
+        const bool parting = i == PRESENCE_STATE || i == PRESENCE_SINCE;
+
+        if (whole || (ours && parting && (key->what & QUEUE_LEAVE) != 0)) {
+            values[i] = vector_get(vector, i);
+        }
+    }
+    if (ours) {
+        values[PRESENCE_STAMP] = presence_stamp(node, now, NULL);
+    } else if (presence_address(entry_key(key->entry), &address)) {
+        const struct peer *peer = peers_find(&node->peers, &address);
+
+        values[PRESENCE_STAMP] = peer == NULL ? 0 : presence_stamp(node, now, peer);
+    }
+    for (unsigned i = 0; i < ELEMENTS_OWN; i++) {
+        any = any || values[i] != 0;
+    }
+    if (!any) {
+        return 0;
+    }
+    writer_begin_plain(&writer, space, entry_key(key->entry), key->ttl, whole);
+    values_put(&writer, values);
+    return writer_end(&writer).size;
+}
+
+/* Whether the marks are all there is of the key; once so, it stays so while it is being said. */
+static void key_judge_full(struct queue_key *key)
+{
+    uint64_t marked = 0;
+
+    for (uint32_t i = 0; i < key->count; i++) {
+        marked += mark_count(&key->marks[i]);
+    }
+    if (marked == vector_size(entry_vector(key->entry))) {
+        key->what |= QUEUE_FULL;
+    }
+}
+
+/* Take the bits below an offset out of a mark. */
+static void mark_cut(struct mark *mark, unsigned end)
+{
+    for (unsigned o = mark_next(mark, 0); o < end; o = mark_next(mark, o + 1)) {
+        mark->bits[o >> 6] &= ~(UINT64_C(1) << (o & 63));
+    }
+}
+
+/* Encode as many of a key's marks as fit; those leave it. */
+static size_t marks_put(struct space space, struct queue_key *key)
+{
+    const struct vector *vector = entry_vector(key->entry);
+    const size_t blocks = vector_blocks(vector);
+    struct block_room room;
+    struct writer writer;
+    uint32_t done = 0;
+
+    key_judge_full(key);
+    writer_begin_plain(&writer, space, entry_key(key->entry), key->ttl,
+                       (key->what & QUEUE_FULL) != 0);
+    for (; done < key->count; done++) {
+        const size_t position = vector_seek(vector, key->marks[done].number);
+        struct block block;
+        unsigned end;
+
+        if (position == blocks) {
+            continue;
+        }
+        block = vector_block(vector, position, &room);
+        if (block.number != key->marks[done].number) {
+            continue;
+        }
+        end = writer_put_block(&writer, &block, &key->marks[done]);
+        if (end < BLOCK_ELEMENTS) {
+            mark_cut(&key->marks[done], end);
+            break;
+        }
+    }
+    key->count -= done;
+    memmove(key->marks, key->marks + done, key->count * sizeof *key->marks);
+    return writer_end(&writer).size;
+}
+
+static size_t question_put(struct space space, struct bytes key)
+{
+    struct writer writer;
+
+    writer_begin_plain(&writer, space, key, TTL_ASK, false);
+    return writer_end(&writer).size;
+}
+
+/* Encode one datagram of the key whose turn it is. 0: it turned out to need none, and is gone. */
+static size_t key_put(struct node *node, struct moment now, struct plain_queue *queue,
+                      struct space space)
+{
+    struct queue_key *key = queue_next(queue, now);
+    size_t size = 0;
+
+    if (entry_set(key->entry) == TABLE_M && (key->what & ~(unsigned)QUEUE_ASK) != 0) {
+        size = presence_put(node, now, space, queue->peer, key);
+        key->what &= QUEUE_ASK;
+    } else if (key->count > 0) {
+        size = marks_put(space, key);
+    } else if ((key->what & QUEUE_ASK) != 0) {
+        size = question_put(space, entry_key(key->entry));
+        key->what &= (uint8_t) ~(unsigned)QUEUE_ASK;
+    }
+    if (key->count == 0 && (key->what & QUEUE_ASK) == 0) {
+        queue_remove(queue, node->mem, key);
+    }
+    return size;
+}
+
+/* Encode one datagram for a peer: our presence before the question that depends on it. */
+static size_t datagram_put(struct node *node, struct moment now, struct plain_queue *queue,
+                           struct space space)
+{
+    size_t size = 0;
+
+    while (size == 0 && queue->count > 0) {
+        size = key_put(node, now, queue, space);
+    }
+    if (size == 0 && queue->asks_peers) {
+        queue->asks_peers = false;
+        size = question_put(space, (struct bytes){ peers_pattern, sizeof peers_pattern });
+    }
+    if (size == 0 && search_has_answer(queue)) {
+        size = search_put(node, queue, space);
+    }
+    return size;
+}
+
+static bool queue_has_any(const struct plain_queue *queue)
+{
+    return !queue_empty(queue) || search_has_answer(queue);
+}
+
+size_t plain_emit(struct node *node, struct moment now, struct space space, struct address *to)
+{
+    struct plain *plain = &node->plain;
+    struct plain_queue *next;
+
+    for (struct plain_queue *queue = plain->first; queue != NULL; queue = next) {
+        struct peer *peer = queue->peer;
+        size_t size;
+
+        next = queue->next;
+        if (!queue_has_any(queue) || now.mono_us < queue_due_us(queue)) {
+            continue;
+        }
+        if (!pace_credit_allows(node, peer, WIRE_PLAIN_BYTES_MAX)) {
+            queue->blocked_us = now.mono_us + NO_CREDIT_WAIT_US;
+            continue;
+        }
+        size = datagram_put(node, now, queue, space);
+        if (size == 0) {
+            continue;
+        }
+        queue_sent(queue, now);
+        pace_sent(node, now, peer, size);
+        node->stats.sent[NODE_KIND_PLAIN]++;
+        node->stats.sent_bytes[NODE_KIND_PLAIN] += size;
+        *to = peer->address;
+        queue_unlink(plain, queue); /* the others first, the next time */
+        queue_link(plain, queue);
+        return size;
+    }
+    return 0;
+}
+
+/* Time. */
+
+/* Our presence to some plain peers, each in turn. */
+static void announce(struct node *node, struct moment now)
+{
+    struct plain *plain = &node->plain;
+    const uint64_t interval_us = node->options.announce_interval_us;
+    const uint32_t members = node->peers.members;
+    unsigned told = 0;
+
+    for (uint32_t i = 0; i < members && i < ANNOUNCE_LOOKED && told < ANNOUNCE_PEERS; i++) {
+        struct plain_queue *queue;
+        struct peer *peer;
+        uint64_t due_us;
+
+        plain->announced = plain->announced + 1 < members ? plain->announced + 1 : 0;
+        peer = peers_member(&node->peers, plain->announced);
+        if (!is_live_plain(peer) || !plain_may_get(node, peer, node->presence.self)) {
+            continue;
+        }
+        queue = queue_obtain(node, peer);
+        if (queue == NULL) {
+            return;
+        }
+        due_us = queue->announced_us
+                 + interval_us * (peer->dialect == DIALECT_NO_TTL ? ANNOUNCE_NO_TTL : 1);
+        if (queue->announced_us == 0 || now.mono_us >= due_us) {
+            queue->announced_us = now.mono_us;
+            key_queue(node, now, peer, node->presence.self, NULL, TTL_TELL, QUEUE_STAMP);
+            told++;
+        }
+    }
+}
+
+/* Contact one silent peer: a partition that heals is noticed by somebody. */
+static void revive(struct node *node, struct moment now)
+{
+    for (unsigned i = 0; i < REVIVE_DRAWS && node->peers.states[PEER_SILENT] > 0; i++) {
+        struct peer *peer =
+            peers_at(&node->peers, (uint32_t)random_below(&node->plain.random, node->peers.count));
+
+        if (peer->state == PEER_SILENT) {
+            plain_introduce(node, now, peer, true);
+            return;
+        }
+    }
+}
+
+/* Free queues that have nothing and whose pace is history. */
+static void queues_sweep(struct node *node, struct moment now)
+{
+    struct plain_queue *next;
+
+    for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = next) {
+        next = queue->next;
+        if (queue_idle(queue) && now.mono_us > queue->sent_us + IDLE_US
+            && now.mono_us
+                   > queue->announced_us + ANNOUNCE_NO_TTL * node->options.announce_interval_us) {
+            queue_free(node, queue);
+        }
+    }
+}
+
+void plain_tick(struct node *node, struct moment now)
+{
+    struct plain *plain = &node->plain;
+    unsigned steps = 0;
+
+    for (struct plain_queue *queue = plain->first; queue != NULL && steps < STEPS_MAX;
+         queue = queue->next) {
+        if (search_due_us(queue) <= now.mono_us) {
+            search_step(node, now, queue);
+            steps++;
+        }
+    }
+    if (node->presence.leaving) {
+        return;
+    }
+    if (now.mono_us >= plain->announced_us + node->options.announce_interval_us) {
+        plain->announced_us = now.mono_us;
+        announce(node, now);
+        queues_sweep(node, now);
+    }
+    if (now.mono_us >= plain->revived_us + REVIVE_US) {
+        plain->revived_us = now.mono_us;
+        revive(node, now);
+    }
+}
+
+uint64_t plain_due_us(const struct node *node)
+{
+    const struct plain *plain = &node->plain;
+    uint64_t due_us = UINT64_MAX;
+
+    if (node->peers.count > 0 && !node->presence.leaving) {
+        due_us = plain->announced_us + node->options.announce_interval_us;
+        if (node->peers.states[PEER_SILENT] > 0 && plain->revived_us + REVIVE_US < due_us) {
+            due_us = plain->revived_us + REVIVE_US;
+        }
+    }
+    for (const struct plain_queue *queue = plain->first; queue != NULL; queue = queue->next) {
+        const uint64_t search_us = search_due_us(queue);
+
+        due_us = search_us < due_us ? search_us : due_us;
+        if (queue_has_any(queue) && queue_due_us(queue) < due_us) {
+            due_us = queue_due_us(queue);
+        }
+    }
+    return due_us;
+}
+
+void plain_drop_peer(struct node *node, struct peer *peer)
+{
+    if (peer->plain != NULL) {
+        queue_free(node, peer->plain);
+    }
+}
+
+void plain_drop_entry(struct node *node, const struct entry *entry)
+{
+    for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = queue->next) {
+        queue_drop_entry(queue, node->mem, entry);
+    }
+}
+
+void plain_clear(struct node *node)
+{
+    while (node->plain.first != NULL) {
+        queue_free(node, node->plain.first);
+    }
+}

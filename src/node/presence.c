@@ -1,0 +1,917 @@
+#include "node/presence.h"
+
+#include "node/state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define US_PER_S UINT64_C(1000000)
+#define DAY_S    UINT64_C(86400)
+
+#define OWNER_AHEAD_S   (2 * DAY_S) /* what only an owner writes may be so far ahead of now */
+#define ACCUSER_AHEAD_S (1 * DAY_S) /* what others write: less, so that an owner can outbid it */
+#define FORGOTTEN_S     (1 * DAY_S)
+#define CLOCK_MAX_S     UINT64_C(6000000000) /* the year 2160: no clock that is told is beyond */
+#define STAMP_FRESH_MIN 3                    /* a stranger's stamp older than this is history */
+#define OUTBID_US       (60 * US_PER_S)
+#define SWEEP_US        US_PER_S
+#define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
+#define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
+#define TTL             2  /* of what we begin: a plain peer may pass it on once */
+
+#define SLOTS    (PRESENCE_CONFIRM + PRESENCE_CONFIRM_COUNT) /* elements that have a meaning */
+#define PREFIX   "n:"
+#define PREFIX_N 2
+
+/* What somebody says of a peer: the elements that have a meaning, 0 where nothing is said. */
+struct claim {
+    uint64_t values[SLOTS];
+    uint64_t stamp; /* element 0, as it came */
+};
+
+static enum presence_word word_of(uint64_t state)
+{
+    return (enum presence_word)(state & 3);
+}
+
+static uint64_t incarnation_of(uint64_t state)
+{
+    return state >> 2;
+}
+
+static uint64_t state_make(uint64_t incarnation, enum presence_word word)
+{
+    return incarnation << 2 | (uint64_t)word;
+}
+
+static uint32_t ms_of(struct moment now)
+{
+    return (uint32_t)(now.mono_us / 1000);
+}
+
+/* Milliseconds from an earlier wrapping time to now. */
+static uint32_t ms_since(struct moment now, uint32_t then_ms)
+{
+    return ms_of(now) - then_ms;
+}
+
+/* Keys and addresses. */
+
+bool presence_address(struct bytes key, struct address *address_out)
+{
+    struct address address;
+
+    if (key.size <= PREFIX_N || memcmp(key.data, PREFIX, PREFIX_N) != 0) {
+        return false;
+    }
+    if (!address_from_text((struct bytes){ key.data + PREFIX_N, key.size - PREFIX_N }, &address)
+        || !address_is_peer(&address)) {
+        return false;
+    }
+    *address_out = address;
+    return true;
+}
+
+static bool is_self(const struct node *node, const struct address *address)
+{
+    return address_compare(address, &node->options.self) == 0;
+}
+
+/* Clocks. */
+
+uint64_t presence_minutes(uint64_t stamp)
+{
+    /* One minute in each unit, and where the unit's range begins: no two overlap for the times
+     * from 1989 to 2160. */
+    static const struct {
+        uint64_t least;
+        uint64_t minute;
+    } units[] = {
+        { UINT64_C(100000000000000000), UINT64_C(60000000000) }, /* nanoseconds */
+        { UINT64_C(100000000000000), UINT64_C(60000000) },       /* microseconds */
+        { UINT64_C(100000000000), UINT64_C(60000) },             /* milliseconds */
+        { UINT64_C(100000000), UINT64_C(60) },                   /* seconds */
+        { UINT64_C(10000000), UINT64_C(1) },                     /* minutes */
+    };
+
+    for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (stamp >= units[i].least) {
+            return stamp / units[i].minute;
+        }
+    }
+    return 0;
+}
+
+/* The lower median of the clocks that trusted peers told; 0 when none did. */
+static uint64_t clocks_median_s(const struct presence *presence)
+{
+    uint64_t sorted[PRESENCE_CLOCKS_MAX];
+
+    if (presence->clocks_count == 0) {
+        return 0;
+    }
+    for (unsigned i = 0; i < presence->clocks_count; i++) {
+        unsigned at = i;
+
+        while (at > 0 && sorted[at - 1] > presence->clocks_s[i]) {
+            sorted[at] = sorted[at - 1];
+            at--;
+        }
+        sorted[at] = presence->clocks_s[i];
+    }
+    return sorted[(presence->clocks_count - 1) / 2];
+}
+
+uint64_t presence_now_s(const struct node *node, struct moment now)
+{
+    const struct presence *presence = &node->presence;
+    const uint64_t ran_s = (now.mono_us - presence->mono_at_start_us) / US_PER_S;
+    const uint64_t clocks_s = clocks_median_s(presence);
+    uint64_t now_s = now.unix_s;
+
+    if (presence->wall_at_start_s + ran_s > now_s) {
+        now_s = presence->wall_at_start_s + ran_s;
+    }
+    return clocks_s > now_s ? clocks_s : now_s;
+}
+
+/* A peer told its clock: by a stamp, or by its start, which is not after it. */
+static void clock_learn(struct presence *presence, uint64_t id, uint64_t clock_s)
+{
+    unsigned at;
+
+    if (clock_s == 0 || clock_s > CLOCK_MAX_S) {
+        return;
+    }
+    for (at = 0; at < presence->clocks_count; at++) {
+        if (presence->clocks_id[at] == id) {
+            presence->clocks_s[at] =
+                clock_s > presence->clocks_s[at] ? clock_s : presence->clocks_s[at];
+            return;
+        }
+    }
+    at = presence->clocks_next;
+    presence->clocks_s[at] = clock_s;
+    presence->clocks_id[at] = id;
+    presence->clocks_next = (uint8_t)((at + 1) % PRESENCE_CLOCKS_MAX);
+    if (presence->clocks_count < PRESENCE_CLOCKS_MAX) {
+        presence->clocks_count++;
+    }
+}
+
+uint64_t presence_stamp(const struct node *node, struct moment now, const struct peer *peer)
+{
+    const uint64_t now_min = now.unix_s / 60;
+    uint64_t stamp = now_min;
+
+    (void)node;
+    if (peer != NULL) {
+        stamp = peer->stamp;
+        if (peer->heard_us != 0) {
+            const uint64_t ago_min = (now.mono_us - peer->heard_us) / (60 * US_PER_S);
+            const uint64_t heard_min = ago_min < now_min ? now_min - ago_min : 0;
+
+            stamp = heard_min > stamp ? heard_min : stamp;
+        }
+    }
+    return stamp < now_min ? stamp : now_min;
+}
+
+/* Claims: read, judged, merged. */
+
+static void claim_add(struct node *node, struct claim *claim, const struct block *block)
+{
+    for (unsigned i = 0; i < block->count; i++) {
+        const unsigned offset = block_offset(block, i);
+        const uint64_t value = block_value(block, i);
+
+        if (value == 0) {
+            continue;
+        }
+        if (block->number != 0 || offset >= SLOTS) {
+            node->stats.refused_presence++;
+        } else if (offset == PRESENCE_STAMP) {
+            claim->stamp = value > claim->stamp ? value : claim->stamp;
+        } else if (value > claim->values[offset]) {
+            claim->values[offset] = value;
+        }
+    }
+}
+
+static void claim_read(struct node *node, struct claim *claim, struct elements elements)
+{
+    struct block_room room;
+    struct block block;
+
+    *claim = (struct claim){ .stamp = 0 };
+    while (elements_next(&elements, &room, &block)) {
+        claim_add(node, claim, &block);
+    }
+}
+
+/* Whether an element is none that nobody could outbid. */
+static bool element_in_bounds(unsigned element, uint64_t value, uint64_t now_s)
+{
+    switch (element) {
+    case PRESENCE_LEVEL:
+    case PRESENCE_INSTANCE:
+    case PRESENCE_HTTP: return value >> 16 <= now_s + OWNER_AHEAD_S;
+    case PRESENCE_STATE:
+        return incarnation_of(value)
+               <= now_s
+                      + (word_of(value) == WORD_ALIVE || word_of(value) == WORD_LEFT
+                             ? OWNER_AHEAD_S
+                             : ACCUSER_AHEAD_S);
+    case PRESENCE_SINCE: return value <= now_s + ACCUSER_AHEAD_S;
+    default: return element >= PRESENCE_CONFIRM && value <= now_s + ACCUSER_AHEAD_S;
+    }
+}
+
+/* Take out what is out of bounds. Returns whether anything but the stamp is left. */
+static bool claim_judge(struct node *node, struct moment now, struct claim *claim)
+{
+    const uint64_t now_s = presence_now_s(node, now);
+    bool some = false;
+
+    for (unsigned i = PRESENCE_LEVEL; i < SLOTS; i++) {
+        if (claim->values[i] == 0) {
+            continue;
+        }
+        if (element_in_bounds(i, claim->values[i], now_s)) {
+            some = true;
+        } else {
+            claim->values[i] = 0;
+            node->stats.refused_presence++;
+        }
+    }
+    return some;
+}
+
+static bool gone(uint64_t state, uint64_t since_s, uint64_t now_s)
+{
+    return (word_of(state) == WORD_DEAD || word_of(state) == WORD_LEFT) && since_s != 0
+           && since_s < now_s && now_s - since_s > FORGOTTEN_S;
+}
+
+bool presence_forgotten(const struct node *node, struct moment now, const struct vector *vector)
+{
+    return gone(vector_get(vector, PRESENCE_STATE), vector_get(vector, PRESENCE_SINCE),
+                presence_now_s(node, now));
+}
+
+/* Whether the peer would be forgotten once the claim is merged. */
+static bool claim_forgotten(const struct node *node, struct moment now, const struct claim *claim,
+                            const struct entry *entry)
+{
+    uint64_t state = claim->values[PRESENCE_STATE];
+    uint64_t since_s = claim->values[PRESENCE_SINCE];
+
+    if (entry != NULL) {
+        const uint64_t state_ours = vector_get(entry_vector(entry), PRESENCE_STATE);
+        const uint64_t since_ours_s = vector_get(entry_vector(entry), PRESENCE_SINCE);
+
+        state = state_ours > state ? state_ours : state;
+        since_s = since_ours_s > since_s ? since_ours_s : since_s;
+    }
+    return gone(state, since_s, presence_now_s(node, now));
+}
+
+/* Join a claim into an entry. False: no memory, counted. */
+static bool claim_merge(struct node *node, struct entry *entry, const struct claim *claim,
+                        enum change_origin origin, struct merge_result *result)
+{
+    uint64_t values[SLOTS];
+    uint8_t offsets[SLOTS];
+    struct block block = { .values = values, .offsets = offsets, .width = 8 };
+
+    for (unsigned i = PRESENCE_LEVEL; i < SLOTS; i++) {
+        if (claim->values[i] != 0) {
+            values[block.count] = claim->values[i];
+            offsets[block.count] = (uint8_t)i;
+            block.count++;
+        }
+    }
+    assert(block.count > 0);
+    if (table_merge(node->table, entry, &block, origin, result) != STATUS_OK) {
+        node->stats.memory_refused++;
+        return false;
+    }
+    return true;
+}
+
+/* The presence entry of a peer, created where there is none; NULL: no room, counted. */
+static struct entry *entry_obtain(struct node *node, struct peer *peer)
+{
+    uint8_t text[NODE_PRESENCE_KEY_MAX];
+
+    if (peer->presence == NULL) {
+        const enum status status = table_obtain(
+            node->table, node_presence_key(&peer->address, text), TABLE_M, &peer->presence);
+
+        if (status != STATUS_OK) {
+            node->stats.refused_keys += status == STATUS_FULL;
+            node->stats.memory_refused += status == STATUS_MEMORY;
+            return NULL;
+        }
+    }
+    return peer->presence;
+}
+
+/* Forget a peer's presence here. Whoever keeps marks of it lets go first. */
+static void entry_drop(struct node *node, struct peer *peer)
+{
+    struct entry *entry = peer->presence;
+
+    push_drop_entry(node, entry);
+    plain_drop_entry(node, entry);
+    sync_drop_entry(node, entry);
+    outbox_drop_entry(node, entry);
+    peer->presence = NULL;
+    table_drop(node->table, entry);
+}
+
+static struct peer *peer_obtain(struct node *node, const struct address *address)
+{
+    struct peer *peer = peers_find(&node->peers, address);
+    uint8_t text[NODE_PRESENCE_KEY_MAX];
+
+    if (peer != NULL) {
+        return peer;
+    }
+    peer = peers_obtain(&node->peers, address, node_peer_id(node, address));
+    if (peer == NULL) {
+        node->stats.memory_refused++;
+        return NULL;
+    }
+    peer->presence = table_find(node->table, node_presence_key(address, text));
+    return peer;
+}
+
+/* Our own presence. */
+
+/* Write elements of our own and spread them. False: no memory. */
+static bool self_write(struct node *node, struct moment now, const struct claim *claim)
+{
+    struct entry *self = node->presence.self;
+    struct merge_result result;
+
+    if (!claim_merge(node, self, claim, CHANGE_FROM_SELF, &result)) {
+        return false;
+    }
+    if (!mark_empty(&result.raised)) {
+        node_spread(node, now, self, &result.raised, 0, 0, NULL);
+    }
+    return true;
+}
+
+/* Elements that begin with a start, by it. */
+static void self_words(const struct node *node, uint64_t start_s, struct claim *claim)
+{
+    const struct presence *presence = &node->presence;
+
+    if (!node->options.plain_only) {
+        claim->values[PRESENCE_LEVEL] = start_s << 16 | PRESENCE_PROTOCOL_LEVEL;
+    }
+    claim->values[PRESENCE_INSTANCE] = start_s << 16 | (presence->instance_word & 0xffff);
+    claim->values[PRESENCE_HTTP] = start_s << 16 | node->options.http_port;
+}
+
+static bool self_start(struct node *node, struct moment now, uint64_t start_s)
+{
+    struct presence *presence = &node->presence;
+    struct claim claim = { .stamp = 0 };
+
+    self_words(node, start_s, &claim);
+    claim.values[PRESENCE_STATE] = presence->state_word;
+    presence->start_s = start_s;
+    presence->level_word = claim.values[PRESENCE_LEVEL];
+    presence->instance_word = claim.values[PRESENCE_INSTANCE];
+    presence->http_word = claim.values[PRESENCE_HTTP];
+    return self_write(node, now, &claim);
+}
+
+/* Somebody called us something else: take the next incarnation, which outbids them. */
+static void self_refute(struct node *node, struct moment now, uint64_t state)
+{
+    struct presence *presence = &node->presence;
+    struct claim claim = { .stamp = 0 };
+
+    presence->incarnation = incarnation_of(state) + 1;
+    presence->state_word =
+        state_make(presence->incarnation, presence->leaving ? WORD_LEFT : WORD_ALIVE);
+    claim.values[PRESENCE_STATE] = presence->state_word;
+    node->stats.refutations++;
+    (void)self_write(node, now, &claim); /* no memory is counted, and it is said to us again */
+}
+
+/* What is in our entry that we did not write: refute states, tell of another process, outbid what
+ * an earlier run under a faster clock left behind. */
+static void self_defend(struct node *node, struct moment now, const struct mark *raised)
+{
+    struct presence *presence = &node->presence;
+    const struct vector *vector = entry_vector(presence->self);
+    const uint64_t state = vector_get(vector, PRESENCE_STATE);
+    const uint64_t instance = vector_get(vector, PRESENCE_INSTANCE);
+    const uint64_t level = vector_get(vector, PRESENCE_LEVEL);
+    const uint64_t http = vector_get(vector, PRESENCE_HTTP);
+
+    if (state > presence->state_word) {
+        self_refute(node, now, state);
+    }
+    if (mark_has(raised, PRESENCE_INSTANCE) && instance != presence->instance_word) {
+        node->stats.duplicate_address++;
+        if (!presence->noticed) {
+            presence->noticed = true;
+            presence->notice = NODE_NOTICE_DUPLICATE_ADDRESS;
+        }
+    }
+    if ((level > presence->level_word || http > presence->http_word)
+        && now.mono_us >= presence->outbid_due_us) {
+        const uint64_t start_s = (level > http ? level : http) >> 16;
+
+        presence->outbid_due_us = now.mono_us + OUTBID_US;
+        (void)self_start(node, now, start_s + 1);
+    }
+}
+
+/* Somebody speaks of us. */
+static void self_receive(struct node *node, struct moment now, struct peer *from,
+                         const struct claim *claim, uint8_t depth, struct marks *reply)
+{
+    struct entry *self = node->presence.self;
+    struct merge_result result;
+
+    if (!claim_merge(node, self, claim, CHANGE_FROM_PEER, &result)) {
+        return;
+    }
+    if (!mark_empty(&result.raised)) {
+        node_spread(node, now, self, &result.raised, depth, 0, from);
+        self_defend(node, now, &result.raised);
+    }
+    if (reply != NULL && !marks_add(reply, node->mem, self, &result.larger)) {
+        node->stats.memory_refused++;
+    }
+}
+
+/* Records for all presence that the table was loaded with. */
+static bool peers_load(struct node *node, struct moment now)
+{
+    const struct bytes prefix = { (const uint8_t *)PREFIX, PREFIX_N };
+    struct entry *entries[64];
+    struct bytes after = { NULL, 0 };
+    size_t count;
+
+    do {
+        count =
+            table_slice(node->table, prefix, after, entries, sizeof entries / sizeof entries[0]);
+        for (size_t i = 0; i < count; i++) {
+            struct address address;
+            struct peer *peer;
+
+            if (entry_set(entries[i]) != TABLE_M || entries[i] == node->presence.self
+                || !presence_address(entry_key(entries[i]), &address)) {
+                continue;
+            }
+            peer = peer_obtain(node, &address);
+            if (peer == NULL) {
+                return false;
+            }
+            presence_update_peer(node, now, peer);
+        }
+        if (count > 0) {
+            after = entry_key(entries[count - 1]);
+        }
+    } while (count == sizeof entries / sizeof entries[0]);
+    return true;
+}
+
+bool presence_start(struct node *node, struct moment now)
+{
+    struct presence *presence = &node->presence;
+    uint8_t text[NODE_PRESENCE_KEY_MAX];
+    const struct bytes key = node_presence_key(&node->options.self, text);
+    uint64_t start_s = now.unix_s;
+    uint64_t state;
+
+    *presence = (struct presence){
+        .id = node_peer_id(node, &node->options.self),
+        .wall_at_start_s = now.unix_s,
+        .mono_at_start_us = now.mono_us,
+        .sweep_due_us = now.mono_us + SWEEP_US,
+    };
+    if (node->options.start_s_min > start_s) {
+        start_s = node->options.start_s_min;
+    }
+    presence->instance_word = random_next(&node->random) & 0xffff;
+    if (table_obtain(node->table, key, TABLE_M, &presence->self) != STATUS_OK) {
+        return false;
+    }
+    state = vector_get(entry_vector(presence->self), PRESENCE_STATE);
+    presence->incarnation = start_s;
+    if (state != 0 && incarnation_of(state) >= start_s) {
+        presence->incarnation = incarnation_of(state) + 1; /* an earlier run had to refute */
+    }
+    presence->state_word = state_make(presence->incarnation, WORD_ALIVE);
+    return self_start(node, now, start_s) && peers_load(node, now);
+}
+
+/* States of peers. */
+
+static uint64_t peer_state_word(const struct peer *peer)
+{
+    return peer->presence == NULL ? 0 : vector_get(entry_vector(peer->presence), PRESENCE_STATE);
+}
+
+/* What a peer is to us, by its presence and by what we heard of it. */
+static enum peer_state state_of(const struct node *node, struct moment now, const struct peer *peer)
+{
+    const uint64_t state = peer_state_word(peer);
+
+    switch (word_of(state)) {
+    case WORD_SUSPECT: return peer->level > 0 ? PEER_SUSPECT : PEER_SILENT;
+    case WORD_DEAD: return peer->level > 0 ? PEER_DEAD : PEER_SILENT;
+    case WORD_LEFT: return PEER_LEFT;
+    case WORD_ALIVE: break;
+    }
+    if (peer->level > 0) {
+        const bool reached =
+            peer->validated_us != 0 || (peer->extended_us != 0 && node_trusts(node, peer, now));
+
+        return state != 0 && reached ? PEER_ALIVE : PEER_NEW;
+    }
+    if (state != 0) {
+        return PEER_ALIVE; /* somebody vouches for it */
+    }
+    if (peer->heard_us == 0 || (peer->extended_us != 0 && !node->options.plain_only)) {
+        return PEER_NEW;
+    }
+    return now.mono_us - peer->heard_us < node->options.silent_after_us ? PEER_ALIVE : PEER_SILENT;
+}
+
+void presence_update_peer(struct node *node, struct moment now, struct peer *peer)
+{
+    const struct vector *vector = peer->presence == NULL ? NULL : entry_vector(peer->presence);
+    const uint64_t state = peer_state_word(peer);
+    const bool other_incarnation = incarnation_of(state) != peer->incarnation;
+    enum peer_state is;
+    bool member;
+
+    peer->level = vector == NULL || node->options.plain_only
+                      ? 0
+                      : (uint8_t)vector_get(vector, PRESENCE_LEVEL);
+    peer->state_s = vector == NULL ? 0 : (uint32_t)vector_get(vector, PRESENCE_SINCE);
+    peer->incarnation = incarnation_of(state);
+    is = state_of(node, now, peer);
+    if (is != peer->state || (other_incarnation && is != PEER_ALIVE)) {
+        peer->suspect_ms = ms_of(now);
+    }
+    if (is != peer->state) {
+        peers_set_state(&node->peers, peer, is);
+        if (is == PEER_SILENT || is == PEER_DEAD || is == PEER_LEFT) {
+            plain_drop_peer(node, peer); /* it gets no updates */
+        }
+    }
+    member = is == PEER_ALIVE
+             || (is == PEER_SUSPECT && (peer->validated_us != 0 || peer->extended_us != 0));
+    if (!peers_set_member(&node->peers, peer, member)) {
+        node->stats.memory_refused++;
+    }
+}
+
+struct peer *presence_heard(struct node *node, struct moment now, const struct address *from,
+                            bool extended)
+{
+    struct peer *peer;
+
+    if (!address_is_peer(from) || is_self(node, from)) {
+        return NULL;
+    }
+    peer = peer_obtain(node, from);
+    if (peer == NULL) {
+        return NULL;
+    }
+    peer->heard_us = now.mono_us;
+    if (!extended) {
+        return peer;
+    }
+    peer->extended_us = now.mono_us;
+    if (peer->state == PEER_NEW) {
+        presence_update_peer(node, now, peer);
+    } else if (peer->state == PEER_SUSPECT || peer->state == PEER_DEAD
+               || peer->state == PEER_LEFT) {
+        struct owed *owed = outbox_owe(node, peer);
+        struct mark mark = { .number = 0 };
+
+        mark_set(&mark, PRESENCE_STATE);
+        if (owed != NULL && !marks_add(&owed->larger, node->mem, peer->presence, &mark)) {
+            node->stats.memory_refused++;
+        }
+    }
+    return peer;
+}
+
+/* Merge a claim of our own about a peer and spread it. False: no room, counted. */
+static bool peer_write(struct node *node, struct moment now, struct peer *peer,
+                       const struct claim *claim, struct mark *raised)
+{
+    struct entry *entry = entry_obtain(node, peer);
+    struct merge_result result;
+
+    if (entry == NULL || !claim_merge(node, entry, claim, CHANGE_FROM_SELF, &result)) {
+        return false;
+    }
+    *raised = result.raised;
+    if (!mark_empty(raised)) {
+        presence_update_peer(node, now, peer);
+        node_spread(node, now, entry, raised, 0, TTL, NULL);
+    }
+    return true;
+}
+
+void presence_vouch(struct node *node, struct moment now, struct peer *peer)
+{
+    const uint64_t state = peer_state_word(peer);
+    struct claim claim = { .stamp = 0 };
+    struct mark raised;
+
+    if (peer->level > 0 || is_self(node, &peer->address)) {
+        return;
+    }
+    if (state != 0 && word_of(state) == WORD_ALIVE) {
+        return;
+    }
+    if (node_trusts(node, peer, now) || peer->is_seed) {
+        claim.values[PRESENCE_STATE] = state_make(incarnation_of(state) + 1, WORD_ALIVE);
+        if (peer_write(node, now, peer, &claim, &raised)) {
+            return;
+        }
+    }
+    presence_update_peer(node, now, peer);
+}
+
+void presence_declare(struct node *node, struct moment now, struct peer *peer,
+                      enum presence_word word)
+{
+    struct claim claim = { .stamp = 0 };
+    struct mark raised;
+
+    claim.values[PRESENCE_STATE] = state_make(peer->incarnation, word);
+    if (word == WORD_SUSPECT) {
+        claim.values[PRESENCE_CONFIRM + node->presence.id % PRESENCE_CONFIRM_COUNT] =
+            peer->incarnation;
+    } else if (word != WORD_ALIVE) {
+        claim.values[PRESENCE_SINCE] = presence_now_s(node, now);
+    }
+    if (claim.values[PRESENCE_STATE] == 0 || !peer_write(node, now, peer, &claim, &raised)) {
+        return;
+    }
+    if (mark_has(&raised, PRESENCE_STATE)) {
+        node->stats.suspicions += word == WORD_SUSPECT;
+        node->stats.deaths += word == WORD_DEAD;
+    }
+}
+
+unsigned presence_confirmations(const struct node *node, const struct peer *peer)
+{
+    unsigned count = 0;
+
+    (void)node;
+    if (peer->presence == NULL) {
+        return 1;
+    }
+    for (unsigned i = 0; i < PRESENCE_CONFIRM_COUNT; i++) {
+        const uint64_t slot = vector_get(entry_vector(peer->presence), PRESENCE_CONFIRM + i);
+
+        count += slot != 0 && slot == peer->incarnation;
+    }
+    return count == 0 ? 1 : count;
+}
+
+/* 1024 * log10(n), to within one: twice the bits of a square, ten times. */
+static uint64_t log10_1024(uint64_t n)
+{
+    uint64_t bits = 0;
+    uint64_t x;
+
+    assert(n >= 1);
+    while (n >> bits > 1) {
+        bits++;
+    }
+    x = (n << 31) >> bits; /* 2^31 <= x < 2^32 */
+    for (unsigned i = 0; i < 10; i++) {
+        x = x * x >> 31;
+        bits <<= 1;
+        if (x >> 32 != 0) {
+            x >>= 1;
+            bits |= 1;
+        }
+    }
+    return bits * 30103 / 100000;
+}
+
+uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer)
+{
+    /* 1024 * ln(c) / ln(k + 1) for k = 1..3, c = 1..k; from k independent suspectors on it is 1. */
+    static const uint16_t ratio[3][3] = { { 0, 0, 0 }, { 0, 646, 0 }, { 0, 512, 811 } };
+    const uint64_t nodes = (uint64_t)node->peers.members + 1;
+    const uint64_t k = nodes < 3 ? 0 : (nodes - 2 < 3 ? nodes - 2 : 3);
+    const uint64_t confirmations = presence_confirmations(node, peer);
+    const uint64_t log = log10_1024(nodes);
+    const uint64_t least_us = 3 * US_PER_S * (log > 1024 ? log : 1024) / 1024;
+    const uint64_t most_us = 6 * least_us;
+
+    if (k == 0 || confirmations > k) {
+        return least_us;
+    }
+    return most_us - (most_us - least_us) * ratio[k - 1][confirmations - 1] / 1024;
+}
+
+/* What comes in. */
+
+/* A stamp came: minutes, never beyond now, kept in the record. One that rises is a sign of life of
+ * a plain peer that we have heard ourselves before. */
+static void stamp_receive(struct node *node, struct moment now, struct peer *peer, uint64_t stamp)
+{
+    const uint64_t now_min = presence_now_s(node, now) / 60;
+    uint64_t minutes = presence_minutes(stamp);
+
+    minutes = minutes < now_min ? minutes : now_min;
+    if (minutes <= peer->stamp || minutes > UINT32_MAX) {
+        return;
+    }
+    peer->stamp = (uint32_t)minutes;
+    if (peer->level == 0 && peer->heard_us != 0 && minutes + STAMP_FRESH_MIN >= now_min) {
+        peer->heard_us = now.mono_us;
+    }
+}
+
+/* Clocks are believed of peers that speak for themselves and are trusted. */
+static void claim_learn_clock(struct node *node, struct moment now, const struct peer *from,
+                              const struct claim *claim)
+{
+    const uint64_t stamp_s = presence_minutes(claim->stamp) * 60;
+    const uint64_t start_s = claim->values[PRESENCE_LEVEL] >> 16;
+
+    if (from != NULL && node_trusts(node, from, now)) {
+        clock_learn(&node->presence, from->id, stamp_s > start_s ? stamp_s : start_s);
+    }
+}
+
+/* Merge a claim about another peer, and what follows from it. */
+static void peer_receive(struct node *node, struct moment now, struct peer *from, struct peer *peer,
+                         const struct claim *claim, uint8_t depth, struct marks *reply)
+{
+    struct entry *entry = entry_obtain(node, peer);
+    struct merge_result result;
+
+    if (entry == NULL || !claim_merge(node, entry, claim, CHANGE_FROM_PEER, &result)) {
+        return;
+    }
+    if (!mark_empty(&result.raised)) {
+        uint8_t ttl = 0;
+
+        if (mark_has(&result.raised, PRESENCE_STATE)
+            && word_of(peer_state_word(peer)) == WORD_ALIVE) {
+            ttl = TTL; /* plain peers are told of live ones only */
+            if (peer->level == 0 && peer->heard_us != 0) {
+                peer->heard_us = now.mono_us; /* whoever vouches has heard it */
+            }
+        }
+        presence_update_peer(node, now, peer);
+        node_spread(node, now, entry, &result.raised, depth, ttl, from);
+    }
+    if (reply != NULL && !marks_add(reply, node->mem, entry, &result.larger)) {
+        node->stats.memory_refused++;
+    }
+}
+
+void presence_receive(struct node *node, struct moment now, struct peer *from,
+                      const struct address *about, struct elements elements,
+                      enum presence_source source, uint8_t depth, struct marks *reply)
+{
+    struct claim claim;
+    struct peer *peer;
+    bool some;
+
+    claim_read(node, &claim, elements);
+    if (source == SOURCE_STRANGER) {
+        node->stats.refused_presence++;
+        return;
+    }
+    if (source == SOURCE_SELF_SPEAKING) {
+        claim_learn_clock(node, now, from, &claim);
+    }
+    some = claim_judge(node, now, &claim);
+    if (is_self(node, about)) {
+        if (some && address_compare(about, &node->options.self) == 0) {
+            self_receive(node, now, from, &claim, depth, reply);
+        }
+        return;
+    }
+    peer = peers_find(&node->peers, about);
+    if (peer != NULL && peer->presence != NULL
+        && presence_forgotten(node, now, entry_vector(peer->presence))) {
+        entry_drop(node, peer);
+        presence_update_peer(node, now, peer);
+    }
+    if (some && claim_forgotten(node, now, &claim, peer == NULL ? NULL : peer->presence)) {
+        return;
+    }
+    if (!some && presence_minutes(claim.stamp) + STAMP_FRESH_MIN < presence_now_s(node, now) / 60) {
+        return; /* an old stamp alone says nothing */
+    }
+    if (peer == NULL) {
+        peer = peer_obtain(node, about);
+        if (peer == NULL) {
+            return;
+        }
+        if (!some && source == SOURCE_TRUSTED) {
+            plain_introduce(node, now, peer, false); /* one datagram; who answers is taken */
+        }
+    }
+    stamp_receive(node, now, peer, claim.stamp);
+    if (some) {
+        peer_receive(node, now, from, peer, &claim, depth, reply);
+    }
+}
+
+/* Time. */
+
+/* A plain peer that cannot be heard: suspect first, dead when nobody vouches for it in time. */
+static void plain_peer_sweep(struct node *node, struct moment now, struct peer *peer)
+{
+    const uint64_t state = peer_state_word(peer);
+
+    if (peer->state == PEER_ALIVE && peer->heard_us != 0
+        && now.mono_us - peer->heard_us >= node->options.silent_after_us) {
+        if (state != 0) {
+            presence_declare(node, now, peer, WORD_SUSPECT);
+        }
+        presence_update_peer(node, now, peer);
+    } else if (peer->state == PEER_SILENT && state != 0 && word_of(state) == WORD_SUSPECT
+               && ms_since(now, peer->suspect_ms) >= presence_suspicion_us(node, peer) / 1000) {
+        presence_declare(node, now, peer, WORD_DEAD);
+    }
+}
+
+static void peer_sweep(struct node *node, struct moment now, struct peer *peer)
+{
+    if (peer->presence != NULL && presence_forgotten(node, now, entry_vector(peer->presence))) {
+        entry_drop(node, peer);
+        presence_update_peer(node, now, peer);
+    }
+    if (peer->level == 0) {
+        plain_peer_sweep(node, now, peer);
+    }
+}
+
+void presence_tick(struct node *node, struct moment now)
+{
+    struct presence *presence = &node->presence;
+    uint32_t left;
+
+    if (now.mono_us < presence->sweep_due_us) {
+        return;
+    }
+    presence->sweep_due_us = now.mono_us + SWEEP_US;
+    left = SWEEP_LEAST + node->peers.count / 8;
+    if (left > node->peers.count) {
+        left = node->peers.count;
+    }
+    for (; left > 0; left--) {
+        presence->sweep = presence->sweep + 1 < node->peers.count ? presence->sweep + 1 : 0;
+        peer_sweep(node, now, peers_at(&node->peers, presence->sweep));
+    }
+}
+
+uint64_t presence_due_us(const struct node *node)
+{
+    return node->presence.sweep_due_us;
+}
+
+void presence_leave(struct node *node, struct moment now)
+{
+    struct presence *presence = &node->presence;
+    struct claim claim = { .stamp = 0 };
+    const uint32_t members = node->peers.members;
+    unsigned told = 0;
+    uint32_t position;
+
+    if (presence->leaving) {
+        return;
+    }
+    presence->leaving = true;
+    presence->state_word = state_make(presence->incarnation, WORD_LEFT);
+    claim.values[PRESENCE_STATE] = presence->state_word;
+    claim.values[PRESENCE_SINCE] = presence_now_s(node, now);
+    (void)self_write(node, now, &claim); /* spread and acked like any change */
+    position = members == 0 ? 0 : (uint32_t)random_below(&node->random, members);
+    for (uint32_t i = 0; i < members && told < LEAVE_PLAIN; i++) {
+        struct peer *peer = peers_member(&node->peers, (position + i) % members);
+
+        if (peer->level == 0) {
+            plain_leave(node, now, peer);
+            told++;
+        }
+    }
+}

@@ -1,0 +1,382 @@
+#include "node/queue.h"
+
+#include "base/hash.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define ROOM_FIRST       4
+#define INDEX_FROM       16 /* keys; fewer are looked at one by one */
+#define MARKS_ROOM_FIRST 1
+#define RATE_STEP_US     UINT64_C(50000) /* 20 datagrams a second */
+#define RATE_BURST       8               /* at once */
+#define BURST_MAX        64
+#define BURST_OPEN_US    UINT64_C(1000000)
+#define QUIET_US         UINT64_C(3200000)
+#define SMALLEST_OF      4096 /* keys looked at for the one of fewest elements */
+
+static uint32_t index_slot(const struct plain_queue *queue, const struct entry *entry)
+{
+    return (uint32_t)hash_mix((uint64_t)(uintptr_t)entry, 0) & (queue->index_room - 1);
+}
+
+/* The slot of an entry: an index of a key + 1, or the 0 where it would go. */
+static uint32_t index_find(const struct plain_queue *queue, const struct entry *entry)
+{
+    uint32_t slot = index_slot(queue, entry);
+
+    while (queue->index[slot] != 0 && queue->keys[queue->index[slot] - 1].entry != entry) {
+        slot = (slot + 1) & (queue->index_room - 1);
+    }
+    return slot;
+}
+
+static struct queue_key *key_find(const struct plain_queue *queue, const struct entry *entry)
+{
+    if (queue->count == 0) {
+        return NULL;
+    }
+    if (queue->index != NULL) {
+        const uint32_t found = queue->index[index_find(queue, entry)];
+
+        return found == 0 ? NULL : &queue->keys[found - 1];
+    }
+    for (uint32_t i = queue->first; i < queue->last; i++) {
+        if (queue->keys[i].entry == entry) {
+            return &queue->keys[i];
+        }
+    }
+    return NULL;
+}
+
+static void index_free(struct plain_queue *queue, struct mem *mem)
+{
+    mem_free(mem, queue->index, queue->index_room * sizeof *queue->index);
+    queue->index = NULL;
+    queue->index_room = 0;
+}
+
+/* Enter all keys anew; the index is at most half full. */
+static void index_fill(struct plain_queue *queue)
+{
+    memset(queue->index, 0, queue->index_room * sizeof *queue->index);
+    for (uint32_t i = queue->first; i < queue->last; i++) {
+        if (queue->keys[i].entry != NULL) {
+            queue->index[index_find(queue, queue->keys[i].entry)] = i + 1;
+        }
+    }
+}
+
+/* Close the holes. */
+static void keys_compact(struct plain_queue *queue)
+{
+    uint32_t to = 0;
+
+    for (uint32_t i = queue->first; i < queue->last; i++) {
+        if (queue->keys[i].entry != NULL) {
+            queue->keys[to++] = queue->keys[i];
+        }
+    }
+    queue->first = 0;
+    queue->last = to;
+    if (queue->index != NULL) {
+        index_fill(queue);
+    }
+}
+
+/* Room for one key more: by closing holes where they are many, else by growing. */
+static bool keys_grow(struct plain_queue *queue, struct mem *mem)
+{
+    const uint32_t room = queue->room == 0 ? ROOM_FIRST : queue->room * 2;
+    struct queue_key *keys;
+    uint32_t *index = NULL;
+
+    if (queue->room > 0 && queue->count <= queue->room / 2) {
+        keys_compact(queue);
+        return true;
+    }
+    if (room >= INDEX_FROM) {
+        index = mem_alloc(mem, room * 2 * sizeof *index);
+        if (index == NULL) {
+            return false;
+        }
+    }
+    keys = mem_grow(mem, queue->keys, queue->room * sizeof *keys, room * sizeof *keys);
+    if (keys == NULL) {
+        mem_free(mem, index, index == NULL ? 0 : room * 2 * sizeof *index);
+        return false;
+    }
+    queue->keys = keys;
+    queue->room = room;
+    if (index != NULL) {
+        index_free(queue, mem);
+        queue->index = index;
+        queue->index_room = room * 2;
+    }
+    keys_compact(queue);
+    return true;
+}
+
+static struct queue_key *key_add(struct plain_queue *queue, struct mem *mem, struct moment now,
+                                 struct entry *entry)
+{
+    struct queue_key *key;
+
+    if (queue->last == queue->room && !keys_grow(queue, mem)) {
+        return NULL;
+    }
+    key = &queue->keys[queue->last];
+    *key = (struct queue_key){ .entry = entry, .ready_us = now.mono_us };
+    if (queue->index != NULL) {
+        queue->index[index_find(queue, entry)] = queue->last + 1;
+    }
+    queue->last++;
+    queue->count++;
+    return key;
+}
+
+/* Merge a mark into the sorted list of a key's. */
+static bool key_mark(struct queue_key *key, struct mem *mem, const struct mark *mark)
+{
+    uint32_t low = 0;
+    uint32_t high = key->count;
+
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+
+        if (key->marks[middle].number < mark->number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < key->count && key->marks[low].number == mark->number) {
+        mark_or(&key->marks[low], mark);
+        return true;
+    }
+    if (key->count == key->room) {
+        const uint32_t room = key->room == 0 ? MARKS_ROOM_FIRST : key->room * 2;
+        struct mark *marks =
+            mem_grow(mem, key->marks, key->room * sizeof *marks, room * sizeof *marks);
+
+        if (marks == NULL) {
+            return false;
+        }
+        key->marks = marks;
+        key->room = room;
+    }
+    memmove(&key->marks[low + 1], &key->marks[low], (key->count - low) * sizeof *key->marks);
+    key->marks[low] = *mark;
+    key->count++;
+    return true;
+}
+
+void queue_clear(struct plain_queue *queue, struct mem *mem)
+{
+    for (uint32_t i = queue->first; i < queue->last; i++) {
+        mem_free(mem, queue->keys[i].marks, queue->keys[i].room * sizeof(struct mark));
+    }
+    mem_free(mem, queue->keys, queue->room * sizeof *queue->keys);
+    index_free(queue, mem);
+    queue->keys = NULL;
+    queue->first = 0;
+    queue->last = 0;
+    queue->room = 0;
+    queue->count = 0;
+    queue->asks_peers = false;
+}
+
+bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
+               const struct mark *mark, uint8_t ttl, unsigned what)
+{
+    struct queue_key *key = key_find(queue, entry);
+    const bool is_new = key == NULL;
+
+    if (is_new) {
+        key = key_add(queue, mem, now, entry);
+    }
+    if (key == NULL) {
+        return false;
+    }
+    if (mark != NULL && !mark_empty(mark) && !key_mark(key, mem, mark)) {
+        if (is_new) {
+            queue_remove(queue, mem, key);
+        }
+        return false;
+    }
+    key->ttl = ttl > key->ttl ? ttl : key->ttl;
+    key->what |= (uint8_t)what;
+    return true;
+}
+
+bool queue_add_entry(struct plain_queue *queue, struct mem *mem, struct moment now,
+                     struct entry *entry, uint8_t ttl)
+{
+    const struct vector *vector = entry_vector(entry);
+    const size_t blocks = vector_blocks(vector);
+    struct block_room room;
+
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(vector, i, &room);
+        const struct mark mark = block_mark(&block);
+
+        if (!queue_add(queue, mem, now, entry, &mark, ttl, 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the burst that was begun still goes on for a key. */
+static bool burst_takes(const struct plain_queue *queue, uint64_t ready_us)
+{
+    return queue->burst_us != 0 && queue->burst_sent < BURST_MAX
+           && ready_us <= queue->burst_us + BURST_OPEN_US;
+}
+
+static bool in_bursts(const struct plain_queue *queue)
+{
+    return queue->peer->dialect == DIALECT_NO_TTL;
+}
+
+/* The oldest key is at the front: holes there are passed over as they come up. */
+static struct queue_key *key_first(const struct plain_queue *queue)
+{
+    assert(queue->count > 0);
+    return &queue->keys[queue->first];
+}
+
+struct queue_key *queue_next(struct plain_queue *queue, struct moment now)
+{
+    struct queue_key *smallest = NULL;
+    bool within;
+    uint32_t looked_at = 0;
+
+    if (queue->count == 0) {
+        return NULL;
+    }
+    if (!in_bursts(queue)) {
+        return key_first(queue);
+    }
+    within = burst_takes(queue, key_first(queue)->ready_us);
+    for (uint32_t i = queue->first; i < queue->last && looked_at < SMALLEST_OF; i++) {
+        struct queue_key *key = &queue->keys[i];
+
+        if (key->entry == NULL) {
+            continue;
+        }
+        looked_at++;
+        if (within && !burst_takes(queue, key->ready_us)) {
+            break; /* as are all behind it */
+        }
+        if (smallest == NULL
+            || vector_size(entry_vector(key->entry)) < vector_size(entry_vector(smallest->entry))) {
+            smallest = key;
+        }
+    }
+    assert(smallest != NULL && smallest->ready_us <= now.mono_us);
+    return smallest;
+}
+
+void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *key)
+{
+    assert(key->entry != NULL && queue->count > 0);
+    mem_free(mem, key->marks, key->room * sizeof *key->marks);
+    key->marks = NULL;
+    key->room = 0;
+    key->count = 0;
+    if (queue->count == 1) {
+        const bool asks_peers = queue->asks_peers;
+
+        queue->count = 0;
+        queue->first = queue->last;
+        queue_clear(queue, mem);
+        queue->asks_peers = asks_peers;
+        return;
+    }
+    if (queue->index != NULL) {
+        uint32_t hole = index_find(queue, key->entry);
+        const uint32_t bits = queue->index_room - 1;
+
+        /* Move back those behind it that could no longer be found. */
+        queue->index[hole] = 0;
+        for (uint32_t slot = (hole + 1) & bits; queue->index[slot] != 0; slot = (slot + 1) & bits) {
+            const uint32_t wanted = index_slot(queue, queue->keys[queue->index[slot] - 1].entry);
+
+            if (((slot - wanted) & bits) >= ((slot - hole) & bits)) {
+                queue->index[hole] = queue->index[slot];
+                queue->index[slot] = 0;
+                hole = slot;
+            }
+        }
+    }
+    key->entry = NULL;
+    queue->count--;
+    while (queue->keys[queue->first].entry == NULL) {
+        queue->first++;
+    }
+}
+
+void queue_drop_entry(struct plain_queue *queue, struct mem *mem, const struct entry *entry)
+{
+    struct queue_key *key = key_find(queue, entry);
+
+    if (key != NULL) {
+        queue_remove(queue, mem, key);
+    }
+}
+
+uint64_t queue_due_us(const struct plain_queue *queue)
+{
+    const uint64_t paid_us = (RATE_BURST - 1) * RATE_STEP_US;
+    uint64_t due_us = queue->rate_us > paid_us ? queue->rate_us - paid_us : 0;
+
+    if (in_bursts(queue) && queue->sent_us != 0
+        && !(queue->count > 0 ? burst_takes(queue, key_first(queue)->ready_us)
+                              : burst_takes(queue, queue->burst_us))) {
+        const uint64_t quiet_us = queue->sent_us + QUIET_US;
+
+        due_us = quiet_us > due_us ? quiet_us : due_us;
+    }
+    return due_us > queue->blocked_us ? due_us : queue->blocked_us;
+}
+
+void queue_sent(struct plain_queue *queue, struct moment now)
+{
+    if (queue->burst_us == 0 || now.mono_us >= queue->sent_us + QUIET_US) {
+        queue->burst_us = now.mono_us;
+        queue->burst_sent = 0;
+    }
+    queue->burst_sent++;
+    queue->sent_us = now.mono_us;
+    queue->rate_us = (queue->rate_us > now.mono_us ? queue->rate_us : now.mono_us) + RATE_STEP_US;
+}
+
+void queue_audit(const struct plain_queue *queue)
+{
+    uint32_t count = 0;
+    uint64_t ready_us = 0;
+
+    assert(queue->first <= queue->last && queue->last <= queue->room);
+    assert((queue->index == NULL) == (queue->index_room == 0));
+    for (uint32_t i = queue->first; i < queue->last; i++) {
+        const struct queue_key *key = &queue->keys[i];
+
+        if (key->entry == NULL) {
+            assert(key->marks == NULL);
+            continue;
+        }
+        count++;
+        assert(key->ready_us >= ready_us);
+        ready_us = key->ready_us;
+        assert(key_find(queue, key->entry) == key);
+        assert(key->ttl > 0 && key->count <= key->room);
+        for (uint32_t j = 0; j < key->count; j++) {
+            assert(!mark_empty(&key->marks[j]));
+            assert(j == 0 || key->marks[j - 1].number < key->marks[j].number);
+        }
+    }
+    assert(count == queue->count);
+    assert(count == 0 || queue->keys[queue->first].entry != NULL);
+    assert(count > 0 || queue->keys == NULL);
+}

@@ -1,0 +1,102 @@
+#ifndef NODE_QUEUE_H
+#define NODE_QUEUE_H
+
+/* What one plain peer is still to get, a key at a time, and when it may get it. A plain message has
+ * one key, so marks of one key wait together however they came; they merge, so a queue is bounded
+ * by the state. Used by node/plain.c and node/search.c. Private to the room.
+ *
+ * Pace (vignette(7), "The prototypes"): 8 datagrams at once, then 20 a second. A peer that sends no
+ * `ttl` passes nothing on while it hears something, so it gets bursts: what became ready within a
+ * second of the burst's first datagram, 64 datagrams at most, keys of few elements first; then at
+ * least 3.2 s of quiet. */
+
+#include "base/mem.h"
+#include "base/moment.h"
+#include "node/peers.h"
+#include "store/table.h"
+#include "wire/block.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct search;
+
+/* Besides marks: what else of a key is to be said. */
+enum queue_what {
+    QUEUE_STAMP = 1, /* a presence key: element 0 alone, made up when it leaves */
+    QUEUE_HELLO = 2, /* our own presence key, all of it, with element 0 */
+    QUEUE_LEAVE = 4, /* our own presence key: the state and since when */
+    QUEUE_ASK = 8,   /* a question: the key with an empty vector */
+    QUEUE_FULL = 16  /* what is marked is all there is: every part of it says `full` */
+};
+
+/* One key that waits. */
+struct queue_key {
+    struct entry *entry; /* NULL: a hole */
+    struct mark *marks;  /* ascending by block number */
+    uint32_t count;
+    uint32_t room;
+    uint64_t ready_us; /* since when it waits */
+    uint8_t ttl;       /* of what leaves */
+    uint8_t what;      /* enum queue_what bits */
+};
+
+/* Open, because node/plain.c links queues with each other; only node/queue.c touches the rest. */
+struct plain_queue {
+    struct peer *peer;
+    struct plain_queue *next;
+    struct plain_queue *previous;
+    struct search *search; /* a question of this peer's being answered; node/search.c */
+    struct queue_key *keys;
+    uint32_t *index; /* open addressing over key positions, once there are more than a few */
+    uint32_t first;
+    uint32_t last;
+    uint32_t room;
+    uint32_t count;
+    uint32_t index_room;
+    uint32_t burst_sent;
+    uint64_t burst_us;     /* first datagram of the present burst; 0: there was none */
+    uint64_t sent_us;      /* last datagram; 0: none */
+    uint64_t rate_us;      /* when all that left will have been paid for */
+    uint64_t blocked_us;   /* not before: the peer had no credit */
+    uint64_t announced_us; /* when it last got our presence */
+    bool asks_peers;       /* a question for `n:%` waits */
+};
+
+/* Give back what it holds; the struct itself is the caller's. */
+void queue_clear(struct plain_queue *queue, struct mem *mem);
+
+/* Nothing waits: no key, no question of ours. */
+static inline bool queue_empty(const struct plain_queue *queue)
+{
+    return queue->count == 0 && !queue->asks_peers;
+}
+
+/* Have a key wait. `mark` NULL: only `what`. The larger ttl is kept. False: no memory. */
+bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
+               const struct mark *mark, uint8_t ttl, unsigned what);
+
+/* Have every element of a key wait. False: no memory; some may wait. */
+bool queue_add_entry(struct plain_queue *queue, struct mem *mem, struct moment now,
+                     struct entry *entry, uint8_t ttl);
+
+/* The key whose turn it is; NULL: none waits. Valid until the queue changes. */
+struct queue_key *queue_next(struct plain_queue *queue, struct moment now);
+
+/* All of a key has been said. */
+void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *key);
+
+/* Forget an entry that is being dropped. */
+void queue_drop_entry(struct plain_queue *queue, struct mem *mem, const struct entry *entry);
+
+/* mono_us from which a datagram may leave to this peer. */
+uint64_t queue_due_us(const struct plain_queue *queue);
+
+/* A datagram left. */
+void queue_sent(struct plain_queue *queue, struct moment now);
+
+/* Abort unless every invariant above holds. */
+void queue_audit(const struct plain_queue *queue);
+
+#endif /* NODE_QUEUE_H */

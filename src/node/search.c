@@ -1,0 +1,276 @@
+#include "node/search.h"
+
+#include "node/queue.h"
+#include "node/state.h"
+#include "store/pattern.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SEARCHES_MAX 64             /* at once, of all sources together */
+#define SLICE        256            /* keys looked at in one step */
+#define STEP_US      UINT64_C(1000) /* from one step to the next: others have turns */
+#define WAITING_MAX  256            /* found keys that wait; more are looked for later */
+#define JOIN_MAX     ((uint64_t)4 * 1024 * 1024) /* bytes of a join; a larger one has no answer */
+
+struct search {
+    struct vector given; /* what the asker has */
+    struct vector join;  /* `*`: of what matched so far */
+    uint64_t due_us;
+    uint64_t number; /* `*`: the block and the offset in it where the answer goes on */
+    uint32_t left;   /* `%`: keys that may still be answered */
+    uint16_t offset;
+    uint16_t after_size;
+    uint16_t pattern_size;
+    uint8_t ttl;
+    bool joins;  /* a `*` is in the pattern */
+    bool walked; /* all keys were looked at */
+    uint8_t after[WIRE_KEY_BYTES_MAX];
+    uint8_t pattern[WIRE_KEY_BYTES_MAX];
+};
+
+static struct bytes search_pattern(const struct search *search)
+{
+    return (struct bytes){ search->pattern, search->pattern_size };
+}
+
+/* Elements of a block that are larger than what the asker has. */
+static struct mark larger_mark(const struct search *search, const struct block *block)
+{
+    struct mark mark = { .number = block->number };
+
+    if (vector_size(&search->given) == 0) {
+        return block_mark(block);
+    }
+    for (unsigned i = 0; i < block->count; i++) {
+        const unsigned offset = block_offset(block, i);
+        const uint64_t index = block->number << 8 | offset;
+
+        if (block_get(block, offset) > vector_get(&search->given, index)) {
+            mark_set(&mark, offset);
+        }
+    }
+    return mark;
+}
+
+static bool given_read(struct node *node, struct search *search, struct elements elements)
+{
+    struct block_room room;
+    struct block block;
+
+    while (elements_next(&elements, &room, &block)) {
+        if (vector_merge(&search->given, node->mem, &block, 0, NULL) != STATUS_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void search_begin(struct node *node, struct moment now, struct plain_queue *queue,
+                  const struct item *item, uint8_t ttl)
+{
+    struct search *search;
+
+    assert(item->key.size <= WIRE_KEY_BYTES_MAX && ttl > 0);
+    search_end(node, queue);
+    if (node->plain.searches == SEARCHES_MAX) {
+        return;
+    }
+    search = mem_alloc_zeroed(node->mem, sizeof *search);
+    if (search == NULL) {
+        node->stats.memory_refused++;
+        return;
+    }
+    vector_init(&search->given);
+    vector_init(&search->join);
+    memcpy(search->pattern, item->key.data, item->key.size);
+    search->pattern_size = (uint16_t)item->key.size;
+    for (size_t i = 0; i < item->key.size; i++) {
+        search->joins = search->joins || item->key.data[i] == '*';
+    }
+    search->left = node->options.search_max;
+    search->due_us = now.mono_us;
+    search->ttl = ttl;
+    queue->search = search;
+    node->plain.searches++;
+    if (!given_read(node, search, item->elements)) {
+        node->stats.memory_refused++;
+        search_end(node, queue);
+    }
+}
+
+void search_end(struct node *node, struct plain_queue *queue)
+{
+    struct search *search = queue->search;
+
+    if (search == NULL) {
+        return;
+    }
+    vector_clear(&search->given, node->mem);
+    vector_clear(&search->join, node->mem);
+    mem_free(node->mem, search, sizeof *search);
+    queue->search = NULL;
+    node->plain.searches--;
+}
+
+/* Have what is larger than the asker's wait. False: no memory. */
+static bool key_found(struct node *node, struct moment now, struct plain_queue *queue,
+                      struct entry *entry)
+{
+    struct search *search = queue->search;
+    const struct vector *vector = entry_vector(entry);
+    const size_t blocks = vector_blocks(vector);
+    struct block_room room;
+    bool any = false;
+
+    if (!plain_may_get(node, queue->peer, entry)) {
+        return true;
+    }
+    if (entry_set(entry) == TABLE_M) {
+        search->left--;
+        return queue_add(queue, node->mem, now, entry, NULL, search->ttl, QUEUE_STAMP);
+    }
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(vector, i, &room);
+        const struct mark mark = larger_mark(search, &block);
+
+        if (!mark_empty(&mark)) {
+            any = true;
+            if (!queue_add(queue, node->mem, now, entry, &mark, search->ttl, 0)) {
+                return false;
+            }
+        }
+    }
+    search->left -= any;
+    return true;
+}
+
+/* Join one more vector. False: no memory, or too large a join. */
+static bool key_join(struct node *node, struct search *search, const struct entry *entry)
+{
+    const struct vector *vector = entry_vector(entry);
+    const size_t blocks = vector_blocks(vector);
+    struct block_room room;
+
+    if (entry_set(entry) == TABLE_M) {
+        return true; /* presence is about its own key, a join of it says nothing */
+    }
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(vector, i, &room);
+
+        if (vector_merge(&search->join, node->mem, &block, 0, NULL) != STATUS_OK) {
+            return false;
+        }
+    }
+    return vector_heap_bytes(&search->join) <= JOIN_MAX;
+}
+
+/* Look at one slice. False: no memory. */
+static bool slice_walk(struct node *node, struct moment now, struct plain_queue *queue)
+{
+    struct search *search = queue->search;
+    const struct bytes pattern = search_pattern(search);
+    struct entry *entries[SLICE];
+    const size_t count =
+        table_slice(node->table, pattern_prefix(pattern),
+                    (struct bytes){ search->after, search->after_size }, entries, SLICE);
+
+    for (size_t i = 0; i < count && (search->joins || search->left > 0); i++) {
+        if (!pattern_matches(pattern, entry_key(entries[i]))) {
+            continue;
+        }
+        if (search->joins ? !key_join(node, search, entries[i])
+                          : !key_found(node, now, queue, entries[i])) {
+            return false;
+        }
+    }
+    search->walked = count < SLICE || (!search->joins && search->left == 0);
+    if (count > 0) {
+        const struct bytes last = entry_key(entries[count - 1]);
+
+        memcpy(search->after, last.data, last.size);
+        search->after_size = (uint16_t)last.size;
+    }
+    search->due_us = now.mono_us + STEP_US;
+    return true;
+}
+
+static bool queue_is_long(const struct plain_queue *queue)
+{
+    return !queue->search->joins && queue->count >= WAITING_MAX;
+}
+
+void search_step(struct node *node, struct moment now, struct plain_queue *queue)
+{
+    struct search *search = queue->search;
+
+    if (search == NULL || search->walked || now.mono_us < search->due_us || queue_is_long(queue)) {
+        return;
+    }
+    if (!slice_walk(node, now, queue)) {
+        node->stats.memory_refused++;
+        search_end(node, queue);
+    } else if (search->walked && (!search->joins || vector_size(&search->join) == 0)) {
+        search_end(node, queue);
+    }
+}
+
+uint64_t search_due_us(const struct plain_queue *queue)
+{
+    if (queue->search == NULL || queue->search->walked || queue_is_long(queue)) {
+        return UINT64_MAX;
+    }
+    return queue->search->due_us;
+}
+
+bool search_has_answer(const struct plain_queue *queue)
+{
+    return queue->search != NULL && queue->search->walked;
+}
+
+/* Take the offsets below one out of a mark. */
+static void mark_from(struct mark *mark, unsigned offset)
+{
+    for (unsigned o = mark_next(mark, 0); o < offset; o = mark_next(mark, o + 1)) {
+        mark->bits[o >> 6] &= ~(UINT64_C(1) << (o & 63));
+    }
+}
+
+size_t search_put(struct node *node, struct plain_queue *queue, struct space space)
+{
+    struct search *search = queue->search;
+    const size_t blocks = vector_blocks(&search->join);
+    size_t position = vector_seek(&search->join, search->number);
+    struct block_room room;
+    struct writer writer;
+    bool any = false;
+
+    writer_begin_plain(&writer, space, search_pattern(search), search->ttl,
+                       vector_size(&search->given) == 0);
+    for (; position < blocks; position++) {
+        const struct block block = vector_block(&search->join, position, &room);
+        struct mark mark = larger_mark(search, &block);
+        unsigned end;
+
+        if (block.number == search->number) {
+            mark_from(&mark, search->offset);
+        }
+        if (mark_empty(&mark)) {
+            continue;
+        }
+        end = writer_put_block(&writer, &block, &mark);
+        any = any || end > mark_next(&mark, 0);
+        if (end < BLOCK_ELEMENTS) {
+            search->number = block.number;
+            search->offset = (uint16_t)end;
+            break;
+        }
+    }
+    if (position == blocks) {
+        const size_t size = any ? writer_end(&writer).size : 0;
+
+        search_end(node, queue);
+        return size;
+    }
+    return writer_end(&writer).size;
+}
