@@ -1,0 +1,684 @@
+#include "node/detect.h"
+
+#include "base/hash.h"
+#include "node/state.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define US_PER_S          UINT64_C(1000000)
+#define TRY_US_MAX        166000 /* three tries within 500 ms */
+#define TRIES             3
+#define TRIES_FOR_OTHERS  2
+#define HELPERS           3
+#define INDIRECT_GRACE_US 50000
+#define FLIGHT_US         1100000 /* an ack counts until every try and every helper is judged */
+#define PROBES_FIRST      4
+#define PROBES_MAX        64
+#define PROBES_SOON_MAX   16
+#define HISTORY           8 /* last own probes: mostly failed ones mean that it is us */
+#define CONFIRMERS        12
+#define CONFIRM_WITHIN_MS 1000
+#define LOOK_US           200000 /* how often suspects are looked at, while there are any */
+#define SUSPICION_US_MIN  (3 * US_PER_S)
+#define DEAD_US           (5 * US_PER_S)
+#define JITTER_MS         256
+
+/* A flight's tag: the slot in the low 8 bits, then the probe's number. */
+#define TAG_DEAD UINT64_MAX /* of a probe of a dead member: nothing is concluded from it */
+
+enum probe_stage { STAGE_DIRECT, STAGE_INDIRECT };
+
+struct probe {
+    struct peer *peer;  /* NULL: the slot is free */
+    struct peer *asker; /* whom we probe it for; NULL: ourselves */
+    struct peer *asked[HELPERS];
+    uint32_t asked_sequences[HELPERS];
+    uint32_t asker_sequence;
+    uint64_t number;
+    uint64_t due_us; /* of the next step, once nothing is to be sent */
+    uint8_t stage;   /* enum probe_stage */
+    uint8_t tries;   /* sent */
+    uint8_t to_ask;  /* helpers still to be asked */
+    uint8_t helpers; /* asked */
+    uint8_t refused; /* of them, could not */
+    bool send;       /* a try is to leave */
+    bool routine;    /* one of the probes of every second */
+};
+
+struct detect_state {
+    struct probe *probes;
+    uint32_t probes_room;
+    uint32_t probes_count;
+    uint64_t number;
+    uint64_t probe_due_us;
+    uint64_t look_due_us;
+    uint64_t dead_due_us;
+    struct peer *dead;    /* to be probed now */
+    uint32_t round_start; /* this round visits (start + i * step) mod count, in id order */
+    uint32_t round_step;
+    uint32_t round_next; /* i */
+    uint32_t round_count;
+    uint8_t failed; /* bit i: the own probe i before the last one failed */
+    uint8_t judged; /* probes in `failed` */
+};
+
+static uint32_t ms_of(struct moment now)
+{
+    return (uint32_t)(now.mono_us / 1000);
+}
+
+/* Probes under way. */
+
+static bool probes_grow(struct node *node)
+{
+    struct detect_state *state = node->detect.state;
+    const uint32_t room = state->probes_room == 0 ? PROBES_FIRST : state->probes_room * 2;
+    struct probe *probes;
+
+    if (room > PROBES_MAX) {
+        return false;
+    }
+    probes = mem_grow(node->mem, state->probes, state->probes_room * sizeof *probes,
+                      room * sizeof *probes);
+    if (probes == NULL) {
+        node->stats.memory_refused++;
+        return false;
+    }
+    memset(&probes[state->probes_room], 0, (room - state->probes_room) * sizeof *probes);
+    state->probes = probes;
+    state->probes_room = room;
+    return true;
+}
+
+/* NULL: too many are under way. */
+static struct probe *probe_begin(struct node *node, struct peer *peer, struct peer *asker)
+{
+    struct detect_state *state = node->detect.state;
+    struct probe *probe = NULL;
+
+    if (state->probes_count == state->probes_room && !probes_grow(node)) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < state->probes_room && probe == NULL; i++) {
+        probe = state->probes[i].peer == NULL ? &state->probes[i] : NULL;
+    }
+    assert(probe != NULL);
+    *probe = (struct probe){
+        .peer = peer, .asker = asker, .number = ++state->number, .due_us = UINT64_MAX, .send = true
+    };
+    state->probes_count++;
+    return probe;
+}
+
+static void probe_end(struct detect_state *state, struct probe *probe)
+{
+    probe->peer = NULL;
+    state->probes_count--;
+}
+
+static uint64_t probe_tag(const struct detect_state *state, const struct probe *probe)
+{
+    return probe->number << 8 | (uint64_t)(probe - state->probes);
+}
+
+static struct probe *probe_find(struct detect_state *state, uint64_t tag)
+{
+    const uint64_t slot = tag & 255;
+
+    if (state == NULL || tag == TAG_DEAD || slot >= state->probes_room
+        || state->probes[slot].peer == NULL || state->probes[slot].number != tag >> 8) {
+        return NULL;
+    }
+    return &state->probes[slot];
+}
+
+static struct probe *probe_of(struct detect_state *state, const struct peer *peer)
+{
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        if (state->probes[i].peer == peer && state->probes[i].asker == NULL) {
+            return &state->probes[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t try_us(const struct peer *peer)
+{
+    const uint64_t rto_us = pace_rto_us(peer);
+
+    return rto_us < TRY_US_MAX ? rto_us : TRY_US_MAX;
+}
+
+static bool probeable(const struct peer *peer)
+{
+    return peer->member && peer->level > 0;
+}
+
+/* Judgement. */
+
+static void history_add(struct detect_state *state, bool failed)
+{
+    state->failed = (uint8_t)(state->failed << 1 | (failed ? 1 : 0));
+    state->judged = state->judged < HISTORY ? (uint8_t)(state->judged + 1) : HISTORY;
+}
+
+/* Our own line is more likely dead than most of the others: the last probe before this one failed
+ * too, and more than half of the last ones; or all helpers are silent, who would say at least
+ * that they could not. */
+static bool isolated(const struct detect_state *state, const struct probe *probe)
+{
+    unsigned failures = 0;
+
+    for (unsigned i = 0; i < state->judged; i++) {
+        failures += state->failed >> i & 1;
+    }
+    if ((state->failed & 2) != 0 && 2 * failures > state->judged) {
+        return true;
+    }
+    return probe->helpers > 1 && probe->refused == 0;
+}
+
+static void probe_failed(struct node *node, struct moment now, struct probe *probe)
+{
+    struct detect_state *state = node->detect.state;
+    struct peer *peer = probe->peer;
+    const bool accuse =
+        probeable(peer) && (peer->state == PEER_ALIVE || peer->state == PEER_SUSPECT);
+
+    history_add(state, true);
+    if (accuse && !isolated(state, probe)) {
+        presence_declare(node, now, peer, WORD_SUSPECT);
+    }
+    probe_end(state, probe);
+}
+
+/* Nothing was heard by the time that the last try or the helpers had. */
+static void probe_step(struct node *node, struct moment now, struct probe *probe)
+{
+    const unsigned tries = probe->asker == NULL ? TRIES : TRIES_FOR_OTHERS;
+
+    if (probe->stage == STAGE_INDIRECT) {
+        probe_failed(node, now, probe);
+    } else if (probe->tries < tries) {
+        probe->send = true;
+    } else if (probe->asker != NULL) {
+        struct owed *owed = outbox_owe(node, probe->asker);
+
+        if (owed != NULL) {
+            owed->refused = probe->asker_sequence;
+            owed->has_refused = true;
+        }
+        probe_end(node->detect.state, probe);
+    } else {
+        probe->stage = STAGE_INDIRECT;
+        probe->to_ask = HELPERS;
+        probe->due_us = now.mono_us + 3 * try_us(probe->peer) + INDIRECT_GRACE_US;
+    }
+}
+
+/* The round. */
+
+static uint32_t divisor(uint32_t one, uint32_t other)
+{
+    while (other != 0) {
+        const uint32_t rest = one % other;
+
+        one = other;
+        other = rest;
+    }
+    return one;
+}
+
+/* A new order of all members: a random start, and a random step that visits each once. Costs no
+ * memory; a member that comes or goes shifts the order by one place at most. */
+static void round_begin(struct node *node)
+{
+    struct detect_state *state = node->detect.state;
+    const uint32_t count = node->peers.members;
+
+    state->round_count = count;
+    state->round_next = 0;
+    state->round_start = (uint32_t)random_below(&node->detect.random, count);
+    state->round_step = 1 + (uint32_t)random_below(&node->detect.random, count);
+    while (divisor(state->round_step, count) != 1) {
+        state->round_step = state->round_step == count ? 1 : state->round_step + 1;
+    }
+}
+
+/* Next member to be probed, or NULL: none speaks extended. */
+static struct peer *round_take(struct node *node)
+{
+    struct detect_state *state = node->detect.state;
+    const uint32_t count = node->peers.members;
+
+    for (uint32_t tried = 0; tried < count; tried++) {
+        struct peer *peer;
+        uint64_t position;
+
+        if (state->round_next >= count
+            || (state->round_count != count && divisor(state->round_step, count) != 1)) {
+            round_begin(node);
+        }
+        state->round_count = count;
+        position = state->round_start + (uint64_t)state->round_next * state->round_step;
+        state->round_next++;
+        peer = peers_member(&node->peers, (uint32_t)(position % count));
+        if (probeable(peer) && probe_of(state, peer) == NULL) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static void routine_probe(struct node *node, struct moment now)
+{
+    struct detect_state *state = node->detect.state;
+    const uint64_t interval_us = node->options.probe_interval_us;
+    struct peer *peer;
+
+    if (now.mono_us < state->probe_due_us || node->peers.members == 0) {
+        return;
+    }
+    state->probe_due_us += interval_us;
+    if (state->probe_due_us <= now.mono_us) {
+        state->probe_due_us = now.mono_us + interval_us;
+    }
+    peer = round_take(node);
+    if (peer != NULL) {
+        struct probe *probe = probe_begin(node, peer, NULL);
+
+        if (probe != NULL) {
+            probe->routine = true;
+        }
+    }
+}
+
+/* Suspects. */
+
+/* Some members, drawn by a hash that differs from suspect to suspect, probe a new suspect at once:
+ * with their word a real death is known at the least time, without it a mistake lives on for six
+ * times as long as it needs to be refuted. */
+static bool confirmer(const struct node *node, const struct peer *peer)
+{
+    const uint64_t draw = hash_mix(node->presence.id ^ peer->id, peer->incarnation);
+
+    return draw % (node->peers.members + 1) < CONFIRMERS;
+}
+
+/* The time of vignette(7), halved but never under 3 s: a refutation needs two pushes, well under a
+ * second each, and no single suspector can shorten it to that. Nodes do not declare all at once:
+ * the first one's word reaches the others in that time. */
+static bool suspicion_over(const struct node *node, const struct peer *peer, struct moment now)
+{
+    const uint64_t half_us = presence_suspicion_us(node, peer) / 2;
+    const uint64_t limit_us = half_us < SUSPICION_US_MIN ? SUSPICION_US_MIN : half_us;
+    const uint64_t jitter_ms = hash_mix(node->presence.id, peer->id) % JITTER_MS;
+
+    return ms_of(now) - peer->suspect_ms >= limit_us / 1000 + jitter_ms;
+}
+
+static void suspects_look(struct node *node, struct moment now)
+{
+    struct detect_state *state = node->detect.state;
+    uint64_t left = node->peers.states[PEER_SUSPECT];
+
+    if (left == 0 || now.mono_us < state->look_due_us) {
+        return;
+    }
+    state->look_due_us = now.mono_us + LOOK_US;
+    for (uint32_t i = 0; i < node->peers.count && left > 0; i++) {
+        struct peer *peer = peers_at(&node->peers, i);
+
+        if (peer->state != PEER_SUSPECT) {
+            continue;
+        }
+        left--;
+        if (suspicion_over(node, peer, now)) {
+            presence_declare(node, now, peer, WORD_DEAD);
+        } else if (ms_of(now) - peer->suspect_ms < CONFIRM_WITHIN_MS && confirmer(node, peer)) {
+            detect_soon(node, now, peer);
+        }
+    }
+}
+
+/* One random dead member every 5 s, for ever: a healed partition joins by itself. */
+static void dead_choose(struct node *node, struct moment now)
+{
+    struct detect_state *state = node->detect.state;
+    const uint64_t dead = node->peers.states[PEER_DEAD];
+    uint64_t skip;
+
+    if (dead == 0 || now.mono_us < state->dead_due_us) {
+        return;
+    }
+    state->dead_due_us = now.mono_us + DEAD_US;
+    skip = random_below(&node->detect.random, dead);
+    for (uint32_t i = 0; i < node->peers.count; i++) {
+        struct peer *peer = peers_at(&node->peers, i);
+
+        if (peer->state == PEER_DEAD && skip-- == 0) {
+            if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
+                state->dead = peer;
+            } else {
+                contact_hello(node, now, peer, true);
+            }
+            return;
+        }
+    }
+}
+
+/* Emission. */
+
+static size_t probe_send(struct node *node, struct moment now, struct space space,
+                         struct peer *peer, uint64_t tag, struct bytes target)
+{
+    struct envelope envelope = {
+        .has = WIRE_HAS_SEQUENCE | WIRE_HAS_ROOTS,
+        .sequence = outbox_sequence(node),
+    };
+    struct writer writer;
+    size_t size;
+
+    sync_roots(node, envelope.sequence, envelope.roots);
+    outbox_begin(node, now, peer, &writer, space, &envelope);
+    if (target.size > 0) {
+        (void)writer_put_probe(&writer, target);
+    }
+    size = outbox_end(node, now, peer, &writer, NODE_KIND_PROBE);
+    (void)outbox_fly(node, now, peer, FLIGHT_PROBE, tag, 1, NULL, now.mono_us + FLIGHT_US);
+    return size;
+}
+
+/* A random member to help, not one that was asked already. NULL: none is left. */
+static struct peer *helper_choose(struct node *node, struct moment now, const struct probe *probe)
+{
+    const uint32_t count = node->peers.members;
+    uint32_t start;
+
+    if (count == 0) {
+        return NULL;
+    }
+    start = (uint32_t)random_below(&node->detect.random, count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct peer *peer = peers_member(&node->peers, (start + i) % count);
+        bool asked = peer == probe->peer;
+
+        for (unsigned k = 0; k < probe->helpers; k++) {
+            asked = asked || probe->asked[k] == peer;
+        }
+        if (!asked && peer->level > 0 && peer->state == PEER_ALIVE
+            && node_speaks_extended(node, peer, now)) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static size_t helper_ask(struct node *node, struct moment now, struct space space,
+                         struct address *to, struct probe *probe)
+{
+    const uint64_t tag = probe_tag(node->detect.state, probe);
+    struct peer *helper = helper_choose(node, now, probe);
+
+    if (helper == NULL || probe->peer->presence == NULL) {
+        probe->to_ask = 0;
+        if (probe->helpers == 0) {
+            probe->due_us = now.mono_us + try_us(probe->peer);
+        }
+        return 0;
+    }
+    probe->to_ask--;
+    probe->asked[probe->helpers] = helper;
+    probe->asked_sequences[probe->helpers] = outbox_sequence(node);
+    probe->helpers++;
+    *to = helper->address;
+    return probe_send(node, now, space, helper, tag, entry_key(probe->peer->presence));
+}
+
+static size_t probe_emit(struct node *node, struct moment now, struct space space,
+                         struct address *to, struct probe *probe)
+{
+    const struct bytes no_target = { NULL, 0 };
+
+    if (probe->to_ask > 0) {
+        return helper_ask(node, now, space, to, probe);
+    }
+    probe->send = false;
+    probe->tries++;
+    probe->due_us = now.mono_us + try_us(probe->peer);
+    *to = probe->peer->address;
+    return probe_send(node, now, space, probe->peer, probe_tag(node->detect.state, probe),
+                      no_target);
+}
+
+static bool probe_waits(const struct probe *probe)
+{
+    return probe->peer != NULL && (probe->send || probe->to_ask > 0);
+}
+
+static bool anything_waits(const struct detect_state *state)
+{
+    bool waits = state->dead != NULL;
+
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        waits = waits || probe_waits(&state->probes[i]);
+    }
+    return waits;
+}
+
+size_t detect_emit(struct node *node, struct moment now, struct space space, struct address *to)
+{
+    struct detect_state *state = node->detect.state;
+    const struct bytes no_target = { NULL, 0 };
+    size_t size = 0;
+
+    if (state == NULL || !anything_waits(state)) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < state->probes_room && size == 0; i++) {
+        if (probe_waits(&state->probes[i])) {
+            size = probe_emit(node, now, space, to, &state->probes[i]);
+        }
+    }
+    if (size == 0 && state->dead != NULL) {
+        struct peer *peer = state->dead;
+
+        state->dead = NULL;
+        *to = peer->address;
+        size = probe_send(node, now, space, peer, TAG_DEAD, no_target);
+    }
+    return size;
+}
+
+/* What comes in. */
+
+void detect_requested(struct node *node, struct moment now, struct peer *from, struct bytes target,
+                      uint32_t sequence)
+{
+    struct address address;
+    struct peer *peer =
+        presence_address(target, &address) ? peers_find(&node->peers, &address) : NULL;
+    struct probe *probe = NULL;
+
+    (void)now;
+    if (peer != NULL && peer != from && peer->level > 0 && node->detect.state != NULL) {
+        probe = probe_begin(node, peer, from);
+    }
+    if (probe != NULL) {
+        probe->asker_sequence = sequence;
+    } else {
+        struct owed *owed = outbox_owe(node, from);
+
+        if (owed != NULL) {
+            owed->refused = sequence;
+            owed->has_refused = true;
+        }
+    }
+}
+
+void detect_refused(struct node *node, struct moment now, struct peer *from, uint32_t sequence)
+{
+    struct detect_state *state = node->detect.state;
+
+    for (uint32_t i = 0; state != NULL && i < state->probes_room; i++) {
+        struct probe *probe = &state->probes[i];
+
+        for (unsigned k = 0; probe->peer != NULL && k < probe->helpers; k++) {
+            if (probe->asked[k] == from && probe->asked_sequences[k] == sequence) {
+                probe->asked_sequences[k]++; /* a second copy of the refusal does not count */
+                probe->refused++;
+            }
+        }
+        if (probe->peer != NULL && probe->helpers > 0 && probe->to_ask == 0
+            && probe->refused == probe->helpers && probe->due_us > now.mono_us) {
+            probe->due_us = now.mono_us;
+        }
+    }
+}
+
+void detect_acked(struct node *node, struct moment now, const struct flight *flight)
+{
+    struct detect_state *state = node->detect.state;
+    struct probe *probe = probe_find(state, flight->tag);
+
+    (void)now;
+    flight->peer->iffy = 0;
+    if (probe == NULL) {
+        return;
+    }
+    probe->peer->iffy = 0;
+    if (probe->asker != NULL) {
+        outbox_owe_ack(node, probe->asker, probe->asker_sequence, false);
+    } else {
+        history_add(state, false);
+    }
+    probe_end(state, probe);
+}
+
+/* The probe keeps its own times. */
+void detect_lost(struct node *node, struct moment now, struct flight *flight)
+{
+    (void)node;
+    (void)now;
+    (void)flight;
+}
+
+static struct detect_state *state_obtain(struct node *node, struct moment now)
+{
+    struct detect_state *state = node->detect.state;
+
+    if (state == NULL) {
+        state = mem_alloc_zeroed(node->mem, sizeof *state);
+        if (state == NULL) {
+            node->stats.memory_refused++;
+            return NULL;
+        }
+        /* Nodes that start together do not probe together. */
+        state->probe_due_us =
+            now.mono_us + random_below(&node->detect.random, node->options.probe_interval_us);
+        state->dead_due_us = now.mono_us + random_below(&node->detect.random, DEAD_US);
+        node->detect.state = state;
+    }
+    return state;
+}
+
+void detect_soon(struct node *node, struct moment now, struct peer *peer)
+{
+    struct detect_state *state = state_obtain(node, now);
+
+    if (state != NULL && probeable(peer) && state->probes_count < PROBES_SOON_MAX
+        && probe_of(state, peer) == NULL) {
+        (void)probe_begin(node, peer, NULL);
+    }
+}
+
+void detect_tick(struct node *node, struct moment now)
+{
+    struct detect_state *state;
+
+    if (node->options.plain_only
+        || (node->peers.members == 0 && node->peers.states[PEER_DEAD] == 0
+            && node->detect.state == NULL)) {
+        return;
+    }
+    state = state_obtain(node, now);
+    if (state == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        struct probe *probe = &state->probes[i];
+
+        if (probe->peer != NULL && !probe_waits(probe) && probe->due_us <= now.mono_us) {
+            probe_step(node, now, probe);
+        }
+    }
+    routine_probe(node, now);
+    suspects_look(node, now);
+    dead_choose(node, now);
+}
+
+static uint64_t earlier(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
+uint64_t detect_due_us(const struct node *node)
+{
+    const struct detect_state *state = node->detect.state;
+    const bool members = node->peers.members > 0;
+    const bool dead = node->peers.states[PEER_DEAD] > 0;
+    uint64_t due_us = UINT64_MAX;
+
+    if (node->options.plain_only) {
+        return due_us;
+    }
+    if (state == NULL) {
+        return members || dead ? 0 : due_us;
+    }
+    due_us = members ? earlier(due_us, state->probe_due_us) : due_us;
+    due_us = dead ? earlier(due_us, state->dead_due_us) : due_us;
+    if (node->peers.states[PEER_SUSPECT] > 0) {
+        due_us = earlier(due_us, state->look_due_us);
+    }
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        const struct probe *probe = &state->probes[i];
+
+        if (probe->peer != NULL && !probe_waits(probe)) {
+            due_us = earlier(due_us, probe->due_us);
+        }
+    }
+    return anything_waits(state) ? 0 : due_us;
+}
+
+void detect_drop_peer(struct node *node, struct peer *peer)
+{
+    struct detect_state *state = node->detect.state;
+
+    if (state == NULL) {
+        return;
+    }
+    state->dead = state->dead == peer ? NULL : state->dead;
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        struct probe *probe = &state->probes[i];
+
+        if (probe->peer != NULL && (probe->peer == peer || probe->asker == peer)) {
+            probe_end(state, probe);
+        }
+        for (unsigned k = 0; probe->peer != NULL && k < probe->helpers; k++) {
+            probe->asked[k] = probe->asked[k] == peer ? NULL : probe->asked[k];
+        }
+    }
+}
+
+void detect_clear(struct node *node)
+{
+    struct detect_state *state = node->detect.state;
+
+    if (state == NULL) {
+        return;
+    }
+    mem_free(node->mem, state->probes, state->probes_room * sizeof state->probes[0]);
+    mem_free(node->mem, state, sizeof *state);
+    node->detect.state = NULL;
+}

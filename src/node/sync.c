@@ -1,0 +1,652 @@
+#include "node/sync.h"
+
+#include "node/exchange.h"
+#include "node/recent.h"
+#include "node/state.h"
+#include "store/digest.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define HOT_MS          500
+#define HOT_MANY        100    /* changed within that: D is exchanged less often */
+#define ROUND_US        900000 /* between exchanges that we begin; probes come once a second */
+#define ROUND_HOT_US    5000000
+#define PAUSE_US        5000000 /* of D, after more changed than can be told apart */
+#define WAIT_MS         1000
+#define WAIT_MS_MAX     300000
+#define WAIT_EXPONENT   9  /* the first at which WAIT_MS doubled is above WAIT_MS_MAX */
+#define MANY_DIFFERENT  8  /* children in one datagram: then leaf lists are kept short, */
+#define LEAF_KEYS_SHORT 10 /* since one more level costs less than that many keys */
+#define BIG_ELEMENTS    256
+#define LISTED_SLICE    64
+#define LISTED_MAX      512 /* keys of ours looked at for one leaf list; the rest is streamed */
+#define TRANSFER_ITEMS  64  /* repairs in a row that make a transfer of it */
+#define TRANSFER_US     500000
+#define LOSSES_MAX      16 /* in a row: nobody is there */
+
+/* Who repairs us. While one peer sends much of a set, others are not asked for the same. */
+struct transfer {
+    const struct peer *from;
+    uint64_t last_us;
+    uint32_t items;
+};
+
+struct sync_state {
+    struct recent hot; /* hashes of keys changed in the last 500 ms */
+    struct transfer transfers[TABLE_SET_COUNT];
+    uint64_t begin_us[TABLE_SET_COUNT]; /* no exchange of the set is begun before */
+    uint64_t paused_us;                 /* no exchange of D before */
+};
+
+static uint32_t ms_of(struct moment now)
+{
+    return (uint32_t)(now.mono_us / 1000);
+}
+
+static struct sync_state *state_obtain(struct node *node)
+{
+    struct sync_state *state = node->sync.state;
+
+    if (state == NULL) {
+        state = mem_alloc_zeroed(node->mem, sizeof *state);
+        if (state == NULL) {
+            node->stats.memory_refused++;
+            return NULL;
+        }
+        state->hot.keep_ms = HOT_MS;
+        node->sync.state = state;
+    }
+    return state;
+}
+
+/* What takes part. */
+
+bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
+{
+    return entry_set(entry) == TABLE_D || !presence_forgotten(node, now, entry_vector(entry));
+}
+
+static bool is_hot(const struct node *node, struct moment now, const struct entry *entry)
+{
+    const struct sync_state *state = node->sync.state;
+
+    return state != NULL
+           && recent_has(&state->hot, entry_hash(node->table, entry), 0, now.mono_us / 1000);
+}
+
+bool sync_offers(const struct node *node, struct moment now, const struct entry *entry)
+{
+    return sync_exists(node, now, entry) && !is_hot(node, now, entry);
+}
+
+void sync_note(struct node *node, struct moment now, struct changes changes)
+{
+    struct sync_state *state;
+
+    if (changes.count == 0) {
+        return;
+    }
+    state = state_obtain(node);
+    for (size_t i = 0; state != NULL && i < changes.count; i++) {
+        const struct change *change = &changes.list[i];
+
+        if (change->dropped || change->origin == CHANGE_FROM_DISK) {
+            continue;
+        }
+        if (!recent_put(&state->hot, node->mem, entry_hash(node->table, change->entry), 0,
+                        now.mono_us / 1000)) {
+            state->paused_us = now.mono_us + PAUSE_US;
+        }
+    }
+}
+
+static bool is_paused(const struct sync_state *state, struct moment now, enum table_set set)
+{
+    return set == TABLE_D && now.mono_us < state->paused_us;
+}
+
+/* Somebody else is sending us much of this set. */
+static bool is_repaired_by_other(const struct sync_state *state, struct moment now,
+                                 const struct peer *peer, enum table_set set)
+{
+    const struct transfer *transfer = &state->transfers[set];
+
+    return transfer->items >= TRANSFER_ITEMS && transfer->from != peer
+           && now.mono_us - transfer->last_us < TRANSFER_US;
+}
+
+static bool is_repaired(const struct sync_state *state, struct moment now, enum table_set set)
+{
+    return is_repaired_by_other(state, now, NULL, set);
+}
+
+/* Beginning. */
+
+void sync_roots(const struct node *node, uint32_t salt, uint32_t roots[2])
+{
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        roots[set] = digest_salted(table_root(node->table, (enum table_set)set), salt);
+    }
+}
+
+/* The wait before the next exchange of this set with this peer doubles until one of them raised
+ * something or they are equal: a node that refuses data would exchange for ever. */
+static void wait_set(struct peer *peer, struct moment now, enum table_set set)
+{
+    const unsigned exponent = peer->sync_wait[set];
+    const uint32_t wait_ms =
+        exponent >= WAIT_EXPONENT ? WAIT_MS_MAX : (uint32_t)WAIT_MS << exponent;
+
+    peer->sync_due_ms[set] = ms_of(now) + wait_ms;
+    if (exponent < WAIT_EXPONENT) {
+        peer->sync_wait[set]++;
+    }
+}
+
+static bool may_begin(const struct node *node, struct moment now, const struct peer *peer,
+                      enum table_set set)
+{
+    const struct sync_state *state = node->sync.state;
+    const struct exchange *exchange = exchange_find(node, peer);
+
+    if (peer->sync_wait[set] > 0 && (int32_t)(peer->sync_due_ms[set] - ms_of(now)) > 0) {
+        return false;
+    }
+    return now.mono_us >= state->begin_us[set] && !is_paused(state, now, set)
+           && !is_repaired(state, now, set)
+           && (exchange == NULL || !exchange_repairs(exchange, set));
+}
+
+static void begin(struct node *node, struct moment now, struct peer *peer, enum table_set set)
+{
+    struct sync_state *state = node->sync.state;
+    const bool hot = set == TABLE_D && recent_count(&state->hot, now.mono_us / 1000) > HOT_MANY;
+    const struct order order = { .prefix = { .set = (uint8_t)set }, .kind = ORDER_TREE };
+    struct exchange *exchange = exchange_obtain(node, peer);
+
+    if (exchange == NULL) {
+        return;
+    }
+    exchange->salted = peer->sync_wait[set] > 0;
+    exchange_order(node, exchange, order);
+    state->begin_us[set] = now.mono_us + (hot ? ROUND_HOT_US : ROUND_US);
+    wait_set(peer, now, set);
+    node->stats.sync_rounds++;
+}
+
+void sync_roots_received(struct node *node, struct moment now, struct peer *from,
+                         const uint32_t roots[2], uint32_t salt, bool answering)
+{
+    uint32_t ours[2];
+
+    sync_roots(node, salt, ours);
+    from->converged = ours[TABLE_D] == roots[TABLE_D];
+    from->checked_us = now.mono_us;
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        if (ours[set] == roots[set]) {
+            from->sync_wait[set] = 0;
+        }
+    }
+    if (!answering || (ours[TABLE_M] == roots[TABLE_M] && ours[TABLE_D] == roots[TABLE_D])
+        || state_obtain(node) == NULL) {
+        return;
+    }
+    /* Membership first, unless it has just been tried. */
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        if (ours[set] != roots[set] && may_begin(node, now, from, (enum table_set)set)) {
+            begin(node, now, from, (enum table_set)set);
+            return;
+        }
+    }
+}
+
+void sync_raised(struct node *node, struct moment now, struct peer *from, enum table_set set)
+{
+    struct sync_state *state = node->sync.state;
+    struct transfer *transfer;
+
+    if (from == NULL) {
+        for (uint32_t i = 0; i < node->peers.count; i++) {
+            peers_at(&node->peers, i)->sync_wait[set] = 0;
+        }
+        return;
+    }
+    from->sync_wait[set] = 0;
+    if (state == NULL) {
+        return;
+    }
+    transfer = &state->transfers[set];
+    if (transfer->from != from || now.mono_us - transfer->last_us >= TRANSFER_US) {
+        *transfer = (struct transfer){ .from = from };
+    }
+    transfer->last_us = now.mono_us;
+    transfer->items++;
+}
+
+/* Answering. Each field is answered from what the store says now. */
+
+struct answer {
+    struct node *node;
+    struct exchange *exchange;
+    struct moment now;
+    uint32_t salt;
+    unsigned leaf_keys_max;
+};
+
+static uint64_t prefix_mask(unsigned nibbles)
+{
+    return nibbles == 0 ? 0 : ~UINT64_C(0) << (64 - 4 * nibbles);
+}
+
+static bool is_answered(const struct answer *answer, unsigned set)
+{
+    const struct sync_state *state = answer->node->sync.state;
+
+    return set < TABLE_SET_COUNT && !is_paused(state, answer->now, (enum table_set)set)
+           && !is_repaired_by_other(state, answer->now, answer->exchange->peer, (enum table_set)set)
+           && !exchange_repairs(answer->exchange, (enum table_set)set);
+}
+
+static bool peer_refuses_keys(const struct exchange *exchange)
+{
+    return (exchange->peer->flags_theirs & WIRE_FLAG_FULL) != 0;
+}
+
+static void stream_order(const struct answer *answer, struct prefix prefix, uint64_t from)
+{
+    if (!peer_refuses_keys(answer->exchange)) {
+        exchange_order(answer->node, answer->exchange,
+                       (struct order){ .prefix = prefix, .at = from, .kind = ORDER_STREAM });
+    }
+}
+
+static void child_answer(const struct answer *answer, struct prefix child,
+                         const struct tree_child *ours, uint32_t theirs)
+{
+    struct order order = { .prefix = child, .kind = ORDER_TREE };
+
+    if (theirs == digest_salted(0, answer->salt)) {
+        stream_order(answer, child, child.bits);
+        return;
+    }
+    if (ours->keys <= answer->leaf_keys_max || child.nibbles == 16) {
+        order.kind = ORDER_LEAF;
+    }
+    exchange_order(answer->node, answer->exchange, order);
+}
+
+static unsigned tree_differences(const struct answer *answer, const struct wire_tree *tree,
+                                 const struct tree_child children[WIRE_TREE_CHILDREN])
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        count += digest_salted(children[i].digest, answer->salt) != tree->children[i];
+    }
+    return count;
+}
+
+static void tree_answer(struct answer *answer, struct wire_tree tree, unsigned trees)
+{
+    struct tree_child children[WIRE_TREE_CHILDREN];
+    const unsigned shift = 60 - 4 * (unsigned)tree.prefix.nibbles;
+    unsigned different;
+
+    tree.prefix.bits &= prefix_mask(tree.prefix.nibbles);
+    table_children(answer->node->table, tree.prefix, children);
+    different = tree_differences(answer, &tree, children);
+    answer->leaf_keys_max = different > MANY_DIFFERENT || trees > MANY_DIFFERENT
+                                ? LEAF_KEYS_SHORT
+                                : EXCHANGE_LEAF_KEYS_MAX;
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        const struct prefix child = {
+            .bits = tree.prefix.bits | (uint64_t)i << shift,
+            .nibbles = (uint8_t)(tree.prefix.nibbles + 1),
+            .set = tree.prefix.set,
+        };
+
+        if (digest_salted(children[i].digest, answer->salt) != tree.children[i]) {
+            child_answer(answer, child, &children[i], tree.children[i]);
+        }
+    }
+}
+
+static void want(const struct answer *answer, unsigned set, uint64_t hash)
+{
+    exchange_order(answer->node, answer->exchange,
+                   (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set },
+                                   .kind = ORDER_WANT });
+}
+
+/* A key of theirs that we have not. A full store asks for nothing new. */
+static void theirs_only(const struct answer *answer, const struct wire_leaf *leaf, uint64_t hash)
+{
+    const struct node *node = answer->node;
+
+    if (node->refused_us == 0 || answer->now.mono_us - node->refused_us >= UINT64_C(60000000)) {
+        want(answer, leaf->prefix.set, hash);
+    }
+}
+
+static void ours_only(const struct answer *answer, struct entry *entry)
+{
+    if (!peer_refuses_keys(answer->exchange) && sync_offers(answer->node, answer->now, entry)) {
+        exchange_repair_all(answer->node, answer->exchange, entry);
+    }
+}
+
+/* Both have it, and differently: a small one is sent and asked for, of a big one the blocks are
+ * compared first. */
+static void both_differ(const struct answer *answer, struct entry *entry)
+{
+    const uint64_t hash = entry_hash(answer->node->table, entry);
+
+    if (!sync_offers(answer->node, answer->now, entry)) {
+        return;
+    }
+    if (vector_size(entry_vector(entry)) <= BIG_ELEMENTS) {
+        exchange_repair_all(answer->node, answer->exchange, entry);
+        want(answer, entry_set(entry), hash);
+        return;
+    }
+    exchange_order(
+        answer->node, answer->exchange,
+        (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)entry_set(entry) },
+                        .kind = ORDER_BLOCKS });
+}
+
+/* Walk their list and our keys side by side, both ascending by hash. */
+static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
+{
+    const struct table *table = answer->node->table;
+    const size_t listed = leaf.pairs.size / WIRE_LEAF_PAIR_BYTES;
+    struct entry *entries[LISTED_SLICE];
+    size_t found = LISTED_SLICE;
+    size_t looked = 0;
+    size_t at = 0;
+    uint64_t from;
+
+    leaf.prefix.bits &= prefix_mask(leaf.prefix.nibbles);
+    from = leaf.prefix.bits;
+    if (listed == 0) {
+        stream_order(answer, leaf.prefix, from);
+        return;
+    }
+    while (found == LISTED_SLICE && looked < LISTED_MAX) {
+        found = table_slice_hash(table, leaf.prefix, from, entries, LISTED_SLICE);
+        looked += found;
+        for (size_t i = 0; i < found; i++) {
+            const uint64_t hash = entry_hash(table, entries[i]);
+            struct wire_leaf_pair pair = { .hash = UINT64_MAX };
+
+            while (at < listed && (pair = wire_leaf_at(&leaf, at)).hash < hash) {
+                theirs_only(answer, &leaf, pair.hash);
+                at++;
+            }
+            if (at == listed || pair.hash != hash) {
+                ours_only(answer, entries[i]);
+                continue;
+            }
+            at++;
+            if (digest_salted(entry_digest(entries[i]), answer->salt) != pair.digest) {
+                both_differ(answer, entries[i]);
+            }
+        }
+        from = found == 0 ? 0 : entry_hash(table, entries[found - 1]) + 1;
+        if (from == 0) {
+            break;
+        }
+    }
+    if (found == LISTED_SLICE && from != 0) {
+        stream_order(answer, leaf.prefix, from);
+        return;
+    }
+    for (; at < listed; at++) {
+        theirs_only(answer, &leaf, wire_leaf_at(&leaf, at).hash);
+    }
+}
+
+/* A block of ours: theirs differs or is not there. */
+static void block_offer(const struct answer *answer, struct entry *entry, size_t position)
+{
+    struct block_room room;
+    const struct block block = vector_block(entry_vector(entry), position, &room);
+    const struct mark mark = block_mark(&block);
+
+    exchange_repair(answer->node, answer->exchange, entry, &mark);
+}
+
+/* Judge all our blocks from the first number listed to the last, and to the end where there are no
+ * more. Where they have blocks that we have not, our own digests make them send these. */
+static void blocks_answer(struct answer *answer, struct wire_blocks blocks)
+{
+    struct entry *entry =
+        blocks.set < TABLE_SET_COUNT
+            ? table_find_hash(answer->node->table, (enum table_set)blocks.set, blocks.hash)
+            : NULL;
+    const struct vector *vector = entry == NULL ? NULL : entry_vector(entry);
+    const uint32_t nothing = digest_salted(0, answer->salt);
+    bool lacking = false;
+    bool first = true;
+    size_t position = 0;
+    uint64_t number;
+    uint32_t digest;
+
+    if (entry == NULL || !sync_offers(answer->node, answer->now, entry)) {
+        return;
+    }
+    while (wire_blocks_next(&blocks, &number, &digest)) {
+        struct block_room room;
+
+        position = first ? vector_seek(vector, number) : position;
+        first = false;
+        while (position < vector_blocks(vector)
+               && vector_block(vector, position, &room).number < number) {
+            block_offer(answer, entry, position++);
+        }
+        if (position == vector_blocks(vector)
+            || vector_block(vector, position, &room).number != number) {
+            lacking = lacking || digest != nothing;
+            continue;
+        }
+        if (digest_salted(vector_block_digest(vector, number, blocks.hash), answer->salt)
+            != digest) {
+            block_offer(answer, entry, position);
+        }
+        position++;
+    }
+    while (!blocks.more && !first && position < vector_blocks(vector)) {
+        block_offer(answer, entry, position++);
+    }
+    if (lacking) {
+        exchange_order(
+            answer->node, answer->exchange,
+            (struct order){ .prefix = { .bits = blocks.hash, .nibbles = 16, .set = blocks.set },
+                            .kind = ORDER_BLOCKS });
+    }
+}
+
+static void wanted_answer(const struct answer *answer, uint64_t hash)
+{
+    const struct table *table = answer->node->table;
+    struct entry *entry = table_find_hash(table, TABLE_M, hash);
+
+    if (entry == NULL) {
+        entry = table_find_hash(table, TABLE_D, hash);
+    }
+    if (entry != NULL && sync_offers(answer->node, answer->now, entry)) {
+        exchange_repair_all(answer->node, answer->exchange, entry);
+    }
+}
+
+void sync_receive(struct node *node, struct moment now, struct peer *from,
+                  const struct message *message, uint32_t salt)
+{
+    struct answer answer = { .node = node, .now = now, .salt = salt };
+    struct run run;
+    struct wire_tree tree;
+    struct wire_leaf leaf;
+    struct wire_blocks blocks;
+    uint64_t hash;
+    bool answered[TABLE_SET_COUNT];
+
+    if (state_obtain(node) == NULL || (answer.exchange = exchange_obtain(node, from)) == NULL) {
+        return;
+    }
+    answer.exchange->salted = salt != 0;
+    /* Once for all fields: what the first of them orders must not silence the others. */
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        answered[set] = is_answered(&answer, set);
+    }
+    for (run = message->tree; message_next_tree(&run, &tree);) {
+        if (answered[tree.prefix.set]) {
+            tree_answer(&answer, tree, message->tree.left);
+        }
+    }
+    for (run = message->leaves; message_next_leaf(&run, &leaf);) {
+        if (answered[leaf.prefix.set]) {
+            leaf_answer(&answer, leaf);
+        }
+    }
+    for (run = message->block_digests; message_next_blocks(&run, &blocks);) {
+        blocks_answer(&answer, blocks);
+    }
+    for (run = message->wanted; message_next_wanted(&run, &hash);) {
+        wanted_answer(&answer, hash);
+    }
+    if (exchange_done(answer.exchange)) {
+        exchange_free(node, answer.exchange);
+    }
+}
+
+/* Sending. */
+
+void sync_acked(struct node *node, struct moment now, const struct flight *flight)
+{
+    struct exchange *exchange = exchange_find(node, flight->peer);
+
+    (void)now;
+    if (exchange != NULL) {
+        exchange->losses = 0;
+        exchange->blocked = false;
+    }
+}
+
+/* Repairs are sent again; digests are not: the next probe begins anew. */
+void sync_lost(struct node *node, struct moment now, struct flight *flight)
+{
+    struct exchange *exchange;
+
+    (void)now;
+    if (marks_empty(&flight->carried)) {
+        return;
+    }
+    exchange = exchange_obtain(node, flight->peer);
+    if (exchange == NULL) {
+        return;
+    }
+    exchange->losses++;
+    exchange->blocked = false;
+    if (exchange->losses > LOSSES_MAX || !flight->peer->member) {
+        node->stats.abandoned++;
+        exchange_free(node, exchange);
+        return;
+    }
+    node->stats.retries++;
+    if (!marks_add_all(&exchange->repairs, node->mem, &flight->carried)) {
+        node->stats.memory_refused++;
+    }
+}
+
+/* The list goes round: who was sent to waits until all others were asked. */
+static void exchange_last(struct node *node, struct exchange *exchange)
+{
+    struct exchange **link = &node->sync.exchanges;
+
+    while (*link != NULL) {
+        if (*link == exchange) {
+            *link = exchange->next;
+        } else {
+            link = &(*link)->next;
+        }
+    }
+    exchange->next = NULL;
+    *link = exchange;
+}
+
+size_t sync_emit(struct node *node, struct moment now, struct space space, struct address *to)
+{
+    struct exchange *exchange = node->sync.exchanges;
+    size_t size = 0;
+
+    while (exchange != NULL && size == 0) {
+        struct exchange *next = exchange->next;
+        struct peer *peer = exchange->peer;
+
+        if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
+            size = exchange_emit(node, now, space, exchange);
+        }
+        if (size > 0) {
+            *to = peer->address;
+            exchange_last(node, exchange);
+        }
+        if (exchange_done(exchange) || !node_speaks_extended(node, peer, now)) {
+            exchange_free(node, exchange);
+        }
+        exchange = next;
+    }
+    return size;
+}
+
+void sync_tick(struct node *node, struct moment now)
+{
+    if (node->sync.state != NULL) {
+        recent_tick(&node->sync.state->hot, node->mem, now.mono_us / 1000);
+    }
+}
+
+/* Exchanges begin with a probe's ack and go on with answers: nothing here has a time of its own
+ * but what may leave at once. */
+uint64_t sync_due_us(const struct node *node)
+{
+    for (const struct exchange *e = node->sync.exchanges; e != NULL; e = e->next) {
+        if (!e->blocked) {
+            return 0;
+        }
+    }
+    return UINT64_MAX;
+}
+
+void sync_drop_peer(struct node *node, struct peer *peer)
+{
+    struct exchange *exchange = exchange_find(node, peer);
+
+    if (exchange != NULL) {
+        exchange_free(node, exchange);
+    }
+    for (unsigned set = 0; node->sync.state != NULL && set < TABLE_SET_COUNT; set++) {
+        struct transfer *transfer = &node->sync.state->transfers[set];
+
+        transfer->from = transfer->from == peer ? NULL : transfer->from;
+    }
+}
+
+void sync_drop_entry(struct node *node, const struct entry *entry)
+{
+    for (struct exchange *e = node->sync.exchanges; e != NULL; e = e->next) {
+        marks_drop(&e->repairs, node->mem, entry);
+    }
+}
+
+void sync_clear(struct node *node)
+{
+    while (node->sync.exchanges != NULL) {
+        exchange_free(node, node->sync.exchanges);
+    }
+    if (node->sync.state != NULL) {
+        recent_clear(&node->sync.state->hot, node->mem);
+        mem_free(node->mem, node->sync.state, sizeof *node->sync.state);
+        node->sync.state = NULL;
+    }
+}
