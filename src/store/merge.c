@@ -1,0 +1,409 @@
+#include "store/merge.h"
+
+#include "store/digest.h"
+
+#include <string.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* Sixteen bytes at a time, in the vector extension that gcc and clang share. Loaded and stored by
+ * memcpy, which is one unaligned move each: blocks are aligned to their width only. */
+typedef uint8_t lanes __attribute__((vector_size(16)));
+
+#define LANES       16
+#define GROUP_BYTES 64 /* one word of a mark */
+
+static inline lanes lanes_load(const uint8_t *from)
+{
+    lanes loaded;
+
+    memcpy(&loaded, from, sizeof loaded);
+    return loaded;
+}
+
+static inline lanes lanes_max(lanes one, lanes other)
+{
+#ifdef __SSE2__
+    return (lanes)_mm_max_epu8((__m128i)one, (__m128i)other);
+#else
+    const lanes above = (lanes)(one > other);
+
+    return (one & above) | (other & ~above);
+#endif
+}
+
+/* Sixteen bytes that are 0 or 255 to sixteen bits, the first byte lowest. Without an instruction
+ * for it, eight bytes at a time: byte i keeps bit i, and a multiplication adds the eight up in the
+ * highest byte. */
+static inline uint64_t lanes_pack(lanes mask)
+{
+#ifdef __SSE2__
+    return (uint64_t)(unsigned)_mm_movemask_epi8((__m128i)mask);
+#else
+    const lanes bits = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
+    uint64_t halves[2];
+
+    mask &= bits;
+    memcpy(halves, &mask, sizeof halves);
+    return (halves[0] * UINT64_C(0x0101010101010101)) >> 56
+           | (halves[1] * UINT64_C(0x0101010101010101)) >> 56 << 8;
+#endif
+}
+
+static inline bool lanes_differ(const uint8_t *ours, const uint8_t *theirs)
+{
+    const lanes differ = (lanes_load(ours) ^ lanes_load(theirs))
+                         | (lanes_load(ours + 16) ^ lanes_load(theirs + 16))
+                         | (lanes_load(ours + 32) ^ lanes_load(theirs + 32))
+                         | (lanes_load(ours + 48) ^ lanes_load(theirs + 48));
+
+    return lanes_pack((lanes)(differ == (lanes){ 0 })) != 0xffff;
+}
+
+/* Which elements are marked, and which of them were 0. */
+struct marks {
+    uint64_t raised[4];
+    uint64_t larger[4];
+    uint64_t fresh[4];
+};
+
+static void bytes_compare(const uint8_t *restrict ours, const uint8_t *restrict theirs,
+                          struct marks *restrict marks)
+{
+    const lanes zero = { 0 };
+
+    for (unsigned group = 0; group < 4; group++) {
+        uint64_t keep = 0;
+        uint64_t lower = 0;
+        uint64_t none = 0;
+
+        marks->raised[group] = 0;
+        marks->larger[group] = 0;
+        marks->fresh[group] = 0;
+        if (!lanes_differ(ours + group * GROUP_BYTES, theirs + group * GROUP_BYTES)) {
+            continue;
+        }
+        for (unsigned i = 0; i < GROUP_BYTES; i += LANES) {
+            const lanes one = lanes_load(ours + group * GROUP_BYTES + i);
+            const lanes other = lanes_load(theirs + group * GROUP_BYTES + i);
+            const lanes most = lanes_max(one, other);
+
+            keep |= lanes_pack((lanes)(most == one)) << i;
+            lower |= lanes_pack((lanes)(most != other) & (lanes)(other != zero)) << i;
+            none |= lanes_pack((lanes)(one == zero)) << i;
+        }
+        marks->raised[group] = ~keep;
+        marks->larger[group] = lower;
+        marks->fresh[group] = ~keep & none;
+    }
+}
+
+/* The wider ones, which are rarer: without branches, a bit after the other. */
+#define COMPARE(name, type)                                                  \
+    static void name(const type *restrict ours, const type *restrict theirs, \
+                     struct marks *restrict marks)                           \
+    {                                                                        \
+        for (unsigned group = 0; group < 4; group++) {                       \
+            uint64_t raised = 0;                                             \
+            uint64_t larger = 0;                                             \
+            uint64_t fresh = 0;                                              \
+                                                                             \
+            for (unsigned i = 0; i < 64; i++) {                              \
+                const type one = ours[group * 64 + i];                       \
+                const type other = theirs[group * 64 + i];                   \
+                                                                             \
+                raised |= (uint64_t)(other > one) << i;                      \
+                larger |= (uint64_t)((other < one) & (other != 0)) << i;     \
+                fresh |= (uint64_t)((one == 0) & (other != 0)) << i;         \
+            }                                                                \
+            marks->raised[group] = raised;                                   \
+            marks->larger[group] = larger;                                   \
+            marks->fresh[group] = fresh;                                     \
+        }                                                                    \
+    }
+
+COMPARE(shorts_compare, uint16_t)
+COMPARE(words_compare, uint32_t)
+COMPARE(longs_compare, uint64_t)
+#undef COMPARE
+
+static unsigned bits_count(const uint64_t bits[4])
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t n = bits[i];
+
+        /* By halves; the builtin would call libgcc where the compiler may not use popcnt. */
+        n = n - (n >> 1 & UINT64_C(0x5555555555555555));
+        n = (n & UINT64_C(0x3333333333333333)) + (n >> 2 & UINT64_C(0x3333333333333333));
+        n = (n + (n >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+        count += (unsigned)((n * UINT64_C(0x0101010101010101)) >> 56);
+    }
+    return count;
+}
+
+static void plan_take(struct merge_plan *plan, const struct marks *marks)
+{
+    memcpy(plan->raised.bits, marks->raised, sizeof marks->raised);
+    memcpy(plan->larger.bits, marks->larger, sizeof marks->larger);
+    plan->fresh_count = bits_count(marks->fresh);
+}
+
+static void dense_compare(const void *ours, const void *theirs, unsigned width,
+                          struct merge_plan *plan)
+{
+    struct marks marks;
+
+    switch (width) {
+    case 1: bytes_compare(ours, theirs, &marks); break;
+    case 2: shorts_compare(ours, theirs, &marks); break;
+    case 4: words_compare(ours, theirs, &marks); break;
+    default: longs_compare(ours, theirs, &marks); break;
+    }
+    plan_take(plan, &marks);
+}
+
+/* All values of a block, dense in a width that takes them. */
+static void block_spread(const struct block *block, unsigned width, void *to)
+{
+    if (block->count > 0 && block->offsets == NULL && block->width == width) {
+        memcpy(to, block->values, (size_t)BLOCK_ELEMENTS * width);
+        return;
+    }
+    memset(to, 0, (size_t)BLOCK_ELEMENTS * width);
+    for (unsigned i = 0; i < block->count; i++) {
+        const uint64_t value = merge_load(block->values, block->width, i);
+
+        if (value != 0) { /* of a bitmap most are */
+            merge_store(to, width, block_offset(block, i), value);
+        }
+    }
+}
+
+/* Two bitmaps: nothing of ours can be larger. */
+static void bitmaps_compare(const void *ours, const void *theirs, struct merge_plan *plan)
+{
+    for (unsigned group = 0; group < 4; group++) {
+        for (unsigned i = 0; i < 8; i++) {
+            const unsigned one = ((const uint8_t *)ours)[group * 8 + i];
+            const unsigned other = ((const uint8_t *)theirs)[group * 8 + i];
+
+            plan->raised.bits[group] |= (uint64_t)(other & ~one) << (8 * i);
+        }
+    }
+    plan->fresh_count = bits_count(plan->raised.bits);
+    plan->raised_bits = plan->fresh_count > 0;
+}
+
+/* Theirs is dense or a bitmap, ours anything: bring both into one width. */
+static void mixed_compare(const struct block *ours, const struct block *theirs,
+                          struct merge_plan *plan)
+{
+    uint64_t room[2][BLOCK_ELEMENTS];
+    unsigned width = theirs->width;
+
+    if (ours->count > 0 && ours->width > width) {
+        width = ours->width;
+    }
+    if (width == 0) {
+        width = 1; /* a bitmap beside nothing */
+    }
+    block_spread(ours, width, room[0]);
+    block_spread(theirs, width, room[1]);
+    dense_compare(room[0], room[1], width, plan);
+    for (unsigned o = 0; (o = mark_next(&plan->raised, o)) < BLOCK_ELEMENTS; o++) {
+        plan->raised_bits |= merge_load(theirs->values, theirs->width, o);
+    }
+}
+
+/* Ours at ascending offsets; `from` is the position that the next one cannot lie before. */
+static inline uint64_t ours_at(const struct block *ours, unsigned offset, unsigned *from)
+{
+    if (ours->count == 0) {
+        return 0;
+    }
+    if (ours->offsets == NULL) {
+        return merge_load(ours->values, ours->width, offset);
+    }
+    *from = merge_seek(ours->offsets, *from, ours->count, offset);
+    if (*from == ours->count || ours->offsets[*from] != offset) {
+        return 0;
+    }
+    return merge_load(ours->values, ours->width, *from);
+}
+
+/* Theirs is sparse: one look-up each. This is the way of almost every datagram. */
+static void sparse_compare(const struct block *ours, const struct block *theirs,
+                           struct merge_plan *plan)
+{
+    unsigned from = 0;
+
+    for (unsigned i = 0; i < theirs->count; i++) {
+        const unsigned offset = theirs->offsets[i];
+        const uint64_t value = merge_load(theirs->values, theirs->width, i);
+        uint64_t old;
+
+        assert(i == 0 || theirs->offsets[i - 1] < offset);
+        if (value == 0) {
+            continue;
+        }
+        old = ours_at(ours, offset, &from);
+        if (value > old) {
+            mark_set(&plan->raised, offset);
+            plan->raised_bits |= value;
+            plan->fresh_count += old == 0;
+        } else if (value < old) {
+            mark_set(&plan->larger, offset);
+        }
+    }
+}
+
+void merge_compare(const struct block *ours, const struct block *theirs, struct merge_plan *plan)
+{
+    *plan = (struct merge_plan){
+        .raised.number = theirs->number,
+        .larger.number = theirs->number,
+    };
+    if (theirs->offsets != NULL) {
+        sparse_compare(ours, theirs, plan);
+    } else if (ours->count == 0 || ours->offsets != NULL || ours->width != theirs->width) {
+        mixed_compare(ours, theirs, plan);
+    } else if (ours->width == 0) {
+        bitmaps_compare(ours->values, theirs->values, plan);
+    } else {
+        dense_compare(ours->values, theirs->values, ours->width, plan);
+    }
+}
+
+uint64_t merge_digest_delta(const struct block *ours, const struct block *theirs,
+                            const struct mark *raised, uint64_t salt)
+{
+    const uint64_t first = theirs->number << 8;
+    uint64_t delta = 0;
+    unsigned ours_from = 0;
+    unsigned theirs_from = 0;
+
+    for (unsigned group = 0; group < 4; group++) {
+        for (uint64_t bits = raised->bits[group]; bits != 0; bits &= bits - 1) {
+            const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
+            const uint64_t old = ours_at(ours, offset, &ours_from);
+
+            delta += digest_element(salt, first + offset, ours_at(theirs, offset, &theirs_from));
+            if (old != 0) {
+                delta -= digest_element(salt, first + offset, old);
+            }
+        }
+    }
+    return delta;
+}
+
+uint64_t merge_digest(const struct block *block, uint64_t salt)
+{
+    const uint64_t first = block->number << 8;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < block->count; i++) {
+        const uint64_t value = merge_load(block->values, block->width, i);
+
+        if (value != 0) {
+            sum += digest_element(salt, first + block_offset(block, i), value);
+        }
+    }
+    return sum;
+}
+
+struct block merge_union(const struct block *ours, const struct block *theirs,
+                         struct block_room *room)
+{
+    unsigned count = 0;
+    unsigned i = 0;
+    unsigned j = 0;
+
+    while (i < ours->count || j < theirs->count) {
+        const unsigned one = i < ours->count ? block_offset(ours, i) : BLOCK_ELEMENTS;
+        const unsigned other = j < theirs->count ? block_offset(theirs, j) : BLOCK_ELEMENTS;
+        uint64_t value = 0;
+
+        if (one <= other) {
+            value = merge_load(ours->values, ours->width, i++);
+        }
+        if (other <= one) {
+            const uint64_t more = merge_load(theirs->values, theirs->width, j++);
+
+            value = more > value ? more : value;
+        }
+        if (value != 0) {
+            room->offsets[count] = (uint8_t)(one < other ? one : other);
+            room->values[count++] = value;
+        }
+    }
+    return (struct block){
+        .number = theirs->number,
+        .values = room->values,
+        .offsets = room->offsets,
+        .count = (uint16_t)count,
+        .width = 8,
+    };
+}
+
+static void bytes_max(uint8_t *restrict ours, const uint8_t *restrict theirs)
+{
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i += LANES) {
+        const lanes most = lanes_max(lanes_load(ours + i), lanes_load(theirs + i));
+
+        memcpy(ours + i, &most, sizeof most);
+    }
+}
+
+#define MAX(name, type)                                                \
+    static void name(type *restrict ours, const type *restrict theirs) \
+    {                                                                  \
+        for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {                \
+            ours[i] = theirs[i] > ours[i] ? theirs[i] : ours[i];       \
+        }                                                              \
+    }
+
+MAX(shorts_max, uint16_t)
+MAX(words_max, uint32_t)
+MAX(longs_max, uint64_t)
+#undef MAX
+
+void merge_max(void *ours, const void *theirs, unsigned width)
+{
+    switch (width) {
+    case 1: bytes_max(ours, theirs); break;
+    case 2: shorts_max(ours, theirs); break;
+    case 4: words_max(ours, theirs); break;
+    default: longs_max(ours, theirs); break;
+    }
+}
+
+static unsigned bytes_count(const uint8_t *values)
+{
+    lanes zeros = { 0 };
+    unsigned count = BLOCK_ELEMENTS;
+
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i += LANES) {
+        zeros -= (lanes)(lanes_load(values + i) == (lanes){ 0 });
+    }
+    for (unsigned i = 0; i < LANES; i++) {
+        count -= zeros[i];
+    }
+    return count;
+}
+
+unsigned merge_dense_count(const void *values, unsigned width)
+{
+    unsigned count = 0;
+
+    if (width == 1) {
+        return bytes_count(values);
+    }
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
+        count += merge_load(values, width, i) != 0;
+    }
+    return count;
+}

@@ -1,0 +1,428 @@
+#include "store/run.h"
+
+#include "store/merge.h"
+
+#include <string.h>
+
+#define BITMAP_UNITS (BLOCK_BITMAP_BYTES / RUN_UNIT_BYTES)
+
+static const uint8_t class_width[RUN_CLASSES] = { 1, 1, 2, 4, 8 };
+
+static unsigned dense_units(unsigned class)
+{
+    return class == 0 ? BITMAP_UNITS : class_width[class] * (BLOCK_ELEMENTS / RUN_UNIT_BYTES);
+}
+
+static unsigned sparse_units(unsigned class, unsigned count)
+{
+    return (count * (class_width[class] + 1U) + RUN_UNIT_BYTES - 1) / RUN_UNIT_BYTES;
+}
+
+static bool is_dense(unsigned class, unsigned count)
+{
+    return sparse_units(class, count) >= dense_units(class);
+}
+
+unsigned run_block_units(unsigned class, unsigned count)
+{
+    return is_dense(class, count) ? dense_units(class) : sparse_units(class, count);
+}
+
+unsigned run_class(uint64_t bits)
+{
+    if (bits <= 1) {
+        return 0;
+    }
+    if (bits <= UINT8_MAX) {
+        return 1;
+    }
+    if (bits <= UINT16_MAX) {
+        return 2;
+    }
+    return bits <= UINT32_MAX ? 3 : 4;
+}
+
+struct run_block run_block_measure(const struct block *view)
+{
+    struct run_block block = { .view = *view };
+    uint64_t bits = 0;
+
+    for (unsigned i = 0; i < view->count; i++) {
+        const uint64_t value = merge_load(view->values, view->width, i);
+
+        bits |= value;
+        block.count += value != 0;
+    }
+    block.class = run_class(bits);
+    return block;
+}
+
+size_t run_units_needed(size_t used, size_t count)
+{
+    return 1 + used + (count * RUN_SLOT_BYTES + RUN_UNIT_BYTES - 1) / RUN_UNIT_BYTES;
+}
+
+size_t run_units_rounded(size_t units)
+{
+    /* malloc hands out 24, 40, 56... bytes: odd numbers of units. */
+    const size_t rounded = (units + (units < 32 ? 0 : units / 8)) | 1;
+
+    return units <= RUN_UNITS_MAX && rounded > RUN_UNITS_MAX ? RUN_UNITS_MAX : rounded;
+}
+
+struct run *run_create(struct mem *mem, size_t units)
+{
+    struct run *run;
+
+    assert(units >= 1);
+    assert(units <= RUN_UNITS_MAX);
+    run = mem_alloc(mem, units * RUN_UNIT_BYTES);
+    if (run != NULL) {
+        *run = (struct run){ .capacity = (uint16_t)units };
+    }
+    return run;
+}
+
+void run_free(struct run *run, struct mem *mem)
+{
+    mem_free(mem, run, run_bytes(run));
+}
+
+static uint64_t *heads_of(struct run *run)
+{
+    return (uint64_t *)(void *)run + run->capacity - run->count;
+}
+
+static uint16_t *ties_of(struct run *run)
+{
+    return (uint16_t *)(void *)heads_of(run) - run->count;
+}
+
+/* Heads and ties follow the end of the allocation. */
+static void slots_move(struct run *run, size_t capacity)
+{
+    const void *from = run_ties(run);
+
+    run->capacity = (uint16_t)capacity;
+    memmove(ties_of(run), from, (size_t)run->count * RUN_SLOT_BYTES);
+}
+
+struct run *run_resize(struct run *run, struct mem *mem, size_t units)
+{
+    const size_t before = run->capacity;
+    struct run *resized;
+
+    assert(units <= RUN_UNITS_MAX);
+    assert(units >= run_units_needed(run->used, run->count));
+    if (units < before) {
+        slots_move(run, units);
+    }
+    resized = mem_grow(mem, run, before * RUN_UNIT_BYTES, units * RUN_UNIT_BYTES);
+    if (resized == NULL) {
+        if (units < before) {
+            slots_move(run, before);
+        }
+        return NULL;
+    }
+    if (units > before) {
+        slots_move(resized, units);
+    }
+    return resized;
+}
+
+unsigned run_seek(const struct run *run, uint64_t number)
+{
+    const uint64_t *heads = run_heads(run);
+    const uint64_t wanted = number << 8;
+    unsigned from = 0;
+    unsigned to = run->count;
+
+    /* Sketches have their blocks without gaps: the position is the distance from the first. */
+    if (to > 0 && wanted >= heads[0] >> 8 << 8) {
+        const uint64_t guess = number - (heads[0] >> 8);
+
+        if (guess < to && heads[guess] >> 8 == number) {
+            return (unsigned)guess;
+        }
+    }
+    while (from < to) {
+        const unsigned middle = (from + to) / 2;
+
+        if (heads[middle] < wanted) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+static unsigned tie_class(const struct run *run, unsigned slot)
+{
+    return run_ties(run)[slot] & 7;
+}
+
+struct run_block run_block(const struct run *run, unsigned slot)
+{
+    const uint64_t head = run_heads(run)[slot];
+    const unsigned class = tie_class(run, slot);
+    const unsigned count = (unsigned)(head & 0xff) + 1;
+    const unsigned width = class_width[class];
+    const uint8_t *payload = (const uint8_t *)(run->words + run_unit(run, slot));
+    struct run_block block = {
+        .view = { .number = head >> 8, .values = payload, .width = (uint8_t)width },
+        .class = class,
+        .count = count,
+    };
+
+    if (is_dense(class, count)) {
+        block.view.count = BLOCK_ELEMENTS;
+        block.view.width = (uint8_t)(class == 0 ? 0 : width);
+    } else {
+        block.view.count = (uint16_t)count;
+        block.view.offsets = payload + (size_t)count * width;
+    }
+    return block;
+}
+
+bool run_fits(const struct run *run, size_t more_units, unsigned more_count)
+{
+    return run_units_needed(run->used + more_units, run->count + more_count) <= run->capacity;
+}
+
+static void dense_pack(const struct run_block *block, void *payload)
+{
+    const struct block *view = &block->view;
+    const unsigned width = block->class == 0 ? 0 : class_width[block->class];
+    const size_t bytes = (size_t)dense_units(block->class) * RUN_UNIT_BYTES;
+
+    if (view->offsets == NULL && view->width == width) {
+        memcpy(payload, view->values, bytes);
+        return;
+    }
+    memset(payload, 0, bytes);
+    for (unsigned i = 0; i < view->count; i++) {
+        const uint64_t value = merge_load(view->values, view->width, i);
+
+        if (value != 0) {
+            merge_store(payload, width, block_offset(view, i), value);
+        }
+    }
+}
+
+static void sparse_pack(const struct run_block *block, void *payload)
+{
+    const struct block *view = &block->view;
+    const unsigned width = class_width[block->class];
+    uint8_t *offsets = (uint8_t *)payload + (size_t)block->count * width;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < view->count; i++) {
+        const uint64_t value = merge_load(view->values, view->width, i);
+
+        if (value != 0) {
+            assert(n < block->count);
+            merge_store(payload, width, n, value);
+            offsets[n++] = (uint8_t)block_offset(view, i);
+        }
+    }
+    assert(n == block->count);
+}
+
+void run_pack(const struct run_block *block, void *payload)
+{
+    if (is_dense(block->class, block->count)) {
+        dense_pack(block, payload);
+    } else {
+        sparse_pack(block, payload);
+    }
+}
+
+/* One more element between those that are there, all in the same width: how a sketch fills. */
+static void sparse_pack_one(const struct block *ours, const struct block *one, void *payload)
+{
+    const uint8_t *values = ours->values;
+    const size_t width = ours->width;
+    const size_t count = ours->count;
+    const unsigned at = merge_seek(ours->offsets, 0, ours->count, one->offsets[0]);
+    uint8_t *to = payload;
+    uint8_t *offsets = to + (count + 1) * width;
+
+    memcpy(to, values, at * width);
+    merge_store(payload, ours->width, at, merge_load(one->values, one->width, 0));
+    memcpy(to + (at + 1) * width, values + at * width, (count - at) * width);
+    memcpy(offsets, ours->offsets, at);
+    offsets[at] = one->offsets[0];
+    memcpy(offsets + at + 1, ours->offsets + at, count - at);
+}
+
+void run_pack_joined(const struct run_block *joined, const struct run_block *ours,
+                     const struct block *theirs, void *payload)
+{
+    struct block_room room;
+    struct run_block block = *joined;
+
+    if (theirs->offsets != NULL && theirs->count == 1 && ours->view.offsets != NULL
+        && joined->class == ours->class && !is_dense(joined->class, joined->count)) {
+        assert(joined->count == ours->count + 1);
+        sparse_pack_one(&ours->view, theirs, payload);
+        return;
+    }
+    block.view = ours->count == 0 ? *theirs : merge_union(&ours->view, theirs, &room);
+    run_pack(&block, payload);
+}
+
+/* Heads and ties make place for one more in front of `slot`: those in front of it move down by a
+ * head and a tie, the ties from it on by a head. */
+static void slot_open(struct run *run, unsigned slot)
+{
+    uint64_t *heads = heads_of(run);
+    uint16_t *ties = ties_of(run);
+
+    memmove(ties - 5, ties, slot * sizeof *ties);
+    memmove(ties + slot - 4, ties + slot, (run->count - slot) * sizeof *ties);
+    memmove(heads - 1, heads, slot * sizeof *heads);
+    run->count++;
+}
+
+/* The payload between two units gets another size: move what comes after, and say so in the ties
+ * from `slot` on. */
+static void payload_resize(struct run *run, unsigned slot, unsigned end, unsigned grown)
+{
+    uint16_t *ties = ties_of(run);
+
+    if (grown == 0) {
+        return;
+    }
+    memmove(run->words + end + grown, run->words + end, (size_t)(run->used - end) * RUN_UNIT_BYTES);
+    for (unsigned i = slot; i < run->count; i++) {
+        ties[i] = (uint16_t)(ties[i] + (grown << 3));
+    }
+    run->used = (uint16_t)(run->used + grown);
+}
+
+static void slot_write(struct run *run, unsigned slot, unsigned unit, const struct run_block *block)
+{
+    heads_of(run)[slot] = block->view.number << 8 | (block->count - 1);
+    ties_of(run)[slot] = (uint16_t)(unit << 3 | block->class);
+}
+
+void run_insert(struct run *run, unsigned slot, const struct run_block *block, const void *payload)
+{
+    const unsigned unit = run_unit(run, slot);
+    const unsigned units = run_block_units(block->class, block->count);
+
+    assert(run_fits(run, units, 1));
+    payload_resize(run, slot, unit, units);
+    slot_open(run, slot);
+    slot_write(run, slot, unit, block);
+    memcpy(run->words + unit, payload, (size_t)units * RUN_UNIT_BYTES);
+}
+
+void run_replace(struct run *run, unsigned slot, const struct run_block *block, const void *payload)
+{
+    const unsigned unit = run_unit(run, slot);
+    const unsigned units = run_block_units(block->class, block->count);
+    const unsigned end = run_unit(run, slot + 1);
+
+    assert(unit + units >= end);
+    assert(run_fits(run, unit + units - end, 0));
+    payload_resize(run, slot + 1, end, unit + units - end);
+    slot_write(run, slot, unit, block);
+    memcpy(run->words + unit, payload, (size_t)units * RUN_UNIT_BYTES);
+}
+
+unsigned run_max(struct run *run, unsigned slot, const struct block *theirs)
+{
+    void *values = run->words + run_unit(run, slot);
+    const unsigned before = (unsigned)(run_heads(run)[slot] & 0xff) + 1;
+    unsigned after;
+
+    merge_max(values, theirs->values, theirs->width);
+    if (before == BLOCK_ELEMENTS) {
+        return 0;
+    }
+    after = merge_dense_count(values, theirs->width);
+    heads_of(run)[slot] += after - before;
+    return after - before;
+}
+
+/* Where the value of an offset stands, which the block has; not before position `from`. */
+static unsigned value_position(const struct block *block, unsigned from, unsigned offset)
+{
+    if (block->offsets == NULL) {
+        return offset;
+    }
+    from = merge_seek(block->offsets, from, block->count, offset);
+    assert(from < block->count);
+    assert(block->offsets[from] == offset);
+    return from;
+}
+
+void run_raise(struct run *run, unsigned slot, const struct block *theirs,
+               const struct mark *raised, unsigned fresh_count)
+{
+    const struct run_block ours = run_block(run, slot);
+    const unsigned width = ours.view.width;
+    void *values = run->words + run_unit(run, slot);
+    unsigned ours_from = 0;
+    unsigned theirs_from = 0;
+
+    for (unsigned o = 0; (o = mark_next(raised, o)) < BLOCK_ELEMENTS; o++) {
+        ours_from = value_position(&ours.view, ours_from, o);
+        theirs_from = value_position(theirs, theirs_from, o);
+        merge_store(values, width, ours_from,
+                    merge_load(theirs->values, theirs->width, theirs_from));
+    }
+    heads_of(run)[slot] += fresh_count;
+}
+
+void run_split(struct run *run, unsigned slot, struct run *upper)
+{
+    const unsigned unit = run_unit(run, slot);
+    const unsigned count = run->count - slot;
+    const unsigned units = run->used - unit;
+
+    assert(upper->count == 0);
+    assert(run_fits(upper, units, count));
+    if (count == 0) {
+        return;
+    }
+    upper->used = (uint16_t)units;
+    upper->count = (uint16_t)count;
+    memcpy(upper->words, run->words + unit, (size_t)units * RUN_UNIT_BYTES);
+    memcpy(heads_of(upper), run_heads(run) + slot, count * sizeof(uint64_t));
+    for (unsigned i = 0; i < count; i++) {
+        ties_of(upper)[i] = (uint16_t)(run_ties(run)[slot + i] - (unit << 3));
+    }
+    /* What stays keeps its heads and ties at the end: they move up by what left. */
+    memmove(heads_of(run) + count, heads_of(run), slot * sizeof(uint64_t));
+    memmove((uint8_t *)(heads_of(run) + count) - slot * sizeof(uint16_t), run_ties(run),
+            slot * sizeof(uint16_t));
+    run->used = (uint16_t)unit;
+    run->count = (uint16_t)slot;
+}
+
+uint64_t run_audit(const struct run *run)
+{
+    uint64_t elements = 0;
+    unsigned unit = 0;
+
+    assert(run->count >= 1);
+    assert(run->capacity <= RUN_UNITS_MAX);
+    assert(run_fits(run, 0, 0));
+    for (unsigned slot = 0; slot < run->count; slot++) {
+        const struct run_block kept = run_block(run, slot);
+        const struct run_block found = run_block_measure(&kept.view);
+
+        block_audit(&kept.view);
+        assert(slot == 0 || run_number(run, slot - 1) < kept.view.number);
+        assert(kept.class == found.class);
+        assert(kept.count == found.count);
+        assert(run_unit(run, slot) == unit);
+        unit += run_block_units(kept.class, kept.count);
+        elements += kept.count;
+    }
+    assert(unit == run->used);
+    return elements;
+}

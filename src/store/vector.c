@@ -1,0 +1,953 @@
+#include "store/vector.h"
+
+#include "store/digest.h"
+#include "store/merge.h"
+#include "store/run.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BLOCK_NUMBER_MAX   ((UINT64_C(1) << 56) - 1)
+#define INLINE_ELEMENTS    7 /* of 3 bytes each, index 0 in 2 */
+#define DIRECTORY_ROWS_MIN 4
+
+enum form { FORM_INLINED, FORM_RUN, FORM_DIRECTORY };
+
+/* The runs of a long vector. A run's first number bounds what is put into it, so that a block is
+ * always found in the last run whose number is not above its own. */
+struct directory_row {
+    uint64_t number; /* of the first block; 0 in the first row */
+    struct run *run;
+    uint64_t before; /* blocks in the rows before */
+};
+
+struct directory {
+    uint64_t blocks;
+    uint64_t run_bytes; /* of all the runs */
+    size_t count;
+    size_t capacity;
+    struct directory_row rows[];
+};
+
+/* Where a block is, or would be put. */
+struct place {
+    struct run *run;
+    size_t row;
+    unsigned slot;
+    bool found;
+};
+
+/* One merge, before anything is written. */
+struct join {
+    const struct block *theirs;
+    struct run_block ours;
+    struct run_block joined; /* what it becomes; the view has the number alone */
+    struct merge_plan plan;
+    uint64_t delta;
+};
+
+struct element {
+    uint64_t index;
+    uint64_t value;
+};
+
+/* Elements in the struct: of each a byte with the sizes of index (high) and value (low), then the
+ * two, lowest byte first. {0: 5, 300: 1} is 01 05 | 21 2c 01 01. */
+
+static unsigned number_bytes(uint64_t number)
+{
+    return number == 0 ? 0 : 8 - ((unsigned)__builtin_clzll(number) >> 3);
+}
+
+static unsigned element_bytes(const struct element *element)
+{
+    return 1 + number_bytes(element->index) + number_bytes(element->value);
+}
+
+static uint64_t number_read(const uint8_t *from, unsigned size)
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < size; i++) {
+        number |= (uint64_t)from[i] << (8 * i);
+    }
+    return number;
+}
+
+static void number_write(uint8_t *to, unsigned size, uint64_t number)
+{
+    for (unsigned i = 0; i < size; i++) {
+        to[i] = (uint8_t)(number >> (8 * i));
+    }
+}
+
+static unsigned inlined_read(const struct vector *vector, struct element elements[INLINE_ELEMENTS])
+{
+    const uint8_t *from = vector->inlined.elements;
+
+    for (unsigned i = 0; i < vector->inlined.count; i++) {
+        const unsigned index_size = *from >> 4;
+        const unsigned value_size = *from & 15;
+
+        elements[i].index = number_read(from + 1, index_size);
+        elements[i].value = number_read(from + 1 + index_size, value_size);
+        from += 1 + index_size + value_size;
+    }
+    return vector->inlined.count;
+}
+
+static bool inlined_fits(const struct element *elements, unsigned count)
+{
+    unsigned size = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        size += element_bytes(&elements[i]);
+    }
+    return size <= VECTOR_INLINE_BYTES;
+}
+
+static void inlined_write(struct vector *vector, const struct element *elements, unsigned count)
+{
+    uint8_t *to = vector->inlined.elements;
+
+    assert(inlined_fits(elements, count));
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned index_size = number_bytes(elements[i].index);
+        const unsigned value_size = number_bytes(elements[i].value);
+
+        *to = (uint8_t)(index_size << 4 | value_size);
+        number_write(to + 1, index_size, elements[i].index);
+        number_write(to + 1 + index_size, value_size, elements[i].value);
+        to += 1 + index_size + value_size;
+    }
+    vector->inlined.count = (uint8_t)count;
+}
+
+/* Inlined elements as blocks: their views point into the parts. */
+struct parts {
+    uint64_t values[INLINE_ELEMENTS];
+    uint8_t offsets[INLINE_ELEMENTS];
+    struct run_block blocks[INLINE_ELEMENTS + 1]; /* one more may be put between */
+    unsigned count;
+};
+
+static void parts_make(struct parts *parts, const struct element *elements, unsigned count)
+{
+    parts->count = 0;
+    for (unsigned i = 0; i < count;) {
+        const unsigned first = i;
+        struct block view = {
+            .number = elements[i].index >> 8,
+            .values = parts->values + first,
+            .offsets = parts->offsets + first,
+            .width = 8,
+        };
+
+        for (; i < count && elements[i].index >> 8 == view.number; i++) {
+            parts->values[i] = elements[i].value;
+            parts->offsets[i] = (uint8_t)elements[i].index;
+        }
+        view.count = (uint16_t)(i - first);
+        parts->blocks[parts->count++] = run_block_measure(&view);
+    }
+}
+
+static void parts_of(const struct vector *vector, struct parts *parts)
+{
+    struct element elements[INLINE_ELEMENTS];
+
+    parts_make(parts, elements, inlined_read(vector, elements));
+}
+
+/* Position of the first part whose number is >= number. */
+static unsigned parts_seek(const struct parts *parts, uint64_t number)
+{
+    unsigned i = 0;
+
+    while (i < parts->count && parts->blocks[i].view.number < number) {
+        i++;
+    }
+    return i;
+}
+
+static struct run_block parts_find(const struct parts *parts, uint64_t number)
+{
+    const unsigned i = parts_seek(parts, number);
+
+    if (i == parts->count || parts->blocks[i].view.number != number) {
+        return (struct run_block){ 0 };
+    }
+    return parts->blocks[i];
+}
+
+static size_t directory_bytes(size_t rows)
+{
+    return sizeof(struct directory) + rows * sizeof(struct directory_row);
+}
+
+/* The last row whose number is <= number. */
+static size_t directory_seek(const struct directory *directory, uint64_t number)
+{
+    size_t from = 1;
+    size_t to = directory->count;
+
+    while (from < to) {
+        const size_t middle = (from + to) / 2;
+
+        if (directory->rows[middle].number <= number) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from - 1;
+}
+
+static struct place place_find(const struct vector *vector, uint64_t number)
+{
+    struct place place = { .run = vector->heap.at.run };
+
+    if (vector->heap.form == FORM_DIRECTORY) {
+        place.row = directory_seek(vector->heap.at.directory, number);
+        place.run = vector->heap.at.directory->rows[place.row].run;
+    }
+    place.slot = run_seek(place.run, number);
+    place.found = place.slot < place.run->count && run_number(place.run, place.slot) == number;
+    return place;
+}
+
+/* Make room for one more row, making the directory when there is none. */
+static enum status directory_reserve(struct vector *vector, struct mem *mem)
+{
+    struct directory *directory = vector->heap.at.directory;
+    size_t rows;
+
+    if (vector->heap.form == FORM_RUN) {
+        struct run *run = vector->heap.at.run;
+
+        directory = mem_alloc(mem, directory_bytes(DIRECTORY_ROWS_MIN));
+        if (directory == NULL) {
+            return STATUS_MEMORY;
+        }
+        *directory = (struct directory){
+            .blocks = run->count,
+            .run_bytes = run_bytes(run),
+            .count = 1,
+            .capacity = DIRECTORY_ROWS_MIN,
+        };
+        directory->rows[0] = (struct directory_row){ .run = run };
+        vector->heap.at.directory = directory;
+        vector->heap.form = FORM_DIRECTORY;
+        return STATUS_OK;
+    }
+    if (directory->count < directory->capacity) {
+        return STATUS_OK;
+    }
+    rows = directory->capacity + directory->capacity / 2;
+    directory =
+        mem_grow(mem, directory, directory_bytes(directory->capacity), directory_bytes(rows));
+    if (directory == NULL) {
+        return STATUS_MEMORY;
+    }
+    directory->capacity = rows;
+    vector->heap.at.directory = directory;
+    return STATUS_OK;
+}
+
+/* The run of a place was given another capacity, and perhaps another address. */
+static void place_moved(struct vector *vector, struct place *place, struct run *run,
+                        size_t bytes_before)
+{
+    place->run = run;
+    if (vector->heap.form == FORM_RUN) {
+        vector->heap.at.run = run;
+        return;
+    }
+    vector->heap.at.directory->rows[place->row].run = run;
+    vector->heap.at.directory->run_bytes += run_bytes(run) - bytes_before;
+}
+
+/* Where to cut a run that has become too long: in the middle, by bytes, or, when blocks come in
+ * order, behind its last block, so that runs filled in order are full. */
+static unsigned split_slot(const struct vector *vector, const struct place *place)
+{
+    const struct run *run = place->run;
+    const size_t half = (run_units_needed(run->used, run->count) - 1) * RUN_UNIT_BYTES / 2;
+    const bool last =
+        vector->heap.form == FORM_RUN || place->row + 1 == vector->heap.at.directory->count;
+    unsigned slot = 1;
+
+    assert(run->count >= 2);
+    if (last && place->slot == run->count) {
+        return run->count;
+    }
+    while (slot + 1U < run->count
+           && run_unit(run, slot) * (size_t)RUN_UNIT_BYTES + slot * (size_t)RUN_SLOT_BYTES < half) {
+        slot++;
+    }
+    return slot;
+}
+
+static void directory_insert(struct directory *directory, size_t row, struct run *run,
+                             uint64_t number, uint64_t before)
+{
+    assert(directory->count < directory->capacity);
+    memmove(directory->rows + row + 1, directory->rows + row,
+            (directory->count - row) * sizeof *directory->rows);
+    directory->rows[row] = (struct directory_row){ number, run, before };
+    directory->run_bytes += run_bytes(run);
+    directory->count++;
+}
+
+/* Cut the run of a place in two, so that the one the place is then in has the room. */
+static enum status place_split(struct vector *vector, struct mem *mem, struct place *place,
+                               uint64_t number, size_t more_units)
+{
+    const unsigned more_count = place->found ? 0 : 1;
+    const unsigned slot = split_slot(vector, place);
+    const bool above = place->slot >= slot;
+    const size_t used = run_unit(place->run, slot);
+    const size_t upper_units =
+        run_units_needed(place->run->used - used + (above ? more_units : 0),
+                         place->run->count - slot + (above ? more_count : 0));
+    const size_t lower_units = run_units_rounded(
+        run_units_needed(used + (above ? 0 : more_units), slot + (above ? 0 : more_count)));
+    const size_t bytes_before = run_bytes(place->run);
+    const uint64_t first =
+        above && !place->found && place->slot == slot ? number : run_number(place->run, slot);
+    struct run *upper = run_create(mem, run_units_rounded(upper_units));
+    struct run *lower;
+    uint64_t before;
+
+    if (upper == NULL) {
+        return STATUS_MEMORY;
+    }
+    if (directory_reserve(vector, mem) != STATUS_OK) {
+        run_free(upper, mem);
+        return STATUS_MEMORY;
+    }
+    run_split(place->run, slot, upper);
+    if (lower_units < place->run->capacity) {
+        lower = run_resize(place->run, mem, lower_units);
+        if (lower != NULL) { /* otherwise it keeps what it has */
+            place_moved(vector, place, lower, bytes_before);
+        }
+    }
+    before = vector->heap.at.directory->rows[place->row].before;
+    directory_insert(vector->heap.at.directory, place->row + 1, upper, first, before + slot);
+    if (above) {
+        place->run = upper;
+        place->row++;
+        place->slot -= slot;
+    }
+    return STATUS_OK;
+}
+
+/* Make sure that the run of a place can take so much more. The place may become another. */
+static enum status place_reserve(struct vector *vector, struct mem *mem, struct place *place,
+                                 uint64_t number, size_t more_units)
+{
+    const unsigned more_count = place->found ? 0 : 1;
+    const size_t needed =
+        run_units_needed(place->run->used + more_units, place->run->count + more_count);
+    const size_t bytes_before = run_bytes(place->run);
+    struct run *run;
+
+    if (needed <= place->run->capacity) {
+        return STATUS_OK;
+    }
+    if (needed > RUN_UNITS_MAX) {
+        return place_split(vector, mem, place, number, more_units);
+    }
+    run = run_resize(place->run, mem, run_units_rounded(needed));
+    if (run == NULL) {
+        return STATUS_MEMORY;
+    }
+    place_moved(vector, place, run, bytes_before);
+    return STATUS_OK;
+}
+
+static void join_prepare(struct join *join, uint64_t salt, bool with_digest)
+{
+    const unsigned class_before = join->ours.class;
+    unsigned class;
+
+    merge_compare(&join->ours.view, join->theirs, &join->plan);
+    class = run_class(join->plan.raised_bits);
+    join->joined = (struct run_block){
+        .view.number = join->theirs->number,
+        .class = class > class_before ? class : class_before,
+        .count = join->ours.count + join->plan.fresh_count,
+    };
+    join->delta = 0;
+    if (with_digest) {
+        join->delta = merge_digest_delta(&join->ours.view, join->theirs, &join->plan.raised, salt);
+    }
+}
+
+/* The block keeps its place and its form: values are only written over. */
+static bool join_in_place(const struct join *join)
+{
+    return join->ours.count > 0 && join->joined.class == join->ours.class
+           && (join->plan.fresh_count == 0 || join->ours.view.offsets == NULL);
+}
+
+static enum status heap_apply(struct vector *vector, struct mem *mem, struct place *place,
+                              const struct join *join)
+{
+    uint64_t payload[BLOCK_ELEMENTS];
+    const size_t units = run_block_units(join->joined.class, join->joined.count);
+    const size_t units_before =
+        place->found ? run_block_units(join->ours.class, join->ours.count) : 0;
+
+    if (join_in_place(join)) {
+        run_raise(place->run, place->slot, join->theirs, &join->plan.raised,
+                  join->plan.fresh_count);
+        return STATUS_OK;
+    }
+    run_pack_joined(&join->joined, &join->ours, join->theirs, payload);
+    if (place_reserve(vector, mem, place, join->theirs->number, units - units_before)
+        != STATUS_OK) {
+        return STATUS_MEMORY;
+    }
+    if (place->found) {
+        run_replace(place->run, place->slot, &join->joined, payload);
+        return STATUS_OK;
+    }
+    run_insert(place->run, place->slot, &join->joined, payload);
+    if (vector->heap.form == FORM_DIRECTORY) {
+        struct directory *directory = vector->heap.at.directory;
+
+        directory->blocks++;
+        for (size_t row = place->row + 1; row < directory->count; row++) {
+            directory->rows[row].before++;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Both dense in the same width, and nobody asks what rose. */
+static bool heap_join(struct vector *vector, const struct place *place, const struct block *theirs)
+{
+    struct run_block ours;
+
+    if (!place->found || theirs->offsets != NULL || theirs->width == 0) {
+        return false;
+    }
+    ours = run_block(place->run, place->slot);
+    if (ours.view.offsets != NULL || ours.view.width != theirs->width) {
+        return false;
+    }
+    vector->heap.size += run_max(place->run, place->slot, theirs);
+    return true;
+}
+
+static enum status heap_merge(struct vector *vector, struct mem *mem, struct join *join,
+                              uint64_t salt, bool with_digest)
+{
+    struct place place = place_find(vector, join->theirs->number);
+
+    if (!with_digest && heap_join(vector, &place, join->theirs)) {
+        return STATUS_OK;
+    }
+    join->ours = place.found ? run_block(place.run, place.slot) : (struct run_block){ 0 };
+    join_prepare(join, salt, with_digest);
+    if (mark_empty(&join->plan.raised)) {
+        return STATUS_OK;
+    }
+    if (heap_apply(vector, mem, &place, join) != STATUS_OK) {
+        return STATUS_MEMORY;
+    }
+    vector->heap.size += join->plan.fresh_count;
+    return STATUS_OK;
+}
+
+/* What was inlined outgrows the struct: put it, with the joined block, into a first run. */
+static enum status inlined_spill(struct vector *vector, struct mem *mem, struct parts *parts,
+                                 const struct join *join)
+{
+    const unsigned at = parts_seek(parts, join->theirs->number);
+    struct block_room room;
+    uint64_t payload[BLOCK_ELEMENTS];
+    size_t used = 0;
+    struct run *run;
+
+    if (join->ours.count == 0) {
+        memmove(parts->blocks + at + 1, parts->blocks + at,
+                (parts->count - at) * sizeof parts->blocks[0]);
+        parts->count++;
+    }
+    parts->blocks[at] = join->joined;
+    parts->blocks[at].view =
+        join->ours.count == 0 ? *join->theirs : merge_union(&join->ours.view, join->theirs, &room);
+    for (unsigned i = 0; i < parts->count; i++) {
+        used += run_block_units(parts->blocks[i].class, parts->blocks[i].count);
+    }
+    run = run_create(mem, run_units_rounded(run_units_needed(used, parts->count)));
+    if (run == NULL) {
+        return STATUS_MEMORY;
+    }
+    for (unsigned i = 0; i < parts->count; i++) {
+        run_pack(&parts->blocks[i], payload);
+        run_insert(run, i, &parts->blocks[i], payload);
+    }
+    vector->heap.size = vector->inlined.count + (uint64_t)join->plan.fresh_count;
+    vector->heap.at.run = run;
+    vector->heap.form = FORM_RUN;
+    return STATUS_OK;
+}
+
+/* The elements after the join, when they are so few that they could be inlined; 0 otherwise. */
+static unsigned inlined_join(const struct element *before, unsigned count_before,
+                             const struct join *join, struct element after[INLINE_ELEMENTS])
+{
+    const uint64_t number = join->theirs->number;
+    struct block_room room;
+    struct block block;
+    unsigned count = 0;
+    unsigned i = 0;
+
+    if (count_before + join->plan.fresh_count > INLINE_ELEMENTS) {
+        return 0;
+    }
+    block = merge_union(&join->ours.view, join->theirs, &room);
+    for (; i < count_before && before[i].index >> 8 < number; i++) {
+        after[count++] = before[i];
+    }
+    for (unsigned j = 0; j < block.count; j++) {
+        after[count++] = (struct element){ number << 8 | room.offsets[j], room.values[j] };
+    }
+    for (i += join->ours.count; i < count_before; i++) {
+        after[count++] = before[i];
+    }
+    assert(count == count_before + join->plan.fresh_count);
+    return inlined_fits(after, count) ? count : 0;
+}
+
+static enum status inlined_merge(struct vector *vector, struct mem *mem, struct join *join,
+                                 uint64_t salt, bool with_digest)
+{
+    struct element before[INLINE_ELEMENTS];
+    struct element after[INLINE_ELEMENTS];
+    const unsigned count_before = inlined_read(vector, before);
+    struct parts parts;
+    unsigned count;
+
+    parts_make(&parts, before, count_before);
+    join->ours = parts_find(&parts, join->theirs->number);
+    join_prepare(join, salt, with_digest);
+    if (mark_empty(&join->plan.raised)) {
+        return STATUS_OK;
+    }
+    count = inlined_join(before, count_before, join, after);
+    if (count > 0) {
+        inlined_write(vector, after, count);
+        return STATUS_OK;
+    }
+    return inlined_spill(vector, mem, &parts, join);
+}
+
+void vector_init(struct vector *vector)
+{
+    memset(vector, 0, sizeof *vector);
+    vector->inlined.form = FORM_INLINED;
+}
+
+void vector_clear(struct vector *vector, struct mem *mem)
+{
+    if (vector->heap.form == FORM_RUN) {
+        run_free(vector->heap.at.run, mem);
+    } else if (vector->heap.form == FORM_DIRECTORY) {
+        struct directory *directory = vector->heap.at.directory;
+
+        for (size_t row = 0; row < directory->count; row++) {
+            run_free(directory->rows[row].run, mem);
+        }
+        mem_free(mem, directory, directory_bytes(directory->capacity));
+    }
+    vector_init(vector);
+}
+
+uint64_t vector_get(const struct vector *vector, uint64_t index)
+{
+    struct element elements[INLINE_ELEMENTS];
+    unsigned count;
+
+    if (vector->heap.form != FORM_INLINED) {
+        const struct place place = place_find(vector, index >> 8);
+        struct run_block block;
+
+        if (!place.found) {
+            return 0;
+        }
+        block = run_block(place.run, place.slot);
+        return block_get(&block.view, index & 0xff);
+    }
+    count = inlined_read(vector, elements);
+    for (unsigned i = 0; i < count; i++) {
+        if (elements[i].index == index) {
+            return elements[i].value;
+        }
+    }
+    return 0;
+}
+
+enum status vector_merge(struct vector *vector, struct mem *mem, const struct block *block,
+                         uint64_t salt, struct merge_result *result)
+{
+    struct join join = { .theirs = block };
+    enum status status;
+
+    assert(block->number <= BLOCK_NUMBER_MAX);
+    assert(block->count >= 1);
+    assert(block->count <= BLOCK_ELEMENTS);
+    assert(block->offsets != NULL || block->count == BLOCK_ELEMENTS);
+    if (vector->heap.form == FORM_INLINED) {
+        status = inlined_merge(vector, mem, &join, salt, result != NULL);
+    } else {
+        status = heap_merge(vector, mem, &join, salt, result != NULL);
+    }
+    if (status == STATUS_OK && result != NULL) {
+        result->raised = join.plan.raised;
+        result->larger = join.plan.larger;
+        result->digest_delta = join.delta;
+    }
+    return status;
+}
+
+size_t vector_blocks(const struct vector *vector)
+{
+    struct parts parts;
+
+    switch (vector->heap.form) {
+    case FORM_RUN: return vector->heap.at.run->count;
+    case FORM_DIRECTORY: return (size_t)vector->heap.at.directory->blocks;
+    default: break;
+    }
+    parts_of(vector, &parts);
+    return parts.count;
+}
+
+/* The last row that has no more than `position` blocks before it. */
+static size_t directory_row_at(const struct directory *directory, uint64_t position)
+{
+    size_t from = 1;
+    size_t to = directory->count;
+
+    while (from < to) {
+        const size_t middle = (from + to) / 2;
+
+        if (directory->rows[middle].before <= position) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from - 1;
+}
+
+static struct run_block heap_block(const struct vector *vector, size_t position)
+{
+    const struct directory *directory = vector->heap.at.directory;
+    const struct run *run = vector->heap.at.run;
+
+    if (vector->heap.form == FORM_DIRECTORY) {
+        const size_t row = directory_row_at(directory, position);
+
+        run = directory->rows[row].run;
+        position -= (size_t)directory->rows[row].before;
+    }
+    assert(position < run->count);
+    return run_block(run, (unsigned)position);
+}
+
+struct block vector_block(const struct vector *vector, size_t position, struct block_room *room)
+{
+    struct parts parts;
+    struct block block;
+
+    if (vector->heap.form != FORM_INLINED) {
+        return heap_block(vector, position).view;
+    }
+    parts_of(vector, &parts);
+    assert(position < parts.count);
+    block = parts.blocks[position].view;
+    memcpy(room->values, block.values, block.count * sizeof room->values[0]);
+    memcpy(room->offsets, block.offsets, block.count);
+    block.values = room->values;
+    block.offsets = room->offsets;
+    return block;
+}
+
+size_t vector_seek(const struct vector *vector, uint64_t number)
+{
+    struct place place;
+    struct parts parts;
+
+    if (vector->heap.form == FORM_INLINED) {
+        parts_of(vector, &parts);
+        return parts_seek(&parts, number);
+    }
+    if (number > BLOCK_NUMBER_MAX) {
+        return vector_blocks(vector);
+    }
+    place = place_find(vector, number);
+    if (vector->heap.form == FORM_RUN) {
+        return place.slot;
+    }
+    return (size_t)vector->heap.at.directory->rows[place.row].before + place.slot;
+}
+
+uint64_t vector_size(const struct vector *vector)
+{
+    return vector->heap.form == FORM_INLINED ? vector->inlined.count : vector->heap.size;
+}
+
+uint64_t vector_heap_bytes(const struct vector *vector)
+{
+    switch (vector->heap.form) {
+    case FORM_RUN: return run_bytes(vector->heap.at.run);
+    case FORM_DIRECTORY:
+        return vector->heap.at.directory->run_bytes
+               + directory_bytes(vector->heap.at.directory->capacity);
+    default: return 0;
+    }
+}
+
+/* How much merging can charge for one run and those that it is cut into. */
+struct growth {
+    size_t used; /* before; units */
+    size_t count;
+    size_t capacity;
+    size_t more_units;
+    size_t more_count;
+    uint64_t bytes; /* of the runs done with */
+    uint64_t cuts;  /* new runs of those */
+};
+
+/* While all fits one run, it is only grown, and mem_grow() charges differences. Otherwise: a half
+ * is at least HALF_BYTES below the limit, not counting the block whose growth made the cut, so that
+ * much more must come before it is cut again; a cut gives back, and may so have to charge again, at
+ * most SHRINK_BYTES; and what is there in the end has an eighth of slack and a few units a run. A
+ * cut behind the last block gives nothing back, but makes a run. */
+static void growth_close(struct growth *growth)
+{
+    enum { HALF_BYTES = 4300, SHRINK_BYTES = RUN_BYTES_MAX * 2 / 3, ROUNDING_BYTES = 48 };
+    const size_t needed =
+        run_units_needed(growth->used + growth->more_units, growth->count + growth->more_count);
+
+    if (needed <= growth->capacity || growth->more_units == 0) {
+        /* Nothing is charged. */
+    } else if (needed <= RUN_UNITS_MAX) {
+        growth->bytes += (uint64_t)(run_units_rounded(needed) - growth->capacity) * RUN_UNIT_BYTES;
+    } else {
+        const uint64_t more = (uint64_t)growth->more_units * RUN_UNIT_BYTES
+                              + (uint64_t)growth->more_count * RUN_SLOT_BYTES;
+        const uint64_t halvings = 1 + more / HALF_BYTES;
+
+        growth->cuts += 2 * halvings;
+        growth->bytes += (uint64_t)(needed + needed / 8 - growth->capacity) * RUN_UNIT_BYTES
+                         + halvings * (SHRINK_BYTES + 2 * ROUNDING_BYTES) + ROUNDING_BYTES;
+    }
+    growth->more_units = 0;
+    growth->more_count = 0;
+}
+
+static void growth_open(struct growth *growth, const struct run *run)
+{
+    growth->used = run->used;
+    growth->count = run->count;
+    growth->capacity = run->capacity;
+}
+
+static void growth_add(struct growth *growth, const struct run_block *ours,
+                       const struct run_block *theirs)
+{
+    const unsigned class = ours->class > theirs->class ? ours->class : theirs->class;
+    const unsigned sum = ours->count + theirs->count;
+    const unsigned count = sum < BLOCK_ELEMENTS ? sum : BLOCK_ELEMENTS;
+
+    growth->more_units += run_block_units(class, count);
+    if (ours->count > 0) {
+        growth->more_units -= run_block_units(ours->class, ours->count);
+    } else {
+        growth->more_count++;
+    }
+}
+
+static uint64_t directory_growth(const struct vector *vector, uint64_t cuts)
+{
+    const struct directory *directory = vector->heap.at.directory;
+    const bool there = vector->heap.form == FORM_DIRECTORY;
+    const uint64_t rows = (there ? directory->count : 1) + cuts;
+
+    if (cuts == 0 || (there && rows <= directory->capacity)) {
+        return 0;
+    }
+    return directory_bytes((size_t)(DIRECTORY_ROWS_MIN + rows + rows / 2))
+           - (there ? directory_bytes(directory->capacity) : 0);
+}
+
+/* Elements of both together, when they could be inlined. */
+static bool inlined_together(const struct vector *vector, const struct vector *more)
+{
+    struct vector together = *vector;
+    struct mem none = { .limit_bytes = 1 };
+    struct parts parts;
+
+    if (more->heap.form != FORM_INLINED) {
+        return false;
+    }
+    parts_of(more, &parts);
+    for (unsigned i = 0; i < parts.count; i++) {
+        if (vector_merge(&together, &none, &parts.blocks[i].view, 0, NULL) != STATUS_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct run_block any_block(const struct vector *vector, size_t position,
+                                  struct block_room *room)
+{
+    struct block view;
+
+    if (vector->heap.form != FORM_INLINED) {
+        return heap_block(vector, position);
+    }
+    view = vector_block(vector, position, room);
+    return run_block_measure(&view);
+}
+
+static uint64_t inlined_merge_bytes_max(const struct vector *vector, const struct vector *more)
+{
+    const size_t blocks = vector_blocks(more);
+    struct growth growth = { 0 };
+    struct block_room room;
+    struct parts parts;
+
+    if (inlined_together(vector, more)) {
+        return 0;
+    }
+    parts_of(vector, &parts);
+    growth.count = parts.count;
+    for (unsigned i = 0; i < parts.count; i++) {
+        growth.used += run_block_units(parts.blocks[i].class, parts.blocks[i].count);
+    }
+    for (size_t i = 0; i < blocks; i++) {
+        const struct run_block theirs = any_block(more, i, &room);
+        const struct run_block ours = parts_find(&parts, theirs.view.number);
+
+        growth_add(&growth, &ours, &theirs);
+    }
+    growth_close(&growth);
+    return growth.bytes + directory_growth(vector, growth.cuts);
+}
+
+uint64_t vector_merge_bytes_max(const struct vector *vector, const struct vector *more)
+{
+    const size_t blocks = vector_blocks(more);
+    struct growth growth = { 0 };
+    struct block_room room;
+    const struct run *run = NULL;
+
+    if (vector == NULL || vector->heap.form == FORM_INLINED) {
+        struct vector empty;
+
+        vector_init(&empty);
+        return inlined_merge_bytes_max(vector == NULL ? &empty : vector, more);
+    }
+    for (size_t i = 0; i < blocks; i++) {
+        const struct run_block theirs = any_block(more, i, &room);
+        const struct place place = place_find(vector, theirs.view.number);
+        struct run_block ours = { 0 };
+
+        if (place.run != run) {
+            growth_close(&growth);
+            run = place.run;
+            growth_open(&growth, run);
+        }
+        if (place.found) {
+            ours = run_block(run, place.slot);
+        }
+        growth_add(&growth, &ours, &theirs);
+    }
+    growth_close(&growth);
+    return growth.bytes + directory_growth(vector, growth.cuts);
+}
+
+uint64_t vector_digest(const struct vector *vector, uint64_t salt)
+{
+    const size_t blocks = vector_blocks(vector);
+    struct block_room room;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < blocks; i++) {
+        const struct block block = vector_block(vector, i, &room);
+
+        sum += merge_digest(&block, salt);
+    }
+    return sum;
+}
+
+uint64_t vector_block_digest(const struct vector *vector, uint64_t number, uint64_t salt)
+{
+    const size_t position = vector_seek(vector, number);
+    struct block_room room;
+    struct block block;
+
+    if (position == vector_blocks(vector)) {
+        return 0;
+    }
+    block = vector_block(vector, position, &room);
+    return block.number == number ? merge_digest(&block, salt) : 0;
+}
+
+static void inlined_audit(const struct vector *vector)
+{
+    struct element elements[INLINE_ELEMENTS];
+    unsigned count;
+
+    assert(vector->inlined.count <= INLINE_ELEMENTS);
+    count = inlined_read(vector, elements);
+    assert(inlined_fits(elements, count));
+    for (unsigned i = 0; i < count; i++) {
+        assert(elements[i].value > 0);
+        assert(i == 0 || elements[i - 1].index < elements[i].index);
+    }
+}
+
+static void directory_audit(const struct directory *directory, uint64_t size)
+{
+    uint64_t elements = 0;
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+
+    assert(directory->count >= 2);
+    assert(directory->count <= directory->capacity);
+    for (size_t i = 0; i < directory->count; i++) {
+        const struct directory_row *row = &directory->rows[i];
+
+        assert(row->before == blocks);
+        elements += run_audit(row->run);
+        blocks += row->run->count;
+        bytes += run_bytes(row->run);
+        assert(run_number(row->run, 0) >= row->number);
+        assert(i == 0 || run_number(row[-1].run, row[-1].run->count - 1U) < row->number);
+    }
+    assert(directory->blocks == blocks);
+    assert(directory->run_bytes == bytes);
+    assert(size == elements);
+}
+
+void vector_audit(const struct vector *vector)
+{
+    switch (vector->heap.form) {
+    case FORM_INLINED: inlined_audit(vector); break;
+    case FORM_RUN: assert(run_audit(vector->heap.at.run) == vector->heap.size); break;
+    default:
+        assert(vector->heap.form == FORM_DIRECTORY);
+        directory_audit(vector->heap.at.directory, vector->heap.size);
+        break;
+    }
+}
