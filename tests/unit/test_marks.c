@@ -1,0 +1,307 @@
+/* What this file tests: sets of marks that wait, against an array of all marks there could be. */
+
+#include "base/random.h"
+#include "node/marks.h"
+#include "wire/message.h"
+
+#include <string.h>
+
+#include "unit/test.h"
+
+enum { KEYS = 12, BLOCKS = 5, PAIRS = KEYS * BLOCKS };
+
+struct fixture {
+    struct mem mem;
+    struct table *table;
+    struct entry *entries[KEYS];
+    struct marks marks;
+    struct marks carried;
+    struct random random;
+    struct mark model[PAIRS];
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+    const struct table_options options = { .mem = &fixture.mem, .digest_mask = UINT64_MAX };
+
+    memset(&fixture, 0, sizeof fixture);
+    random_seed(&fixture.random, 1, 3);
+    if (table_create(&options, &fixture.table) != STATUS_OK) {
+        return -1;
+    }
+    /* Every block of every key has all its elements: 1 + the offset, so that widths differ. */
+    for (unsigned i = 0; i < KEYS; i++) {
+        const uint8_t text[] = { 'k', (uint8_t)('a' + i) };
+
+        if (table_obtain(fixture.table, (struct bytes){ text, 2 }, TABLE_D, &fixture.entries[i])
+            != STATUS_OK) {
+            return -1;
+        }
+        for (unsigned j = 0; j < BLOCKS; j++) {
+            uint64_t values[BLOCK_ELEMENTS];
+            const struct block block = {
+                .number = j * 3, .values = values, .count = BLOCK_ELEMENTS, .width = 8
+            };
+
+            for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
+                values[o] = UINT64_C(1) + o + ((uint64_t)i << (8 * j));
+            }
+            if (table_merge(fixture.table, fixture.entries[i], &block, CHANGE_FROM_CLIENT, NULL)
+                != STATUS_OK) {
+                return -1;
+            }
+            fixture.model[i * BLOCKS + j].number = j * 3;
+        }
+    }
+    table_turn_end(fixture.table);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    marks_audit(&fixture->marks);
+    marks_clear(&fixture->marks, &fixture->mem);
+    marks_clear(&fixture->carried, &fixture->mem);
+    table_free(fixture->table);
+    return fixture->mem.used_bytes == 0 ? 0 : -1;
+}
+
+static struct mark mark_random(struct fixture *fixture, unsigned pair)
+{
+    struct mark mark = { .number = fixture->model[pair].number };
+    const uint64_t count = 1 + random_below(&fixture->random, 20);
+
+    for (uint64_t i = 0; i < count; i++) {
+        mark_set(&mark, (unsigned)random_below(&fixture->random, BLOCK_ELEMENTS));
+    }
+    return mark;
+}
+
+/* Everything that the model has is in the set, and nothing else. */
+static void model_compare(struct fixture *fixture)
+{
+    struct marks copy = { 0 };
+    uint32_t count = 0;
+
+    for (unsigned i = 0; i < PAIRS; i++) {
+        count += !mark_empty(&fixture->model[i]);
+    }
+    marks_audit(&fixture->marks);
+    assert_int_equal(fixture->marks.count, count);
+    assert_true(marks_add_all(&copy, &fixture->mem, &fixture->marks));
+    for (unsigned i = 0; i < PAIRS; i++) {
+        marks_remove(&copy, &fixture->mem, fixture->entries[i / BLOCKS], &fixture->model[i]);
+    }
+    assert_true(marks_empty(&copy));
+    marks_clear(&copy, &fixture->mem);
+}
+
+static void test_marks_agree_with_an_array_of_all_marks(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned step = 0; step < 20000; step++) {
+        const unsigned pair = (unsigned)random_below(&fixture->random, PAIRS);
+        struct entry *entry = fixture->entries[pair / BLOCKS];
+        const struct mark mark = mark_random(fixture, pair);
+        const uint64_t what = random_below(&fixture->random, 1000);
+
+        if (what < 500) {
+            assert_true(marks_add(&fixture->marks, &fixture->mem, entry, &mark));
+            mark_or(&fixture->model[pair], &mark);
+        } else if (what < 950) {
+            struct mark all = { mark.number, { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
+
+            marks_remove(&fixture->marks, &fixture->mem, entry, what < 700 ? &mark : &all);
+            mark_and_not(&fixture->model[pair], what < 700 ? &mark : &all);
+        } else if (what < 998) {
+            marks_drop(&fixture->marks, &fixture->mem, entry);
+            for (unsigned j = 0; j < BLOCKS; j++) {
+                struct mark *model = &fixture->model[pair / BLOCKS * BLOCKS + j];
+
+                *model = (struct mark){ .number = model->number };
+            }
+        } else {
+            marks_clear(&fixture->marks, &fixture->mem);
+            for (unsigned j = 0; j < PAIRS; j++) {
+                fixture->model[j] = (struct mark){ .number = fixture->model[j].number };
+            }
+        }
+        model_compare(fixture);
+    }
+}
+
+static void test_marks_first_is_the_oldest(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct mark mark = { .number = 0, .bits = { 1 } };
+
+    assert_null(marks_first(&fixture->marks));
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[i], &mark));
+    }
+    assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_ptr_equal(marks_first(&fixture->marks)->entry, fixture->entries[i]);
+        marks_remove(&fixture->marks, &fixture->mem, fixture->entries[i], &mark);
+    }
+    assert_null(marks_first(&fixture->marks));
+}
+
+static void test_marks_add_of_an_empty_mark_adds_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct mark mark = { .number = 3 };
+
+    assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
+    assert_true(marks_empty(&fixture->marks));
+    assert_null(fixture->marks.list);
+}
+
+static void test_marks_add_entry_marks_every_element(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t count = 0;
+
+    assert_true(marks_add_entry(&fixture->marks, &fixture->mem, fixture->entries[3]));
+    while (!marks_empty(&fixture->marks)) {
+        const struct marked marked = *marks_first(&fixture->marks);
+
+        assert_ptr_equal(marked.entry, fixture->entries[3]);
+        count += mark_count(&marked.mark);
+        marks_remove(&fixture->marks, &fixture->mem, marked.entry, &marked.mark);
+    }
+    assert_int_equal(count, BLOCKS * BLOCK_ELEMENTS);
+}
+
+/* Take the elements of a datagram out of the model; each must be in it, with the value of now. */
+static void model_receive(struct fixture *fixture, struct bytes datagram)
+{
+    struct message message;
+    struct item item;
+
+    assert_int_equal(message_decode(datagram, &message), WIRE_OK);
+    assert_true(datagram.size <= WIRE_EXTENDED_BYTES_MAX);
+    while (message_next_item(&message.items, &item)) {
+        struct block_room room;
+        struct block block;
+        const unsigned key = (unsigned)(item.key.data[1] - 'a');
+
+        assert_false(item.full);
+        while (elements_next(&item.elements, &room, &block)) {
+            const struct mark mark = block_mark(&block);
+            struct mark *model = &fixture->model[key * BLOCKS + block.number / 3];
+
+            for (unsigned o = mark_next(&mark, 0); o < BLOCK_ELEMENTS;
+                 o = mark_next(&mark, o + 1)) {
+                assert_true(mark_has(model, o));
+                assert_true(
+                    block_get(&block, o)
+                    == vector_get(entry_vector(fixture->entries[key]), block.number << 8 | o));
+            }
+            mark_and_not(model, &mark);
+        }
+    }
+}
+
+/* What is put, carried and left make up what was there, datagram after datagram. */
+static void test_marks_put_items_loses_and_doubles_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct envelope envelope = { .has = WIRE_HAS_SENDER, .sender_id = 1 };
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+
+    for (unsigned round = 0; round < 200; round++) {
+        const uint64_t adds = 1 + random_below(&fixture->random, 150);
+
+        for (uint64_t i = 0; i < adds; i++) {
+            const unsigned pair = (unsigned)random_below(&fixture->random, PAIRS);
+            const struct mark mark = mark_random(fixture, pair);
+
+            assert_true(
+                marks_add(&fixture->marks, &fixture->mem, fixture->entries[pair / BLOCKS], &mark));
+            mark_or(&fixture->model[pair], &mark);
+        }
+        while (!marks_empty(&fixture->marks)) {
+            struct writer writer;
+            uint32_t carried_before = fixture->carried.count;
+
+            writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
+            assert_true(marks_put_items(&fixture->marks, &fixture->mem, &writer, &fixture->carried)
+                        > 0);
+            assert_true(fixture->carried.count >= carried_before);
+            model_receive(fixture, writer_end(&writer));
+            model_compare(fixture);
+        }
+        assert_false(marks_empty(&fixture->carried));
+        marks_clear(&fixture->carried, &fixture->mem);
+    }
+}
+
+static void test_marks_put_items_of_whole_entries_takes_several_datagrams(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct envelope envelope = { .has = WIRE_HAS_SENDER, .sender_id = 1 };
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    unsigned datagrams = 0;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_true(marks_add_entry(&fixture->marks, &fixture->mem, fixture->entries[i]));
+        for (unsigned j = 0; j < BLOCKS; j++) {
+            memset(fixture->model[i * BLOCKS + j].bits, 0xff, sizeof fixture->model[0].bits);
+        }
+    }
+    while (!marks_empty(&fixture->marks)) {
+        struct writer writer;
+
+        writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
+        assert_true(marks_put_items(&fixture->marks, &fixture->mem, &writer, NULL) > 0);
+        model_receive(fixture, writer_end(&writer));
+        model_compare(fixture);
+        datagrams++;
+    }
+    assert_in_range(datagrams, 2, 60);
+}
+
+static void test_marks_are_as_they_were_after_a_failed_allocation(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (uint64_t countdown = 1; countdown < 20; countdown++) {
+        marks_clear(&fixture->marks, &fixture->mem);
+        for (unsigned i = 0; i < PAIRS; i++) {
+            const struct mark mark = { .number = fixture->model[i].number, .bits = { 7 } };
+            const uint32_t count = fixture->marks.count;
+
+            fixture->mem.fail_countdown = i == 3 ? countdown : fixture->mem.fail_countdown;
+            if (!marks_add(&fixture->marks, &fixture->mem, fixture->entries[i / BLOCKS], &mark)) {
+                assert_int_equal(fixture->marks.count, count);
+                marks_audit(&fixture->marks);
+                assert_true(
+                    marks_add(&fixture->marks, &fixture->mem, fixture->entries[i / BLOCKS], &mark));
+            }
+        }
+        fixture->mem.fail_countdown = 0;
+        assert_int_equal(fixture->marks.count, PAIRS);
+        marks_audit(&fixture->marks);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_marks_agree_with_an_array_of_all_marks),
+        TEST(test_marks_first_is_the_oldest),
+        TEST(test_marks_add_of_an_empty_mark_adds_nothing),
+        TEST(test_marks_add_entry_marks_every_element),
+        TEST(test_marks_put_items_loses_and_doubles_nothing),
+        TEST(test_marks_put_items_of_whole_entries_takes_several_datagrams),
+        TEST(test_marks_are_as_they_were_after_a_failed_allocation),
+    };
+
+    return cmocka_run_group_tests_name("marks", tests, NULL, NULL);
+}
