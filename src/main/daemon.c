@@ -1,0 +1,676 @@
+#include "main/daemon.h"
+
+#include "base/hash.h"
+#include "http/api.h"
+#include "http/routes.h"
+#include "http/watch.h"
+#include "main/report.h"
+#include "main/settings.h"
+#include "net/listen.h"
+#include "net/notify.h"
+#include "net/udp.h"
+#include "store/digest.h"
+
+#include <event2/event.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DAEMON_LISTENERS_MAX 16
+#define DAEMON_PORT_TRIES    16   /* port 0: one number that is free in UDP and in TCP */
+#define DAEMON_DRAIN_MS      5000 /* answers under way when we stop */
+#define DAEMON_LEAVE_MS      500  /* acks of `left` */
+#define DAEMON_TIMER_MIN_US  1000 /* the loop's own clock has milliseconds */
+#define DAEMON_NODE_BYTES    (UINT64_C(256) << 20) /* queues, flights and 8,192 peers fit 20 times */
+
+struct daemon {
+    struct daemon_options options;
+    const struct config *config;
+    struct event_base *base;
+    struct event *turn;
+    struct event *timer;
+    struct event *second;
+    struct event *stop_check;
+    struct event *signals[3];
+    struct udp *udp;
+    struct resolver *resolver;
+    struct http_server *server;
+    struct http_context context;
+    struct table *table;
+    struct node *node;
+    struct report *report;
+    struct mem store_mem;
+    struct mem node_mem;
+    struct mem http_mem;
+    struct moment now; /* of this pass of the loop; mono_us 0: not read yet */
+    uint64_t timer_us; /* when the timer is set to; UINT64_MAX: not set */
+    uint64_t stop_us;  /* when we stop waiting for others; 0: not stopping */
+    struct address bound;
+    struct address self;
+    struct settings_lists lists[2]; /* of the node's options now and before a reload */
+    unsigned list;
+    struct node_options node_options;
+    struct http_listener listeners[DAEMON_LISTENERS_MAX];
+    char listener_texts[DAEMON_LISTENERS_MAX][ADDRESS_TEXT_MAX + 1];
+    size_t listeners_count;
+    struct resolve_seed seeds[NODE_SEEDS_MAX];
+    char self_text[ADDRESS_TEXT_MAX + 1];
+    uint16_t http_port; /* that peers may be told; 0: none */
+};
+
+static struct moment daemon_read_clocks(void)
+{
+    struct timespec mono;
+    struct timespec wall;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct moment){ .mono_us =
+                                (uint64_t)mono.tv_sec * 1000000 + (uint64_t)mono.tv_nsec / 1000 + 1,
+                            .unix_s = (uint64_t)wall.tv_sec };
+}
+
+static void daemon_wanted(void *owner)
+{
+    struct daemon *daemon = owner;
+
+    event_active(daemon->turn, 0, 0);
+}
+
+/* The moment of this pass of the loop. Whoever asks has work to do, so a turn will end the pass. */
+static struct moment daemon_moment(void *owner)
+{
+    struct daemon *daemon = owner;
+
+    if (daemon->now.mono_us == 0) {
+        daemon->now = daemon_read_clocks();
+        daemon_wanted(daemon);
+    }
+    return daemon->now;
+}
+
+static void daemon_on_datagram(void *owner, const struct address *from, struct bytes datagram)
+{
+    struct daemon *daemon = owner;
+
+    node_receive(daemon->node, daemon_moment(daemon), from, datagram);
+}
+
+static size_t daemon_emit(void *owner, struct space space, struct address *to)
+{
+    struct daemon *daemon = owner;
+
+    return node_emit(daemon->node, daemon->now, space, to);
+}
+
+/* Set the timer for what the node waits for next. */
+static void daemon_set_timer(struct daemon *daemon)
+{
+    const uint64_t due_us = node_due_us(daemon->node);
+    struct timeval wait;
+    uint64_t wait_us;
+
+    if (due_us == daemon->timer_us && due_us != UINT64_MAX && due_us > daemon->now.mono_us) {
+        return;
+    }
+    daemon->timer_us = due_us;
+    if (due_us == UINT64_MAX) {
+        (void)event_del(daemon->timer);
+        return;
+    }
+    wait_us = due_us > daemon->now.mono_us ? due_us - daemon->now.mono_us : 0;
+    if (wait_us < DAEMON_TIMER_MIN_US) {
+        wait_us = DAEMON_TIMER_MIN_US;
+    }
+    wait.tv_sec = (time_t)(wait_us / 1000000);
+    wait.tv_usec = (suseconds_t)(wait_us % 1000000);
+    (void)event_add(daemon->timer, &wait);
+}
+
+/* The turn: what everything that happens ends in. See node/node.h. */
+static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+    struct changes changes;
+
+    (void)fd;
+    (void)what;
+    if (daemon->now.mono_us == 0) {
+        daemon->now = daemon_read_clocks();
+    }
+    if (daemon->now.mono_us >= node_due_us(daemon->node)) {
+        node_tick(daemon->node, daemon->now);
+    }
+    changes = node_changes(daemon->node);
+    watch_note(daemon->context.watch, changes);
+    http_server_turn_end(daemon->server, changes, UINT64_MAX);
+    udp_send(daemon->udp, daemon_emit, daemon);
+    node_turn_end(daemon->node);
+    daemon_set_timer(daemon);
+    daemon->now.mono_us = 0;
+}
+
+static void daemon_on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+
+    (void)fd;
+    (void)what;
+    daemon->timer_us = UINT64_MAX;
+    daemon_wanted(daemon);
+}
+
+static void daemon_on_second(evutil_socket_t fd, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+
+    (void)fd;
+    (void)what;
+    report_changes(daemon->report);
+}
+
+static void daemon_on_resolved(void *owner, const struct address *addresses, size_t count)
+{
+    struct daemon *daemon = owner;
+
+    node_seeds(daemon->node, daemon_moment(daemon), addresses, count);
+}
+
+/* -- stopping ------------------------------------------------------------------------------ */
+
+static void daemon_on_stop_check(evutil_socket_t fd, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+    const uint64_t now_us = daemon_moment(daemon).mono_us;
+    const bool has_left =
+        node_has_left(daemon->node) || now_us >= daemon->stop_us + DAEMON_LEAVE_MS * 1000;
+
+    (void)fd;
+    (void)what;
+    if ((has_left && http_server_is_stopped(daemon->server))
+        || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000) {
+        (void)event_base_loopbreak(daemon->base);
+    }
+}
+
+static void daemon_on_stop(evutil_socket_t signal, short what, void *argument)
+{
+    static const struct timeval often = { .tv_usec = 10000 };
+    struct daemon *daemon = argument;
+    const struct moment now = daemon_moment(daemon);
+
+    (void)what;
+    if (daemon->stop_us != 0) { /* asked twice: at once */
+        (void)event_base_loopbreak(daemon->base);
+        return;
+    }
+    daemon->stop_us = now.mono_us;
+    log_event(daemon->options.log, LOG_LEVEL_INFO, "stopping",
+              log_string("signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
+    (void)notify_send("STOPPING=1");
+    node_leave(daemon->node, now);
+    http_server_stop(daemon->server, DAEMON_DRAIN_MS * 1000);
+    (void)event_add(daemon->stop_check, &often);
+}
+
+static void daemon_on_reload(evutil_socket_t signal, short what, void *argument)
+{
+    struct daemon *daemon = argument;
+
+    (void)signal;
+    (void)what;
+    daemon->options.reload(daemon->options.owner);
+}
+
+/* -- starting ------------------------------------------------------------------------------ */
+
+static enum status daemon_fill_random(void *to, size_t size, struct fault *why)
+{
+    if (getrandom(to, size, 0) != (ssize_t)size) {
+        return fault_set(why, STATUS_SYSTEM, "the kernel gives no random bytes: %s",
+                         strerror(errno));
+    }
+    return STATUS_OK;
+}
+
+static enum status daemon_open_udp(struct daemon *daemon, uint16_t port, struct fault *why)
+{
+    struct udp_options options = { .base = daemon->base,
+                                   .receive_buffer_bytes = daemon->config->receive_buffer_bytes,
+                                   .owner = daemon,
+                                   .receive = daemon_on_datagram,
+                                   .wanted = daemon_wanted };
+    enum status status = settings_listen(daemon->config, &options.listen, why);
+
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (port != 0) {
+        options.listen.port = port;
+    }
+    status = udp_open(&options, &daemon->udp, why);
+    if (status == STATUS_OK) {
+        daemon->bound = udp_address(daemon->udp);
+    }
+    return status;
+}
+
+static struct http_listener *daemon_new_listener(struct daemon *daemon)
+{
+    struct http_listener *listener = &daemon->listeners[daemon->listeners_count];
+
+    listener->text = daemon->listener_texts[daemon->listeners_count];
+    daemon->listeners_count++;
+    return listener;
+}
+
+static enum status daemon_listen_tcp(struct daemon *daemon, struct address address,
+                                     struct fault *why)
+{
+    struct http_listener *listener = daemon_new_listener(daemon);
+    char *text = daemon->listener_texts[listener - daemon->listeners];
+    const enum status status = listen_tcp(&address, &listener->fd, why);
+
+    if (status != STATUS_OK) {
+        daemon->listeners_count--;
+        return status;
+    }
+    text[address_to_text(&address, text)] = '\0';
+    listener->is_loopback = address_is_loopback(&address);
+    /* Peers are told a port that they could reach. */
+    if (daemon->http_port == 0 && (!listener->is_loopback || address_is_loopback(&daemon->bound))) {
+        daemon->http_port = address.port;
+    }
+    return STATUS_OK;
+}
+
+static enum status daemon_listen_one(struct daemon *daemon, const char *text, struct fault *why)
+{
+    struct resolve_seed endpoint;
+    struct address address;
+    char host[ADDRESS_TEXT_MAX + 1];
+    enum status status;
+    bool good;
+
+    if (strncmp(text, "unix:", 5) == 0) {
+        struct http_listener *listener = daemon_new_listener(daemon);
+
+        listener->is_unix = true;
+        listener->text = text;
+        status = listen_unix(text + 5, &listener->fd, why);
+        daemon->listeners_count -= status != STATUS_OK;
+        return status;
+    }
+    host[address_ip_to_text(&daemon->bound, host)] = '\0';
+    good = resolve_seed_from_text(text, host, &endpoint);
+    assert(good);
+    status = resolve_now(&endpoint, &address, why);
+    return status == STATUS_OK ? daemon_listen_tcp(daemon, address, why) : status;
+}
+
+static enum status daemon_listen(struct daemon *daemon, struct fault *why)
+{
+    const struct config_list *list = &daemon->config->http_listen;
+
+    if (list->count == 0) {
+        return daemon_listen_tcp(daemon, daemon->bound, why);
+    }
+    if (list->count > DAEMON_LISTENERS_MAX) {
+        return fault_set(why, STATUS_INVALID, "http-listen: at most %d of them, not %zu",
+                         DAEMON_LISTENERS_MAX, list->count);
+    }
+    for (size_t i = 0; i < list->count && strcmp(list->texts[i], "off") != 0; i++) {
+        const enum status status = daemon_listen_one(daemon, list->texts[i], why);
+
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static void daemon_close_listeners(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->listeners_count; i++) {
+        (void)close(daemon->listeners[i].fd);
+    }
+    daemon->listeners_count = 0;
+}
+
+/* Gossip and HTTP sockets. Port 0 is one number for both: tried until one is free in both. */
+static enum status daemon_bind(struct daemon *daemon, struct fault *why)
+{
+    enum status status = STATUS_OK;
+
+    for (unsigned i = 0; i < DAEMON_PORT_TRIES; i++) {
+        struct address listen;
+
+        status = daemon_open_udp(daemon, 0, why);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        status = daemon_listen(daemon, why);
+        if (status == STATUS_OK) {
+            return STATUS_OK;
+        }
+        daemon_close_listeners(daemon);
+        if (settings_listen(daemon->config, &listen, why) != STATUS_OK || listen.port != 0) {
+            return status;
+        }
+        udp_close(daemon->udp);
+        daemon->udp = NULL;
+    }
+    return status;
+}
+
+static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
+{
+    const struct config *config = daemon->config;
+    struct table_options table = { .mem = &daemon->store_mem,
+                                   .keys_max = config->max_keys,
+                                   .digest_mask = UINT64_MAX };
+    struct node_options *node = &daemon->node_options;
+    enum status status = daemon_fill_random(table.hash_secret, sizeof table.hash_secret, why);
+
+    if (status == STATUS_OK) {
+        status = daemon_fill_random(node->token_secret, sizeof node->token_secret, why);
+    }
+    if (status == STATUS_OK) {
+        status = daemon_fill_random(&node->seed, sizeof node->seed, why);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    table.cluster_id = digest_cluster_id(
+        (struct bytes){ (const uint8_t *)config->cluster, strlen(config->cluster) });
+    daemon->store_mem.limit_bytes = config->max_memory_bytes;
+    daemon->node_mem.limit_bytes = DAEMON_NODE_BYTES;
+    node->self = daemon->self;
+    node->cluster_id = table.cluster_id;
+    node->http_port = daemon->http_port;
+    settings_node(config, &daemon->lists[0], node);
+    if (table_create(&table, &daemon->table) != STATUS_OK
+        || node_create(node, &daemon->node_mem, daemon->table, daemon_moment(daemon), &daemon->node)
+               != STATUS_OK) {
+        return fault_set(why, STATUS_MEMORY, "no memory for the store: raise max-memory");
+    }
+    return STATUS_OK;
+}
+
+static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
+{
+    struct http_options options = { .listeners = daemon->listeners,
+                                    .listeners_count = daemon->listeners_count,
+                                    .node_text = daemon->self_text,
+                                    .mem = &daemon->http_mem,
+                                    .shell = daemon,
+                                    .moment = daemon_moment,
+                                    .turn_wanted = daemon_wanted };
+    struct http_context *context = &daemon->context;
+    enum status status;
+
+    *context = (struct http_context){ .node = daemon->node,
+                                      .table = daemon->table,
+                                      .mem = &daemon->http_mem,
+                                      .version = VERSION_TEXT,
+                                      .self = daemon->self,
+                                      .http_port = daemon->http_port,
+                                      .started_us = daemon_moment(daemon).mono_us };
+    status = daemon_fill_random(context->secret, sizeof context->secret, why);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    context->watch = watch_create(&daemon->http_mem);
+    if (context->watch == NULL) {
+        return fault_set(why, STATUS_MEMORY, "no memory for the HTTP interface");
+    }
+    options.context = context;
+    options.routes = routes;
+    options.routes_count = routes_count;
+    settings_http(daemon->config, daemon->options.descriptors, &options);
+    status = http_server_create(&options, daemon->base, &daemon->server, why);
+    if (status == STATUS_OK) {
+        daemon->listeners_count = 0; /* they are the server's now */
+    }
+    return status;
+}
+
+static enum status daemon_build_events(struct daemon *daemon, struct fault *why)
+{
+    static const struct timeval second = { .tv_sec = 1 };
+    struct event_base *base = daemon->base;
+
+    daemon->turn = event_new(base, -1, 0, daemon_on_turn, daemon);
+    daemon->timer = event_new(base, -1, 0, daemon_on_timer, daemon);
+    daemon->second = event_new(base, -1, EV_PERSIST, daemon_on_second, daemon);
+    daemon->stop_check = event_new(base, -1, EV_PERSIST, daemon_on_stop_check, daemon);
+    daemon->signals[0] = evsignal_new(base, SIGTERM, daemon_on_stop, daemon);
+    daemon->signals[1] = evsignal_new(base, SIGINT, daemon_on_stop, daemon);
+    daemon->signals[2] = evsignal_new(base, SIGHUP, daemon_on_reload, daemon);
+    if (daemon->turn == NULL || daemon->timer == NULL || daemon->second == NULL
+        || daemon->stop_check == NULL || daemon->signals[0] == NULL || daemon->signals[1] == NULL
+        || daemon->signals[2] == NULL || event_add(daemon->second, &second) != 0
+        || event_add(daemon->signals[0], NULL) != 0 || event_add(daemon->signals[1], NULL) != 0
+        || event_add(daemon->signals[2], NULL) != 0) {
+        return fault_set(why, STATUS_MEMORY, "no memory for events");
+    }
+    return STATUS_OK;
+}
+
+static struct event_base *daemon_new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config != NULL) {
+        (void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+        base = event_base_new_with_config(config);
+        event_config_free(config);
+    }
+    return base;
+}
+
+static enum status daemon_build(struct daemon *daemon, struct fault *why)
+{
+    const struct resolve_options resolve = { .base = daemon->base,
+                                             .log = daemon->options.log,
+                                             .owner = daemon,
+                                             .resolved = daemon_on_resolved };
+    enum status status = daemon_build_events(daemon, why);
+
+    if (status == STATUS_OK) {
+        status = daemon_build_node(daemon, why);
+    }
+    if (status == STATUS_OK) {
+        status = daemon_build_http(daemon, why);
+    }
+    if (status == STATUS_OK) {
+        status = resolver_create(&resolve, &daemon->resolver, why);
+    }
+    if (status == STATUS_OK) {
+        status = udp_start(daemon->udp, why);
+    }
+    if (status == STATUS_OK) {
+        daemon->report =
+            report_create(daemon->options.log, daemon->node, daemon->server, daemon->udp);
+        if (daemon->report == NULL) {
+            status = fault_set(why, STATUS_MEMORY, "no memory for the log");
+        }
+    }
+    return status;
+}
+
+enum status daemon_create(const struct daemon_options *options, struct daemon **daemon_out,
+                          enum process_exit *exit_out, struct fault *why)
+{
+    struct daemon *daemon = calloc(1, sizeof *daemon);
+    enum status status;
+
+    *exit_out = EXIT_SOFTWARE;
+    if (daemon == NULL) {
+        return fault_set(why, STATUS_MEMORY, "no memory");
+    }
+    daemon->options = *options;
+    daemon->config = options->config;
+    daemon->timer_us = UINT64_MAX;
+    daemon->base = daemon_new_base();
+    if (daemon->base == NULL) {
+        status = fault_set(why, STATUS_SYSTEM, "no event base: %s", strerror(errno));
+        goto free_daemon;
+    }
+    status = daemon_bind(daemon, why);
+    if (status != STATUS_OK) {
+        *exit_out = status == STATUS_SYSTEM ? EXIT_UNAVAILABLE : EXIT_CONFIG;
+        goto free_daemon;
+    }
+    status = settings_advertise(daemon->config, &daemon->bound, &daemon->self, why);
+    if (status != STATUS_OK) {
+        *exit_out = EXIT_CONFIG;
+        goto free_daemon;
+    }
+    daemon->self_text[address_to_text(&daemon->self, daemon->self_text)] = '\0';
+    status = daemon_build(daemon, why);
+    if (status != STATUS_OK) {
+        goto free_daemon;
+    }
+    *daemon_out = daemon;
+    return STATUS_OK;
+
+free_daemon:
+    daemon_free(daemon);
+    return status;
+}
+
+/* -- running ------------------------------------------------------------------------------- */
+
+/* Ports that the Fetch standard forbids to browsers, of those a person might choose. */
+static bool daemon_port_is_bad(uint16_t port)
+{
+    static const uint16_t bad[] = { 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000,
+                                    6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080 };
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (bad[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void daemon_say_ready(struct daemon *daemon)
+{
+    const char *http = daemon->listener_texts[0][0] != '\0' ? daemon->listener_texts[0]
+                       : daemon->config->http_listen.count > 0
+                           ? daemon->config->http_listen.texts[0]
+                           : "off";
+    char bound[ADDRESS_TEXT_MAX + 1];
+    char status[200];
+
+    bound[address_to_text(&daemon->bound, bound)] = '\0';
+    log_event(daemon->options.log, LOG_LEVEL_INFO, "ready", log_string("version", VERSION_TEXT),
+              log_string("gossip", bound), log_string("http", http),
+              log_string("advertise", daemon->self_text),
+              log_number("seeds", daemon->config->seed.count), log_string("data", "memory-only"));
+    if (daemon_port_is_bad(daemon->http_port)) {
+        log_event(daemon->options.log, LOG_LEVEL_WARN, "browsers_refuse_port",
+                  log_number("port", daemon->http_port),
+                  log_string("hint", "use curl, or set http-listen"));
+    }
+    (void)snprintf(status, sizeof status, "READY=1\nSTATUS=gossip %s, http %s", bound, http);
+    if (!notify_send(status)) {
+        log_event(daemon->options.log, LOG_LEVEL_WARN, "notify_failed",
+                  log_string("reason", strerror(errno)));
+    }
+}
+
+static void daemon_start_seeds(struct daemon *daemon)
+{
+    const size_t count = settings_seeds(daemon->config, daemon->seeds);
+    struct fault why;
+
+    if (resolver_seeds(daemon->resolver, daemon->seeds, count, &why) != STATUS_OK) {
+        log_event(daemon->options.log, LOG_LEVEL_ERROR, "seeds_failed",
+                  log_string("reason", why.text));
+    }
+}
+
+void daemon_run(struct daemon *daemon)
+{
+    daemon_start_seeds(daemon);
+    daemon_say_ready(daemon);
+    daemon_wanted(daemon);
+    (void)event_base_dispatch(daemon->base);
+    log_event(daemon->options.log, LOG_LEVEL_INFO, "stopped",
+              log_string("gossip", daemon->self_text));
+}
+
+static void daemon_on_difference(void *owner, const char *name)
+{
+    struct daemon *daemon = owner;
+
+    log_event(daemon->options.log, LOG_LEVEL_WARN, "setting_waits_for_restart",
+              log_string("setting", name));
+}
+
+void daemon_reload(struct daemon *daemon, const struct config *config)
+{
+    struct http_options http = { .node_text = daemon->self_text };
+
+    config_compare(daemon->config, config, daemon_on_difference, daemon);
+    daemon->config = config;
+    daemon->store_mem.limit_bytes = config->max_memory_bytes;
+    table_set_keys_max(daemon->table, config->max_keys);
+    daemon->list ^= 1; /* the node looks into the old lists until it has the new ones */
+    settings_node(config, &daemon->lists[daemon->list], &daemon->node_options);
+    node_configure(daemon->node, daemon_moment(daemon), &daemon->node_options);
+    settings_http(config, daemon->options.descriptors, &http);
+    http_server_configure(daemon->server, &http);
+    daemon_start_seeds(daemon);
+}
+
+static void daemon_free_events(struct daemon *daemon)
+{
+    struct event *events[] = { daemon->turn,       daemon->timer,      daemon->second,
+                               daemon->stop_check, daemon->signals[0], daemon->signals[1],
+                               daemon->signals[2] };
+
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (events[i] != NULL) {
+            event_free(events[i]);
+        }
+    }
+}
+
+void daemon_free(struct daemon *daemon)
+{
+    if (daemon == NULL) {
+        return;
+    }
+    report_free(daemon->report);
+    resolver_free(daemon->resolver);
+    http_server_free(daemon->server);
+    watch_free(daemon->context.watch);
+    udp_close(daemon->udp);
+    node_free(daemon->node);
+    table_free(daemon->table);
+    daemon_free_events(daemon);
+    daemon_close_listeners(daemon);
+    if (daemon->base != NULL) {
+        event_base_free(daemon->base);
+    }
+    if (daemon->config != NULL) {
+        for (size_t i = 0; i < daemon->config->http_listen.count; i++) {
+            if (strncmp(daemon->config->http_listen.texts[i], "unix:", 5) == 0) {
+                (void)unlink(daemon->config->http_listen.texts[i] + 5);
+            }
+        }
+    }
+    free(daemon);
+}

@@ -1,0 +1,40 @@
+#ifndef MAIN_DAEMON_H
+#define MAIN_DAEMON_H
+
+/* The running daemon: one node in a shell of sockets, on one event base. Everything that happens
+ * ends in a turn: receive, update, tick; note the changes; emit; end. Called by main.c alone. */
+
+#include "base/status.h"
+#include "config/options.h"
+#include "log/log.h"
+#include "main/process.h"
+
+struct daemon; /* opaque */
+
+struct daemon_options {
+    const struct config *config; /* outlives the daemon, until daemon_reload() takes another */
+    struct log *log;
+    size_t descriptors;
+
+    /* A signal came: SIGHUP. Reads the settings again and calls daemon_reload(). */
+    void (*reload)(void *owner);
+    void *owner;
+};
+
+/* Bind everything, build the node. Not yet serving.
+ *
+ * On failure `exit_out` has the exit status that vignetted(8) documents for it, and `why` the
+ * sentence. */
+MUST_CHECK enum status daemon_create(const struct daemon_options *options,
+                                     struct daemon **daemon_out, enum process_exit *exit_out,
+                                     struct fault *why);
+
+/* Serve until a signal ends it: say that we are ready, turn, say `left`, finish answers. */
+void daemon_run(struct daemon *daemon);
+
+/* Take new settings; those that cannot change while running are named in the log. */
+void daemon_reload(struct daemon *daemon, const struct config *config);
+
+void daemon_free(struct daemon *daemon);
+
+#endif /* MAIN_DAEMON_H */

@@ -1,0 +1,140 @@
+/* vignetted(8): reads the command line, becomes what it was told to be, and runs the daemon. */
+
+#include "config/command.h"
+#include "log/log.h"
+#include "main/daemon.h"
+#include "main/process.h"
+#include "main/settings.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a reload needs again. */
+struct program {
+    int argc;
+    char *const *argv;
+    struct config configs[2]; /* the one in force, and the one being read */
+    unsigned config;
+    struct log *log;
+    struct daemon *daemon;
+    int ready_fd;
+    int pid_fd;
+};
+
+static void say_on_stderr(void *owner, const char *sentence)
+{
+    (void)owner;
+    (void)fprintf(stderr, "vignetted: %s\n", sentence);
+}
+
+static void say_in_log(void *owner, const char *sentence)
+{
+    struct program *program = owner;
+
+    log_event(program->log, LOG_LEVEL_ERROR, "reload_refused", log_string("reason", sentence));
+}
+
+/* SIGHUP: all or nothing. */
+static void reload(void *owner)
+{
+    struct program *program = owner;
+    struct config *next = &program->configs[program->config ^ 1];
+    struct config_report report = { .say = say_in_log, .owner = program };
+    enum command_action action;
+    const char *file;
+    struct log_options log;
+    struct fault why;
+
+    if (command_read(program->argc, program->argv, next, &action, &file, &report) != COMMAND_GOOD
+        || !settings_check(next, &report)) {
+        config_clear(next);
+        return;
+    }
+    settings_log(next, &log);
+    if (log_reopen(program->log, &log, &why) != STATUS_OK) {
+        say_in_log(program, why.text);
+        config_clear(next);
+        return;
+    }
+    daemon_reload(program->daemon, next);
+    config_clear(&program->configs[program->config]);
+    program->config ^= 1;
+    log_event(program->log, LOG_LEVEL_INFO, "reloaded",
+              log_string("file", file == NULL ? "none" : file));
+}
+
+/* The end of a start that went wrong: one sentence, one status, also for a waiting parent. */
+static enum process_exit fail(struct program *program, enum process_exit exit,
+                              const struct fault *why)
+{
+    say_on_stderr(NULL, why->text);
+    process_tell(program->ready_fd, exit);
+    return exit;
+}
+
+static enum process_exit run(struct program *program)
+{
+    const struct config *config = &program->configs[0];
+    struct daemon_options options = { .config = config, .reload = reload, .owner = program };
+    struct log_options log;
+    enum process_exit exit;
+    struct fault why;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (config->daemonize != 0 && process_daemonize(&program->ready_fd, &why) != STATUS_OK) {
+        return fail(program, EXIT_SOFTWARE, &why);
+    }
+    settings_log(config, &log);
+    if (log_open(&log, &program->log, &why) != STATUS_OK) {
+        return fail(program, EXIT_CANNOT_CREATE, &why);
+    }
+    options.log = program->log;
+    options.descriptors = process_descriptors();
+    if (config->pidfile[0] != '\0'
+        && process_pidfile(config->pidfile, &program->pid_fd, &why) != STATUS_OK) {
+        return fail(program, EXIT_CANNOT_CREATE, &why);
+    }
+    if (daemon_create(&options, &program->daemon, &exit, &why) != STATUS_OK) {
+        return fail(program, exit, &why);
+    }
+    if (process_become(config->user, config->group, &why) != STATUS_OK) {
+        return fail(program, EXIT_CONFIG, &why);
+    }
+    process_tell(program->ready_fd, EXIT_GOOD);
+    daemon_run(program->daemon);
+    return EXIT_GOOD;
+}
+
+static enum process_exit act(struct program *program, enum command_action action)
+{
+    switch (action) {
+    case COMMAND_HELP: (void)fputs(command_help, stdout); return EXIT_GOOD;
+    case COMMAND_VERSION: (void)puts("vignetted " VERSION_TEXT); return EXIT_GOOD;
+    case COMMAND_SHOW: config_show(&program->configs[0], stdout); return EXIT_GOOD;
+    case COMMAND_TEST: (void)puts("vignetted: the configuration is good"); return EXIT_GOOD;
+    default: return run(program);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct program program = { .argc = argc, .argv = argv, .ready_fd = -1, .pid_fd = -1 };
+    struct config_report report = { .say = say_on_stderr };
+    enum command_action action;
+    const char *file;
+    enum process_exit exit;
+    const enum command_result result =
+        command_read(argc, argv, &program.configs[0], &action, &file, &report);
+
+    if (result == COMMAND_GOOD && settings_check(&program.configs[0], &report)) {
+        exit = act(&program, action);
+    } else {
+        exit = result == COMMAND_USAGE ? EXIT_USAGE : EXIT_CONFIG;
+    }
+    daemon_free(program.daemon);
+    process_pidfile_remove(program.configs[program.config].pidfile, program.pid_fd);
+    log_close(program.log);
+    config_clear(&program.configs[program.config]);
+    return (int)exit;
+}

@@ -1,0 +1,166 @@
+#include "main/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+size_t process_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 1024;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        const rlim_t before = limit.rlim_cur;
+
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            limit.rlim_cur = before;
+        }
+    }
+    return limit.rlim_cur;
+}
+
+/* In the parent: how it went with the child, as an exit status. */
+static int process_await(pid_t child, int fd)
+{
+    unsigned char told;
+    int status;
+    ssize_t size;
+
+    do {
+        size = read(fd, &told, 1);
+    } while (size < 0 && errno == EINTR);
+    if (size == 1) {
+        return told;
+    }
+    /* It ended without a word. */
+    if (waitpid(child, &status, 0) == child && WIFEXITED(status)) {
+        return WEXITSTATUS(status);
+    }
+    return EXIT_SOFTWARE;
+}
+
+enum status process_daemonize(int *ready_fd_out, struct fault *why)
+{
+    int pipe_fds[2];
+    pid_t child;
+
+    if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
+        return fault_set(why, STATUS_SYSTEM, "cannot go to the background: %s", strerror(errno));
+    }
+    child = fork();
+    if (child < 0) {
+        return fault_set(why, STATUS_SYSTEM, "cannot go to the background: %s", strerror(errno));
+    }
+    if (child > 0) {
+        (void)close(pipe_fds[1]);
+        _exit(process_await(child, pipe_fds[0]));
+    }
+    (void)close(pipe_fds[0]);
+    (void)setsid();
+    *ready_fd_out = pipe_fds[1];
+    return STATUS_OK;
+}
+
+void process_tell(int ready_fd, enum process_exit exit)
+{
+    const unsigned char told = (unsigned char)exit;
+    int null;
+
+    if (ready_fd < 0) {
+        return;
+    }
+    if (exit == EXIT_GOOD) {
+        null = open("/dev/null", O_RDWR);
+        if (null >= 0) {
+            (void)dup2(null, STDIN_FILENO);
+            (void)dup2(null, STDOUT_FILENO);
+            (void)dup2(null, STDERR_FILENO);
+            if (null > STDERR_FILENO) {
+                (void)close(null);
+            }
+        }
+        if (chdir("/") != 0) {
+            (void)0; /* the folder we were started in stays busy, that is all */
+        }
+    }
+    if (write(ready_fd, &told, 1) != 1) {
+        (void)0; /* the parent was killed: nobody waits for the word */
+    }
+    (void)close(ready_fd);
+}
+
+enum status process_become(const char *user, const char *group, struct fault *why)
+{
+    const struct passwd *entry = NULL;
+    const struct group *named = NULL;
+    gid_t gid;
+
+    if (user[0] != '\0' && (entry = getpwnam(user)) == NULL) {
+        return fault_set(why, STATUS_INVALID, "user: there is no user '%s'", user);
+    }
+    if (group[0] != '\0' && (named = getgrnam(group)) == NULL) {
+        return fault_set(why, STATUS_INVALID, "group: there is no group '%s'", group);
+    }
+    if (entry == NULL && named == NULL) {
+        return STATUS_OK;
+    }
+    gid = named != NULL ? named->gr_gid : entry->pw_gid;
+    if (entry != NULL && entry->pw_uid == geteuid() && gid == getegid()) {
+        return STATUS_OK; /* already so, and then nothing more is allowed or needed */
+    }
+    if ((entry != NULL && initgroups(entry->pw_name, gid) != 0) || setgid(gid) != 0
+        || (entry != NULL && setuid(entry->pw_uid) != 0)) {
+        return fault_set(why, STATUS_SYSTEM, "cannot become %s%s%s: %s", user,
+                         named != NULL ? " group " : "", group, strerror(errno));
+    }
+    return STATUS_OK;
+}
+
+enum status process_pidfile(const char *path, int *fd_out, struct fault *why)
+{
+    char text[24];
+    const int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    enum status status;
+
+    if (fd < 0) {
+        return fault_set(why, STATUS_SYSTEM, "cannot write the pid file '%s': %s", path,
+                         strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        status = fault_set(why, STATUS_CONFLICT,
+                           "another vignetted runs with the pid file '%s': stop it first", path);
+        (void)close(fd);
+        return status;
+    }
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size) {
+        status = fault_set(why, STATUS_SYSTEM, "cannot write the pid file '%s': %s", path,
+                           strerror(errno));
+        (void)close(fd);
+        return status;
+    }
+    *fd_out = fd;
+    return STATUS_OK;
+}
+
+void process_pidfile_remove(const char *path, int fd)
+{
+    if (fd < 0) {
+        return;
+    }
+    if (unlink(path) != 0 && ftruncate(fd, 0) != 0) {
+        (void)0; /* a stale file is taken over by the next start */
+    }
+    (void)close(fd);
+}

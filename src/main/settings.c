@@ -1,0 +1,203 @@
+#include "main/settings.h"
+
+#include "base/text.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SETTINGS_HOST_DEFAULT "127.0.0.1"
+/* Descriptors that are not connections: sockets, log, epoll, a spare one, room for libraries. */
+#define SETTINGS_DESCRIPTORS_KEPT 32
+#define SETTINGS_CONNECTIONS_MIN  16
+
+static struct bytes settings_bytes(const char *text)
+{
+    return (struct bytes){ (const uint8_t *)text, strlen(text) };
+}
+
+static bool settings_fits(const struct config_list *list, size_t count_max, const char *name,
+                          struct config_report *report)
+{
+    if (list->count > count_max) {
+        config_say(report, "%s: at most %zu of them, not %zu", name, count_max, list->count);
+    }
+    return list->count <= count_max;
+}
+
+bool settings_check(const struct config *config, struct config_report *report)
+{
+    bool good = settings_fits(&config->seed, NODE_SEEDS_MAX, "seed", report);
+
+    good = settings_fits(&config->trust, NODE_TRUST_MAX, "trust", report) && good;
+    good = settings_fits(&config->plain_peer, NODE_TRUST_MAX, "plain-peer", report) && good;
+    return settings_fits(&config->max_value, NODE_VALUES_MAX, "max-value", report) && good;
+}
+
+static size_t settings_ranges(const struct config_list *list, struct address_range *ranges)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct bytes text = settings_bytes(list->texts[i]);
+
+        if (!text_is(text, "none") && address_range_from_text(text, &ranges[count])) {
+            count++;
+        }
+    }
+    return count;
+}
+
+static size_t settings_rules(const struct config_list *list, struct node_value_rule *rules)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *text = list->texts[i];
+        const char *blank = strrchr(text, ' ');
+        bool good;
+
+        assert(blank != NULL);
+        good = text_get_u64(settings_bytes(blank + 1), &rules[i].value_max);
+        assert(good);
+        rules[i].pattern = (struct bytes){ (const uint8_t *)text, (size_t)(blank - text) };
+    }
+    return list->count;
+}
+
+void settings_node(const struct config *config, struct settings_lists *lists,
+                   struct node_options *options)
+{
+    options->announce_interval_us = config->announce_interval_ms * 1000;
+    options->silent_after_us = config->silent_after_ms * 1000;
+    options->probe_interval_us = config->probe_interval_ms * 1000;
+    options->batch_delay_us = config->batch_delay_ms * 1000;
+    options->bytes_per_second_max = config->gossip_rate_bytes;
+    options->search_max = (uint32_t)config->search_max;
+    options->trust = lists->trust;
+    options->trust_count = settings_ranges(&config->trust, lists->trust);
+    if (config->trust.count == 0) {
+        const bool good = address_range_from_text(settings_bytes("127.0.0.0/8"), &lists->trust[0])
+                          && address_range_from_text(settings_bytes("::1"), &lists->trust[1]);
+
+        assert(good);
+        options->trust_count = 2;
+    }
+    options->plain_peers = lists->plain_peers;
+    options->plain_peers_count = settings_ranges(&config->plain_peer, lists->plain_peers);
+    options->value_rules = lists->value_rules;
+    options->value_rules_count = settings_rules(&config->max_value, lists->value_rules);
+}
+
+void settings_http(const struct config *config, size_t descriptors, struct http_options *options)
+{
+    const size_t kept = SETTINGS_DESCRIPTORS_KEPT;
+    const size_t free = descriptors > kept ? (descriptors - kept) / 5 * 4 : 0;
+
+    options->document_bytes_max = config->http_max_body_bytes;
+    options->lines_bytes_max = config->http_max_lines_bytes;
+    options->upload_bytes_max = config->http_max_upload_bytes;
+    options->header_bytes_max = config->http_max_header_bytes;
+    options->connections_max = config->http_max_connections;
+    if (options->connections_max == 0) {
+        options->connections_max =
+            free > SETTINGS_CONNECTIONS_MIN ? free : SETTINGS_CONNECTIONS_MIN;
+    }
+    options->timeout_us = config->http_timeout_ms * 1000;
+    options->watchers_max = config->http_watchers;
+    options->watch_buffer_bytes = config->watch_buffer_bytes;
+    options->is_open = config->http_open != 0;
+    options->hosts = (const char *const *)config->http_host.texts;
+    options->hosts_count = config->http_host.count;
+    options->origins = (const char *const *)config->http_allow_origin.texts;
+    options->origins_count = config->http_allow_origin.count;
+}
+
+void settings_log(const struct config *config, struct log_options *options)
+{
+    *options = (struct log_options){ .target = config->log_target,
+                                     .level = (enum log_level)config->log_level,
+                                     .format = (enum log_format)config->log_format };
+    if (config->daemonize != 0 && strcmp(config->log_target, "stderr") == 0) {
+        options->target = "syslog"; /* a daemon has no stderr that anybody reads */
+    }
+}
+
+size_t settings_seeds(const struct config *config, struct resolve_seed *seeds)
+{
+    for (size_t i = 0; i < config->seed.count; i++) {
+        const bool good =
+            resolve_seed_from_text(config->seed.texts[i], SETTINGS_HOST_DEFAULT, &seeds[i]);
+
+        assert(good);
+    }
+    return config->seed.count;
+}
+
+/* [host:]port with the default host, looked up. */
+static enum status settings_resolve(const char *text, const char *host_default,
+                                    struct address *address_out, struct fault *why)
+{
+    struct resolve_seed endpoint;
+    const bool good = resolve_seed_from_text(text, host_default, &endpoint);
+
+    assert(good);
+    return resolve_now(&endpoint, address_out, why);
+}
+
+enum status settings_listen(const struct config *config, struct address *address_out,
+                            struct fault *why)
+{
+    const enum status status =
+        settings_resolve(config->listen, SETTINGS_HOST_DEFAULT, address_out, why);
+
+    return status == STATUS_OK ? STATUS_OK : fault_prefix(why, "listen: ");
+}
+
+/* Of a wildcard: what the route to the first seed says. */
+static enum status settings_routed(const struct config *config, struct address *address,
+                                   struct fault *why)
+{
+    struct resolve_seed seeds[NODE_SEEDS_MAX];
+    struct address seed;
+    enum status status;
+    const uint16_t port = address->port;
+
+    assert(config->seed.count > 0 && config->seed.count <= NODE_SEEDS_MAX);
+    (void)settings_seeds(config, seeds);
+    status = resolve_now(&seeds[0], &seed, why);
+    if (status == STATUS_OK) {
+        status = resolve_route(&seed, address, why);
+        address->port = port;
+    }
+    return status == STATUS_OK ? STATUS_OK
+                               : fault_prefix(why, "advertise: what to tell peers is not known "
+                                                   "(set it, or mend the first seed): ");
+}
+
+enum status settings_advertise(const struct config *config, const struct address *bound,
+                               struct address *address_out, struct fault *why)
+{
+    struct address address = *bound;
+    char host[ADDRESS_TEXT_MAX + 1];
+    char text[ADDRESS_TEXT_MAX];
+    enum status status = STATUS_OK;
+    int size;
+
+    if (config->advertise[0] != '\0') {
+        host[address_ip_to_text(bound, host)] = '\0';
+        status = settings_resolve(config->advertise, host, &address, why);
+        if (status == STATUS_OK && address.port == 0) {
+            address.port = bound->port;
+        }
+    } else if (address_is_wildcard(bound) && config->seed.count > 0) {
+        status = settings_routed(config, &address, why);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!address_is_peer(&address)) {
+        size = (int)address_to_text(&address, text);
+        return fault_set(why, STATUS_INVALID,
+                         "advertise: %.*s is no address that a peer can have: set one", size, text);
+    }
+    *address_out = address;
+    return STATUS_OK;
+}

@@ -1,0 +1,51 @@
+#ifndef MAIN_SETTINGS_H
+#define MAIN_SETTINGS_H
+
+/* From the settings that people write to the options that each room takes. Called by main/daemon.c
+ * at the start and at a reload. Nothing here is checked again for form: config has done that; what
+ * can still fail is a name that does not resolve. */
+
+#include "config/options.h"
+#include "http/server.h"
+#include "log/log.h"
+#include "net/resolve.h"
+#include "node/node.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Lists of a node's options, which point into it. */
+struct settings_lists {
+    struct address_range trust[NODE_TRUST_MAX];
+    struct address_range plain_peers[NODE_TRUST_MAX];
+    struct node_value_rule value_rules[NODE_VALUES_MAX];
+};
+
+/* Too many of one list, and the like. False: reported. */
+bool settings_check(const struct config *config, struct config_report *report);
+
+/* Everything of a node's options that a reload may change; the rest stays as it is. `lists` and
+ * `config` must live until the options are next set. */
+void settings_node(const struct config *config, struct settings_lists *lists,
+                   struct node_options *options);
+
+/* The HTTP server's limits and lists; `descriptors` is the limit of the process. */
+void settings_http(const struct config *config, size_t descriptors, struct http_options *options);
+
+void settings_log(const struct config *config, struct log_options *options);
+
+/* Seeds as names, into room for NODE_SEEDS_MAX; returns how many. */
+size_t settings_seeds(const struct config *config, struct resolve_seed *seeds);
+
+/* The gossip address, resolved. STATUS_INVALID: no such host. */
+MUST_CHECK enum status settings_listen(const struct config *config, struct address *address_out,
+                                       struct fault *why);
+
+/* What peers are told, given the address that was bound: `advertise`, or the bound one, or where
+ * that is a wildcard the local address of the route to the first seed.
+ *
+ * STATUS_INVALID: no such host, or not an address that a peer may have. */
+MUST_CHECK enum status settings_advertise(const struct config *config, const struct address *bound,
+                                          struct address *address_out, struct fault *why);
+
+#endif /* MAIN_SETTINGS_H */
