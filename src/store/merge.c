@@ -198,41 +198,69 @@ static void bitmaps_compare(const void *ours, const void *theirs, struct merge_p
     plan->raised_bits = plan->fresh_count > 0;
 }
 
-/* Theirs is dense or a bitmap, ours anything: bring both into one width. */
+/* The bitwise or of all values of a dense block: of its words, folded to the width. */
+static uint64_t dense_bits(const void *values, unsigned width)
+{
+    uint64_t bits = 0;
+
+    for (unsigned i = 0; i < BLOCK_ELEMENTS * width; i += 8) {
+        uint64_t word; /* narrow values need not be aligned to one */
+
+        memcpy(&word, (const uint8_t *)values + i, sizeof word);
+        bits |= word;
+    }
+    for (unsigned half = 32; half >= 8 * width; half /= 2) {
+        bits |= bits >> half;
+    }
+    return width == 8 ? bits : bits & ((UINT64_C(1) << (8 * width)) - 1);
+}
+
+/* There is nothing of ours. */
+static void absent_compare(const struct block *theirs, struct merge_plan *plan)
+{
+    static const uint64_t nothing[BLOCK_ELEMENTS] = { 0 };
+
+    if (theirs->width == 0) {
+        bitmaps_compare(nothing, theirs->values, plan);
+        return;
+    }
+    dense_compare(nothing, theirs->values, theirs->width, plan);
+    plan->raised_bits = dense_bits(theirs->values, theirs->width);
+}
+
+/* Theirs is dense or a bitmap, ours in another form: bring both into one width. */
 static void mixed_compare(const struct block *ours, const struct block *theirs,
                           struct merge_plan *plan)
 {
     uint64_t room[2][BLOCK_ELEMENTS];
-    unsigned width = theirs->width;
+    const unsigned width = ours->width > theirs->width ? ours->width : theirs->width;
 
-    if (ours->count > 0 && ours->width > width) {
-        width = ours->width;
-    }
-    if (width == 0) {
-        width = 1; /* a bitmap beside nothing */
-    }
     block_spread(ours, width, room[0]);
     block_spread(theirs, width, room[1]);
     dense_compare(room[0], room[1], width, plan);
-    for (unsigned o = 0; (o = mark_next(&plan->raised, o)) < BLOCK_ELEMENTS; o++) {
-        plan->raised_bits |= merge_load(theirs->values, theirs->width, o);
+    for (unsigned group = 0; group < 4; group++) {
+        for (uint64_t bits = plan->raised.bits[group]; bits != 0; bits &= bits - 1) {
+            const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
+
+            plan->raised_bits |= merge_load(theirs->values, theirs->width, offset);
+        }
     }
 }
 
-/* Ours at ascending offsets; `from` is the position that the next one cannot lie before. */
-static inline uint64_t ours_at(const struct block *ours, unsigned offset, unsigned *from)
+/* A block's value at ascending offsets; `from` is the position that the next one cannot lie before. */
+static inline uint64_t block_at(const struct block *block, unsigned offset, unsigned *from)
 {
-    if (ours->count == 0) {
+    if (block->count == 0) {
         return 0;
     }
-    if (ours->offsets == NULL) {
-        return merge_load(ours->values, ours->width, offset);
+    if (block->offsets == NULL) {
+        return merge_load(block->values, block->width, offset);
     }
-    *from = merge_seek(ours->offsets, *from, ours->count, offset);
-    if (*from == ours->count || ours->offsets[*from] != offset) {
+    *from = merge_seek(block->offsets, *from, block->count, offset);
+    if (*from == block->count || block->offsets[*from] != offset) {
         return 0;
     }
-    return merge_load(ours->values, ours->width, *from);
+    return merge_load(block->values, block->width, *from);
 }
 
 /* Theirs is sparse: one look-up each. This is the way of almost every datagram. */
@@ -250,7 +278,7 @@ static void sparse_compare(const struct block *ours, const struct block *theirs,
         if (value == 0) {
             continue;
         }
-        old = ours_at(ours, offset, &from);
+        old = block_at(ours, offset, &from);
         if (value > old) {
             mark_set(&plan->raised, offset);
             plan->raised_bits |= value;
@@ -269,13 +297,37 @@ void merge_compare(const struct block *ours, const struct block *theirs, struct 
     };
     if (theirs->offsets != NULL) {
         sparse_compare(ours, theirs, plan);
-    } else if (ours->count == 0 || ours->offsets != NULL || ours->width != theirs->width) {
+    } else if (ours->count == 0) {
+        absent_compare(theirs, plan);
+    } else if (ours->offsets != NULL || ours->width != theirs->width) {
         mixed_compare(ours, theirs, plan);
     } else if (ours->width == 0) {
         bitmaps_compare(ours->values, theirs->values, plan);
     } else {
         dense_compare(ours->values, theirs->values, ours->width, plan);
     }
+}
+
+/* Both dense in bytes, as the sketches are; nothing but the two mixes of each is left. */
+static uint64_t bytes_digest_delta(const struct block *ours, const struct block *theirs,
+                                   const struct mark *raised, uint64_t salt)
+{
+    const uint8_t *one = ours->values;
+    const uint8_t *other = theirs->values;
+    const uint64_t first = theirs->number << 8;
+    uint64_t delta = 0;
+
+    for (unsigned group = 0; group < 4; group++) {
+        for (uint64_t bits = raised->bits[group]; bits != 0; bits &= bits - 1) {
+            const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
+
+            delta += digest_element(salt, first + offset, other[offset]);
+            if (one[offset] != 0) {
+                delta -= digest_element(salt, first + offset, one[offset]);
+            }
+        }
+    }
+    return delta;
 }
 
 uint64_t merge_digest_delta(const struct block *ours, const struct block *theirs,
@@ -286,12 +338,16 @@ uint64_t merge_digest_delta(const struct block *ours, const struct block *theirs
     unsigned ours_from = 0;
     unsigned theirs_from = 0;
 
+    if (ours->width == 1 && theirs->width == 1 && ours->offsets == NULL
+        && theirs->offsets == NULL) {
+        return bytes_digest_delta(ours, theirs, raised, salt);
+    }
     for (unsigned group = 0; group < 4; group++) {
         for (uint64_t bits = raised->bits[group]; bits != 0; bits &= bits - 1) {
             const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
-            const uint64_t old = ours_at(ours, offset, &ours_from);
+            const uint64_t old = block_at(ours, offset, &ours_from);
 
-            delta += digest_element(salt, first + offset, ours_at(theirs, offset, &theirs_from));
+            delta += digest_element(salt, first + offset, block_at(theirs, offset, &theirs_from));
             if (old != 0) {
                 delta -= digest_element(salt, first + offset, old);
             }

@@ -6,21 +6,19 @@
 
 #define BITMAP_UNITS (BLOCK_BITMAP_BYTES / RUN_UNIT_BYTES)
 
-static const uint8_t class_width[RUN_CLASSES] = { 1, 1, 2, 4, 8 };
-
 static unsigned dense_units(unsigned class)
 {
-    return class == 0 ? BITMAP_UNITS : class_width[class] * (BLOCK_ELEMENTS / RUN_UNIT_BYTES);
+    return class == 0 ? BITMAP_UNITS : run_class_width[class] * (BLOCK_ELEMENTS / RUN_UNIT_BYTES);
 }
 
 static unsigned sparse_units(unsigned class, unsigned count)
 {
-    return (count * (class_width[class] + 1U) + RUN_UNIT_BYTES - 1) / RUN_UNIT_BYTES;
+    return (count * (run_class_width[class] + 1U) + RUN_UNIT_BYTES - 1) / RUN_UNIT_BYTES;
 }
 
 static bool is_dense(unsigned class, unsigned count)
 {
-    return sparse_units(class, count) >= dense_units(class);
+    return count >= run_class_dense_from[class];
 }
 
 unsigned run_block_units(unsigned class, unsigned count)
@@ -130,21 +128,13 @@ struct run *run_resize(struct run *run, struct mem *mem, size_t units)
     return resized;
 }
 
-unsigned run_seek(const struct run *run, uint64_t number)
+unsigned run_search(const struct run *run, uint64_t number)
 {
     const uint64_t *heads = run_heads(run);
     const uint64_t wanted = number << 8;
     unsigned from = 0;
     unsigned to = run->count;
 
-    /* Sketches have their blocks without gaps: the position is the distance from the first. */
-    if (to > 0 && wanted >= heads[0] >> 8 << 8) {
-        const uint64_t guess = number - (heads[0] >> 8);
-
-        if (guess < to && heads[guess] >> 8 == number) {
-            return (unsigned)guess;
-        }
-    }
     while (from < to) {
         const unsigned middle = (from + to) / 2;
 
@@ -157,34 +147,6 @@ unsigned run_seek(const struct run *run, uint64_t number)
     return from;
 }
 
-static unsigned tie_class(const struct run *run, unsigned slot)
-{
-    return run_ties(run)[slot] & 7;
-}
-
-struct run_block run_block(const struct run *run, unsigned slot)
-{
-    const uint64_t head = run_heads(run)[slot];
-    const unsigned class = tie_class(run, slot);
-    const unsigned count = (unsigned)(head & 0xff) + 1;
-    const unsigned width = class_width[class];
-    const uint8_t *payload = (const uint8_t *)(run->words + run_unit(run, slot));
-    struct run_block block = {
-        .view = { .number = head >> 8, .values = payload, .width = (uint8_t)width },
-        .class = class,
-        .count = count,
-    };
-
-    if (is_dense(class, count)) {
-        block.view.count = BLOCK_ELEMENTS;
-        block.view.width = (uint8_t)(class == 0 ? 0 : width);
-    } else {
-        block.view.count = (uint16_t)count;
-        block.view.offsets = payload + (size_t)count * width;
-    }
-    return block;
-}
-
 bool run_fits(const struct run *run, size_t more_units, unsigned more_count)
 {
     return run_units_needed(run->used + more_units, run->count + more_count) <= run->capacity;
@@ -193,7 +155,7 @@ bool run_fits(const struct run *run, size_t more_units, unsigned more_count)
 static void dense_pack(const struct run_block *block, void *payload)
 {
     const struct block *view = &block->view;
-    const unsigned width = block->class == 0 ? 0 : class_width[block->class];
+    const unsigned width = block->class == 0 ? 0 : run_class_width[block->class];
     const size_t bytes = (size_t)dense_units(block->class) * RUN_UNIT_BYTES;
 
     if (view->offsets == NULL && view->width == width) {
@@ -213,7 +175,7 @@ static void dense_pack(const struct run_block *block, void *payload)
 static void sparse_pack(const struct run_block *block, void *payload)
 {
     const struct block *view = &block->view;
-    const unsigned width = class_width[block->class];
+    const unsigned width = run_class_width[block->class];
     uint8_t *offsets = (uint8_t *)payload + (size_t)block->count * width;
     unsigned n = 0;
 

@@ -108,10 +108,46 @@ static inline unsigned run_unit(const struct run *run, unsigned slot)
 }
 
 /* Position of the first block whose number is >= number; the count when there is none. */
-unsigned run_seek(const struct run *run, uint64_t number);
+unsigned run_search(const struct run *run, uint64_t number);
+
+/* The same; at once where blocks stand without gaps, as those of a sketch do: the position is then
+ * the distance from the first. */
+static inline unsigned run_seek(const struct run *run, uint64_t number)
+{
+    const uint64_t *heads = run_heads(run);
+    const uint64_t guess = number - (run->count > 0 ? heads[0] >> 8 : 0);
+
+    if (guess < run->count && heads[guess] >> 8 == number) {
+        return (unsigned)guess;
+    }
+    return run_search(run, number);
+}
+
+/* Bytes a value by class, and from how many elements on a block is dense. */
+static const uint8_t run_class_width[RUN_CLASSES] = { 1, 1, 2, 4, 8 };
+static const uint8_t run_class_dense_from[RUN_CLASSES] = { 13, 125, 169, 204, 227 };
 
 /* The block at a position, by reference to the run: void after any change. */
-struct run_block run_block(const struct run *run, unsigned slot);
+static inline struct run_block run_block(const struct run *run, unsigned slot)
+{
+    const uint64_t head = run_heads(run)[slot];
+    const unsigned tie = run_ties(run)[slot];
+    const unsigned class = tie & 7;
+    const unsigned count = (unsigned)(head & 0xff) + 1;
+    const unsigned width = run_class_width[class];
+    const uint8_t *payload = (const uint8_t *)(run->words + (tie >> 3));
+    const bool dense = count >= run_class_dense_from[class];
+
+    return (struct run_block){
+        .view.number = head >> 8,
+        .view.values = payload,
+        .view.offsets = dense ? NULL : payload + (size_t)count * width,
+        .view.count = (uint16_t)(dense ? BLOCK_ELEMENTS : count),
+        .view.width = (uint8_t)(dense && class == 0 ? 0 : width),
+        .class = class,
+        .count = count,
+    };
+}
 
 /* Free units, after what `count` more blocks would take. */
 bool run_fits(const struct run *run, size_t more_units, unsigned more_count);

@@ -595,13 +595,14 @@ uint64_t vector_get(const struct vector *vector, uint64_t index)
 enum status vector_merge(struct vector *vector, struct mem *mem, const struct block *block,
                          uint64_t salt, struct merge_result *result)
 {
-    struct join join = { .theirs = block };
+    struct join join;
     enum status status;
 
     assert(block->number <= BLOCK_NUMBER_MAX);
     assert(block->count >= 1);
     assert(block->count <= BLOCK_ELEMENTS);
     assert(block->offsets != NULL || block->count == BLOCK_ELEMENTS);
+    join.theirs = block;
     if (vector->heap.form == FORM_INLINED) {
         status = inlined_merge(vector, mem, &join, salt, result != NULL);
     } else {
