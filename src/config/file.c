@@ -84,8 +84,8 @@ static const char *file_split(char *text, char **name_out, char **value_out)
     size_t size;
 
     *name_out = NULL;
-    if (*name == '\0' || *name == '#') {
-        return NULL;
+    if (*name == '\0' || *name == '#' || strcmp(name, "[vignette]") == 0) {
+        return NULL; /* a lone section line is what other daemons' files begin with */
     }
     size = strcspn(name, " \t=#");
     value = name + size + strspn(name + size, " \t");
@@ -176,7 +176,7 @@ static void file_line(struct config_stack *stack, struct config_line *line)
         file_say(stack, line, wrong);
     } else if (name != NULL && strcmp(name, "include") == 0) {
         file_include(stack, line, value);
-    } else if (name != NULL && strcmp(name, "[vignette]") != 0) {
+    } else if (name != NULL) {
         (void)config_put(stack->config, name, value, &place, stack->report);
     }
 }
