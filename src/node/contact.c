@@ -114,7 +114,8 @@ static void seed_contact(struct node *node, struct moment now, struct peer *peer
     }
 }
 
-/* Contact every seed that is not a live member. An introduced one that became a member has been
+/* Contact every seed that is not a live member. One that looks plain is told of our level all the
+ * same: its own first word may have been lost. An introduced one that became a member has been
  * introduced. */
 static void seeds_round(struct node *node, struct moment now)
 {
@@ -124,14 +125,15 @@ static void seeds_round(struct node *node, struct moment now)
     while (position < contact->seeds_count) {
         struct peer *peer = seed_peer(node, &contact->seeds[position]);
 
-        if (peer != NULL && is_live(peer)) {
-            if (position >= contact->seeds_configured) {
-                seed_remove(node, position);
-                continue;
-            }
-        } else if (peer != NULL) {
+        if (peer != NULL && is_live(peer) && position >= contact->seeds_configured) {
+            seed_remove(node, position);
+            continue;
+        }
+        if (peer != NULL) {
             peer->is_seed = true;
-            seed_contact(node, now, peer);
+            if (!is_live(peer) || peer->level == 0) {
+                seed_contact(node, now, peer);
+            }
         }
         position++;
     }
