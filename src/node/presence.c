@@ -299,22 +299,24 @@ static bool claim_merge(struct node *node, struct entry *entry, const struct cla
     return true;
 }
 
-/* The presence entry of a peer, created where there is none; NULL: no room, counted. */
-static struct entry *entry_obtain(struct node *node, struct peer *peer)
+/* The presence entry of a peer, created where there is none; NULL: no room, counted. A new one is
+ * the peer's once something was merged into it: an entry left empty ends with the turn. */
+static struct entry *entry_obtain(struct node *node, const struct peer *peer)
 {
     uint8_t text[NODE_PRESENCE_KEY_MAX];
+    struct entry *entry = peer->presence;
+    enum status status;
 
-    if (peer->presence == NULL) {
-        const enum status status = table_obtain(
-            node->table, node_presence_key(&peer->address, text), TABLE_M, &peer->presence);
-
-        if (status != STATUS_OK) {
-            node->stats.refused_keys += status == STATUS_FULL;
-            node->stats.memory_refused += status == STATUS_MEMORY;
-            return NULL;
-        }
+    if (entry != NULL) {
+        return entry;
     }
-    return peer->presence;
+    status = table_obtain(node->table, node_presence_key(&peer->address, text), TABLE_M, &entry);
+    if (status != STATUS_OK) {
+        node->stats.refused_keys += status == STATUS_FULL;
+        node->stats.memory_refused += status == STATUS_MEMORY;
+        return NULL;
+    }
+    return entry;
 }
 
 /* Forget a peer's presence here. Whoever keeps marks of it lets go first. */
@@ -620,6 +622,7 @@ static bool peer_write(struct node *node, struct moment now, struct peer *peer,
     if (entry == NULL || !claim_merge(node, entry, claim, CHANGE_FROM_SELF, &result)) {
         return false;
     }
+    peer->presence = entry;
     *raised = result.raised;
     if (!mark_empty(raised)) {
         presence_update_peer(node, now, peer);
@@ -767,6 +770,7 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     if (entry == NULL || !claim_merge(node, entry, claim, CHANGE_FROM_PEER, &result)) {
         return;
     }
+    peer->presence = entry;
     if (!mark_empty(&result.raised)) {
         uint8_t ttl = 0;
 

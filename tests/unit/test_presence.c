@@ -1,0 +1,489 @@
+/* What this file tests: whose presence is believed, how far it may lie ahead, what a node says of
+ * itself when others say otherwise, and when a peer is suspect, dead or forgotten. */
+
+#include "node/presence.h"
+
+#include "unit/plain_world.h"
+#include "unit/test.h"
+
+#define SELF     "10.0.0.1:6001"
+#define A        "10.0.0.2:7000"
+#define B        "10.0.0.3:7000"
+#define STRANGER "192.0.2.9:7000"
+#define DAY      UINT64_C(86400)
+#define NOW      WORLD_START_S
+
+static int setup(void **state)
+{
+    static struct world world;
+
+    world = (struct world){ .said_count = 0 };
+    world_begin(&world);
+    *state = &world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    return world_end(*state);
+}
+
+static uint64_t word(uint64_t incarnation, enum presence_word word_is)
+{
+    return incarnation << 2 | (uint64_t)word_is;
+}
+
+static enum peer_state state_of(const struct world *world, const char *text)
+{
+    const struct peer *peer = peer_of(world, text);
+
+    assert_non_null(peer);
+    return (enum peer_state)peer->state;
+}
+
+/* Keys. */
+
+static void test_presence_keys_are_addresses_a_peer_may_have(void **state)
+{
+    static const struct {
+        const char *key;
+        bool is;
+    } cases[] = {
+        { "n:10.0.0.1:6001", true },
+        { "n:127.0.0.1:1", true },
+        { "n:[2001:db8::1]:6000", true },
+        { "n:255.255.255.255:1", false },
+        { "n:", false },
+        { "n", false },
+        { "", false },
+        { "n:10.0.0.1", false },
+        { "n:10.0.0.1:0", false },
+        { "n:10.0.0.1:65536", false },
+        { "n:name:6000", false },
+        { "n:0.0.0.0:6000", false },
+        { "n:224.0.0.1:6000", false },
+        { "n:[fe80::1]:6000", false },
+        { "n:[2001:DB8::1]:6000", false },
+        { "n: 10.0.0.1:6001", false },
+        { "m:10.0.0.1:6001", false },
+        { "n:10.0.0.1:6001 ", false },
+    };
+    struct address address;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(presence_address(bytes_of(cases[i].key), &address), cases[i].is);
+    }
+}
+
+static void test_presence_stamps_of_any_unit_are_minutes(void **state)
+{
+    static const struct {
+        uint64_t stamp;
+        uint64_t minutes;
+    } cases[] = {
+        { 0, 0 },
+        { 5, 0 },
+        { 9999999, 0 },
+        { NOW / 60, NOW / 60 },
+        { NOW, NOW / 60 },
+        { NOW * 1000, NOW / 60 },
+        { NOW * 1000000, NOW / 60 },
+        { NOW * 1000000000, NOW / 60 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(presence_minutes(cases[i].stamp), cases[i].minutes);
+    }
+}
+
+/* Ourselves. */
+
+static void test_presence_starts_with_all_elements_of_its_start(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STAMP), 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), NOW << 16 | 1);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_INSTANCE) >> 16, NOW);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), NOW << 16 | 8001);
+    assert_int_equal(entry_set(table_find(world->table, bytes_of("n:" SELF))), TABLE_M);
+}
+
+static void test_presence_start_is_above_the_last_one(void **state)
+{
+    struct world *world = *state;
+
+    (void)world_end(world);
+    *world = (struct world){ .options = { .start_s_min = NOW + 50, .plain_only = true } };
+    world_begin(world);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW + 50, WORD_ALIVE));
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), 0); /* plain nodes have no level */
+}
+
+static void test_presence_refutes_any_state_it_did_not_write(void **state)
+{
+    struct world *world = *state;
+    const uint64_t words[] = {
+        word(NOW, WORD_SUSPECT),   word(NOW + 1, WORD_DEAD),      word(NOW + 2, WORD_LEFT),
+        word(NOW + 9, WORD_ALIVE), word(NOW + DAY, WORD_SUSPECT),
+    };
+    uint64_t incarnation = NOW;
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const struct pair pair = { PRESENCE_STATE, words[i] };
+
+        hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+        incarnation = (words[i] >> 2) + 1;
+        assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(incarnation, WORD_ALIVE));
+        assert_int_equal(node_stats(world->node)->refutations, i + 1);
+        world_run(world, SECOND);
+    }
+    /* What it knows already changes nothing. */
+    hear(world, A, "n:" SELF, &(struct pair){ PRESENCE_STATE, words[0] }, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(incarnation, WORD_ALIVE));
+}
+
+static void test_presence_of_itself_is_not_taken_from_strangers(void **state)
+{
+    struct world *world = *state;
+    const struct pair pair = { PRESENCE_STATE, word(NOW, WORD_DEAD) };
+
+    hear(world, STRANGER, "n:" SELF, &pair, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+    assert_int_equal(node_stats(world->node)->refused_presence, 1);
+}
+
+static void test_presence_notices_another_process_at_its_address_once(void **state)
+{
+    struct world *world = *state;
+    const uint64_t ours = stored(world, "n:" SELF, PRESENCE_INSTANCE);
+    struct pair pair = { PRESENCE_INSTANCE, ours };
+
+    hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+    pair.value = (NOW - 100) << 16 | 0xffff; /* an earlier run of ourselves */
+    hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+    assert_int_equal(node_take_notice(world->node), NODE_NOTICE_NONE);
+    pair.value = (NOW + 7) << 16 | 3;
+    hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+    assert_int_equal(node_take_notice(world->node), NODE_NOTICE_DUPLICATE_ADDRESS);
+    pair.value = (NOW + 8) << 16 | 3;
+    hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+    assert_int_equal(node_take_notice(world->node), NODE_NOTICE_NONE);
+    assert_int_equal(node_stats(world->node)->duplicate_address, 2);
+}
+
+static void test_presence_outbids_what_a_later_start_announced(void **state)
+{
+    struct world *world = *state;
+    const struct pair pair = { PRESENCE_HTTP, (NOW + 500) << 16 | 9999 };
+
+    hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), (NOW + 501) << 16 | 8001);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), (NOW + 501) << 16 | 1);
+}
+
+static void test_presence_that_left_stays_left(void **state)
+{
+    struct world *world = *state;
+    const struct pair pair = { PRESENCE_STATE, word(NOW + 4, WORD_ALIVE) };
+
+    node_leave(world->node, world->now);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_LEFT));
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_SINCE), NOW);
+    hear(world, A, "n:" SELF, &pair, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW + 5, WORD_LEFT));
+}
+
+/* Others. */
+
+static void test_presence_bounds_keep_what_an_owner_could_not_outbid_out(void **state)
+{
+    struct world *world = *state;
+    static const struct {
+        uint64_t index;
+        uint64_t value;
+        bool taken;
+    } cases[] = {
+        { PRESENCE_LEVEL, (NOW + 2 * DAY) << 16 | 1, true },
+        { PRESENCE_LEVEL, (NOW + 2 * DAY + 1) << 16 | 1, false },
+        { PRESENCE_LEVEL, UINT64_MAX, false },
+        { PRESENCE_STATE, (NOW + 2 * DAY) << 2 | WORD_ALIVE, true },
+        { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_ALIVE, false },
+        { PRESENCE_STATE, (NOW + 2 * DAY) << 2 | WORD_LEFT, true },
+        { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_LEFT, false },
+        { PRESENCE_STATE, (NOW + DAY) << 2 | WORD_SUSPECT, true },
+        { PRESENCE_STATE, (NOW + DAY + 1) << 2 | WORD_SUSPECT, false },
+        { PRESENCE_STATE, (NOW + DAY) << 2 | WORD_DEAD, true },
+        { PRESENCE_STATE, (NOW + DAY + 1) << 2 | WORD_DEAD, false },
+        { PRESENCE_STATE, UINT64_MAX, false },
+        { PRESENCE_SINCE, NOW + DAY, true },
+        { PRESENCE_SINCE, NOW + DAY + 1, false },
+        { PRESENCE_INSTANCE, (NOW + 2 * DAY) << 16 | 0xffff, true },
+        { PRESENCE_INSTANCE, (NOW + 2 * DAY + 1) << 16, false },
+        { PRESENCE_HTTP, (NOW + 2 * DAY) << 16 | 80, true },
+        { PRESENCE_HTTP, (NOW + 2 * DAY + 1) << 16 | 80, false },
+        { PRESENCE_CONFIRM, NOW + DAY, true },
+        { PRESENCE_CONFIRM + 7, NOW + DAY + 1, false },
+        { 6, 1, false },
+        { 15, 1, false },
+        { 24, 1, false },
+        { 256 + PRESENCE_STATE, 4, false },
+        { UINT64_MAX, 1, false },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct pair pair = { cases[i].index, cases[i].value };
+        char about[] = "n:10.0.3.00:7000";
+        uint64_t refused;
+
+        about[9] = (char)('1' + i / 10);
+        about[10] = (char)('0' + i % 10);
+        refused = node_stats(world->node)->refused_presence;
+        hear(world, A, about, &pair, 1, 3, 0);
+        assert_int_equal(stored(world, about, pair.index), cases[i].taken ? pair.value : 0);
+        assert_int_equal(node_stats(world->node)->refused_presence - refused,
+                         cases[i].taken ? 0 : 1);
+    }
+}
+
+static void test_presence_of_others_is_not_taken_from_strangers(void **state)
+{
+    struct world *world = *state;
+    const struct pair pair = { PRESENCE_STATE, word(NOW, WORD_ALIVE) };
+
+    hear(world, STRANGER, "n:" B, &pair, 1, 3, FRAME_FULL);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
+    hear(world, STRANGER, "n:" STRANGER, &pair, 1, 3, FRAME_FULL);
+    assert_int_equal(stored(world, "n:" STRANGER, PRESENCE_STATE), pair.value);
+    hear(world, A, "n:" B, &pair, 1, 3, FRAME_FULL);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), pair.value);
+}
+
+static void test_presence_a_clock_far_behind_learns_from_trusted_peers(void **state)
+{
+    struct world *world = *state;
+    const struct pair pairs[] = { { PRESENCE_STAMP, NOW / 60 },
+                                  { PRESENCE_STATE, word(NOW, WORD_ALIVE) } };
+
+    world->now.unix_s = 5000;
+    world->node->presence.wall_at_start_s = 5000;
+    hear(world, STRANGER, "n:" STRANGER, pairs, 2, 3, 0);
+    assert_int_equal(stored(world, "n:" STRANGER, PRESENCE_STATE), 0);
+    hear(world, A, "n:" B, pairs, 2, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
+    hear(world, A, "n:" A, pairs, 2, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+    hear(world, A, "n:" B, pairs, 2, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+}
+
+static void test_presence_with_a_level_is_answered_by_a_hello(void **state)
+{
+    struct world *world = *state;
+    const struct pair pairs[] = { { PRESENCE_LEVEL, NOW << 16 | 1 },
+                                  { PRESENCE_STATE, word(NOW, WORD_ALIVE) } };
+    const struct said *said;
+
+    hear(world, A, "n:" A, pairs, 2, 2, FRAME_FULL);
+    world_run(world, SECOND / 10);
+    said = said_find(world, A, "n:" SELF, 0);
+    assert_non_null(said);
+    assert_true(said->extended);
+    assert_int_equal(state_of(world, A), PEER_NEW); /* until it echoes */
+    assert_false(peer_of(world, A)->member);
+    /* Its word is its own: nobody vouches for it. */
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+}
+
+/* Plain peers. */
+
+static void test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them(void **state)
+{
+    struct world *world = *state;
+    const uint64_t words[] = { word(1, WORD_SUSPECT), word(2, WORD_DEAD), word(7, WORD_LEFT) };
+
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(1, WORD_ALIVE));
+    assert_int_equal(state_of(world, A), PEER_ALIVE);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        const struct pair pair = { PRESENCE_STATE, words[i] };
+
+        hear(world, B, "n:" A, &pair, 1, 3, 0);
+        assert_int_not_equal(state_of(world, A), PEER_ALIVE);
+        hear(world, A, "greeting", NULL, 0, 3, 0);
+        assert_int_equal(stored(world, "n:" A, PRESENCE_STATE),
+                         word((words[i] >> 2) + 1, WORD_ALIVE));
+        assert_int_equal(state_of(world, A), PEER_ALIVE);
+    }
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(8, WORD_ALIVE));
+}
+
+static void test_presence_of_strangers_is_not_vouched_for(void **state)
+{
+    struct world *world = *state;
+
+    hear(world, STRANGER, "greeting", NULL, 0, 3, 0);
+    assert_null(table_find(world->table, bytes_of("n:" STRANGER)));
+    assert_int_equal(state_of(world, STRANGER), PEER_ALIVE); /* to us alone */
+    world_run(world, 160 * SECOND);
+    assert_true(peer_of(world, STRANGER) == NULL || state_of(world, STRANGER) == PEER_SILENT);
+}
+
+static void test_presence_a_silent_plain_peer_is_suspected_then_dead_then_forgotten(void **state)
+{
+    struct world *world = *state;
+
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    world_run(world, 149 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(1, WORD_ALIVE));
+    world_run(world, 2 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(1, WORD_SUSPECT));
+    assert_int_equal(state_of(world, A), PEER_SILENT);
+    assert_int_equal(node_stats(world->node)->suspicions, 1);
+    world_run(world, 30 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(1, WORD_DEAD));
+    assert_true(stored(world, "n:" A, PRESENCE_SINCE) >= NOW + 150);
+    assert_int_equal(node_stats(world->node)->deaths, 1);
+    world->now.mono_us += 24 * 3600 * SECOND;
+    world->now.unix_s += DAY;
+    world->said_count = 0;
+    world_run(world, 60 * SECOND);
+    assert_null(table_find(world->table, bytes_of("n:" A)));
+}
+
+static void test_presence_anothers_newer_alive_counts_as_hearing(void **state)
+{
+    struct world *world = *state;
+
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    world_run(world, 140 * SECOND);
+    hear(world, B, "n:" A, &(struct pair){ PRESENCE_STATE, word(2, WORD_ALIVE) }, 1, 3, 0);
+    world_run(world, 140 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(2, WORD_ALIVE));
+    hear(world, B, "n:" A, &(struct pair){ PRESENCE_STAMP, world->now.unix_s / 60 }, 1, 3, 0);
+    world_run(world, 140 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(2, WORD_ALIVE));
+    world_run(world, 12 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(2, WORD_SUSPECT));
+}
+
+static void test_presence_a_forgotten_peer_is_not_taken_again(void **state)
+{
+    struct world *world = *state;
+    const struct pair dead[] = { { PRESENCE_STATE, word(9, WORD_DEAD) },
+                                 { PRESENCE_SINCE, NOW - DAY - 1 } };
+    const struct pair fresh[] = { { PRESENCE_STATE, word(9, WORD_DEAD) },
+                                  { PRESENCE_SINCE, NOW - DAY + 5 } };
+
+    hear(world, A, "n:" B, dead, 2, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
+    hear(world, A, "n:" B, fresh, 2, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), word(9, WORD_DEAD));
+    /* Ours is forgotten by now: what somebody says who forgot earlier is not lost in it. */
+    world->now.unix_s += 10;
+    hear(world, A, "n:" B, &(struct pair){ PRESENCE_STATE, word(1, WORD_ALIVE) }, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), word(1, WORD_ALIVE));
+    assert_int_equal(stored(world, "n:" B, PRESENCE_SINCE), 0);
+}
+
+static void test_presence_counts_independent_suspectors_of_this_incarnation(void **state)
+{
+    struct world *world = *state;
+    const struct pair pairs[] = {
+        { PRESENCE_STATE, word(5, WORD_SUSPECT) },
+        { PRESENCE_CONFIRM, 5 },
+        { PRESENCE_CONFIRM + 2, 5 },
+        { PRESENCE_CONFIRM + 5, 4 },
+    };
+
+    hear(world, A, "n:" B, pairs, 1, 3, 0);
+    assert_int_equal(presence_confirmations(world->node, peer_of(world, B)), 1);
+    hear(world, A, "n:" B, pairs, 4, 3, 0);
+    assert_int_equal(presence_confirmations(world->node, peer_of(world, B)), 2);
+}
+
+static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_members(void **state)
+{
+    struct world *world = *state;
+    struct node *node = world->node;
+    const struct pair pair = { PRESENCE_STATE, word(5, WORD_SUSPECT) };
+    struct peer *peer;
+    uint64_t last_us = UINT64_MAX;
+
+    hear(world, A, "n:" B, &pair, 1, 3, 0);
+    peer = peer_of(world, B);
+    assert_int_equal(presence_suspicion_us(node, peer), 3 * SECOND); /* two nodes: k is 0 */
+    for (unsigned i = 0; i < 8; i++) {
+        char from[] = "10.0.5.1:7000";
+
+        from[7] = (char)('1' + i);
+        hear(world, from, "greeting", NULL, 0, 3, 0);
+    }
+    assert_int_equal(node->peers.members + 1, 10);
+    for (unsigned i = 0; i < 4; i++) {
+        const struct pair slot = { PRESENCE_CONFIRM + i, 5 };
+        const uint64_t us =
+            (hear(world, A, "n:" B, &slot, 1, 3, 0), presence_suspicion_us(node, peer));
+
+        assert_true(us < last_us);
+        assert_true(i > 0 || us == 18 * SECOND);
+        assert_true(i < 3 || us == 3 * SECOND);
+        last_us = us;
+    }
+}
+
+static void test_presence_survives_every_failing_allocation(void **state)
+{
+    struct world *world = *state;
+    const struct pair pairs[] = { { PRESENCE_STATE, word(NOW, WORD_DEAD) },
+                                  { PRESENCE_LEVEL, NOW << 16 | 1 } };
+
+    for (uint64_t n = 1; n < 60; n++) {
+        char about[] = "n:10.0.4.00:7000";
+
+        about[9] = (char)('1' + n / 10);
+        about[10] = (char)('0' + n % 10);
+        world->said_count = 0;
+        world->mem.fail_countdown = n % 12 + 1;
+        hear(world, A, about, pairs, 2, 3, 0);
+        hear(world, A, "n:" SELF, pairs, 1, 3, 0);
+        hear(world, about + 2, about, pairs, 2, 3, 0);
+        world->mem.fail_countdown = 0;
+        world_run(world, SECOND);
+        table_audit(world->table);
+    }
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW + 1, WORD_ALIVE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_presence_keys_are_addresses_a_peer_may_have),
+        TEST(test_presence_stamps_of_any_unit_are_minutes),
+        TEST(test_presence_starts_with_all_elements_of_its_start),
+        TEST(test_presence_start_is_above_the_last_one),
+        TEST(test_presence_refutes_any_state_it_did_not_write),
+        TEST(test_presence_of_itself_is_not_taken_from_strangers),
+        TEST(test_presence_notices_another_process_at_its_address_once),
+        TEST(test_presence_outbids_what_a_later_start_announced),
+        TEST(test_presence_that_left_stays_left),
+        TEST(test_presence_bounds_keep_what_an_owner_could_not_outbid_out),
+        TEST(test_presence_of_others_is_not_taken_from_strangers),
+        TEST(test_presence_a_clock_far_behind_learns_from_trusted_peers),
+        TEST(test_presence_with_a_level_is_answered_by_a_hello),
+        TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
+        TEST(test_presence_of_strangers_is_not_vouched_for),
+        TEST(test_presence_a_silent_plain_peer_is_suspected_then_dead_then_forgotten),
+        TEST(test_presence_anothers_newer_alive_counts_as_hearing),
+        TEST(test_presence_a_forgotten_peer_is_not_taken_again),
+        TEST(test_presence_counts_independent_suspectors_of_this_incarnation),
+        TEST(test_presence_suspicion_shrinks_with_suspectors_and_grows_with_members),
+        TEST(test_presence_survives_every_failing_allocation),
+    };
+
+    return cmocka_run_group_tests_name("presence", tests, NULL, NULL);
+}

@@ -1,0 +1,214 @@
+/* What this file tests: keys that wait for one plain peer, and when it may get them. */
+
+#include "node/queue.h"
+
+#include "unit/plain_world.h"
+#include "unit/test.h"
+
+#define KEYS 200
+
+struct fixture {
+    struct world world;
+    struct peer peer;
+    struct plain_queue queue;
+    struct entry *entries[KEYS];
+};
+
+/* Entry i has i % 7 + 1 elements, in one block each. */
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    fixture = (struct fixture){ .peer = { .dialect = DIALECT_TTL } };
+    world_begin(&fixture.world);
+    fixture.queue.peer = &fixture.peer;
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[] = "key-000";
+
+        key[4] = (char)('0' + i / 100);
+        key[5] = (char)('0' + i / 10 % 10);
+        key[6] = (char)('0' + i % 10);
+        for (unsigned j = 0; j <= i % 7; j++) {
+            write_one(&fixture.world, key, j * 256, 1);
+        }
+        fixture.entries[i] = table_find(fixture.world.table, bytes_of(key));
+    }
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    queue_clear(&fixture->queue, &fixture->world.mem);
+    return world_end(&fixture->world);
+}
+
+static bool add(struct fixture *fixture, unsigned entry, uint64_t number, uint8_t ttl)
+{
+    struct mark mark = { .number = number };
+
+    mark_set(&mark, 0);
+    return queue_add(&fixture->queue, &fixture->world.mem, fixture->world.now,
+                     fixture->entries[entry], &mark, ttl, 0);
+}
+
+static void test_queue_gives_keys_in_the_order_they_came(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plain_queue *queue = &fixture->queue;
+
+    assert_null(queue_next(queue, fixture->world.now));
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_true(add(fixture, i, 0, 1));
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct queue_key *key = queue_next(queue, fixture->world.now);
+
+        assert_ptr_equal(key->entry, fixture->entries[i]);
+        queue_remove(queue, &fixture->world.mem, key);
+        queue_audit(queue);
+    }
+    assert_true(queue_empty(queue));
+}
+
+static void test_queue_merges_marks_and_keeps_the_larger_ttl(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct queue_key *key;
+
+    assert_true(add(fixture, 6, 5, 1));
+    assert_true(add(fixture, 6, 2, 3));
+    assert_true(add(fixture, 6, 5, 2));
+    queue_audit(&fixture->queue);
+    key = queue_next(&fixture->queue, fixture->world.now);
+    assert_int_equal(key->count, 2);
+    assert_int_equal(key->marks[0].number, 2);
+    assert_int_equal(key->ttl, 3);
+    assert_int_equal(fixture->queue.count, 1);
+}
+
+static void test_queue_takes_a_whole_entry(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_true(queue_add_entry(&fixture->queue, &fixture->world.mem, fixture->world.now,
+                                fixture->entries[6], 1));
+    assert_int_equal(queue_next(&fixture->queue, fixture->world.now)->count, 7);
+}
+
+static void test_queue_forgets_a_dropped_entry(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_true(add(fixture, i, 0, 1));
+    }
+    for (unsigned i = 0; i < KEYS; i += 2) {
+        queue_drop_entry(&fixture->queue, &fixture->world.mem, fixture->entries[i]);
+        queue_audit(&fixture->queue);
+    }
+    assert_int_equal(fixture->queue.count, KEYS / 2);
+    assert_ptr_equal(queue_next(&fixture->queue, fixture->world.now)->entry, fixture->entries[1]);
+    queue_drop_entry(&fixture->queue, &fixture->world.mem, fixture->entries[0]);
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_true(add(fixture, i, 0, 1));
+        queue_audit(&fixture->queue);
+    }
+    assert_int_equal(fixture->queue.count, KEYS);
+}
+
+static void test_queue_allows_eight_at_once_and_twenty_a_second(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t begin_us = fixture->world.now.mono_us;
+    struct moment now = fixture->world.now;
+
+    assert_true(add(fixture, 0, 0, 1));
+    for (unsigned i = 0; i < 100; i++) {
+        const uint64_t due_us = queue_due_us(&fixture->queue);
+
+        now.mono_us = due_us > now.mono_us ? due_us : now.mono_us;
+        assert_int_equal(now.mono_us - begin_us, i < 8 ? 0 : (i - 7) * 50000);
+        queue_sent(&fixture->queue, now);
+    }
+}
+
+static void test_queue_in_bursts_waits_for_quiet(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plain_queue *queue = &fixture->queue;
+    struct moment now = fixture->world.now;
+
+    fixture->peer.dialect = DIALECT_NO_TTL;
+    assert_true(add(fixture, 0, 0, 1));
+    assert_true(queue_due_us(queue) <= now.mono_us);
+    queue_sent(queue, now);
+    queue_remove(queue, &fixture->world.mem, queue_next(queue, now));
+    fixture->world.now.mono_us = now.mono_us + 900000; /* within a second: of the same burst */
+    assert_true(add(fixture, 1, 0, 1));
+    assert_true(queue_due_us(queue) <= fixture->world.now.mono_us);
+    queue_sent(queue, fixture->world.now);
+    queue_remove(queue, &fixture->world.mem, queue_next(queue, fixture->world.now));
+    fixture->world.now.mono_us = now.mono_us + 1000001; /* of the next one */
+    assert_true(add(fixture, 2, 0, 1));
+    assert_int_equal(queue_due_us(queue), now.mono_us + 900000 + 3200000);
+    fixture->peer.dialect = DIALECT_TTL; /* its next frame may show another dialect */
+    assert_true(queue_due_us(queue) <= fixture->world.now.mono_us);
+}
+
+static void test_queue_a_burst_ends_after_64(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plain_queue *queue = &fixture->queue;
+    struct moment now = fixture->world.now;
+
+    fixture->peer.dialect = DIALECT_NO_TTL;
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_true(add(fixture, i, 0, 1));
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        const uint64_t due_us = queue_due_us(queue);
+        struct queue_key *key;
+
+        now.mono_us = due_us > now.mono_us ? due_us : now.mono_us;
+        key = queue_next(queue, now);
+        assert_int_equal(vector_size(entry_vector(key->entry)), 1 + i / 29); /* fewest first */
+        queue_remove(queue, &fixture->world.mem, key);
+        queue_sent(queue, now);
+        queue_audit(queue);
+    }
+    assert_int_equal(now.mono_us - fixture->world.now.mono_us, 56 * 50000);
+    assert_int_equal(queue_due_us(queue), now.mono_us + 3200000);
+}
+
+static void test_queue_survives_every_failing_allocation(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mem *mem = &fixture->world.mem;
+
+    for (unsigned i = 0; i < KEYS * 4; i++) {
+        mem->fail_countdown = i % 3 + 1;
+        (void)add(fixture, i % KEYS, i, 1);
+        mem->fail_countdown = 0;
+        queue_audit(&fixture->queue);
+    }
+    assert_true(fixture->queue.count > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_queue_gives_keys_in_the_order_they_came),
+        TEST(test_queue_merges_marks_and_keeps_the_larger_ttl),
+        TEST(test_queue_takes_a_whole_entry),
+        TEST(test_queue_forgets_a_dropped_entry),
+        TEST(test_queue_allows_eight_at_once_and_twenty_a_second),
+        TEST(test_queue_in_bursts_waits_for_quiet),
+        TEST(test_queue_a_burst_ends_after_64),
+        TEST(test_queue_survives_every_failing_allocation),
+    };
+
+    return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
+}

@@ -1,0 +1,248 @@
+/* What this file tests: questions over many keys, answered in slices to whoever asked. */
+
+#include "node/search.h"
+
+#include "unit/plain_world.h"
+#include "unit/test.h"
+
+#define A "10.0.0.2:7000"
+#define B "10.0.0.3:7000"
+
+static int setup(void **state)
+{
+    static struct world world;
+
+    world = (struct world){ .options = { .search_max = 1000 } };
+    world_begin(&world);
+    *state = &world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    return world_end(*state);
+}
+
+/* Keys "key-0000" and on, each with one element: its number + 1 at its number. */
+static void keys_write(struct world *world, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char key[] = "key-0000";
+
+        key[4] = (char)('0' + i / 1000);
+        key[5] = (char)('0' + i / 100 % 10);
+        key[6] = (char)('0' + i / 10 % 10);
+        key[7] = (char)('0' + i % 10);
+        write_one(world, key, i, i + 1);
+    }
+    world_emit(world);
+}
+
+static void test_search_answers_every_matching_key_in_byte_order(void **state)
+{
+    struct world *world = *state;
+    size_t count = 0;
+
+    keys_write(world, 600);
+    write_one(world, "other", 0, 1);
+    hear(world, A, "key-0%", NULL, 0, 9, 0);
+    world_run(world, 40 * SECOND);
+    for (size_t i = 0; i < world->said_count; i++) {
+        const struct said *said = &world->said[i];
+
+        if (strncmp(said->key, "key-", 4) != 0) {
+            continue;
+        }
+        assert_int_equal(said->count, 1);
+        assert_int_equal(said->pairs[0].index, count);
+        assert_int_equal(said->pairs[0].value, count + 1);
+        assert_int_equal(said->ttl, 3);
+        assert_true(said->full);
+        count++;
+    }
+    assert_int_equal(count, 600);
+    assert_null(said_find(world, NULL, "other", 0));
+    assert_int_equal(world->node->plain.searches, 0);
+}
+
+static void test_search_answers_search_max_keys_at_most(void **state)
+{
+    struct world *world = *state;
+    size_t count = 0;
+
+    (void)world_end(world);
+    *world = (struct world){ .options = { .search_max = 10 } };
+    world_begin(world);
+    keys_write(world, 400);
+    hear(world, A, "%", NULL, 0, 3, 0);
+    world_run(world, 20 * SECOND);
+    for (size_t i = 0; i < world->said_count; i++) {
+        count += strncmp(world->said[i].key, "key-", 4) == 0;
+    }
+    assert_int_equal(count, 10);
+}
+
+static void test_search_says_only_what_is_larger(void **state)
+{
+    struct world *world = *state;
+    const struct pair given[] = { { 1, 9 }, { 2, 3 } };
+    const struct said *said;
+
+    keys_write(world, 3);
+    write_one(world, "key-0002", 300, 5);
+    hear(world, A, "key-%", given, 2, 3, 0);
+    world_run(world, SECOND);
+    assert_non_null(said_find(world, A, "key-0000", 0));
+    assert_null(said_find(world, A, "key-0001", 0));
+    said = said_find(world, A, "key-0002", 0);
+    assert_non_null(said);
+    assert_int_equal(said->count, 1);
+    assert_int_equal(said_value(said, 300), 5);
+    assert_false(said->full);
+}
+
+static void test_search_needs_a_ttl_that_lets_an_answer_leave(void **state)
+{
+    struct world *world = *state;
+
+    keys_write(world, 3);
+    hear(world, A, "key-%", NULL, 0, 1, 0);
+    hear(world, A, "key-*", NULL, 0, 0, 0);
+    world_run(world, SECOND);
+    for (size_t i = 0; i < world->said_count; i++) {
+        assert_int_not_equal(strncmp(world->said[i].key, "key", 3), 0);
+    }
+    assert_int_equal(node_stats(world->node)->questions, 2);
+}
+
+static void test_search_a_new_question_replaces_the_old_one_of_its_source(void **state)
+{
+    struct world *world = *state;
+
+    keys_write(world, 900);
+    hear(world, A, "key-%", NULL, 0, 3, 0);
+    world_run(world, SECOND);
+    hear(world, A, "key-0899", NULL, 0, 3, 0);
+    hear(world, A, "key-0898%", NULL, 0, 3, 0);
+    hear(world, B, "key-0000%", NULL, 0, 3, 0);
+    assert_int_equal(world->node->plain.searches, 2);
+    world_run(world, 60 * SECOND);
+    assert_int_equal(said_count_of(world, A, "key-0898"), 1);
+    assert_null(said_find(world, A, "key-0800", 0)); /* the old one had not come so far */
+    assert_int_equal(said_count_of(world, B, "key-0000"), 1);
+}
+
+static void test_search_of_the_join_goes_to_the_asker_alone_and_is_not_stored(void **state)
+{
+    struct world *world = *state;
+    static const char *const both[] = { A, B };
+    uint64_t sum = 0;
+    size_t parts;
+
+    world_meet(world, both, 2, 0);
+    keys_write(world, 700);
+    world_run(world, 60 * SECOND);
+    world->said_count = 0;
+    hear(world, A, "key-*", NULL, 0, 3, 0);
+    world_run(world, 10 * SECOND);
+    parts = said_count_of(world, A, "key-*");
+    assert_true(parts > 1);
+    for (size_t i = 0; i < parts; i++) {
+        const struct said *said = said_find(world, A, "key-*", i);
+
+        assert_true(said->full);
+        for (size_t j = 0; j < said->count; j++) {
+            assert_int_equal(said->pairs[j].value, said->pairs[j].index + 1);
+            sum += said->pairs[j].value;
+        }
+    }
+    assert_int_equal(sum, 700 * 701 / 2);
+    assert_null(said_find(world, B, "key-*", 0));
+    assert_null(table_find(world->table, bytes_of("key-*")));
+}
+
+static void test_search_of_a_join_says_only_what_is_larger(void **state)
+{
+    struct world *world = *state;
+    const struct pair given[] = { { 0, 1 }, { 1, 1 }, { 2, 4 } };
+    const struct said *said;
+
+    keys_write(world, 3);
+    hear(world, A, "key-*", given, 3, 3, 0);
+    world_run(world, SECOND);
+    said = said_find(world, A, "key-*", 0);
+    assert_non_null(said);
+    assert_int_equal(said->count, 1);
+    assert_int_equal(said_value(said, 1), 2);
+    world->said_count = 0;
+    hear(world, A, "none*", NULL, 0, 3, 0);
+    hear(world, B, "n:*", NULL, 0, 3, 0);
+    world_run(world, SECOND);
+    assert_null(said_find(world, A, "none*", 0));
+    assert_null(said_find(world, B, "n:*", 0));
+}
+
+static void test_search_takes_a_slice_of_keys_a_turn(void **state)
+{
+    struct world *world = *state;
+    size_t turns = 0;
+
+    keys_write(world, 1000);
+    hear(world, A, "nothing%x", NULL, 0, 3, 0);
+    world_run(world, SECOND);
+    hear(world, A, "%nothing", NULL, 0, 3, 0);
+    while (world->node->plain.searches > 0) {
+        world->now.mono_us += 1000;
+        node_tick(world->node, world->now);
+        world_emit(world);
+        turns++;
+    }
+    assert_int_equal(turns, 1000 / 256 + 1);
+}
+
+static void test_search_for_peers_names_live_ones_and_ourselves_but_not_the_asker(void **state)
+{
+    struct world *world = *state;
+    const struct pair dead[] = { { PRESENCE_STATE, 9 << 2 | WORD_DEAD },
+                                 { PRESENCE_SINCE, WORLD_START_S } };
+
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    hear(world, A, "n:10.0.0.9:7000", dead, 2, 3, 0);
+    world_run(world, SECOND);
+    world->said_count = 0;
+    hear(world, B, "n:%", NULL, 0, 3, 0);
+    world_run(world, SECOND);
+    assert_int_equal(said_value(said_find(world, B, "n:" A, 0), 0), WORLD_MINUTES);
+    assert_non_null(said_find(world, B, "n:10.0.0.1:6001", 0));
+    assert_null(said_find(world, B, "n:" B, 0));
+    assert_null(said_find(world, B, "n:10.0.0.9:7000", 0));
+}
+
+static void test_search_ends_with_its_peer(void **state)
+{
+    struct world *world = *state;
+
+    keys_write(world, 600);
+    hear(world, "192.0.2.1:7000", "%", NULL, 0, 3, 0);
+    assert_int_equal(world->node->plain.searches, 1);
+    plain_drop_peer(world->node, peer_of(world, "192.0.2.1:7000"));
+    assert_int_equal(world->node->plain.searches, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_search_answers_every_matching_key_in_byte_order),
+        TEST(test_search_answers_search_max_keys_at_most),
+        TEST(test_search_says_only_what_is_larger),
+        TEST(test_search_needs_a_ttl_that_lets_an_answer_leave),
+        TEST(test_search_a_new_question_replaces_the_old_one_of_its_source),
+        TEST(test_search_of_the_join_goes_to_the_asker_alone_and_is_not_stored),
+        TEST(test_search_of_a_join_says_only_what_is_larger),
+        TEST(test_search_takes_a_slice_of_keys_a_turn),
+        TEST(test_search_for_peers_names_live_ones_and_ourselves_but_not_the_asker),
+        TEST(test_search_ends_with_its_peer),
+    };
+
+    return cmocka_run_group_tests_name("search", tests, NULL, NULL);
+}
