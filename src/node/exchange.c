@@ -11,6 +11,8 @@
 #define ORDERS_UNACKED  8  /* more digests than this are a long way: acked */
 #define STREAM_SLICE    16 /* keys of a stream turned into repairs at once */
 #define LEAF_ROOM       (EXCHANGE_LEAF_KEYS_MAX * 2)
+#define TRANSFER_MARKS  2048
+#define ROOTS_EVERY     8  /* repairs: its ack says whether the peer has got all by now */
 #define SEARCHED_ORDERS 64 /* how far back the same order is looked for */
 
 struct exchange *exchange_find(const struct node *node, const struct peer *peer)
@@ -23,7 +25,7 @@ struct exchange *exchange_find(const struct node *node, const struct peer *peer)
     return exchange;
 }
 
-struct exchange *exchange_obtain(struct node *node, struct peer *peer)
+struct exchange *exchange_obtain(struct node *node, struct moment now, struct peer *peer)
 {
     struct exchange *exchange = exchange_find(node, peer);
 
@@ -34,6 +36,7 @@ struct exchange *exchange_obtain(struct node *node, struct peer *peer)
             return NULL;
         }
         exchange->peer = peer;
+        exchange->heard_us = now.mono_us;
         exchange->next = node->sync.exchanges;
         node->sync.exchanges = exchange;
     }
@@ -107,19 +110,58 @@ void exchange_repair_all(struct node *node, struct exchange *exchange, struct en
     }
 }
 
-bool exchange_repairs(const struct exchange *exchange, enum table_set set)
+static bool repairs_begin_with(const struct exchange *exchange, enum table_set set)
 {
     const struct marked *first = marks_first(&exchange->repairs);
 
-    if (first != NULL && entry_set(first->entry) == set) {
-        return true;
-    }
+    return first != NULL && entry_set(first->entry) == set;
+}
+
+static bool exchange_streams(const struct exchange *exchange, enum table_set set)
+{
     for (uint32_t i = 0; exchange->counts[ORDER_STREAM] > 0 && i < exchange->count; i++) {
         if (exchange->orders[i].kind == ORDER_STREAM && exchange->orders[i].prefix.set == set) {
             return true;
         }
     }
     return false;
+}
+
+bool exchange_repairs(const struct exchange *exchange, enum table_set set)
+{
+    return repairs_begin_with(exchange, set) || exchange_streams(exchange, set);
+}
+
+bool exchange_transfers(const struct exchange *exchange, enum table_set set)
+{
+    return (repairs_begin_with(exchange, set) && exchange->repairs.count > TRANSFER_MARKS)
+           || exchange_streams(exchange, set);
+}
+
+void exchange_cancel(struct node *node, struct exchange *exchange, enum table_set set)
+{
+    struct marks kept = { 0 };
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < exchange->count; i++) {
+        if (exchange->orders[i].prefix.set == set) {
+            exchange->counts[exchange->orders[i].kind]--;
+        } else {
+            exchange->orders[count++] = exchange->orders[i];
+        }
+    }
+    exchange->count = count;
+    while (!marks_empty(&exchange->repairs)) {
+        const struct marked marked = *marks_first(&exchange->repairs);
+
+        if (entry_set(marked.entry) != set
+            && !marks_add(&kept, node->mem, marked.entry, &marked.mark)) {
+            node->stats.memory_refused++;
+        }
+        marks_remove(&exchange->repairs, node->mem, marked.entry, &marked.mark);
+    }
+    marks_clear(&exchange->repairs, node->mem);
+    exchange->repairs = kept;
 }
 
 bool exchange_done(const struct exchange *exchange)
@@ -326,7 +368,7 @@ static void stream_advance(struct node *node, struct moment now, struct exchange
 static size_t repairs_emit(struct node *node, struct moment now, struct space space,
                            struct exchange *exchange)
 {
-    const struct envelope envelope = {
+    struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH,
         .sequence = outbox_sequence(node),
         .depth = WIRE_DEPTH_STOP,
@@ -345,6 +387,11 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     }
     if (marks_empty(&exchange->repairs)) {
         return 0;
+    }
+    exchange->sent++;
+    if (exchange->sent % ROOTS_EVERY == 0) {
+        envelope.has |= WIRE_HAS_ROOTS;
+        sync_roots(node, envelope.sequence, envelope.roots);
     }
     outbox_begin(node, now, peer, &writer, space, &envelope);
     node->stats.sync_keys_sent += marks_put_items(&exchange->repairs, node->mem, &writer, &carried);

@@ -49,13 +49,15 @@ struct exchange {
     uint32_t count;
     uint32_t room;
     uint32_t counts[ORDER_KIND_COUNT];
-    uint8_t losses; /* datagrams lost since the last ack */
-    bool salted;    /* the last exchange ended as it began: not with digests unsalted again */
-    bool blocked;   /* all there is waits for the peer's window */
+    uint64_t heard_us; /* when the peer last took part: asked, answered or acked */
+    uint32_t sent;     /* datagrams of repairs */
+    uint8_t losses;    /* datagrams lost since the last ack */
+    bool salted;       /* the last exchange ended as it began: not with digests unsalted again */
+    bool blocked;      /* all there is waits for the peer's window */
 };
 
 /* The exchange with a peer; created where there is none. NULL: no memory (counted). */
-struct exchange *exchange_obtain(struct node *node, struct peer *peer);
+struct exchange *exchange_obtain(struct node *node, struct moment now, struct peer *peer);
 
 /* The one there is, or NULL. */
 struct exchange *exchange_find(const struct node *node, const struct peer *peer);
@@ -70,6 +72,12 @@ void exchange_repair_all(struct node *node, struct exchange *exchange, struct en
 
 /* Repairs or a stream of this set are on their way to the peer. */
 bool exchange_repairs(const struct exchange *exchange, enum table_set set);
+
+/* So many that another descent would only find them again. */
+bool exchange_transfers(const struct exchange *exchange, enum table_set set);
+
+/* Forget what was ordered of a set: the peer has it from elsewhere. */
+void exchange_cancel(struct node *node, struct exchange *exchange, enum table_set set);
 
 /* The next datagram of this exchange. 0: none may leave now. */
 size_t exchange_emit(struct node *node, struct moment now, struct space space,

@@ -664,7 +664,9 @@ void push_lost(struct node *node, struct moment now, struct flight *flight)
     struct retry *retry;
 
     peer_doubt(flight->peer, now);
-    detect_soon(node, now, flight->peer);
+    if (!heard_lately) {
+        detect_soon(node, now, flight->peer);
+    }
     if (!group_lost(node, flight) || marks_empty(&flight->carried)) {
         return;
     }

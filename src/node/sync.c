@@ -23,6 +23,7 @@
 #define LISTED_MAX      512 /* keys of ours looked at for one leaf list; the rest is streamed */
 #define TRANSFER_ITEMS  64  /* repairs in a row that make a transfer of it */
 #define TRANSFER_US     500000
+#define STALE_US        3000000
 #define LOSSES_MAX      16 /* in a row: nobody is there */
 
 /* Who repairs us. While one peer sends much of a set, others are not asked for the same. */
@@ -163,7 +164,7 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
     struct sync_state *state = node->sync.state;
     const bool hot = set == TABLE_D && recent_count(&state->hot, now.mono_us / 1000) > HOT_MANY;
     const struct order order = { .prefix = { .set = (uint8_t)set }, .kind = ORDER_TREE };
-    struct exchange *exchange = exchange_obtain(node, peer);
+    struct exchange *exchange = exchange_obtain(node, now, peer);
 
     if (exchange == NULL) {
         return;
@@ -173,6 +174,21 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
     state->begin_us[set] = now.mono_us + (hot ? ROUND_HOT_US : ROUND_US);
     wait_set(peer, now, set);
     node->stats.sync_rounds++;
+}
+
+/* Nothing is left to be exchanged: what still waits to leave the peer got from others. */
+static void set_equal(struct node *node, struct peer *peer, enum table_set set)
+{
+    struct exchange *exchange = exchange_find(node, peer);
+
+    peer->sync_wait[set] = 0;
+    if (exchange == NULL) {
+        return;
+    }
+    exchange_cancel(node, exchange, set);
+    if (exchange_done(exchange)) {
+        exchange_free(node, exchange);
+    }
 }
 
 void sync_roots_received(struct node *node, struct moment now, struct peer *from,
@@ -185,7 +201,7 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
     from->checked_us = now.mono_us;
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (ours[set] == roots[set]) {
-            from->sync_wait[set] = 0;
+            set_equal(node, from, (enum table_set)set);
         }
     }
     if (!answering || (ours[TABLE_M] == roots[TABLE_M] && ours[TABLE_D] == roots[TABLE_D])
@@ -245,7 +261,7 @@ static bool is_answered(const struct answer *answer, unsigned set)
 
     return set < TABLE_SET_COUNT && !is_paused(state, answer->now, (enum table_set)set)
            && !is_repaired_by_other(state, answer->now, answer->exchange->peer, (enum table_set)set)
-           && !exchange_repairs(answer->exchange, (enum table_set)set);
+           && !exchange_transfers(answer->exchange, (enum table_set)set);
 }
 
 static bool peer_refuses_keys(const struct exchange *exchange)
@@ -491,10 +507,12 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
     uint64_t hash;
     bool answered[TABLE_SET_COUNT];
 
-    if (state_obtain(node) == NULL || (answer.exchange = exchange_obtain(node, from)) == NULL) {
+    if (state_obtain(node) == NULL
+        || (answer.exchange = exchange_obtain(node, now, from)) == NULL) {
         return;
     }
     answer.exchange->salted = salt != 0;
+    answer.exchange->heard_us = now.mono_us;
     /* Once for all fields: what the first of them orders must not silence the others. */
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         answered[set] = is_answered(&answer, set);
@@ -526,8 +544,8 @@ void sync_acked(struct node *node, struct moment now, const struct flight *fligh
 {
     struct exchange *exchange = exchange_find(node, flight->peer);
 
-    (void)now;
     if (exchange != NULL) {
+        exchange->heard_us = now.mono_us;
         exchange->losses = 0;
         exchange->blocked = false;
     }
@@ -538,11 +556,10 @@ void sync_lost(struct node *node, struct moment now, struct flight *flight)
 {
     struct exchange *exchange;
 
-    (void)now;
     if (marks_empty(&flight->carried)) {
         return;
     }
-    exchange = exchange_obtain(node, flight->peer);
+    exchange = exchange_obtain(node, now, flight->peer);
     if (exchange == NULL) {
         return;
     }
@@ -575,6 +592,15 @@ static void exchange_last(struct node *node, struct exchange *exchange)
     *link = exchange;
 }
 
+/* Whether the peer still waits for it. One that has not taken part for a while, since others were
+ * served before it, has had other probes meanwhile. */
+static bool exchange_fresh(const struct node *node, struct moment now,
+                           const struct exchange *exchange)
+{
+    return exchange->peer->level > 0 && node_speaks_extended(node, exchange->peer, now)
+           && now.mono_us - exchange->heard_us < STALE_US;
+}
+
 size_t sync_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
     struct exchange *exchange = node->sync.exchanges;
@@ -584,14 +610,14 @@ size_t sync_emit(struct node *node, struct moment now, struct space space, struc
         struct exchange *next = exchange->next;
         struct peer *peer = exchange->peer;
 
-        if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
+        if (exchange_fresh(node, now, exchange)) {
             size = exchange_emit(node, now, space, exchange);
         }
         if (size > 0) {
             *to = peer->address;
             exchange_last(node, exchange);
         }
-        if (exchange_done(exchange) || !node_speaks_extended(node, peer, now)) {
+        if (exchange_done(exchange) || !exchange_fresh(node, now, exchange)) {
             exchange_free(node, exchange);
         }
         exchange = next;
