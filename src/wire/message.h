@@ -157,7 +157,7 @@ struct message {
  *   WIRE_TRUNCATED    the bytes end before the map does, or there are none
  *   WIRE_NOT_A_MAP    something else comes first
  *   WIRE_TRAILING     bytes after the map
- *   WIRE_TOO_DEEP     an unknown field with containers more than 32 deep, the datagram's own counted
+ *   WIRE_TOO_DEEP     an unknown field by which containers are more than 32 deep, all counted
  *   WIRE_TOO_LONG     `x` in more than WIRE_EXTENDED_BYTES_MAX bytes (wire/packed.h: why)
  *   WIRE_TWICE        a known field that comes twice: two readers could pick differently
  *   WIRE_NO_KEY       no `key`

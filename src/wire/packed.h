@@ -30,7 +30,7 @@
  *     count   1 byte   only when there are exceptions: their number - 1
  *     codes            n = last - from + 1 (or 256) numbers of `width` bits without gaps, the first
  *                      in the lowest bits of the first byte; the bits left in the last byte are 0
- *     exceptions       `count` + 1 times: 1 byte offset, strictly ascending, from..last; varint value
+ *     exceptions       `count` + 1 times: 1 byte offset, ascending, from..last; varint value
  *
  * The value at an offset is base + code, but for an exception, whose code means nothing and whose
  * value is its own. A value of 0 is no element. Width 0 has no codes: all n values are the base.
