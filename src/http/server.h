@@ -41,6 +41,7 @@ struct event_base;
 struct http_context; /* whatever the handlers of this table share; the server only passes it on */
 struct http_request; /* opaque; lives until it is answered or its client is gone */
 struct http_server;  /* opaque */
+struct log;
 
 #define HTTP_STEP_US_MAX      2000                /* a handler or a step; see http_step_is_over() */
 #define HTTP_OUTPUT_BYTES_MAX 65536               /* unsent bytes above which no step is called */
@@ -121,6 +122,7 @@ struct http_options {
 
     struct mem *mem;              /* charged with requests and parks; outlives the server */
     struct http_context *context; /* passed to the handlers; outlives the server */
+    struct log *log;              /* NULL: silent; outlives the server */
     void *shell;                  /* passed to both callbacks */
     /* The moment of this turn. Called before each handler and step. */
     struct moment (*moment)(void *shell);
@@ -345,8 +347,9 @@ void http_wake(struct http_request *request);
 void http_timer(struct http_request *request, uint64_t us);
 
 /* From here on the steps run to their end even if the client goes away: for an update that is half
- * applied. What they answer is then thrown away. */
-void http_outlive(struct http_request *request);
+ * applied. What they answer is then thrown away; headers and target are not there any more, key,
+ * query and body are. False: no memory, nothing changed: answer 503 before applying anything. */
+bool http_outlive(struct http_request *request);
 
 /* Count the request as a watcher until it ends. False at watchers_max: answer 503. */
 bool http_watcher_begin(struct http_request *request);

@@ -1,0 +1,410 @@
+/* What a request says, for handlers, and whether it may reach one. */
+
+#include "base/utf8.h"
+#include "http/state.h"
+
+#include <event2/http.h>
+
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+/* -- what a request says -------------------------------------------------------------------- */
+
+struct moment http_now(const struct http_request *request)
+{
+    return request->now;
+}
+
+struct http_server *http_server_of(const struct http_request *request)
+{
+    return request->server;
+}
+
+const struct http_route *http_route_of(const struct http_request *request)
+{
+    return request->route;
+}
+
+struct bytes http_key(const struct http_request *request)
+{
+    return (struct bytes){ request->key, request->key_size };
+}
+
+bool http_query(const struct http_request *request, const char *name, size_t position,
+                struct bytes *value_out)
+{
+    const size_t size = strlen(name);
+
+    for (size_t i = 0; i < request->query.count; i++) {
+        const struct request_parameter *parameter = &request->query.list[i];
+
+        if (parameter->name.size == size && memcmp(parameter->name.data, name, size) == 0
+            && position-- == 0) {
+            *value_out = parameter->value;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t http_query_count(const struct http_request *request, const char *name)
+{
+    struct bytes value;
+    size_t count = 0;
+
+    while (http_query(request, name, count, &value)) {
+        count++;
+    }
+    return count;
+}
+
+bool http_is_pretty(const struct http_request *request)
+{
+    struct bytes value;
+
+    return http_query(request, "pretty", 0, &value);
+}
+
+/* NULL when there is none. */
+static const char *header_find(const struct http_request *request, const char *name)
+{
+    if (request->evhttp == NULL) {
+        return NULL;
+    }
+    return evhttp_find_header(evhttp_request_get_input_headers(request->evhttp), name);
+}
+
+struct bytes http_header(const struct http_request *request, const char *name)
+{
+    const char *value = header_find(request, name);
+
+    return (struct bytes){ (const uint8_t *)value, value == NULL ? 0 : strlen(value) };
+}
+
+bool http_type_is(const struct http_request *request, const char *type)
+{
+    const char *value = header_find(request, "Content-Type");
+
+    return request_type_is(value == NULL ? "" : value,
+                           (struct bytes){ (const uint8_t *)type, strlen(type) });
+}
+
+bool http_accepts(const struct http_request *request, const char *type)
+{
+    const char *value = header_find(request, "Accept");
+
+    return value != NULL && request_accepts(value, type);
+}
+
+enum http_method http_method_of(const struct http_request *request)
+{
+    return request->method;
+}
+
+size_t http_body_size(const struct http_request *request)
+{
+    return evbuffer_get_length(request->body);
+}
+
+struct bytes http_body_front(struct http_request *request, size_t size)
+{
+    const size_t all = evbuffer_get_length(request->body);
+    const size_t front = size < all ? size : all;
+
+    if (front == 0) {
+        return (struct bytes){ NULL, 0 };
+    }
+    return (struct bytes){ evbuffer_pullup(request->body, (ev_ssize_t)front), front };
+}
+
+struct bytes http_body(struct http_request *request)
+{
+    return http_body_front(request, SIZE_MAX);
+}
+
+void http_body_drain(struct http_request *request, size_t size)
+{
+    assert(size <= evbuffer_get_length(request->body));
+    evbuffer_drain(request->body, size);
+    connection_body_drained(request->connection, size);
+}
+
+/* -- admission ------------------------------------------------------------------------------ */
+
+static void refuse_count(struct http_request *request, enum http_refused reason)
+{
+    request->server->stats.refused[reason]++;
+}
+
+/* Whether the framing can be read in one way only, and the target is a path. */
+static bool admit_framing(struct http_request *request, enum evhttp_cmd_type command)
+{
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request->evhttp);
+    const struct request_framing framing = {
+        .has_host_rule = !request->is_old,
+        .takes_no_body =
+            command == EVHTTP_REQ_HEAD || command == EVHTTP_REQ_TRACE || command > EVHTTP_REQ_PATCH,
+        .has_old_syntax = request->is_old,
+    };
+
+    request->fault = request_framing_fault(headers, framing);
+    if (request->fault == NULL
+        && !request_target_read(evhttp_request_get_uri(request->evhttp), &request->target)) {
+        request->fault = "the target is not a path";
+    }
+    if (request->fault == NULL) {
+        return true;
+    }
+    refuse_count(request, HTTP_REFUSED_FRAMING);
+    request->is_closing = true; /* where the next request begins is not known */
+    http_refuse(request, 400, "%s", request->fault);
+    return false;
+}
+
+/* Whether the client means us: a page of another site that has its name point to our address, or
+ * sends its visitors' browsers here, does not pass. */
+static bool admit_origin(struct http_request *request)
+{
+    const struct http_options *options = &request->server->options;
+    const char *host = header_find(request, "Host");
+    const char *origin = header_find(request, "Origin");
+
+    if (request->connection->listener->is_unix) {
+        return true;
+    }
+    if (host != NULL
+        && !request_host_is_known(host, request->server->own_name, options->hosts,
+                                  options->hosts_count)) {
+        request->fault = "host";
+        refuse_count(request, HTTP_REFUSED_HOST);
+        http_refuse(request, 403, "the Host '%.100s' is not known here; add it with http-host",
+                    host);
+        return false;
+    }
+    if (origin != NULL
+        && !request_origin_is_known(origin, host, options->origins, options->origins_count)) {
+        request->fault = "origin";
+        refuse_count(request, HTTP_REFUSED_HOST);
+        http_refuse(request, 403,
+                    "the Origin '%.100s' is not allowed here; add it with http-allow-origin",
+                    origin);
+        return false;
+    }
+    return true;
+}
+
+/* Whether the path is this route's; *key_out is what follows it, data NULL when nothing may. */
+static bool route_matches(const struct http_route *route, struct bytes path, struct bytes *key_out)
+{
+    const size_t size = strlen(route->path);
+
+    if (path.size < size || memcmp(path.data, route->path, size) != 0) {
+        return false;
+    }
+    if (!route->takes_key) {
+        *key_out = (struct bytes){ NULL, 0 };
+        return path.size == size;
+    }
+    if (path.size == size || path.data[size] != '/') {
+        return false;
+    }
+    *key_out = (struct bytes){ path.data + size + 1, path.size - size - 1 };
+    return true;
+}
+
+/* Answer OPTIONS; to a page of another origin that asks first, what it may do. */
+static void options_answer(struct http_request *request)
+{
+    char text[ANSWER_ALLOW_MAX];
+
+    answer_allow_text(request->allowed, text);
+    http_begin(request, 204, NULL);
+    http_header_add(request, "Allow", text);
+    if (header_find(request, "Access-Control-Request-Method") != NULL) {
+        http_header_add(request, "Access-Control-Allow-Methods", text);
+        http_header_add(request, "Access-Control-Allow-Headers",
+                        "authorization, content-type, if-none-match");
+        http_header_add(request, "Access-Control-Max-Age", "600");
+    }
+}
+
+/* Find the route; false when there is an answer already. */
+static bool admit_route(struct http_request *request, enum evhttp_cmd_type command,
+                        struct bytes *key_out)
+{
+    const struct http_options *options = &request->server->options;
+    const struct http_route *found = NULL;
+    bool exists = false;
+
+    for (size_t i = 0; i < options->routes_count; i++) {
+        const struct http_route *route = &options->routes[i];
+        struct bytes key;
+
+        if (!route_matches(route, request->target.path, &key)) {
+            continue;
+        }
+        exists = true;
+        if (route->handler != NULL) {
+            request->allowed |= route->methods;
+        }
+        if (found == NULL && (route->methods & request->method) != 0) {
+            found = route;
+            *key_out = key;
+        }
+    }
+    if (!exists) {
+        http_refuse(request, 404, "there is nothing here; GET / lists what there is");
+    } else if (command == EVHTTP_REQ_OPTIONS) {
+        options_answer(request);
+        return false;
+    } else if (found == NULL || found->handler == NULL) {
+        http_refuse(request, 405, "%s",
+                    found == NULL ? "this resource does not take this method" : found->refusal);
+    } else {
+        request->route = found;
+        return true;
+    }
+    refuse_count(request, HTTP_REFUSED_ROUTE);
+    return false;
+}
+
+static bool admit_access(struct http_request *request)
+{
+    const struct listener *listener = request->connection->listener;
+
+    if (request->route->access != HTTP_WRITE || listener->is_loopback || listener->is_unix
+        || request->server->options.is_open) {
+        return true;
+    }
+    refuse_count(request, HTTP_REFUSED_CLOSED);
+    http_refuse(request, 403,
+                "updates are not taken on an address that others can reach; "
+                "say `http-open yes` to take them from everybody");
+    return false;
+}
+
+static bool admit_key(struct http_request *request, struct bytes raw)
+{
+    uint8_t decoded[3 * HTTP_KEY_BYTES_MAX];
+    struct bytes key = { decoded, 0 };
+    const char *fault = NULL;
+
+    if (!request->route->takes_key) {
+        return true;
+    }
+    if (raw.size == 0) {
+        fault = "the key is empty";
+    } else if (raw.size > sizeof decoded) {
+        fault = "the key has more than 255 bytes";
+    } else if (!request_decode(raw, false, decoded, &key.size)) {
+        fault = "a % in the key is not followed by two hex digits; write it as %25";
+    } else if (key.size > HTTP_KEY_BYTES_MAX) {
+        fault = "the key has more than 255 bytes";
+    } else if (!utf8_valid(key) || memchr(decoded, 0, key.size) != NULL) {
+        fault = "the key is not UTF-8, or has a NUL";
+    }
+    if (fault != NULL) {
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 400, "%s", fault);
+        return false;
+    }
+    memcpy(request->key, decoded, key.size);
+    request->key_size = (uint8_t)key.size;
+    return true;
+}
+
+/* Whether each parameter is known to the route: a misspelt one must not pass for its default. */
+static bool admit_query(struct http_request *request)
+{
+    const char *known = request->route->query;
+
+    switch (request_query_read(request->target.query, request->server->mem, &request->query)) {
+    case REQUEST_QUERY_OK: break;
+    case REQUEST_QUERY_MEMORY:
+        refuse_count(request, HTTP_REFUSED_MEMORY);
+        http_refuse(request, 503, "there is no memory for the query");
+        return false;
+    case REQUEST_QUERY_INVALID:
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 400, "the query is not percent-encoded UTF-8");
+        return false;
+    }
+    for (size_t i = 0; i < request->query.count; i++) {
+        const struct bytes name = request->query.list[i].name;
+
+        if (!request_words_have(known, name) && !request_words_have("pretty", name)) {
+            refuse_count(request, HTTP_REFUSED_ROUTE);
+            http_refuse(request, 400, "the parameter '%.*s' is not known here; known are: %s%s",
+                        name.size < 60 ? (int)name.size : 60, (const char *)name.data,
+                        known == NULL ? "" : known, known == NULL ? "pretty" : " pretty");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool type_is_taken(const struct http_request *request)
+{
+    const char *value = header_find(request, "Content-Type");
+    const char *types = request->route->types;
+
+    if (types == NULL || value == NULL || *value == '\0'
+        || http_type_is(request, "application/x-www-form-urlencoded")) {
+        return true;
+    }
+    while (*types != '\0') {
+        const size_t size = strcspn(types, " ");
+
+        if (request_type_is(value, (struct bytes){ (const uint8_t *)types, size })) {
+            return true;
+        }
+        types += size;
+        types += *types == ' ';
+    }
+    return false;
+}
+
+static bool admit_body(struct http_request *request)
+{
+    const struct http_options *options = &request->server->options;
+    const size_t size = http_body_size(request);
+    const char *coding = header_find(request, "Content-Encoding");
+
+    if (size == 0) {
+        return true;
+    }
+    if (request->route->body == HTTP_BODY_NONE) {
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 400, "this request takes no body");
+        return false;
+    }
+    if (size > (request->route->body == HTTP_BODY_LINES ? options->lines_bytes_max
+                                                        : options->document_bytes_max)) {
+        refuse_count(request, HTTP_REFUSED_BODY);
+        http_refuse(request, 413, "the body has %zu bytes, more than %s allows", size,
+                    request->route->body == HTTP_BODY_LINES ? "http-max-lines" : "http-max-body");
+        return false;
+    }
+    if (coding != NULL && strcasecmp(coding, "identity") != 0) {
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 415, "the body is compressed; send it as it is");
+        return false;
+    }
+    if (!type_is_taken(request)) {
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 415, "the body's Content-Type is not one of: %s",
+                    request->route->types);
+        return false;
+    }
+    return true;
+}
+
+bool request_admit(struct http_request *request, enum evhttp_cmd_type command)
+{
+    struct bytes key = { NULL, 0 };
+
+    return admit_framing(request, command) && admit_origin(request)
+           && admit_route(request, command, &key) && admit_access(request)
+           && admit_key(request, key) && admit_query(request) && admit_body(request);
+}

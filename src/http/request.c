@@ -1,0 +1,369 @@
+#include "http/request.h"
+
+#include "base/address.h"
+#include "base/utf8.h"
+
+#include <event2/keyvalq_struct.h>
+
+#include <assert.h>
+#include <string.h>
+#include <strings.h>
+
+bool request_target_read(const char *uri, struct request_target *target_out)
+{
+    const size_t size = strlen(uri);
+    const char *question;
+    size_t path_size;
+
+    if (uri[0] != '/' || uri[1] == '/') {
+        return false;
+    }
+    for (size_t i = 0; i < size; i++) {
+        const unsigned char byte = (unsigned char)uri[i];
+
+        if (byte <= ' ' || byte >= 0x7f || byte == '#') {
+            return false;
+        }
+    }
+    question = strchr(uri, '?');
+    path_size = question == NULL ? size : (size_t)(question - uri);
+    target_out->path = (struct bytes){ (const uint8_t *)uri + 1, path_size - 1 };
+    target_out->query = (struct bytes){ NULL, 0 };
+    if (question != NULL) {
+        target_out->query = (struct bytes){ (const uint8_t *)question + 1, size - path_size - 1 };
+    }
+    return true;
+}
+
+/* 0..15, or -1. */
+static int hex_digit(uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0';
+    }
+    if (byte >= 'a' && byte <= 'f') {
+        return byte - 'a' + 10;
+    }
+    if (byte >= 'A' && byte <= 'F') {
+        return byte - 'A' + 10;
+    }
+    return -1;
+}
+
+bool request_decode(struct bytes raw, bool plus, uint8_t *to, size_t *size_out)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < raw.size; i++) {
+        const uint8_t byte = raw.data[i];
+
+        if (byte == '%') {
+            int high;
+            int low;
+
+            if (raw.size - i < 3) {
+                return false;
+            }
+            high = hex_digit(raw.data[i + 1]);
+            low = hex_digit(raw.data[i + 2]);
+            if (high < 0 || low < 0) {
+                return false;
+            }
+            to[size++] = (uint8_t)(high << 4 | low);
+            i += 2;
+        } else if (byte == '+' && plus) {
+            to[size++] = ' ';
+        } else {
+            to[size++] = byte;
+        }
+    }
+    *size_out = size;
+    return true;
+}
+
+/* Decode a piece of the query at *to and move *to behind it. */
+static bool query_text(struct bytes raw, uint8_t **to, struct bytes *text_out)
+{
+    size_t size;
+
+    if (!request_decode(raw, true, *to, &size)) {
+        return false;
+    }
+    *text_out = (struct bytes){ *to, size };
+    *to += size;
+    return utf8_valid(*text_out) && (size == 0 || memchr(text_out->data, 0, size) == NULL);
+}
+
+/* One "name=value", or a name alone. */
+static bool query_parameter(struct bytes raw, uint8_t **to, struct request_parameter *parameter)
+{
+    const uint8_t *equals = memchr(raw.data, '=', raw.size);
+    const size_t name_size = equals == NULL ? raw.size : (size_t)(equals - raw.data);
+    const struct bytes name = { raw.data, name_size };
+    struct bytes value = { NULL, 0 };
+
+    if (equals != NULL) {
+        value = (struct bytes){ equals + 1, raw.size - name_size - 1 };
+    }
+    return query_text(name, to, &parameter->name) && query_text(value, to, &parameter->value);
+}
+
+enum request_query_status request_query_read(struct bytes raw, struct mem *mem,
+                                             struct request_query *query)
+{
+    size_t count_max = 1;
+    size_t begin = 0;
+    uint8_t *to;
+
+    if (raw.size == 0) {
+        return REQUEST_QUERY_OK;
+    }
+    for (size_t i = 0; i < raw.size; i++) {
+        count_max += raw.data[i] == '&';
+    }
+    query->size = count_max * sizeof *query->list + raw.size;
+    query->list = mem_alloc(mem, query->size);
+    if (query->list == NULL) {
+        query->size = 0;
+        return REQUEST_QUERY_MEMORY;
+    }
+    to = (uint8_t *)(query->list + count_max);
+    for (size_t i = 0; i <= raw.size; i++) {
+        if (i < raw.size && raw.data[i] != '&') {
+            continue;
+        }
+        if (i > begin) {
+            const struct bytes piece = { raw.data + begin, i - begin };
+
+            if (!query_parameter(piece, &to, &query->list[query->count])) {
+                return REQUEST_QUERY_INVALID;
+            }
+            query->count++;
+        }
+        begin = i + 1;
+    }
+    return REQUEST_QUERY_OK;
+}
+
+void request_query_clear(struct request_query *query, struct mem *mem)
+{
+    mem_free(mem, query->list, query->size);
+    *query = (struct request_query){ 0 };
+}
+
+bool request_words_have(const char *words, struct bytes name)
+{
+    while (words != NULL && *words != '\0') {
+        const size_t size = strcspn(words, " ");
+
+        if (size == name.size && memcmp(words, name.data, size) == 0) {
+            return true;
+        }
+        words += size;
+        words += *words == ' ';
+    }
+    return false;
+}
+
+/* A header name that evhttp took: it splits at the first ':', and leaves everything before. */
+static bool header_name_is_token(const char *name)
+{
+    if (*name == '\0') {
+        return false;
+    }
+    for (; *name != '\0'; name++) {
+        const unsigned char byte = (unsigned char)*name;
+
+        if (byte <= ' ' || byte >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool text_is_digits(const char *text)
+{
+    return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+const char *request_framing_fault(const struct evkeyvalq *headers, struct request_framing framing)
+{
+    const struct evkeyval *header;
+    const char *length = NULL;
+    size_t hosts = 0;
+    size_t lengths = 0;
+    size_t encodings = 0;
+
+    for (header = headers->tqh_first; header != NULL; header = header->next.tqe_next) {
+        if (!header_name_is_token(header->key)) {
+            return "a header's name is empty or has a space or control byte";
+        }
+        if (strcasecmp(header->key, "Host") == 0) {
+            hosts++;
+        } else if (strcasecmp(header->key, "Content-Length") == 0) {
+            lengths++;
+            length = header->value;
+            if (!text_is_digits(length)) {
+                return "Content-Length is not a plain number";
+            }
+        } else if (strcasecmp(header->key, "Transfer-Encoding") == 0) {
+            encodings++;
+            if (strcasecmp(header->value, "chunked") != 0) {
+                return "Transfer-Encoding is not exactly chunked";
+            }
+        }
+    }
+    if (lengths + encodings > 1) {
+        return "the body's length is given more than once";
+    }
+    if (hosts > 1 || (hosts == 0 && framing.has_host_rule)) {
+        return "there is not exactly one Host";
+    }
+    if (encodings > 0 && framing.has_old_syntax) {
+        return "Transfer-Encoding came with HTTP/1.1";
+    }
+    if (framing.takes_no_body
+        && (encodings > 0 || (lengths > 0 && length[strspn(length, "0")] != '\0'))) {
+        return "this method takes no body";
+    }
+    return NULL;
+}
+
+/* The host of "host", "host:port" or "[address]:port", without brackets and trailing dot. False
+ * when there is something else after it. */
+static bool host_read(const char *text, struct bytes *host_out)
+{
+    const char *end;
+    const char *rest;
+
+    if (*text == '[') {
+        end = strchr(text, ']');
+        if (end == NULL) {
+            return false;
+        }
+        text++;
+        rest = end + 1;
+    } else {
+        end = text + strcspn(text, ":");
+        rest = end;
+    }
+    if (*rest == ':') {
+        rest++;
+        rest += strspn(rest, "0123456789");
+    }
+    if (*rest != '\0') {
+        return false;
+    }
+    if (end > text && end[-1] == '.') {
+        end--;
+    }
+    *host_out = (struct bytes){ (const uint8_t *)text, (size_t)(end - text) };
+    return host_out->size > 0;
+}
+
+static bool bytes_are_name(struct bytes host, const char *name)
+{
+    return name != NULL && strlen(name) == host.size
+           && strncasecmp((const char *)host.data, name, host.size) == 0;
+}
+
+bool request_host_is_known(const char *host, const char *own, const char *const *names,
+                           size_t names_count)
+{
+    struct bytes name;
+    uint8_t ip[16];
+
+    if (!host_read(host, &name)) {
+        return false;
+    }
+    if (address_ip_from_text(name, ip) || bytes_are_name(name, "localhost")
+        || bytes_are_name(name, own)) {
+        return true;
+    }
+    for (size_t i = 0; i < names_count; i++) {
+        if (bytes_are_name(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool request_origin_is_known(const char *origin, const char *host, const char *const *origins,
+                             size_t origins_count)
+{
+    const char *rest = NULL;
+
+    for (size_t i = 0; i < origins_count; i++) {
+        if (strcmp(origins[i], "*") == 0 || strcasecmp(origins[i], origin) == 0) {
+            return true;
+        }
+    }
+    if (strncasecmp(origin, "http://", 7) == 0) {
+        rest = origin + 7;
+    } else if (strncasecmp(origin, "https://", 8) == 0) {
+        rest = origin + 8;
+    }
+    return rest != NULL && host != NULL && strcasecmp(rest, host) == 0;
+}
+
+bool request_type_is(const char *value, struct bytes type)
+{
+    const size_t size = strcspn(value, "; \t");
+
+    return size == type.size && strncasecmp(value, (const char *)type.data, size) == 0;
+}
+
+/* The q of one range's parameters is zero: "q=0", "q=0.0", ... */
+static bool quality_is_zero(const char *parameters, size_t size)
+{
+    for (size_t i = 0; i + 2 < size; i++) {
+        const bool begins = i == 0 || parameters[i - 1] == ';' || parameters[i - 1] == ' ';
+
+        if (begins && (parameters[i] == 'q' || parameters[i] == 'Q') && parameters[i + 1] == '=') {
+            const size_t zeros = strspn(parameters + i + 2, "0.");
+
+            return i + 2 + zeros >= size || parameters[i + 2 + zeros] < '1'
+                   || parameters[i + 2 + zeros] > '9';
+        }
+    }
+    return false;
+}
+
+bool request_accepts(const char *value, const char *type)
+{
+    const struct bytes wanted = { (const uint8_t *)type, strlen(type) };
+
+    while (*value != '\0') {
+        size_t size;
+
+        value += strspn(value, ", \t");
+        size = strcspn(value, ",");
+        if (size >= wanted.size && strncasecmp(value, type, wanted.size) == 0) {
+            const char after = value[wanted.size];
+
+            if (after == '\0' || after == ',' || after == ';' || after == ' ' || after == '\t') {
+                return !quality_is_zero(value + wanted.size, size - wanted.size);
+            }
+        }
+        value += size;
+    }
+    return false;
+}
+
+bool request_etag_matches(const char *value, const char digits[16])
+{
+    const char *quote = value;
+
+    while ((quote = strchr(quote, '"')) != NULL) {
+        const size_t size = strcspn(quote + 1, "\"");
+
+        if (quote[1 + size] == '\0') {
+            return false;
+        }
+        if (size == 16 && memcmp(quote + 1, digits, 16) == 0) {
+            return true;
+        }
+        quote += size + 2;
+    }
+    return false;
+}

@@ -1,0 +1,86 @@
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+
+/* What a request says, read from its own bytes: the target, the query, the headers that decide
+ * something, and whether two readers could read its framing in two ways. Pure functions over
+ * views; nothing here answers, allocates (but for a query's table) or looks at the connection.
+ *
+ * Called by http/server.c and http/answer.c; private to the room.
+ *
+ * Sources: RFC 3986 (targets), RFC 9110 and RFC 9112 (headers and framing), RFC 6454 (origins). */
+
+#include "base/bytes.h"
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct evkeyvalq;
+
+/* A target as it came, cut at its '?'. Views into the target. */
+struct request_target {
+    struct bytes path;  /* without the first '/', not decoded */
+    struct bytes query; /* without the '?', not decoded; empty when there is none */
+};
+
+/* False: the target is no path ("*", an absolute form, an authority as in "//a/b", a fragment), or
+ * has a space, a control byte or a byte above 0x7e. *target_out untouched then. */
+bool request_target_read(const char *uri, struct request_target *target_out);
+
+/* Decode %xx once; with `plus`, '+' becomes a space. `to` has room for raw.size bytes and may be
+ * where raw is. False: a '%' without two hex digits; what was written is then unspecified. */
+bool request_decode(struct bytes raw, bool plus, uint8_t *to, size_t *size_out);
+
+/* The parameters of a query, decoded. Open: it is embedded in the request. */
+struct request_parameter {
+    struct bytes name;
+    struct bytes value;
+};
+struct request_query {
+    struct request_parameter *list;
+    size_t count;
+    size_t size; /* bytes of the one block behind list */
+};
+
+enum request_query_status { REQUEST_QUERY_OK, REQUEST_QUERY_INVALID, REQUEST_QUERY_MEMORY };
+
+/* Read a query into `query`, which is all zero. Free with request_query_clear(). An empty one
+ * takes no memory. INVALID: a bad percent form, or text that is not UTF-8 or has a NUL. */
+enum request_query_status request_query_read(struct bytes raw, struct mem *mem,
+                                             struct request_query *query);
+void request_query_clear(struct request_query *query, struct mem *mem);
+
+/* Whether a name stands in a list of words separated by single spaces. NULL is the empty list. */
+bool request_words_have(const char *words, struct bytes name);
+
+/* How the body of this request is delimited. */
+struct request_framing {
+    bool has_host_rule;  /* HTTP/1.1: exactly one Host */
+    bool takes_no_body;  /* evhttp reads none for this method: announcing one is refused */
+    bool has_old_syntax; /* before HTTP/1.1: no Transfer-Encoding */
+};
+
+/* NULL when the headers can be read in one way only; else what is wrong with them, a sentence for
+ * the answer, after which the connection must be closed. */
+const char *request_framing_fault(const struct evkeyvalq *headers, struct request_framing framing);
+
+/* Whether a Host names us: an address, localhost, `own` (our host's name, or NULL), or one of the
+ * names. A port after it does not matter, nor do case and a trailing dot. */
+bool request_host_is_known(const char *host, const char *own, const char *const *names,
+                           size_t names_count);
+
+/* Whether an Origin is ours (http or https, then exactly the Host header) or one of the allowed. */
+bool request_origin_is_known(const char *origin, const char *host, const char *const *origins,
+                             size_t origins_count);
+
+/* Whether a Content-Type value is this type, its parameters and case aside. */
+bool request_type_is(const char *value, struct bytes type);
+
+/* Whether an Accept value names the type itself with q > 0. */
+bool request_accepts(const char *value, const char *type);
+
+/* Whether an If-None-Match value has the entity tag of sixteen hex digits, weak or strong. */
+bool request_etag_matches(const char *value, const char digits[16]);
+
+#endif /* HTTP_REQUEST_H */

@@ -1,0 +1,781 @@
+#include "http/server.h"
+
+#include "http/state.h"
+
+#include <event2/http.h>
+
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define HOLD_US_MAX      UINT64_C(10000000) /* a commit that takes longer is not waited for */
+#define SWEEP_US_MAX     UINT64_C(1000000)
+#define SWEEP_US_MIN     UINT64_C(10000)
+#define SWEEPS_A_TIMEOUT 8
+
+const uint64_t http_duration_bounds_us[HTTP_DURATION_BUCKETS] = {
+    50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 250000, 1000000, UINT64_MAX
+};
+
+const char *http_refused_label(enum http_refused reason)
+{
+    static const char *const labels[] = {
+#define X(code, label) label,
+        HTTP_REFUSED_LIST(X)
+#undef X
+    };
+
+    assert(reason < HTTP_REFUSED_COUNT);
+    return labels[reason];
+}
+
+static struct timeval duration_of(uint64_t us)
+{
+    return (struct timeval){ .tv_sec = (time_t)(us / 1000000),
+                             .tv_usec = (suseconds_t)(us % 1000000) };
+}
+
+/* -- from one call to the next -------------------------------------------------------------- */
+
+void request_queue(struct http_request *request)
+{
+    static const struct timeval at_once = { 0, 0 };
+    struct http_server *server = request->server;
+
+    request->state = REQUEST_QUEUED;
+    TAILQ_INSERT_TAIL(&server->queue, request, queue);
+    /* A timer and not an activation: the loop looks at its sockets in between. */
+    if (!event_pending(server->work, EV_TIMEOUT, NULL)) {
+        event_add(server->work, &at_once);
+    }
+}
+
+/* A long poll's key changed, or its wait is over. */
+static void park_end(struct http_request *request)
+{
+    request->server->stats.parked--;
+    request_queue(request);
+}
+
+static struct http_request *request_of_place(struct park_place *place)
+{
+    return (struct http_request *)((char *)place - offsetof(struct http_request, place));
+}
+
+static void on_park_wake(struct park_place *place)
+{
+    park_end(request_of_place(place));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct http_request *request = argument;
+
+    (void)fd;
+    (void)what;
+    if (request->state == REQUEST_PARKED) {
+        request->is_wait_over = true;
+        park_leave(request->server->park, &request->place);
+        park_end(request);
+    } else {
+        http_wake(request);
+    }
+}
+
+void request_timer(struct http_request *request, uint64_t us)
+{
+    const struct timeval delay = duration_of(us);
+
+    if (request->timer == NULL) {
+        request->timer = evtimer_new(request->server->base, on_timer, request);
+    }
+    /* Without memory for a timer the request is woken too early rather than never. */
+    if (request->timer == NULL || event_add(request->timer, &delay) != 0) {
+        request->is_woken = true;
+    }
+}
+
+void http_timer(struct http_request *request, uint64_t us)
+{
+    if (us > 0) {
+        request_timer(request, us);
+    } else if (request->timer != NULL) {
+        event_del(request->timer);
+    }
+}
+
+void http_wake(struct http_request *request)
+{
+    if (request->state == REQUEST_SLEEPING) {
+        request_queue(request);
+    } else {
+        request->is_woken = true;
+    }
+}
+
+static void step_state_free(struct http_request *request)
+{
+    if (request->free_state != NULL) {
+        request->free_state(request->step_state);
+    }
+    if (request->step != NULL) {
+        request->server->stats.stepping--;
+    }
+    request->step = NULL;
+    request->step_state = NULL;
+    request->free_state = NULL;
+}
+
+void http_continue(struct http_request *request, http_step *step, void *state,
+                   void (*free_state)(void *state))
+{
+    assert(request->state == REQUEST_RUNNING);
+    if (request->step_state == state && request->step != NULL) {
+        request->free_state = NULL; /* the same state goes on */
+    }
+    step_state_free(request);
+    request->step = step;
+    request->step_state = state;
+    request->free_state = free_state;
+    request->server->stats.stepping++;
+}
+
+bool http_step_is_over(const struct http_request *request)
+{
+    return connection_clock_us() - request->called_us >= HTTP_STEP_US_MAX;
+}
+
+void http_hold_until_durable(struct http_request *request, uint64_t ticket)
+{
+    assert(!request->is_stream);
+    request->ticket = ticket;
+}
+
+bool http_park_until_changed(struct http_request *request, struct bytes key, uint64_t wait_us)
+{
+    struct http_server *server = request->server;
+    const uint64_t now_us = connection_clock_us();
+
+    assert(request->state == REQUEST_RUNNING);
+    assert(!request->is_begun);
+    if (request->wait_until_us == 0) {
+        const uint64_t wait_most_us = wait_us < HTTP_WAIT_US_MAX ? wait_us : HTTP_WAIT_US_MAX;
+
+        request->wait_until_us = now_us + wait_most_us;
+    }
+    if (request->is_wait_over || server->is_stopping || now_us >= request->wait_until_us
+        || !park_wait_for_key(server->park, &request->place, key)) {
+        return false;
+    }
+    request_timer(request, request->wait_until_us - now_us);
+    request->is_parking = true;
+    request->was_parked = true;
+    server->stats.parked++;
+    return true;
+}
+
+bool http_outlive(struct http_request *request)
+{
+    struct evbuffer *own;
+
+    if (request->is_outliving) {
+        return true;
+    }
+    /* evhttp's buffers go with its request. */
+    own = evbuffer_new();
+    if (own == NULL || evbuffer_add_buffer(own, request->body) != 0) {
+        if (own != NULL) {
+            evbuffer_free(own);
+        }
+        return false;
+    }
+    request->body = own;
+    request->is_outliving = true;
+    return true;
+}
+
+bool http_watcher_begin(struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    assert(!request->is_watcher);
+    if (server->stats.watchers >= server->options.watchers_max) {
+        server->stats.refused[HTTP_REFUSED_WATCHERS]++;
+        return false;
+    }
+    server->stats.watchers++;
+    request->is_watcher = true;
+    return true;
+}
+
+uint64_t http_watch_buffer_bytes(const struct http_request *request)
+{
+    return request->server->options.watch_buffer_bytes;
+}
+
+/* -- a request ends ------------------------------------------------------------------------- */
+
+void request_end(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    struct connection *connection = request->connection;
+
+    if (request->state == REQUEST_QUEUED) {
+        TAILQ_REMOVE(&server->queue, request, queue);
+    } else if (request->state == REQUEST_PARKED) {
+        server->stats.parked--;
+    } else if (request->state == REQUEST_HELD) {
+        server->stats.held--;
+    }
+    park_leave(server->park, &request->place);
+    step_state_free(request);
+    if (request->timer != NULL) {
+        event_free(request->timer);
+    }
+    if (request->is_outliving) {
+        evbuffer_free(request->body);
+    }
+    if (request->is_watcher) {
+        server->stats.watchers--;
+    }
+    request_query_clear(&request->query, server->mem);
+    *request = (struct http_request){ .server = server, .connection = connection };
+}
+
+bool request_lose(struct http_request *request)
+{
+    struct evhttp_request *evhttp = request->evhttp;
+
+    if (request->state == REQUEST_NONE) {
+        return false;
+    }
+    if (request->state != REQUEST_SENT) {
+        request->server->stats.abandoned++;
+        /* evhttp lets go of a request whose answer is not complete; else it frees it itself. */
+        if (evhttp_request_get_connection(evhttp) == NULL) {
+            evhttp_request_free(evhttp);
+        }
+    }
+    request->evhttp = NULL;
+    request->out = request->server->scrap;
+    if (request->is_outliving && request->step != NULL && request->state != REQUEST_SENT) {
+        if (request->state == REQUEST_DRAINING || request->state == REQUEST_SLEEPING) {
+            request_queue(request);
+        }
+        return true;
+    }
+    request_end(request);
+    return false;
+}
+
+void request_on_complete(struct evhttp_request *evhttp, void *argument)
+{
+    struct http_request *request = argument;
+    struct connection *connection = request->connection;
+
+    (void)evhttp;
+    request_end(request);
+    connection_request_done(connection);
+}
+
+/* The last step of a request without a client. */
+static void leftover_end(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    struct connection *connection = request->connection;
+
+    request_end(request);
+    TAILQ_REMOVE(&server->leftovers, connection, all);
+    mem_free(server->mem, connection, sizeof *connection);
+    server_look_whether_stopped(server);
+}
+
+/* The answer is complete: hold it, send it, or throw it away. */
+static void request_finish(struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    if (request->evhttp == NULL) {
+        leftover_end(request);
+        return;
+    }
+    if (request->is_stream) {
+        const bool is_whole = request->stream_left == HTTP_LENGTH_UNKNOWN || request->is_head
+                              || request->stream_left == evbuffer_get_length(request->out);
+
+        if (request->is_broken || !is_whole) {
+            connection_close(request->connection);
+            return;
+        }
+        step_state_free(request);
+        answer_stream_end(request);
+        return;
+    }
+    step_state_free(request);
+    if (request->ticket > server->durable_ticket) {
+        request->state = REQUEST_HELD;
+        server->stats.held++;
+        park_wait_for_ticket(server->park, &request->place, request->ticket,
+                             connection_clock_us() + HOLD_US_MAX);
+        connection_watch_close(request->connection);
+        return;
+    }
+    answer_send(request);
+}
+
+static void on_durable(struct park_place *place)
+{
+    struct http_request *request = request_of_place(place);
+
+    request->server->stats.held--;
+    request->state = REQUEST_RUNNING;
+    answer_send(request);
+}
+
+static void on_hold_over(struct park_place *place)
+{
+    struct http_request *request = request_of_place(place);
+
+    request->server->stats.held--;
+    request->state = REQUEST_RUNNING;
+    answer_unknown(request);
+    answer_send(request);
+}
+
+/* -- calling handlers and steps ------------------------------------------------------------- */
+
+/* A handler or a first step has returned. */
+static void handler_settle(struct http_request *request)
+{
+    if (request->is_parking) {
+        request->is_parking = false;
+        request->state = REQUEST_PARKED;
+        connection_watch_close(request->connection);
+        if (request->is_woken) { /* there was no memory for its timer */
+            on_timer(-1, EV_TIMEOUT, request);
+        }
+        return;
+    }
+    if (request->step != NULL && !(request->is_stream && request->is_head)) {
+        if (!request->is_stream) {
+            connection_watch_close(request->connection);
+        }
+        request_queue(request);
+        return;
+    }
+    assert(request->is_begun);
+    request_finish(request);
+}
+
+static void step_settle(struct http_request *request, enum http_step result)
+{
+    if (result == HTTP_STEP_ABORT || (request->is_stream && request->is_broken)) {
+        if (request->evhttp == NULL) {
+            leftover_end(request);
+        } else {
+            connection_close(request->connection);
+        }
+        return;
+    }
+    if (result == HTTP_STEP_DONE || (request->is_stream && request->is_head)) {
+        request_finish(request);
+        return;
+    }
+    if (request->is_stream || request->evhttp == NULL) {
+        answer_flush(request);
+    }
+    if (connection_output_bytes(request->connection) > HTTP_OUTPUT_BYTES_MAX) {
+        request->state = REQUEST_DRAINING;
+    } else if (result == HTTP_STEP_SLEEP && request->server->is_stopping && request->is_stream) {
+        request_finish(request);
+    } else if (result == HTTP_STEP_SLEEP && !request->is_woken) {
+        request->state = REQUEST_SLEEPING;
+    } else {
+        request_queue(request);
+    }
+}
+
+static void request_run(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    const struct http_options *options = &server->options;
+    const bool may_change = request->method != HTTP_GET;
+
+    request->state = REQUEST_RUNNING;
+    request->now = options->moment(options->shell);
+    request->called_us = connection_clock_us();
+    if (request->step != NULL) {
+        enum http_step result;
+
+        request->is_woken = false;
+        result = request->step(request, options->context, request->step_state);
+        step_settle(request, result);
+    } else {
+        request->route->handler(request, options->context);
+        handler_settle(request);
+    }
+    if (may_change) {
+        options->turn_wanted(options->shell);
+    }
+}
+
+/* Call what is queued, for the time of one step; the rest after a look at the sockets. */
+static void on_work(evutil_socket_t fd, short what, void *argument)
+{
+    static const struct timeval at_once = { 0, 0 };
+    struct http_server *server = argument;
+    const uint64_t begun_us = connection_clock_us();
+    struct http_request *request;
+
+    (void)fd;
+    (void)what;
+    while ((request = TAILQ_FIRST(&server->queue)) != NULL) {
+        if (connection_clock_us() - begun_us >= HTTP_STEP_US_MAX) {
+            event_add(server->work, &at_once);
+            return;
+        }
+        TAILQ_REMOVE(&server->queue, request, queue);
+        request_run(request);
+    }
+}
+
+/* -- a request comes -------------------------------------------------------------------------- */
+
+static uint8_t method_of(enum evhttp_cmd_type command)
+{
+    switch (command) {
+    case EVHTTP_REQ_GET:
+    case EVHTTP_REQ_HEAD: return HTTP_GET;
+    case EVHTTP_REQ_POST: return HTTP_POST;
+    case EVHTTP_REQ_PUT: return HTTP_PUT;
+    case EVHTTP_REQ_PATCH: return HTTP_PATCH;
+    case EVHTTP_REQ_DELETE: return HTTP_DELETE;
+    default: return 0;
+    }
+}
+
+void server_on_request(struct evhttp_request *evhttp, void *argument)
+{
+    const struct listener *listener = argument;
+    const enum evhttp_cmd_type command = evhttp_request_get_command(evhttp);
+    struct connection *connection = connection_find(listener->server, evhttp);
+    struct http_request *request;
+
+    if (connection == NULL) {
+        listener->server->stats.refused[HTTP_REFUSED_MEMORY]++;
+        evhttp_connection_free(evhttp_request_get_connection(evhttp));
+        return;
+    }
+    request = &connection->request;
+    assert(request->state == REQUEST_NONE);
+    connection->phase = CONNECTION_ANSWERING;
+    request->state = REQUEST_RUNNING;
+    request->evhttp = evhttp;
+    request->out = evhttp_request_get_output_buffer(evhttp);
+    request->body = evhttp_request_get_input_buffer(evhttp);
+    request->method = method_of(command);
+    request->is_head = command == EVHTTP_REQ_HEAD;
+    request->is_old = connection_request_is_old(evhttp);
+    request->began_us = connection_clock_us();
+    evhttp_request_set_on_complete_cb(evhttp, request_on_complete, request);
+    if (request_admit(request, command)) {
+        request_run(request);
+    } else {
+        request_finish(request);
+    }
+}
+
+/* -- for main ------------------------------------------------------------------------------- */
+
+static void default_fill(uint64_t *number, uint64_t initial)
+{
+    if (*number == 0) {
+        *number = initial;
+    }
+}
+
+static void defaults_fill(struct http_options *options)
+{
+    default_fill(&options->document_bytes_max, UINT64_C(1) << 20);
+    default_fill(&options->lines_bytes_max, UINT64_C(64) << 20);
+    default_fill(&options->upload_bytes_max, UINT64_C(128) << 20);
+    default_fill(&options->header_bytes_max, UINT64_C(16) << 10);
+    default_fill(&options->connections_max, 1000);
+    default_fill(&options->timeout_us, UINT64_C(30000000));
+    default_fill(&options->watchers_max, 64);
+    default_fill(&options->watch_buffer_bytes, UINT64_C(1) << 20);
+    if (options->lines_bytes_max < options->document_bytes_max) {
+        options->lines_bytes_max = options->document_bytes_max;
+    }
+}
+
+/* Look at the deadlines some times in a timeout. */
+static void sweep_schedule(struct http_server *server)
+{
+    uint64_t us = server->options.timeout_us / SWEEPS_A_TIMEOUT;
+    struct timeval interval;
+
+    us = us < SWEEP_US_MIN ? SWEEP_US_MIN : us;
+    us = us > SWEEP_US_MAX ? SWEEP_US_MAX : us;
+    interval = duration_of(us);
+    event_add(server->sweep, &interval);
+}
+
+void server_on_sweep(evutil_socket_t fd, short what, void *argument)
+{
+    struct http_server *server = argument;
+    const uint64_t now_us = connection_clock_us();
+
+    (void)fd;
+    (void)what;
+    connection_sweep(server, now_us);
+    if (park_tickets_count(server->park) > 0) {
+        park_note_time(server->park, now_us, on_hold_over);
+    }
+}
+
+/* The end of draining: whoever is not done is cut. */
+static void on_cut(evutil_socket_t fd, short what, void *argument)
+{
+    struct http_server *server = argument;
+    struct connection *connection;
+
+    (void)fd;
+    (void)what;
+    while ((connection = TAILQ_FIRST(&server->connections)) != NULL) {
+        connection_close(connection);
+    }
+    while ((connection = TAILQ_FIRST(&server->leftovers)) != NULL) {
+        leftover_end(&connection->request);
+    }
+}
+
+static bool events_make(struct http_server *server)
+{
+    struct event_base *base = server->base;
+
+    server->work = evtimer_new(base, on_work, server);
+    server->adopt = event_new(base, -1, 0, connection_on_adopt, server);
+    server->reap = event_new(base, -1, 0, connection_on_reap, server);
+    server->sweep = event_new(base, -1, EV_PERSIST, server_on_sweep, server);
+    server->resume = evtimer_new(base, connection_on_resume, server);
+    server->cut = evtimer_new(base, on_cut, server);
+    return server->work != NULL && server->adopt != NULL && server->reap != NULL
+           && server->sweep != NULL && server->resume != NULL && server->cut != NULL;
+}
+
+/* Everything of the server but its listeners. False: no memory. */
+static bool parts_make(struct http_server *server)
+{
+    const size_t routes_count = server->options.routes_count;
+    const size_t listeners_count = server->options.listeners_count;
+    uint8_t secret[16];
+
+    if (getrandom(secret, sizeof secret, 0) != (ssize_t)sizeof secret) {
+        return false;
+    }
+    server->listeners = mem_alloc_zeroed(server->mem, listeners_count * sizeof *server->listeners);
+    server->route_answers =
+        mem_alloc_zeroed(server->mem, routes_count * sizeof *server->route_answers);
+    server->park = park_create(server->mem, secret);
+    server->scrap = evbuffer_new();
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (gethostname(server->own_name, sizeof server->own_name - 1) != 0) {
+        server->own_name[0] = '\0';
+    }
+    return server->listeners != NULL && server->route_answers != NULL && server->park != NULL
+           && server->scrap != NULL && events_make(server);
+}
+
+enum status http_server_create(const struct http_options *options, struct event_base *base,
+                               struct http_server **server_out, struct fault *why)
+{
+    struct http_server *server;
+
+    assert(options->listeners_count > 0);
+    assert(options->routes_count > 0);
+    server = mem_alloc_zeroed(options->mem, sizeof *server);
+    if (server == NULL) {
+        return fault_set(why, STATUS_MEMORY, "there is no memory for the HTTP server");
+    }
+    server->options = *options;
+    server->options.listeners = NULL;
+    server->base = base;
+    server->mem = options->mem;
+    server->spare_fd = -1;
+    TAILQ_INIT(&server->newcomers);
+    TAILQ_INIT(&server->connections);
+    TAILQ_INIT(&server->leftovers);
+    TAILQ_INIT(&server->queue);
+    defaults_fill(&server->options);
+    if (!parts_make(server)) {
+        goto free_server;
+    }
+    for (size_t i = 0; i < options->listeners_count; i++) {
+        if (!connection_listen(server, &options->listeners[i], &server->listeners[i])) {
+            goto free_server;
+        }
+    }
+    sweep_schedule(server);
+    *server_out = server;
+    return STATUS_OK;
+
+free_server:
+    for (size_t i = 0; server->listeners != NULL && i < options->listeners_count; i++) {
+        server->listeners[i].fd = -1; /* stays the caller's */
+    }
+    http_server_free(server);
+    return fault_set(why, STATUS_MEMORY, "there is no memory to serve HTTP on %s",
+                     options->listeners[0].text);
+}
+
+static void events_free(struct http_server *server)
+{
+    struct event *const events[] = { server->work,  server->adopt,  server->reap,
+                                     server->sweep, server->resume, server->cut };
+
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (events[i] != NULL) {
+            event_free(events[i]);
+        }
+    }
+}
+
+/* Connections, whatever they are doing, and then listeners. */
+static void connections_drop(struct http_server *server)
+{
+    const size_t count = server->listeners == NULL ? 0 : server->options.listeners_count;
+
+    server->is_told = true; /* nobody wants to hear of the end now */
+    on_cut(-1, EV_TIMEOUT, server);
+    connection_newcomers_drop(server);
+    for (size_t i = 0; i < count; i++) {
+        connection_unlisten(&server->listeners[i]);
+        if (server->listeners[i].evhttp != NULL) {
+            evhttp_free(server->listeners[i].evhttp);
+        }
+    }
+}
+
+void http_server_free(struct http_server *server)
+{
+    struct mem *mem;
+
+    if (server == NULL) {
+        return;
+    }
+    mem = server->mem;
+    connections_drop(server);
+    events_free(server);
+    park_free(server->park);
+    if (server->scrap != NULL) {
+        evbuffer_free(server->scrap);
+    }
+    if (server->spare_fd >= 0) {
+        close(server->spare_fd);
+    }
+    mem_free(mem, server->by_fd, server->by_fd_count * sizeof *server->by_fd);
+    if (server->listeners != NULL) {
+        mem_free(mem, server->listeners,
+                 server->options.listeners_count * sizeof *server->listeners);
+    }
+    if (server->route_answers != NULL) {
+        mem_free(mem, server->route_answers,
+                 server->options.routes_count * sizeof *server->route_answers);
+    }
+    mem_free(mem, server, sizeof *server);
+}
+
+void http_server_configure(struct http_server *server, const struct http_options *options)
+{
+    const struct http_options old = server->options;
+
+    server->options = *options;
+    server->options.listeners = NULL;
+    server->options.listeners_count = old.listeners_count;
+    server->options.routes = old.routes;
+    server->options.routes_count = old.routes_count;
+    server->options.mem = old.mem;
+    server->options.context = old.context;
+    server->options.log = old.log;
+    server->options.shell = old.shell;
+    server->options.moment = old.moment;
+    server->options.turn_wanted = old.turn_wanted;
+    defaults_fill(&server->options);
+    for (size_t i = 0; i < old.listeners_count; i++) {
+        connection_limit(&server->listeners[i], &server->options);
+    }
+    sweep_schedule(server);
+}
+
+void http_server_turn_end(struct http_server *server, struct changes changes,
+                          uint64_t durable_ticket)
+{
+    server->durable_ticket = durable_ticket;
+    if (park_tickets_count(server->park) > 0) {
+        park_note_durable(server->park, durable_ticket, on_durable);
+    }
+    for (size_t i = 0; i < changes.count && park_keys_count(server->park) > 0; i++) {
+        park_note_key(server->park, entry_key(changes.list[i].entry), on_park_wake);
+    }
+}
+
+/* What a request does when the server stops. */
+static void request_stop(struct http_request *request)
+{
+    if (request->state == REQUEST_PARKED) {
+        park_leave(request->server->park, &request->place);
+        park_end(request);
+    } else if (request->state == REQUEST_SLEEPING && request->is_stream) {
+        request_finish(request);
+    } else if (request->state == REQUEST_SLEEPING) {
+        http_wake(request);
+    }
+}
+
+void http_server_stop(struct http_server *server, uint64_t drain_us)
+{
+    const struct timeval drain = duration_of(drain_us);
+    struct connection *connection = TAILQ_FIRST(&server->connections);
+
+    server->is_stopping = true;
+    event_del(server->resume);
+    for (size_t i = 0; i < server->options.listeners_count; i++) {
+        connection_unlisten(&server->listeners[i]);
+    }
+    while (connection != NULL) {
+        struct connection *const next = TAILQ_NEXT(connection, all);
+
+        request_stop(&connection->request);
+        connection = next;
+    }
+    event_add(server->cut, &drain);
+    connection_reap_soon(server);
+}
+
+bool http_server_is_stopped(const struct http_server *server)
+{
+    return server->is_stopping && TAILQ_EMPTY(&server->newcomers)
+           && TAILQ_EMPTY(&server->connections) && TAILQ_EMPTY(&server->leftovers);
+}
+
+void server_look_whether_stopped(struct http_server *server)
+{
+    if (!server->is_told && http_server_is_stopped(server)) {
+        server->is_told = true;
+        server->options.turn_wanted(server->options.shell);
+    }
+}
+
+const struct http_stats *http_server_stats(const struct http_server *server)
+{
+    return &server->stats;
+}
+
+const uint64_t *http_server_route_answers(const struct http_server *server, size_t route)
+{
+    assert(route < server->options.routes_count);
+    return server->route_answers[route].by_class;
+}

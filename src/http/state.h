@@ -1,0 +1,264 @@
+#ifndef HTTP_STATE_H
+#define HTTP_STATE_H
+
+/* The parts of the server, for the files that make it up: server.c (routes, runs, turns),
+ * connection.c (accepting, limits, deadlines), answer.c (what goes out). Private to the room;
+ * api_*.c do not include it.
+ *
+ * A connection and its request are one object, because evhttp works on one request a connection
+ * at a time: nothing is allocated for a request but the table of its query. The object outlives
+ * its connection only while the request does (http_outlive()).
+ *
+ * Who may free what. evhttp frees its connection, also when we ask for it, and tells
+ * connection.c, which drops the object. evhttp frees its request with the connection or once the
+ * answer has left, except one it has let go of while we were still at work on it: that one is
+ * freed in request_lose(). */
+
+#include "http/park.h"
+#include "http/request.h"
+#include "http/server.h"
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+
+#include <sys/queue.h>
+
+struct bufferevent;
+struct connection;
+struct evconnlistener;
+struct evhttp;
+struct evhttp_bound_socket;
+struct evhttp_connection;
+struct evhttp_request;
+
+/* What http/server.c is going to do with a request next. */
+enum request_state {
+    REQUEST_NONE,     /* there is none */
+    REQUEST_RUNNING,  /* its handler or step is being called */
+    REQUEST_QUEUED,   /* to be called from the work event */
+    REQUEST_PARKED,   /* waits for a key */
+    REQUEST_HELD,     /* answered, waits for the disk */
+    REQUEST_SLEEPING, /* waits for http_wake() or its timer */
+    REQUEST_DRAINING, /* waits for the client to take what was put */
+    REQUEST_SENT      /* handed over to evhttp */
+};
+
+struct http_request {
+    struct http_server *server;
+    struct connection *connection;
+    struct evhttp_request *evhttp; /* NULL: none, or the client is gone */
+    const struct http_route *route;
+    struct evbuffer *out;  /* what is put: evhttp's, or the server's scrap */
+    struct evbuffer *body; /* evhttp's, or our own once the request outlives its connection */
+    struct event *timer;   /* made when first needed */
+    http_step *step;
+    void *step_state;
+    void (*free_state)(void *state);
+    const char *content_type;
+    const char *fault; /* why the request was refused before a handler saw it */
+    TAILQ_ENTRY(http_request) queue;
+    struct park_place place;
+    struct request_target target;
+    struct request_query query;
+    struct moment now;
+    uint64_t began_us;
+    uint64_t called_us;         /* when the handler or step was called */
+    uint64_t wait_until_us;     /* of a long poll; 0: not begun */
+    uint64_t ticket;            /* to be held for; 0: none */
+    uint64_t stream_left;       /* bytes still promised; HTTP_LENGTH_UNKNOWN: any number */
+    struct evbuffer_iovec room; /* lent by http_space() */
+    unsigned code;
+    unsigned retry_after_s;
+    uint8_t method;  /* enum http_method; 0: none of them */
+    uint8_t allowed; /* methods of the resource, for Allow */
+    uint8_t state;   /* enum request_state */
+    uint8_t key_size;
+    bool is_head : 1;
+    bool is_old : 1; /* before HTTP/1.1 */
+    bool is_begun : 1;
+    bool is_stream : 1;  /* headers are out */
+    bool is_parking : 1; /* the handler has parked it */
+    bool is_woken : 1;   /* http_wake() came while it was not asleep */
+    bool is_wait_over : 1;
+    bool is_outliving : 1;
+    bool is_watcher : 1;
+    bool is_broken : 1;  /* something could not be put: no memory */
+    bool is_closing : 1; /* the connection cannot be used after this */
+    bool has_etag : 1;
+    bool was_parked : 1; /* its duration says nothing */
+    uint8_t key[HTTP_KEY_BYTES_MAX];
+};
+
+enum connection_phase {
+    CONNECTION_NEW,       /* accepted, evhttp's object not known yet */
+    CONNECTION_IDLE,      /* nothing of a request has come */
+    CONNECTION_RECEIVING, /* a request comes in */
+    CONNECTION_ANSWERING, /* a request is at work or its answer leaves */
+    CONNECTION_GONE       /* only the request is left */
+};
+
+struct connection {
+    struct http_server *server;
+    struct listener *listener;
+    struct bufferevent *stream;
+    struct evhttp_connection *evhttp;
+    TAILQ_ENTRY(connection) all;
+    uint64_t since_us;     /* the deadline of the phase counts from here */
+    uint64_t upload_bytes; /* received and not yet freed */
+    int fd;
+    uint8_t phase;         /* enum connection_phase */
+    bool is_doomed;        /* over http-max-upload */
+    bool is_input_bounded; /* reads ahead no further than a watermark */
+    bool is_reading_more;
+    struct http_request request;
+};
+
+struct listener {
+    struct http_server *server;
+    struct evhttp *evhttp;
+    struct evconnlistener *accept;     /* owned by evhttp */
+    struct evhttp_bound_socket *bound; /* NULL: no longer listening */
+    int fd;
+    bool is_unix;
+    bool is_loopback;
+};
+
+TAILQ_HEAD(connection_list, connection);
+TAILQ_HEAD(request_list, http_request);
+
+struct route_answers {
+    uint64_t by_class[HTTP_CLASSES];
+};
+
+struct http_server {
+    struct http_options options; /* defaults filled in */
+    struct event_base *base;
+    struct mem *mem;
+    struct listener *listeners;
+    struct route_answers *route_answers;
+    struct park *park;
+    struct evbuffer *scrap; /* where answers to nobody go */
+    struct connection_list newcomers;
+    struct connection_list connections;
+    struct connection_list leftovers; /* requests that outlive their connection */
+    struct connection **by_fd;
+    size_t by_fd_count;
+    struct request_list queue;
+    struct event *work;   /* calls what is queued */
+    struct event *adopt;  /* looks at newcomers */
+    struct event *reap;   /* closes what cannot be closed where it is found */
+    struct event *sweep;  /* deadlines */
+    struct event *resume; /* accepts again */
+    struct event *cut;    /* the end of draining */
+    int spare_fd;         /* given up to accept and close when there is no other */
+    bool is_stopping;
+    bool is_told;       /* turn_wanted was called because the server has stopped */
+    char own_name[256]; /* this host's; "" when unknown */
+    uint64_t durable_ticket;
+    struct http_stats stats;
+};
+
+/* -- connection.c --------------------------------------------------------------------------- */
+
+/* Monotonic time for deadlines and step budgets; not for data. */
+uint64_t connection_clock_us(void);
+
+/* Begin to accept. False: no memory; `listener` is then as it was and the descriptor still the
+ * caller's. */
+bool connection_listen(struct http_server *server, const struct http_listener *from,
+                       struct listener *listener);
+
+/* Of a request in evhttp's hands; NULL when there was no memory for one. */
+struct connection *connection_find(const struct http_server *server,
+                                   struct evhttp_request *request);
+
+/* While a request is at work evhttp does not read, and so would not see its client go. Let it. */
+void connection_watch_close(struct connection *connection);
+
+/* The answer has left; the next request may come. */
+void connection_request_done(struct connection *connection);
+
+/* Some body was freed. */
+void connection_body_drained(struct connection *connection, size_t size);
+
+/* Bytes handed over that the kernel has not taken. */
+size_t connection_output_bytes(const struct connection *connection);
+
+/* Close now. The object is gone afterwards, unless its request outlives it. */
+void connection_close(struct connection *connection);
+
+/* Whether the request came before HTTP/1.1. */
+bool connection_request_is_old(const struct evhttp_request *request);
+
+/* Forget those nobody has looked at yet. */
+void connection_newcomers_drop(struct http_server *server);
+
+/* Close what has been idle or is late. */
+void connection_sweep(struct http_server *server, uint64_t now_us);
+
+/* Event callbacks: close what is doomed or, when stopping, idle; look at newcomers; accept again. */
+void connection_on_reap(evutil_socket_t fd, short what, void *server);
+void connection_on_adopt(evutil_socket_t fd, short what, void *server);
+void connection_on_resume(evutil_socket_t fd, short what, void *server);
+
+/* The limits evhttp keeps itself, for connections to come. */
+void connection_limit(struct listener *listener, const struct http_options *options);
+
+/* Stop accepting for good and close the descriptor. Allowed twice. */
+void connection_unlisten(struct listener *listener);
+
+/* Have connection_on_reap() called soon. */
+void connection_reap_soon(struct http_server *server);
+
+/* -- server.c ------------------------------------------------------------------------------- */
+
+void server_on_request(struct evhttp_request *evhttp, void *listener);
+
+void server_on_sweep(evutil_socket_t fd, short what, void *server);
+
+/* The client is gone before the answer was. False: nothing is left of the request. */
+bool request_lose(struct http_request *request);
+
+/* evhttp has sent the answer. */
+void request_on_complete(struct evhttp_request *evhttp, void *request);
+
+/* Free what a request holds, whatever state it is in; it is REQUEST_NONE afterwards. */
+void request_end(struct http_request *request);
+
+void request_queue(struct http_request *request);
+void request_timer(struct http_request *request, uint64_t us);
+
+/* The server may have become empty after http_server_stop(). */
+void server_look_whether_stopped(struct http_server *server);
+
+/* -- admit.c -------------------------------------------------------------------------------- */
+
+/* Everything that is looked at before a handler is called: framing, Host and Origin, route, who
+ * may, key, query, body. False: it is answered already. */
+bool request_admit(struct http_request *request, enum evhttp_cmd_type command);
+
+/* -- answer.c ------------------------------------------------------------------------------- */
+
+/* Hand a finished answer over to evhttp. The request, and its connection, may be gone afterwards. */
+void answer_send(struct http_request *request);
+
+/* Hand over what a stream has put so far. */
+void answer_flush(struct http_request *request);
+
+/* End a stream. As answer_send(). */
+void answer_stream_end(struct http_request *request);
+
+/* Throw away what was put and not sent. */
+void answer_forget(struct http_request *request);
+
+/* 503 with "outcome":"unknown": the update may or may not be kept. */
+void answer_unknown(struct http_request *request);
+
+/* "GET, HEAD, POST, OPTIONS". */
+#define ANSWER_ALLOW_MAX 64
+void answer_allow_text(uint8_t methods, char text[ANSWER_ALLOW_MAX]);
+
+const char *answer_phrase(unsigned code);
+
+#endif /* HTTP_STATE_H */

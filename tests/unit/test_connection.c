@@ -1,0 +1,187 @@
+/* What this file tests: limits and deadlines of connections. */
+
+#include "http/server.h"
+
+#include <unistd.h>
+
+#include "unit/server_world.h"
+
+/* -- limits --------------------------------------------------------------------------------- */
+
+static void test_connection_cuts_a_client_that_drips(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    const uint64_t begun_ms = clock_ms();
+    uint64_t dripped_ms = begun_ms;
+
+    fixture->options.timeout_us = 300000;
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, "GET /hello HTTP/1.1\r\nX: ");
+    while (!client.is_closed && clock_ms() - begun_ms < PATIENCE_MS) {
+        event_base_loop(fixture->base, EVLOOP_ONCE);
+        if (clock_ms() - dripped_ms >= 50) {
+            dripped_ms = clock_ms();
+            client_send(&client, "x");
+        }
+    }
+    assert_true(client.is_closed);
+    assert_true(clock_ms() - begun_ms >= 290);
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_TIMEOUT], 1);
+    client_close(&client);
+}
+
+static void test_connection_cuts_a_client_that_does_not_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    fixture->options.timeout_us = 200000;
+    serve(fixture);
+    client_connect(fixture, &client);
+    bufferevent_disable(client.stream, EV_READ);
+    client_send(&client, "GET /big HTTP/1.1\r\n" HOST "\r\n");
+    AWAIT(fixture, http_server_stats(fixture->server)->refused[HTTP_REFUSED_TIMEOUT] == 1
+                       || fixture->context.steps == BIG_PIECES);
+    if (fixture->context.steps < BIG_PIECES) { /* else the kernel's buffers took it all */
+        assert_int_equal(fixture->context.freed, 1);
+        assert_int_equal(http_server_stats(fixture->server)->connections, 0);
+    }
+    client_close(&client);
+}
+
+static void test_connection_leaves_a_long_poll_alone_past_the_timeout(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    fixture->options.timeout_us = 100000;
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, POLL("s"));
+    AWAIT(fixture, client_has(&client, "304 Not Modified"));
+    client_close(&client);
+}
+
+static void test_connection_closes_an_idle_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    fixture->options.timeout_us = 100000;
+    serve(fixture);
+    client_connect(fixture, &client);
+    AWAIT(fixture, client.is_closed);
+    assert_int_equal(evbuffer_get_length(client.received), 0);
+    client_close(&client);
+}
+
+static void test_connection_limits_connections(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client first = client_open(fixture);
+    const char *answer;
+
+    fixture->options.connections_max = 1;
+    serve(fixture);
+    client_connect(fixture, &first);
+    AWAIT(fixture, http_server_stats(fixture->server)->connections == 1);
+    answer = exchange_to_end(fixture, "");
+    assert_has(answer, "HTTP/1.1 503 Service Unavailable\r\n");
+    assert_has(answer, "http-max-connections");
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_CONNECTIONS], 1);
+    client_send(&first, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    AWAIT(fixture, client_has(&first, "hello\n"));
+    client_close(&first);
+    AWAIT(fixture, http_server_stats(fixture->server)->connections == 0);
+    assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "hello\n");
+}
+
+static void test_connection_limits_what_is_uploaded_at_once(void **state)
+{
+    enum { SIZE = 400000 };
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    static char body[SIZE];
+
+    fixture->options.upload_bytes_max = 200000;
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 400000\r\n\r\n");
+    bufferevent_write(client.stream, body, sizeof body);
+    AWAIT(fixture, client.is_closed);
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_UPLOAD], 1);
+    assert_int_equal(http_server_stats(fixture->server)->upload_bytes, 0);
+    assert_int_equal(fixture->context.steps, 0);
+    client_close(&client);
+}
+
+static void test_connection_refuses_a_header_over_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    static char header[40000];
+
+    serve(fixture);
+    memset(header, 'x', sizeof header - 1);
+    client_connect(fixture, &client);
+    client_send(&client, "GET /hello HTTP/1.1\r\n" HOST "X: ");
+    client_send(&client, header);
+    AWAIT(fixture, client.is_closed);
+    assert_int_equal(fixture->context.handled, 0);
+    client_close(&client);
+}
+
+/* A request that cannot be kept is refused, and nothing else suffers. */
+static void test_connection_survives_without_memory(void **state)
+{
+    struct fixture *fixture = *state;
+
+    serve(fixture);
+    fixture->mem.fail_countdown = 1; /* the connection's object */
+    (void)exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST);
+    assert_int_equal(fixture->context.handled, 0);
+    fixture->mem.fail_countdown = 2; /* the table of descriptors, the first time */
+    assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "HTTP/1.1 503");
+    fixture->mem.fail_countdown = 3; /* the query, after the connection and that table */
+    assert_has(exchange_to_end(fixture, "GET /hello?pretty HTTP/1.1\r\n" LAST), "HTTP/1.1 503");
+    fixture->mem.fail_countdown = 0;
+    assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "HTTP/1.1 200");
+    assert_true(http_server_stats(fixture->server)->refused[HTTP_REFUSED_MEMORY] >= 3);
+}
+
+static void test_connection_create_fails_without_memory_and_keeps_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fault why;
+
+    fixture->listener.fd = listen_on_loopback(&fixture->port);
+    for (uint64_t nth = 1; nth <= 4; nth++) {
+        fixture->mem.fail_countdown = nth;
+        assert_int_equal(
+            http_server_create(&fixture->options, fixture->base, &fixture->server, &why),
+            STATUS_MEMORY);
+        assert_int_equal(fixture->mem.used_bytes, 0);
+    }
+    fixture->mem.fail_countdown = 0;
+    /* The descriptor was left alone. */
+    assert_int_equal(close(fixture->listener.fd), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_connection_cuts_a_client_that_drips),
+        TEST(test_connection_cuts_a_client_that_does_not_read),
+        TEST(test_connection_leaves_a_long_poll_alone_past_the_timeout),
+        TEST(test_connection_closes_an_idle_connection),
+        TEST(test_connection_limits_connections),
+        TEST(test_connection_limits_what_is_uploaded_at_once),
+        TEST(test_connection_refuses_a_header_over_the_limit),
+        TEST(test_connection_survives_without_memory),
+        TEST(test_connection_create_fails_without_memory_and_keeps_nothing),
+    };
+
+    return cmocka_run_group_tests_name("connection", tests, NULL, NULL);
+}
