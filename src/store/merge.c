@@ -62,15 +62,17 @@ static inline bool lanes_differ(const uint8_t *ours, const uint8_t *theirs)
     return lanes_pack((lanes)(differ == (lanes){ 0 })) != 0xffff;
 }
 
-/* Which elements are marked, and which of them were 0. */
-struct marks {
-    uint64_t raised[4];
-    uint64_t larger[4];
-    uint64_t fresh[4];
-};
+/* Set bits, by halves; the builtin would call libgcc where the compiler may not use popcnt. */
+static unsigned bits_count(uint64_t bits)
+{
+    bits = bits - (bits >> 1 & UINT64_C(0x5555555555555555));
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)((bits * UINT64_C(0x0101010101010101)) >> 56);
+}
 
 static void bytes_compare(const uint8_t *restrict ours, const uint8_t *restrict theirs,
-                          struct marks *restrict marks)
+                          struct merge_plan *restrict plan)
 {
     const lanes zero = { 0 };
 
@@ -79,9 +81,6 @@ static void bytes_compare(const uint8_t *restrict ours, const uint8_t *restrict 
         uint64_t lower = 0;
         uint64_t none = 0;
 
-        marks->raised[group] = 0;
-        marks->larger[group] = 0;
-        marks->fresh[group] = 0;
         if (!lanes_differ(ours + group * GROUP_BYTES, theirs + group * GROUP_BYTES)) {
             continue;
         }
@@ -94,16 +93,18 @@ static void bytes_compare(const uint8_t *restrict ours, const uint8_t *restrict 
             lower |= lanes_pack((lanes)(most != other) & (lanes)(other != zero)) << i;
             none |= lanes_pack((lanes)(one == zero)) << i;
         }
-        marks->raised[group] = ~keep;
-        marks->larger[group] = lower;
-        marks->fresh[group] = ~keep & none;
+        plan->raised.bits[group] = ~keep;
+        plan->larger.bits[group] = lower;
+        if ((~keep & none) != 0) {
+            plan->fresh_count += bits_count(~keep & none);
+        }
     }
 }
 
 /* The wider ones, which are rarer: without branches, a bit after the other. */
 #define COMPARE(name, type)                                                  \
     static void name(const type *restrict ours, const type *restrict theirs, \
-                     struct marks *restrict marks)                           \
+                     struct merge_plan *restrict plan)                       \
     {                                                                        \
         for (unsigned group = 0; group < 4; group++) {                       \
             uint64_t raised = 0;                                             \
@@ -118,9 +119,9 @@ static void bytes_compare(const uint8_t *restrict ours, const uint8_t *restrict 
                 larger |= (uint64_t)((other < one) & (other != 0)) << i;     \
                 fresh |= (uint64_t)((one == 0) & (other != 0)) << i;         \
             }                                                                \
-            marks->raised[group] = raised;                                   \
-            marks->larger[group] = larger;                                   \
-            marks->fresh[group] = fresh;                                     \
+            plan->raised.bits[group] = raised;                               \
+            plan->larger.bits[group] = larger;                               \
+            plan->fresh_count += bits_count(fresh);                          \
         }                                                                    \
     }
 
@@ -129,41 +130,15 @@ COMPARE(words_compare, uint32_t)
 COMPARE(longs_compare, uint64_t)
 #undef COMPARE
 
-static unsigned bits_count(const uint64_t bits[4])
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < 4; i++) {
-        uint64_t n = bits[i];
-
-        /* By halves; the builtin would call libgcc where the compiler may not use popcnt. */
-        n = n - (n >> 1 & UINT64_C(0x5555555555555555));
-        n = (n & UINT64_C(0x3333333333333333)) + (n >> 2 & UINT64_C(0x3333333333333333));
-        n = (n + (n >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-        count += (unsigned)((n * UINT64_C(0x0101010101010101)) >> 56);
-    }
-    return count;
-}
-
-static void plan_take(struct merge_plan *plan, const struct marks *marks)
-{
-    memcpy(plan->raised.bits, marks->raised, sizeof marks->raised);
-    memcpy(plan->larger.bits, marks->larger, sizeof marks->larger);
-    plan->fresh_count = bits_count(marks->fresh);
-}
-
 static void dense_compare(const void *ours, const void *theirs, unsigned width,
                           struct merge_plan *plan)
 {
-    struct marks marks;
-
     switch (width) {
-    case 1: bytes_compare(ours, theirs, &marks); break;
-    case 2: shorts_compare(ours, theirs, &marks); break;
-    case 4: words_compare(ours, theirs, &marks); break;
-    default: longs_compare(ours, theirs, &marks); break;
+    case 1: bytes_compare(ours, theirs, plan); break;
+    case 2: shorts_compare(ours, theirs, plan); break;
+    case 4: words_compare(ours, theirs, plan); break;
+    default: longs_compare(ours, theirs, plan); break;
     }
-    plan_take(plan, &marks);
 }
 
 /* All values of a block, dense in a width that takes them. */
@@ -193,8 +168,8 @@ static void bitmaps_compare(const void *ours, const void *theirs, struct merge_p
 
             plan->raised.bits[group] |= (uint64_t)(other & ~one) << (8 * i);
         }
+        plan->fresh_count += bits_count(plan->raised.bits[group]);
     }
-    plan->fresh_count = bits_count(plan->raised.bits);
     plan->raised_bits = plan->fresh_count > 0;
 }
 
@@ -289,12 +264,23 @@ static void sparse_compare(const struct block *ours, const struct block *theirs,
     }
 }
 
+/* Field by field: of a whole struct, gcc makes a string instruction that takes longer than all the
+ * rest of a small merge. */
+static void plan_clear(struct merge_plan *plan, uint64_t number)
+{
+    plan->raised.number = number;
+    plan->larger.number = number;
+    for (unsigned group = 0; group < 4; group++) {
+        plan->raised.bits[group] = 0;
+        plan->larger.bits[group] = 0;
+    }
+    plan->raised_bits = 0;
+    plan->fresh_count = 0;
+}
+
 void merge_compare(const struct block *ours, const struct block *theirs, struct merge_plan *plan)
 {
-    *plan = (struct merge_plan){
-        .raised.number = theirs->number,
-        .larger.number = theirs->number,
-    };
+    plan_clear(plan, theirs->number);
     if (theirs->offsets != NULL) {
         sparse_compare(ours, theirs, plan);
     } else if (ours->count == 0) {
@@ -303,7 +289,7 @@ void merge_compare(const struct block *ours, const struct block *theirs, struct 
         mixed_compare(ours, theirs, plan);
     } else if (ours->width == 0) {
         bitmaps_compare(ours->values, theirs->values, plan);
-    } else {
+    } else if (memcmp(ours->values, theirs->values, (size_t)BLOCK_ELEMENTS * ours->width) != 0) {
         dense_compare(ours->values, theirs->values, ours->width, plan);
     }
 }
@@ -405,12 +391,25 @@ struct block merge_union(const struct block *ours, const struct block *theirs,
     };
 }
 
-static void bytes_max(uint8_t *restrict ours, const uint8_t *restrict theirs)
+static void lanes_join(uint8_t *restrict ours, const uint8_t *restrict theirs)
 {
-    for (unsigned i = 0; i < BLOCK_ELEMENTS; i += LANES) {
-        const lanes most = lanes_max(lanes_load(ours + i), lanes_load(theirs + i));
+    const lanes most = lanes_max(lanes_load(ours), lanes_load(theirs));
 
-        memcpy(ours + i, &most, sizeof most);
+    memcpy(ours, &most, sizeof most);
+}
+
+/* Four at a time by hand: gcc does not unroll at -O2, and the loop's own instructions would take
+ * as long as its work. */
+void merge_max_stretch(void *ours, const void *theirs, size_t count)
+{
+    uint8_t *to = ours;
+    const uint8_t *from = theirs;
+
+    for (size_t i = 0; i < count * BLOCK_ELEMENTS; i += GROUP_BYTES) {
+        lanes_join(to + i, from + i);
+        lanes_join(to + i + 16, from + i + 16);
+        lanes_join(to + i + 32, from + i + 32);
+        lanes_join(to + i + 48, from + i + 48);
     }
 }
 
@@ -430,7 +429,7 @@ MAX(longs_max, uint64_t)
 void merge_max(void *ours, const void *theirs, unsigned width)
 {
     switch (width) {
-    case 1: bytes_max(ours, theirs); break;
+    case 1: merge_max_stretch(ours, theirs, 1); break;
     case 2: shorts_max(ours, theirs); break;
     case 4: words_max(ours, theirs); break;
     default: longs_max(ours, theirs); break;

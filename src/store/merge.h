@@ -43,6 +43,9 @@ struct block merge_union(const struct block *ours, const struct block *theirs,
  * to it. No marks: the fastest that there is. */
 void merge_max(void *ours, const void *theirs, unsigned width);
 
+/* The same for `count` blocks of bytes that follow each other on both sides. */
+void merge_max_stretch(void *ours, const void *theirs, size_t count);
+
 /* How many of 256 dense values are not 0. */
 unsigned merge_dense_count(const void *values, unsigned width);
 

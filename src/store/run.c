@@ -57,7 +57,7 @@ struct run_block run_block_measure(const struct block *view)
 
 size_t run_units_needed(size_t used, size_t count)
 {
-    return 1 + used + (count * RUN_SLOT_BYTES + RUN_UNIT_BYTES - 1) / RUN_UNIT_BYTES;
+    return RUN_HEADER_UNITS + used + (count * RUN_SLOT_BYTES + RUN_UNIT_BYTES - 1) / RUN_UNIT_BYTES;
 }
 
 size_t run_units_rounded(size_t units)
@@ -294,6 +294,29 @@ void run_replace(struct run *run, unsigned slot, const struct run_block *block, 
     memcpy(run->words + unit, payload, (size_t)units * RUN_UNIT_BYTES);
 }
 
+unsigned run_max_stretch(struct run *run, unsigned slot, const struct run *theirs, unsigned from)
+{
+    const uint64_t *our_heads = run_heads(run) + slot;
+    const uint64_t *their_heads = run_heads(theirs) + from;
+    const uint16_t *our_ties = run_ties(run) + slot;
+    const uint16_t *their_ties = run_ties(theirs) + from;
+    const unsigned ours_left = run->count - slot;
+    const unsigned theirs_left = theirs->count - from;
+    const unsigned most = ours_left < theirs_left ? ours_left : theirs_left;
+    unsigned count = 0;
+
+    while (count < most && our_heads[count] == their_heads[count]
+           && (our_heads[count] & 0xff) == 0xff && (our_ties[count] & 7) == 1
+           && (their_ties[count] & 7) == 1) {
+        count++;
+    }
+    if (count > 0) {
+        merge_max_stretch(run->words + run_unit(run, slot), theirs->words + run_unit(theirs, from),
+                          count);
+    }
+    return count;
+}
+
 unsigned run_max(struct run *run, unsigned slot, const struct block *theirs)
 {
     void *values = run->words + run_unit(run, slot);
@@ -324,17 +347,21 @@ static unsigned value_position(const struct block *block, unsigned from, unsigne
 void run_raise(struct run *run, unsigned slot, const struct block *theirs,
                const struct mark *raised, unsigned fresh_count)
 {
-    const struct run_block ours = run_block(run, slot);
-    const unsigned width = ours.view.width;
+    const struct block ours = run_view(run, slot);
+    const unsigned width = ours.width;
     void *values = run->words + run_unit(run, slot);
     unsigned ours_from = 0;
     unsigned theirs_from = 0;
 
-    for (unsigned o = 0; (o = mark_next(raised, o)) < BLOCK_ELEMENTS; o++) {
-        ours_from = value_position(&ours.view, ours_from, o);
-        theirs_from = value_position(theirs, theirs_from, o);
-        merge_store(values, width, ours_from,
-                    merge_load(theirs->values, theirs->width, theirs_from));
+    for (unsigned group = 0; group < 4; group++) {
+        for (uint64_t bits = raised->bits[group]; bits != 0; bits &= bits - 1) {
+            const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
+
+            ours_from = value_position(&ours, ours_from, offset);
+            theirs_from = value_position(theirs, theirs_from, offset);
+            merge_store(values, width, ours_from,
+                        merge_load(theirs->values, theirs->width, theirs_from));
+        }
     }
     heads_of(run)[slot] += fresh_count;
 }
@@ -374,9 +401,11 @@ uint64_t run_audit(const struct run *run)
     assert(run->capacity <= RUN_UNITS_MAX);
     assert(run_fits(run, 0, 0));
     for (unsigned slot = 0; slot < run->count; slot++) {
-        const struct run_block kept = run_block(run, slot);
-        const struct run_block found = run_block_measure(&kept.view);
+        struct run_block kept;
+        struct run_block found;
 
+        run_block(run, slot, &kept);
+        found = run_block_measure(&kept.view);
         block_audit(&kept.view);
         assert(slot == 0 || run_number(run, slot - 1) < kept.view.number);
         assert(kept.class == found.class);

@@ -1,6 +1,6 @@
 #include "store/vector.h"
 
-#include "store/digest.h"
+#include "store/inlined.h"
 #include "store/merge.h"
 #include "store/run.h"
 
@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define BLOCK_NUMBER_MAX   ((UINT64_C(1) << 56) - 1)
-#define INLINE_ELEMENTS    7 /* of 3 bytes each, index 0 in 2 */
 #define DIRECTORY_ROWS_MIN 4
 
 enum form { FORM_INLINED, FORM_RUN, FORM_DIRECTORY };
@@ -45,140 +44,6 @@ struct join {
     struct merge_plan plan;
     uint64_t delta;
 };
-
-struct element {
-    uint64_t index;
-    uint64_t value;
-};
-
-/* Elements in the struct: of each a byte with the sizes of index (high) and value (low), then the
- * two, lowest byte first. {0: 5, 300: 1} is 01 05 | 21 2c 01 01. */
-
-static unsigned number_bytes(uint64_t number)
-{
-    return number == 0 ? 0 : 8 - ((unsigned)__builtin_clzll(number) >> 3);
-}
-
-static unsigned element_bytes(const struct element *element)
-{
-    return 1 + number_bytes(element->index) + number_bytes(element->value);
-}
-
-static uint64_t number_read(const uint8_t *from, unsigned size)
-{
-    uint64_t number = 0;
-
-    for (unsigned i = 0; i < size; i++) {
-        number |= (uint64_t)from[i] << (8 * i);
-    }
-    return number;
-}
-
-static void number_write(uint8_t *to, unsigned size, uint64_t number)
-{
-    for (unsigned i = 0; i < size; i++) {
-        to[i] = (uint8_t)(number >> (8 * i));
-    }
-}
-
-static unsigned inlined_read(const struct vector *vector, struct element elements[INLINE_ELEMENTS])
-{
-    const uint8_t *from = vector->inlined.elements;
-
-    for (unsigned i = 0; i < vector->inlined.count; i++) {
-        const unsigned index_size = *from >> 4;
-        const unsigned value_size = *from & 15;
-
-        elements[i].index = number_read(from + 1, index_size);
-        elements[i].value = number_read(from + 1 + index_size, value_size);
-        from += 1 + index_size + value_size;
-    }
-    return vector->inlined.count;
-}
-
-static bool inlined_fits(const struct element *elements, unsigned count)
-{
-    unsigned size = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        size += element_bytes(&elements[i]);
-    }
-    return size <= VECTOR_INLINE_BYTES;
-}
-
-static void inlined_write(struct vector *vector, const struct element *elements, unsigned count)
-{
-    uint8_t *to = vector->inlined.elements;
-
-    assert(inlined_fits(elements, count));
-    for (unsigned i = 0; i < count; i++) {
-        const unsigned index_size = number_bytes(elements[i].index);
-        const unsigned value_size = number_bytes(elements[i].value);
-
-        *to = (uint8_t)(index_size << 4 | value_size);
-        number_write(to + 1, index_size, elements[i].index);
-        number_write(to + 1 + index_size, value_size, elements[i].value);
-        to += 1 + index_size + value_size;
-    }
-    vector->inlined.count = (uint8_t)count;
-}
-
-/* Inlined elements as blocks: their views point into the parts. */
-struct parts {
-    uint64_t values[INLINE_ELEMENTS];
-    uint8_t offsets[INLINE_ELEMENTS];
-    struct run_block blocks[INLINE_ELEMENTS + 1]; /* one more may be put between */
-    unsigned count;
-};
-
-static void parts_make(struct parts *parts, const struct element *elements, unsigned count)
-{
-    parts->count = 0;
-    for (unsigned i = 0; i < count;) {
-        const unsigned first = i;
-        struct block view = {
-            .number = elements[i].index >> 8,
-            .values = parts->values + first,
-            .offsets = parts->offsets + first,
-            .width = 8,
-        };
-
-        for (; i < count && elements[i].index >> 8 == view.number; i++) {
-            parts->values[i] = elements[i].value;
-            parts->offsets[i] = (uint8_t)elements[i].index;
-        }
-        view.count = (uint16_t)(i - first);
-        parts->blocks[parts->count++] = run_block_measure(&view);
-    }
-}
-
-static void parts_of(const struct vector *vector, struct parts *parts)
-{
-    struct element elements[INLINE_ELEMENTS];
-
-    parts_make(parts, elements, inlined_read(vector, elements));
-}
-
-/* Position of the first part whose number is >= number. */
-static unsigned parts_seek(const struct parts *parts, uint64_t number)
-{
-    unsigned i = 0;
-
-    while (i < parts->count && parts->blocks[i].view.number < number) {
-        i++;
-    }
-    return i;
-}
-
-static struct run_block parts_find(const struct parts *parts, uint64_t number)
-{
-    const unsigned i = parts_seek(parts, number);
-
-    if (i == parts->count || parts->blocks[i].view.number != number) {
-        return (struct run_block){ 0 };
-    }
-    return parts->blocks[i];
-}
 
 static size_t directory_bytes(size_t rows)
 {
@@ -272,7 +137,7 @@ static void place_moved(struct vector *vector, struct place *place, struct run *
 static unsigned split_slot(const struct vector *vector, const struct place *place)
 {
     const struct run *run = place->run;
-    const size_t half = (run_units_needed(run->used, run->count) - 1) * RUN_UNIT_BYTES / 2;
+    const size_t half = run_units_needed(run->used, run->count) * RUN_UNIT_BYTES / 2;
     const bool last =
         vector->heap.form == FORM_RUN || place->row + 1 == vector->heap.at.directory->count;
     unsigned slot = 1;
@@ -367,19 +232,29 @@ static enum status place_reserve(struct vector *vector, struct mem *mem, struct 
     return STATUS_OK;
 }
 
+static bool join_raises(const struct join *join)
+{
+    const uint64_t *bits = join->plan.raised.bits;
+
+    return (bits[0] | bits[1] | bits[2] | bits[3]) != 0;
+}
+
 static void join_prepare(struct join *join, uint64_t salt, bool with_digest)
 {
     const unsigned class_before = join->ours.class;
     unsigned class;
 
     merge_compare(&join->ours.view, join->theirs, &join->plan);
+    join->delta = 0;
+    if (!join_raises(join)) {
+        return;
+    }
     class = run_class(join->plan.raised_bits);
     join->joined = (struct run_block){
         .view.number = join->theirs->number,
         .class = class > class_before ? class : class_before,
         .count = join->ours.count + join->plan.fresh_count,
     };
-    join->delta = 0;
     if (with_digest) {
         join->delta = merge_digest_delta(&join->ours.view, join->theirs, &join->plan.raised, salt);
     }
@@ -396,18 +271,17 @@ static enum status heap_apply(struct vector *vector, struct mem *mem, struct pla
                               const struct join *join)
 {
     uint64_t payload[BLOCK_ELEMENTS];
-    const size_t units = run_block_units(join->joined.class, join->joined.count);
-    const size_t units_before =
-        place->found ? run_block_units(join->ours.class, join->ours.count) : 0;
+    size_t more_units;
 
     if (join_in_place(join)) {
         run_raise(place->run, place->slot, join->theirs, &join->plan.raised,
                   join->plan.fresh_count);
         return STATUS_OK;
     }
+    more_units = run_block_units(join->joined.class, join->joined.count)
+                 - run_block_units(join->ours.class, join->ours.count);
     run_pack_joined(&join->joined, &join->ours, join->theirs, payload);
-    if (place_reserve(vector, mem, place, join->theirs->number, units - units_before)
-        != STATUS_OK) {
+    if (place_reserve(vector, mem, place, join->theirs->number, more_units) != STATUS_OK) {
         return STATUS_MEMORY;
     }
     if (place->found) {
@@ -429,13 +303,8 @@ static enum status heap_apply(struct vector *vector, struct mem *mem, struct pla
 /* Both dense in the same width, and nobody asks what rose. */
 static bool heap_join(struct vector *vector, const struct place *place, const struct block *theirs)
 {
-    struct run_block ours;
-
-    if (!place->found || theirs->offsets != NULL || theirs->width == 0) {
-        return false;
-    }
-    ours = run_block(place->run, place->slot);
-    if (ours.view.offsets != NULL || ours.view.width != theirs->width) {
+    if (!place->found || theirs->offsets != NULL || theirs->width == 0
+        || !run_is_dense(place->run, place->slot, theirs->width)) {
         return false;
     }
     vector->heap.size += run_max(place->run, place->slot, theirs);
@@ -450,9 +319,13 @@ static enum status heap_merge(struct vector *vector, struct mem *mem, struct joi
     if (!with_digest && heap_join(vector, &place, join->theirs)) {
         return STATUS_OK;
     }
-    join->ours = place.found ? run_block(place.run, place.slot) : (struct run_block){ 0 };
+    if (place.found) {
+        run_block(place.run, place.slot, &join->ours);
+    } else {
+        join->ours = (struct run_block){ 0 };
+    }
     join_prepare(join, salt, with_digest);
-    if (mark_empty(&join->plan.raised)) {
+    if (!join_raises(join)) {
         return STATUS_OK;
     }
     if (heap_apply(vector, mem, &place, join) != STATUS_OK) {
@@ -462,11 +335,53 @@ static enum status heap_merge(struct vector *vector, struct mem *mem, struct joi
     return STATUS_OK;
 }
 
-/* What was inlined outgrows the struct: put it, with the joined block, into a first run. */
-static enum status inlined_spill(struct vector *vector, struct mem *mem, struct parts *parts,
-                                 const struct join *join)
+/* The last row that has no more than `position` blocks before it. */
+static size_t directory_row_at(const struct directory *directory, uint64_t position)
 {
-    const unsigned at = parts_seek(parts, join->theirs->number);
+    size_t from = 1;
+    size_t to = directory->count;
+
+    while (from < to) {
+        const size_t middle = (from + to) / 2;
+
+        if (directory->rows[middle].before <= position) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from - 1;
+}
+
+/* The run that has the block at a position, which becomes the position within it. */
+static const struct run *heap_run(const struct vector *vector, size_t *position)
+{
+    const struct directory *directory = vector->heap.at.directory;
+    size_t row;
+
+    if (vector->heap.form == FORM_RUN) {
+        return vector->heap.at.run;
+    }
+    row = directory_row_at(directory, *position);
+    *position -= (size_t)directory->rows[row].before;
+    return directory->rows[row].run;
+}
+
+/* Blocks from a position on that are full on both sides and follow each other on both, joined at a
+ * stroke. Returns how many. */
+static size_t heap_join_stretch(struct vector *vector, const struct vector *more, size_t position)
+{
+    const struct run *theirs = heap_run(more, &position);
+    const struct place place = place_find(vector, run_number(theirs, (unsigned)position));
+
+    return place.found ? run_max_stretch(place.run, place.slot, theirs, (unsigned)position) : 0;
+}
+
+/* What was inlined outgrows the struct: put it, with the joined block, into a first run. */
+static enum status inlined_spill(struct vector *vector, struct mem *mem,
+                                 struct inlined_parts *parts, const struct join *join)
+{
+    const unsigned at = inlined_parts_seek(parts, join->theirs->number);
     struct block_room room;
     uint64_t payload[BLOCK_ELEMENTS];
     size_t used = 0;
@@ -498,8 +413,9 @@ static enum status inlined_spill(struct vector *vector, struct mem *mem, struct 
 }
 
 /* The elements after the join, when they are so few that they could be inlined; 0 otherwise. */
-static unsigned inlined_join(const struct element *before, unsigned count_before,
-                             const struct join *join, struct element after[INLINE_ELEMENTS])
+static unsigned inlined_join(const struct inlined_element *before, unsigned count_before,
+                             const struct join *join,
+                             struct inlined_element after[INLINED_ELEMENTS_MAX])
 {
     const uint64_t number = join->theirs->number;
     struct block_room room;
@@ -507,7 +423,7 @@ static unsigned inlined_join(const struct element *before, unsigned count_before
     unsigned count = 0;
     unsigned i = 0;
 
-    if (count_before + join->plan.fresh_count > INLINE_ELEMENTS) {
+    if (count_before + join->plan.fresh_count > INLINED_ELEMENTS_MAX) {
         return 0;
     }
     block = merge_union(&join->ours.view, join->theirs, &room);
@@ -515,7 +431,7 @@ static unsigned inlined_join(const struct element *before, unsigned count_before
         after[count++] = before[i];
     }
     for (unsigned j = 0; j < block.count; j++) {
-        after[count++] = (struct element){ number << 8 | room.offsets[j], room.values[j] };
+        after[count++] = (struct inlined_element){ number << 8 | room.offsets[j], room.values[j] };
     }
     for (i += join->ours.count; i < count_before; i++) {
         after[count++] = before[i];
@@ -527,16 +443,16 @@ static unsigned inlined_join(const struct element *before, unsigned count_before
 static enum status inlined_merge(struct vector *vector, struct mem *mem, struct join *join,
                                  uint64_t salt, bool with_digest)
 {
-    struct element before[INLINE_ELEMENTS];
-    struct element after[INLINE_ELEMENTS];
+    struct inlined_element before[INLINED_ELEMENTS_MAX];
+    struct inlined_element after[INLINED_ELEMENTS_MAX];
     const unsigned count_before = inlined_read(vector, before);
-    struct parts parts;
+    struct inlined_parts parts;
     unsigned count;
 
-    parts_make(&parts, before, count_before);
-    join->ours = parts_find(&parts, join->theirs->number);
+    inlined_parts_make(&parts, before, count_before);
+    join->ours = inlined_parts_find(&parts, join->theirs->number);
     join_prepare(join, salt, with_digest);
-    if (mark_empty(&join->plan.raised)) {
+    if (!join_raises(join)) {
         return STATUS_OK;
     }
     count = inlined_join(before, count_before, join, after);
@@ -570,18 +486,18 @@ void vector_clear(struct vector *vector, struct mem *mem)
 
 uint64_t vector_get(const struct vector *vector, uint64_t index)
 {
-    struct element elements[INLINE_ELEMENTS];
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
     unsigned count;
 
     if (vector->heap.form != FORM_INLINED) {
         const struct place place = place_find(vector, index >> 8);
-        struct run_block block;
+        struct block block;
 
         if (!place.found) {
             return 0;
         }
-        block = run_block(place.run, place.slot);
-        return block_get(&block.view, index & 0xff);
+        block = run_view(place.run, place.slot);
+        return block_get(&block, index & 0xff);
     }
     count = inlined_read(vector, elements);
     for (unsigned i = 0; i < count; i++) {
@@ -616,61 +532,53 @@ enum status vector_merge(struct vector *vector, struct mem *mem, const struct bl
     return status;
 }
 
+enum status vector_join(struct vector *vector, struct mem *mem, const struct vector *more)
+{
+    const size_t blocks = vector_blocks(more);
+    struct block_room room;
+
+    for (size_t i = 0; i < blocks; i++) {
+        struct block block;
+
+        if (vector->heap.form != FORM_INLINED && more->heap.form != FORM_INLINED) {
+            i += heap_join_stretch(vector, more, i);
+            if (i == blocks) {
+                return STATUS_OK;
+            }
+        }
+        block = vector_block(more, i, &room);
+        if (vector_merge(vector, mem, &block, 0, NULL) != STATUS_OK) {
+            return STATUS_MEMORY;
+        }
+    }
+    return STATUS_OK;
+}
+
 size_t vector_blocks(const struct vector *vector)
 {
-    struct parts parts;
+    struct inlined_parts parts;
 
     switch (vector->heap.form) {
     case FORM_RUN: return vector->heap.at.run->count;
     case FORM_DIRECTORY: return (size_t)vector->heap.at.directory->blocks;
     default: break;
     }
-    parts_of(vector, &parts);
+    inlined_parts_of(vector, &parts);
     return parts.count;
-}
-
-/* The last row that has no more than `position` blocks before it. */
-static size_t directory_row_at(const struct directory *directory, uint64_t position)
-{
-    size_t from = 1;
-    size_t to = directory->count;
-
-    while (from < to) {
-        const size_t middle = (from + to) / 2;
-
-        if (directory->rows[middle].before <= position) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
-    return from - 1;
-}
-
-static struct run_block heap_block(const struct vector *vector, size_t position)
-{
-    const struct directory *directory = vector->heap.at.directory;
-    const struct run *run = vector->heap.at.run;
-
-    if (vector->heap.form == FORM_DIRECTORY) {
-        const size_t row = directory_row_at(directory, position);
-
-        run = directory->rows[row].run;
-        position -= (size_t)directory->rows[row].before;
-    }
-    assert(position < run->count);
-    return run_block(run, (unsigned)position);
 }
 
 struct block vector_block(const struct vector *vector, size_t position, struct block_room *room)
 {
-    struct parts parts;
+    struct inlined_parts parts;
     struct block block;
 
     if (vector->heap.form != FORM_INLINED) {
-        return heap_block(vector, position).view;
+        const struct run *run = heap_run(vector, &position);
+
+        assert(position < run->count);
+        return run_view(run, (unsigned)position);
     }
-    parts_of(vector, &parts);
+    inlined_parts_of(vector, &parts);
     assert(position < parts.count);
     block = parts.blocks[position].view;
     memcpy(room->values, block.values, block.count * sizeof room->values[0]);
@@ -683,11 +591,11 @@ struct block vector_block(const struct vector *vector, size_t position, struct b
 size_t vector_seek(const struct vector *vector, uint64_t number)
 {
     struct place place;
-    struct parts parts;
+    struct inlined_parts parts;
 
     if (vector->heap.form == FORM_INLINED) {
-        parts_of(vector, &parts);
-        return parts_seek(&parts, number);
+        inlined_parts_of(vector, &parts);
+        return inlined_parts_seek(&parts, number);
     }
     if (number > BLOCK_NUMBER_MAX) {
         return vector_blocks(vector);
@@ -794,12 +702,12 @@ static bool inlined_together(const struct vector *vector, const struct vector *m
 {
     struct vector together = *vector;
     struct mem none = { .limit_bytes = 1 };
-    struct parts parts;
+    struct inlined_parts parts;
 
     if (more->heap.form != FORM_INLINED) {
         return false;
     }
-    parts_of(more, &parts);
+    inlined_parts_of(more, &parts);
     for (unsigned i = 0; i < parts.count; i++) {
         if (vector_merge(&together, &none, &parts.blocks[i].view, 0, NULL) != STATUS_OK) {
             return false;
@@ -811,13 +719,16 @@ static bool inlined_together(const struct vector *vector, const struct vector *m
 static struct run_block any_block(const struct vector *vector, size_t position,
                                   struct block_room *room)
 {
-    struct block view;
+    const struct run *run;
+    struct run_block block;
 
-    if (vector->heap.form != FORM_INLINED) {
-        return heap_block(vector, position);
+    if (vector->heap.form == FORM_INLINED) {
+        block.view = vector_block(vector, position, room);
+        return run_block_measure(&block.view);
     }
-    view = vector_block(vector, position, room);
-    return run_block_measure(&view);
+    run = heap_run(vector, &position);
+    run_block(run, (unsigned)position, &block);
+    return block;
 }
 
 static uint64_t inlined_merge_bytes_max(const struct vector *vector, const struct vector *more)
@@ -825,19 +736,19 @@ static uint64_t inlined_merge_bytes_max(const struct vector *vector, const struc
     const size_t blocks = vector_blocks(more);
     struct growth growth = { 0 };
     struct block_room room;
-    struct parts parts;
+    struct inlined_parts parts;
 
     if (inlined_together(vector, more)) {
         return 0;
     }
-    parts_of(vector, &parts);
+    inlined_parts_of(vector, &parts);
     growth.count = parts.count;
     for (unsigned i = 0; i < parts.count; i++) {
         growth.used += run_block_units(parts.blocks[i].class, parts.blocks[i].count);
     }
     for (size_t i = 0; i < blocks; i++) {
         const struct run_block theirs = any_block(more, i, &room);
-        const struct run_block ours = parts_find(&parts, theirs.view.number);
+        const struct run_block ours = inlined_parts_find(&parts, theirs.view.number);
 
         growth_add(&growth, &ours, &theirs);
     }
@@ -869,7 +780,7 @@ uint64_t vector_merge_bytes_max(const struct vector *vector, const struct vector
             growth_open(&growth, run);
         }
         if (place.found) {
-            ours = run_block(run, place.slot);
+            run_block(run, place.slot, &ours);
         }
         growth_add(&growth, &ours, &theirs);
     }
@@ -902,20 +813,6 @@ uint64_t vector_block_digest(const struct vector *vector, uint64_t number, uint6
     }
     block = vector_block(vector, position, &room);
     return block.number == number ? merge_digest(&block, salt) : 0;
-}
-
-static void inlined_audit(const struct vector *vector)
-{
-    struct element elements[INLINE_ELEMENTS];
-    unsigned count;
-
-    assert(vector->inlined.count <= INLINE_ELEMENTS);
-    count = inlined_read(vector, elements);
-    assert(inlined_fits(elements, count));
-    for (unsigned i = 0; i < count; i++) {
-        assert(elements[i].value > 0);
-        assert(i == 0 || elements[i - 1].index < elements[i].index);
-    }
 }
 
 static void directory_audit(const struct directory *directory, uint64_t size)

@@ -96,6 +96,13 @@ MUST_CHECK enum status vector_merge(struct vector *vector, struct mem *mem,
                                     const struct block *block, uint64_t salt,
                                     struct merge_result *result);
 
+/* Join a whole vector: as merging each of its blocks with result NULL, but sketches as fast as
+ * memory is. For unions in scratch vectors.
+ *
+ * STATUS_MEMORY: some of the blocks have been joined. */
+MUST_CHECK enum status vector_join(struct vector *vector, struct mem *mem,
+                                   const struct vector *more);
+
 /* Number of blocks; 0 when empty, whatever the form. */
 size_t vector_blocks(const struct vector *vector);
 

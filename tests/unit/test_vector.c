@@ -693,6 +693,62 @@ static void test_vector_merge_into_what_is_there_allocates_nothing(void **state)
     }
 }
 
+/* Runs that stand alike and runs that do not, full blocks and others, are joined the same. */
+static void test_vector_join_is_a_merge_of_every_block(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned round = 0; round < 200; round++) {
+        struct vector more;
+        struct vector merged;
+        const unsigned merges = round % 4 == 0 ? 2 : 300;
+
+        random_seed(&fixture->random, round, 12);
+        vector_init(&more);
+        vector_init(&merged);
+        vector_fill(&more, &fixture->mem, &fixture->random, merges, 1 + round * 3, 1);
+        vector_fill(&fixture->vector, &fixture->mem, &fixture->random, round % 3 * 150,
+                    1 + round * 3, 1);
+        for (unsigned i = round % 5; i < 60; i++) { /* full blocks of bytes, with gaps in both */
+            struct made made;
+
+            make(&made, &fixture->random, i, 1, true, 1, 1, 250);
+            if (i % 7 != round % 7) {
+                assert_int_equal(vector_merge(&more, &fixture->mem, &made.block, 0, NULL),
+                                 STATUS_OK);
+            }
+            make(&made, &fixture->random, i, 1, true, 1, 1, 250);
+            if (i % 11 != round % 11) {
+                assert_int_equal(
+                    vector_merge(&fixture->vector, &fixture->mem, &made.block, 0, NULL), STATUS_OK);
+            }
+        }
+        merge_all(&merged, &fixture->mem, &fixture->vector);
+        merge_all(&merged, &fixture->mem, &more);
+        assert_int_equal(vector_join(&fixture->vector, &fixture->mem, &more), STATUS_OK);
+        vector_audit(&fixture->vector);
+        assert_true(vector_digest(&fixture->vector, SALT) == vector_digest(&merged, SALT));
+        assert_true(vector_size(&fixture->vector) == vector_size(&merged));
+        vector_clear(&more, &fixture->mem);
+        vector_clear(&merged, &fixture->mem);
+        vector_clear(&fixture->vector, &fixture->mem);
+    }
+}
+
+static void test_vector_join_says_when_it_cannot_allocate(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vector more;
+
+    vector_init(&more);
+    random_seed(&fixture->random, 13, 0);
+    vector_fill(&more, &fixture->mem, &fixture->random, 100, 50, 1);
+    fixture->mem.fail_countdown = 3;
+    assert_int_equal(vector_join(&fixture->vector, &fixture->mem, &more), STATUS_MEMORY);
+    vector_audit(&fixture->vector);
+    vector_clear(&more, &fixture->mem);
+}
+
 static void test_vector_clear_leaves_a_vector_that_can_be_used_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -725,6 +781,8 @@ int main(void)
         TEST(test_vector_merge_bytes_max_is_enough_at_every_step),
         TEST(test_vector_merge_bytes_max_is_close),
         TEST(test_vector_merge_into_what_is_there_allocates_nothing),
+        TEST(test_vector_join_is_a_merge_of_every_block),
+        TEST(test_vector_join_says_when_it_cannot_allocate),
         TEST(test_vector_clear_leaves_a_vector_that_can_be_used_again),
     };
 

@@ -1,0 +1,136 @@
+#include "store/inlined.h"
+
+#include <assert.h>
+
+static unsigned number_bytes(uint64_t number)
+{
+    return number == 0 ? 0 : 8 - ((unsigned)__builtin_clzll(number) >> 3);
+}
+
+static unsigned element_bytes(const struct inlined_element *element)
+{
+    return 1 + number_bytes(element->index) + number_bytes(element->value);
+}
+
+static uint64_t number_read(const uint8_t *from, unsigned size)
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < size; i++) {
+        number |= (uint64_t)from[i] << (8 * i);
+    }
+    return number;
+}
+
+static void number_write(uint8_t *to, unsigned size, uint64_t number)
+{
+    for (unsigned i = 0; i < size; i++) {
+        to[i] = (uint8_t)(number >> (8 * i));
+    }
+}
+
+unsigned inlined_read(const struct vector *vector,
+                      struct inlined_element elements[INLINED_ELEMENTS_MAX])
+{
+    const uint8_t *from = vector->inlined.elements;
+
+    for (unsigned i = 0; i < vector->inlined.count; i++) {
+        const unsigned index_size = *from >> 4;
+        const unsigned value_size = *from & 15;
+
+        elements[i].index = number_read(from + 1, index_size);
+        elements[i].value = number_read(from + 1 + index_size, value_size);
+        from += 1 + index_size + value_size;
+    }
+    return vector->inlined.count;
+}
+
+bool inlined_fits(const struct inlined_element *elements, unsigned count)
+{
+    unsigned size = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        size += element_bytes(&elements[i]);
+    }
+    return size <= VECTOR_INLINE_BYTES;
+}
+
+void inlined_write(struct vector *vector, const struct inlined_element *elements, unsigned count)
+{
+    uint8_t *to = vector->inlined.elements;
+
+    assert(inlined_fits(elements, count));
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned index_size = number_bytes(elements[i].index);
+        const unsigned value_size = number_bytes(elements[i].value);
+
+        *to = (uint8_t)(index_size << 4 | value_size);
+        number_write(to + 1, index_size, elements[i].index);
+        number_write(to + 1 + index_size, value_size, elements[i].value);
+        to += 1 + index_size + value_size;
+    }
+    vector->inlined.count = (uint8_t)count;
+}
+
+void inlined_parts_make(struct inlined_parts *parts, const struct inlined_element *elements,
+                        unsigned count)
+{
+    parts->count = 0;
+    for (unsigned i = 0; i < count;) {
+        const unsigned first = i;
+        struct block view = {
+            .number = elements[i].index >> 8,
+            .values = parts->values + first,
+            .offsets = parts->offsets + first,
+            .width = 8,
+        };
+
+        for (; i < count && elements[i].index >> 8 == view.number; i++) {
+            parts->values[i] = elements[i].value;
+            parts->offsets[i] = (uint8_t)elements[i].index;
+        }
+        view.count = (uint16_t)(i - first);
+        parts->blocks[parts->count++] = run_block_measure(&view);
+    }
+}
+
+void inlined_parts_of(const struct vector *vector, struct inlined_parts *parts)
+{
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
+
+    inlined_parts_make(parts, elements, inlined_read(vector, elements));
+}
+
+unsigned inlined_parts_seek(const struct inlined_parts *parts, uint64_t number)
+{
+    unsigned i = 0;
+
+    while (i < parts->count && parts->blocks[i].view.number < number) {
+        i++;
+    }
+    return i;
+}
+
+struct run_block inlined_parts_find(const struct inlined_parts *parts, uint64_t number)
+{
+    const unsigned i = inlined_parts_seek(parts, number);
+
+    if (i == parts->count || parts->blocks[i].view.number != number) {
+        return (struct run_block){ 0 };
+    }
+    return parts->blocks[i];
+}
+
+void inlined_audit(const struct vector *vector)
+{
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
+    unsigned count;
+
+    assert(vector->inlined.count <= INLINED_ELEMENTS_MAX);
+    count = inlined_read(vector, elements);
+    assert(inlined_fits(elements, count));
+    for (unsigned i = 0; i < count; i++) {
+        assert(elements[i].value > 0);
+        assert(i == 0 || elements[i - 1].index < elements[i].index);
+    }
+}

@@ -1,0 +1,92 @@
+/* What this file tests: how elements lie in the struct, and how they come out as blocks. */
+
+#include "store/inlined.h"
+
+#include <string.h>
+
+#include "unit/test.h"
+
+static void test_inlined_write_lays_out_as_the_header_says(void **state)
+{
+    static const struct inlined_element elements[] = { { 0, 5 }, { 300, 1 } };
+    static const uint8_t bytes[] = { 0x01, 0x05, 0x21, 0x2c, 0x01, 0x01 };
+    struct vector vector;
+
+    (void)state;
+    vector_init(&vector);
+    inlined_write(&vector, elements, 2);
+    assert_memory_equal(vector.inlined.elements, bytes, sizeof bytes);
+    inlined_audit(&vector);
+}
+
+static void test_inlined_read_gives_back_every_size(void **state)
+{
+    struct vector vector;
+    struct inlined_element read[INLINED_ELEMENTS_MAX];
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++) {
+        for (unsigned j = 0; j < 64; j++) {
+            const struct inlined_element element = { UINT64_MAX >> i, UINT64_MAX >> j };
+
+            vector_init(&vector);
+            assert_true(inlined_fits(&element, 1));
+            inlined_write(&vector, &element, 1);
+            assert_int_equal(inlined_read(&vector, read), 1);
+            assert_memory_equal(&read[0], &element, sizeof element);
+        }
+    }
+}
+
+static void test_inlined_fits_counts_to_the_byte(void **state)
+{
+    static const struct inlined_element full[] = { { 0, 1 }, { 1, 1 }, { 2, 1 }, { 3, 1 },
+                                                   { 4, 1 }, { 5, 1 }, { 6, 1 } };
+    static const struct inlined_element extremes[] = { { 65535, UINT64_MAX },
+                                                       { UINT32_MAX, UINT64_MAX } };
+    struct inlined_element more[7];
+
+    (void)state;
+    assert_true(inlined_fits(full, 7)); /* 2 + 6 * 3 = 20 */
+    memcpy(more, full, sizeof more);
+    more[5].value = 256;
+    more[6].value = 256; /* 22 */
+    assert_true(inlined_fits(more, 7));
+    more[4].value = 256; /* 23 */
+    assert_false(inlined_fits(more, 7));
+    assert_false(inlined_fits(extremes, 2)); /* 11 + 13 */
+}
+
+static void test_inlined_parts_are_the_blocks(void **state)
+{
+    static const struct inlined_element elements[] = {
+        { 3, 9 }, { 255, 1 }, { 256, 1 }, { 9999, 300 }
+    };
+    struct inlined_parts parts;
+
+    (void)state;
+    inlined_parts_make(&parts, elements, 4);
+    assert_int_equal(parts.count, 3);
+    assert_int_equal(parts.blocks[0].count, 2);
+    assert_int_equal(parts.blocks[0].class, 1);
+    assert_int_equal(parts.blocks[1].class, 0);
+    assert_int_equal(parts.blocks[2].class, 2);
+    assert_int_equal(inlined_parts_seek(&parts, 0), 0);
+    assert_int_equal(inlined_parts_seek(&parts, 2), 2);
+    assert_int_equal(inlined_parts_seek(&parts, 40), 3);
+    assert_int_equal(inlined_parts_find(&parts, 39).count, 1);
+    assert_int_equal(inlined_parts_find(&parts, 38).count, 0);
+    assert_true(block_get(&parts.blocks[0].view, 255) == 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inlined_write_lays_out_as_the_header_says),
+        cmocka_unit_test(test_inlined_read_gives_back_every_size),
+        cmocka_unit_test(test_inlined_fits_counts_to_the_byte),
+        cmocka_unit_test(test_inlined_parts_are_the_blocks),
+    };
+
+    return cmocka_run_group_tests_name("inlined", tests, NULL, NULL);
+}
