@@ -1,48 +1,25 @@
 #include "node/presence.h"
 
+#include "node/claim.h"
 #include "node/state.h"
 
 #include <assert.h>
 #include <string.h>
 
 #define US_PER_S UINT64_C(1000000)
-#define DAY_S    UINT64_C(86400)
 
-#define OWNER_AHEAD_S   (2 * DAY_S) /* what only an owner writes may be so far ahead of now */
-#define ACCUSER_AHEAD_S (1 * DAY_S) /* what others write: less, so that an owner can outbid it */
-#define FORGOTTEN_S     (1 * DAY_S)
 #define CLOCK_MAX_S     UINT64_C(6000000000) /* the year 2160: no clock that is told is beyond */
 #define STAMP_FRESH_MIN 3                    /* a stranger's stamp older than this is history */
 #define OUTBID_US       (60 * US_PER_S)
+#define PARTING_MS      10000
+#define LATE_US         (5 * US_PER_S) /* who wakes up so late was deaf itself */
 #define SWEEP_US        US_PER_S
 #define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
 #define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
 #define TTL             2  /* of what we begin: a plain peer may pass it on once */
 
-#define SLOTS    (PRESENCE_CONFIRM + PRESENCE_CONFIRM_COUNT) /* elements that have a meaning */
 #define PREFIX   "n:"
 #define PREFIX_N 2
-
-/* What somebody says of a peer: the elements that have a meaning, 0 where nothing is said. */
-struct claim {
-    uint64_t values[SLOTS];
-    uint64_t stamp; /* element 0, as it came */
-};
-
-static enum presence_word word_of(uint64_t state)
-{
-    return (enum presence_word)(state & 3);
-}
-
-static uint64_t incarnation_of(uint64_t state)
-{
-    return state >> 2;
-}
-
-static uint64_t state_make(uint64_t incarnation, enum presence_word word)
-{
-    return incarnation << 2 | (uint64_t)word;
-}
 
 static uint32_t ms_of(struct moment now)
 {
@@ -177,121 +154,22 @@ uint64_t presence_stamp(const struct node *node, struct moment now, const struct
     return stamp < now_min ? stamp : now_min;
 }
 
-/* Claims: read, judged, merged. */
-
-static void claim_add(struct node *node, struct claim *claim, const struct block *block)
-{
-    for (unsigned i = 0; i < block->count; i++) {
-        const unsigned offset = block_offset(block, i);
-        const uint64_t value = block_value(block, i);
-
-        if (value == 0) {
-            continue;
-        }
-        if (block->number != 0 || offset >= SLOTS) {
-            node->stats.refused_presence++;
-        } else if (offset == PRESENCE_STAMP) {
-            claim->stamp = value > claim->stamp ? value : claim->stamp;
-        } else if (value > claim->values[offset]) {
-            claim->values[offset] = value;
-        }
-    }
-}
-
-static void claim_read(struct node *node, struct claim *claim, struct elements elements)
-{
-    struct block_room room;
-    struct block block;
-
-    *claim = (struct claim){ .stamp = 0 };
-    while (elements_next(&elements, &room, &block)) {
-        claim_add(node, claim, &block);
-    }
-}
-
-/* Whether an element is none that nobody could outbid. */
-static bool element_in_bounds(unsigned element, uint64_t value, uint64_t now_s)
-{
-    switch (element) {
-    case PRESENCE_LEVEL:
-    case PRESENCE_INSTANCE:
-    case PRESENCE_HTTP: return value >> 16 <= now_s + OWNER_AHEAD_S;
-    case PRESENCE_STATE:
-        return incarnation_of(value)
-               <= now_s
-                      + (word_of(value) == WORD_ALIVE || word_of(value) == WORD_LEFT
-                             ? OWNER_AHEAD_S
-                             : ACCUSER_AHEAD_S);
-    case PRESENCE_SINCE: return value <= now_s + ACCUSER_AHEAD_S;
-    default: return element >= PRESENCE_CONFIRM && value <= now_s + ACCUSER_AHEAD_S;
-    }
-}
-
-/* Take out what is out of bounds. Returns whether anything but the stamp is left. */
-static bool claim_judge(struct node *node, struct moment now, struct claim *claim)
-{
-    const uint64_t now_s = presence_now_s(node, now);
-    bool some = false;
-
-    for (unsigned i = PRESENCE_LEVEL; i < SLOTS; i++) {
-        if (claim->values[i] == 0) {
-            continue;
-        }
-        if (element_in_bounds(i, claim->values[i], now_s)) {
-            some = true;
-        } else {
-            claim->values[i] = 0;
-            node->stats.refused_presence++;
-        }
-    }
-    return some;
-}
-
-static bool gone(uint64_t state, uint64_t since_s, uint64_t now_s)
-{
-    return (word_of(state) == WORD_DEAD || word_of(state) == WORD_LEFT) && since_s != 0
-           && since_s < now_s && now_s - since_s > FORGOTTEN_S;
-}
-
 bool presence_forgotten(const struct node *node, struct moment now, const struct vector *vector)
 {
-    return gone(vector_get(vector, PRESENCE_STATE), vector_get(vector, PRESENCE_SINCE),
-                presence_now_s(node, now));
+    const struct claim nothing = { .stamp = 0 };
+
+    return claim_forgotten(&nothing, vector, presence_now_s(node, now));
 }
 
-/* Whether the peer would be forgotten once the claim is merged. */
-static bool claim_forgotten(const struct node *node, struct moment now, const struct claim *claim,
-                            const struct entry *entry)
-{
-    uint64_t state = claim->values[PRESENCE_STATE];
-    uint64_t since_s = claim->values[PRESENCE_SINCE];
-
-    if (entry != NULL) {
-        const uint64_t state_ours = vector_get(entry_vector(entry), PRESENCE_STATE);
-        const uint64_t since_ours_s = vector_get(entry_vector(entry), PRESENCE_SINCE);
-
-        state = state_ours > state ? state_ours : state;
-        since_s = since_ours_s > since_s ? since_ours_s : since_s;
-    }
-    return gone(state, since_s, presence_now_s(node, now));
-}
+/* Entries and records. */
 
 /* Join a claim into an entry. False: no memory, counted. */
-static bool claim_merge(struct node *node, struct entry *entry, const struct claim *claim,
+static bool entry_merge(struct node *node, struct entry *entry, const struct claim *claim,
                         enum change_origin origin, struct merge_result *result)
 {
-    uint64_t values[SLOTS];
-    uint8_t offsets[SLOTS];
-    struct block block = { .values = values, .offsets = offsets, .width = 8 };
+    struct claim_block room;
+    const struct block block = claim_block(claim, &room);
 
-    for (unsigned i = PRESENCE_LEVEL; i < SLOTS; i++) {
-        if (claim->values[i] != 0) {
-            values[block.count] = claim->values[i];
-            offsets[block.count] = (uint8_t)i;
-            block.count++;
-        }
-    }
-    assert(block.count > 0);
     if (table_merge(node->table, entry, &block, origin, result) != STATUS_OK) {
         node->stats.memory_refused++;
         return false;
@@ -336,6 +214,7 @@ static struct peer *peer_obtain(struct node *node, const struct address *address
 {
     struct peer *peer = peers_find(&node->peers, address);
     uint8_t text[NODE_PRESENCE_KEY_MAX];
+    struct entry *entry;
 
     if (peer != NULL) {
         return peer;
@@ -345,7 +224,10 @@ static struct peer *peer_obtain(struct node *node, const struct address *address
         node->stats.memory_refused++;
         return NULL;
     }
-    peer->presence = table_find(node->table, node_presence_key(address, text));
+    entry = table_find(node->table, node_presence_key(address, text));
+    if (entry != NULL && vector_size(entry_vector(entry)) > 0) {
+        peer->presence = entry;
+    }
     return peer;
 }
 
@@ -357,7 +239,7 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
     struct entry *self = node->presence.self;
     struct merge_result result;
 
-    if (!claim_merge(node, self, claim, CHANGE_FROM_SELF, &result)) {
+    if (!entry_merge(node, self, claim, CHANGE_FROM_SELF, &result)) {
         return false;
     }
     if (!mark_empty(&result.raised)) {
@@ -398,9 +280,9 @@ static void self_refute(struct node *node, struct moment now, uint64_t state)
     struct presence *presence = &node->presence;
     struct claim claim = { .stamp = 0 };
 
-    presence->incarnation = incarnation_of(state) + 1;
+    presence->incarnation = claim_incarnation(state) + 1;
     presence->state_word =
-        state_make(presence->incarnation, presence->leaving ? WORD_LEFT : WORD_ALIVE);
+        claim_state(presence->incarnation, presence->leaving ? WORD_LEFT : WORD_ALIVE);
     claim.values[PRESENCE_STATE] = presence->state_word;
     node->stats.refutations++;
     (void)self_write(node, now, &claim); /* no memory is counted, and it is said to us again */
@@ -443,7 +325,7 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
     struct entry *self = node->presence.self;
     struct merge_result result;
 
-    if (!claim_merge(node, self, claim, CHANGE_FROM_PEER, &result)) {
+    if (!entry_merge(node, self, claim, CHANGE_FROM_PEER, &result)) {
         return;
     }
     if (!mark_empty(&result.raised)) {
@@ -510,26 +392,34 @@ bool presence_start(struct node *node, struct moment now)
     }
     state = vector_get(entry_vector(presence->self), PRESENCE_STATE);
     presence->incarnation = start_s;
-    if (state != 0 && incarnation_of(state) >= start_s) {
-        presence->incarnation = incarnation_of(state) + 1; /* an earlier run had to refute */
+    if (state != 0 && claim_incarnation(state) >= start_s) {
+        presence->incarnation = claim_incarnation(state) + 1; /* an earlier run had to refute */
     }
-    presence->state_word = state_make(presence->incarnation, WORD_ALIVE);
+    presence->state_word = claim_state(presence->incarnation, WORD_ALIVE);
     return self_start(node, now, start_s) && peers_load(node, now);
 }
 
 /* States of peers. */
 
-static uint64_t peer_state_word(const struct peer *peer)
+/* What is stored of a peer; NULL: nothing, also of nobody. */
+static const struct vector *presence_vector(const struct peer *peer)
 {
-    return peer->presence == NULL ? 0 : vector_get(entry_vector(peer->presence), PRESENCE_STATE);
+    return peer == NULL || peer->presence == NULL ? NULL : entry_vector(peer->presence);
+}
+
+static uint64_t peer_word(const struct peer *peer)
+{
+    const struct vector *vector = presence_vector(peer);
+
+    return vector == NULL ? 0 : vector_get(vector, PRESENCE_STATE);
 }
 
 /* What a peer is to us, by its presence and by what we heard of it. */
 static enum peer_state state_of(const struct node *node, struct moment now, const struct peer *peer)
 {
-    const uint64_t state = peer_state_word(peer);
+    const uint64_t state = peer_word(peer);
 
-    switch (word_of(state)) {
+    switch (claim_word(state)) {
     case WORD_SUSPECT: return peer->level > 0 ? PEER_SUSPECT : PEER_SILENT;
     case WORD_DEAD: return peer->level > 0 ? PEER_DEAD : PEER_SILENT;
     case WORD_LEFT: return PEER_LEFT;
@@ -552,9 +442,9 @@ static enum peer_state state_of(const struct node *node, struct moment now, cons
 
 void presence_update_peer(struct node *node, struct moment now, struct peer *peer)
 {
-    const struct vector *vector = peer->presence == NULL ? NULL : entry_vector(peer->presence);
-    const uint64_t state = peer_state_word(peer);
-    const bool other_incarnation = incarnation_of(state) != peer->incarnation;
+    const struct vector *vector = presence_vector(peer);
+    const uint64_t state = peer_word(peer);
+    const bool other_incarnation = claim_incarnation(state) != peer->incarnation;
     enum peer_state is;
     bool member;
 
@@ -562,7 +452,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
                       ? 0
                       : (uint8_t)vector_get(vector, PRESENCE_LEVEL);
     peer->state_s = vector == NULL ? 0 : (uint32_t)vector_get(vector, PRESENCE_SINCE);
-    peer->incarnation = incarnation_of(state);
+    peer->incarnation = claim_incarnation(state);
     is = state_of(node, now, peer);
     if (is != peer->state || (other_incarnation && is != PEER_ALIVE)) {
         peer->suspect_ms = ms_of(now);
@@ -619,7 +509,7 @@ static bool peer_write(struct node *node, struct moment now, struct peer *peer,
     struct entry *entry = entry_obtain(node, peer);
     struct merge_result result;
 
-    if (entry == NULL || !claim_merge(node, entry, claim, CHANGE_FROM_SELF, &result)) {
+    if (entry == NULL || !entry_merge(node, entry, claim, CHANGE_FROM_SELF, &result)) {
         return false;
     }
     peer->presence = entry;
@@ -633,18 +523,21 @@ static bool peer_write(struct node *node, struct moment now, struct peer *peer,
 
 void presence_vouch(struct node *node, struct moment now, struct peer *peer)
 {
-    const uint64_t state = peer_state_word(peer);
+    const uint64_t state = peer_word(peer);
     struct claim claim = { .stamp = 0 };
     struct mark raised;
 
     if (peer->level > 0 || is_self(node, &peer->address)) {
         return;
     }
-    if (state != 0 && word_of(state) == WORD_ALIVE) {
+    if (state != 0 && claim_word(state) == WORD_ALIVE) {
         return;
     }
+    if (peer->state == PEER_LEFT && ms_since(now, peer->suspect_ms) < PARTING_MS) {
+        return; /* these are its last words */
+    }
     if (node_trusts(node, peer, now) || peer->is_seed) {
-        claim.values[PRESENCE_STATE] = state_make(incarnation_of(state) + 1, WORD_ALIVE);
+        claim.values[PRESENCE_STATE] = claim_state(claim_incarnation(state) + 1, WORD_ALIVE);
         if (peer_write(node, now, peer, &claim, &raised)) {
             return;
         }
@@ -658,7 +551,7 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
     struct claim claim = { .stamp = 0 };
     struct mark raised;
 
-    claim.values[PRESENCE_STATE] = state_make(peer->incarnation, word);
+    claim.values[PRESENCE_STATE] = claim_state(peer->incarnation, word);
     if (word == WORD_SUSPECT) {
         claim.values[PRESENCE_CONFIRM + node->presence.id % PRESENCE_CONFIRM_COUNT] =
             peer->incarnation;
@@ -767,15 +660,14 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     struct entry *entry = entry_obtain(node, peer);
     struct merge_result result;
 
-    if (entry == NULL || !claim_merge(node, entry, claim, CHANGE_FROM_PEER, &result)) {
+    if (entry == NULL || !entry_merge(node, entry, claim, CHANGE_FROM_PEER, &result)) {
         return;
     }
     peer->presence = entry;
     if (!mark_empty(&result.raised)) {
         uint8_t ttl = 0;
 
-        if (mark_has(&result.raised, PRESENCE_STATE)
-            && word_of(peer_state_word(peer)) == WORD_ALIVE) {
+        if (mark_has(&result.raised, PRESENCE_STATE) && claim_word(peer_word(peer)) == WORD_ALIVE) {
             ttl = TTL; /* plain peers are told of live ones only */
             if (peer->level == 0 && peer->heard_us != 0) {
                 peer->heard_us = now.mono_us; /* whoever vouches has heard it */
@@ -789,15 +681,46 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     }
 }
 
+/* The record that a claim is about, created where the claim is worth it; NULL: it says nothing that
+ * is still of interest, or there is no room. What we have of a forgotten peer is dropped first, so
+ * that it does not outweigh what somebody says who forgot it earlier. */
+static struct peer *claim_peer(struct node *node, struct moment now, const struct address *about,
+                               const struct claim *claim, enum presence_source source)
+{
+    const uint64_t now_s = presence_now_s(node, now);
+    struct peer *peer = peers_find(&node->peers, about);
+
+    if (peer != NULL && peer->presence != NULL
+        && presence_forgotten(node, now, entry_vector(peer->presence))) {
+        entry_drop(node, peer);
+        presence_update_peer(node, now, peer);
+    }
+    if (claim_any(claim)) {
+        if (claim_forgotten(claim, presence_vector(peer), now_s)) {
+            return NULL;
+        }
+        return peer != NULL ? peer : peer_obtain(node, about);
+    }
+    if (presence_minutes(claim->stamp) + STAMP_FRESH_MIN < now_s / 60) {
+        return NULL; /* an old stamp alone says nothing */
+    }
+    if (peer == NULL) {
+        peer = peer_obtain(node, about);
+        if (peer != NULL && source == SOURCE_TRUSTED) {
+            plain_introduce(node, now, peer, false); /* one datagram; who answers is taken */
+        }
+    }
+    return peer;
+}
+
 void presence_receive(struct node *node, struct moment now, struct peer *from,
                       const struct address *about, struct elements elements,
                       enum presence_source source, uint8_t depth, struct marks *reply)
 {
     struct claim claim;
     struct peer *peer;
-    bool some;
 
-    claim_read(node, &claim, elements);
+    node->stats.refused_presence += claim_read(&claim, elements);
     if (source == SOURCE_STRANGER) {
         node->stats.refused_presence++;
         return;
@@ -805,37 +728,25 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
     if (source == SOURCE_SELF_SPEAKING) {
         claim_learn_clock(node, now, from, &claim);
     }
-    some = claim_judge(node, now, &claim);
+    node->stats.refused_presence += claim_judge(&claim, presence_now_s(node, now));
     if (is_self(node, about)) {
-        if (some && address_compare(about, &node->options.self) == 0) {
+        if (claim_any(&claim)) {
             self_receive(node, now, from, &claim, depth, reply);
         }
         return;
     }
-    peer = peers_find(&node->peers, about);
-    if (peer != NULL && peer->presence != NULL
-        && presence_forgotten(node, now, entry_vector(peer->presence))) {
-        entry_drop(node, peer);
-        presence_update_peer(node, now, peer);
-    }
-    if (some && claim_forgotten(node, now, &claim, peer == NULL ? NULL : peer->presence)) {
+    peer = claim_peer(node, now, about, &claim, source);
+    if (peer == NULL) {
         return;
     }
-    if (!some && presence_minutes(claim.stamp) + STAMP_FRESH_MIN < presence_now_s(node, now) / 60) {
-        return; /* an old stamp alone says nothing */
-    }
-    if (peer == NULL) {
-        peer = peer_obtain(node, about);
-        if (peer == NULL) {
-            return;
-        }
-        if (!some && source == SOURCE_TRUSTED) {
-            plain_introduce(node, now, peer, false); /* one datagram; who answers is taken */
-        }
-    }
     stamp_receive(node, now, peer, claim.stamp);
-    if (some) {
+    if (claim_any(&claim)) {
         peer_receive(node, now, from, peer, &claim, depth, reply);
+    }
+    /* A plain peer does not know in which incarnation others have vouched for it. */
+    if (source == SOURCE_SELF_SPEAKING && peer->level == 0 && peer->state != PEER_LEFT
+        && claim_word(claim.values[PRESENCE_STATE]) == WORD_LEFT) {
+        presence_declare(node, now, peer, WORD_LEFT);
     }
 }
 
@@ -844,15 +755,17 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
 /* A plain peer that cannot be heard: suspect first, dead when nobody vouches for it in time. */
 static void plain_peer_sweep(struct node *node, struct moment now, struct peer *peer)
 {
-    const uint64_t state = peer_state_word(peer);
+    const uint64_t state = peer_word(peer);
+    const uint64_t awake_us = node->presence.awake_us;
 
     if (peer->state == PEER_ALIVE && peer->heard_us != 0
+        && now.mono_us - awake_us >= node->options.silent_after_us
         && now.mono_us - peer->heard_us >= node->options.silent_after_us) {
         if (state != 0) {
             presence_declare(node, now, peer, WORD_SUSPECT);
         }
         presence_update_peer(node, now, peer);
-    } else if (peer->state == PEER_SILENT && state != 0 && word_of(state) == WORD_SUSPECT
+    } else if (peer->state == PEER_SILENT && state != 0 && claim_word(state) == WORD_SUSPECT
                && ms_since(now, peer->suspect_ms) >= presence_suspicion_us(node, peer) / 1000) {
         presence_declare(node, now, peer, WORD_DEAD);
     }
@@ -876,6 +789,9 @@ void presence_tick(struct node *node, struct moment now)
 
     if (now.mono_us < presence->sweep_due_us) {
         return;
+    }
+    if (now.mono_us - presence->sweep_due_us > LATE_US) {
+        presence->awake_us = now.mono_us;
     }
     presence->sweep_due_us = now.mono_us + SWEEP_US;
     left = SWEEP_LEAST + node->peers.count / 8;
@@ -905,7 +821,7 @@ void presence_leave(struct node *node, struct moment now)
         return;
     }
     presence->leaving = true;
-    presence->state_word = state_make(presence->incarnation, WORD_LEFT);
+    presence->state_word = claim_state(presence->incarnation, WORD_LEFT);
     claim.values[PRESENCE_STATE] = presence->state_word;
     claim.values[PRESENCE_SINCE] = presence_now_s(node, now);
     (void)self_write(node, now, &claim); /* spread and acked like any change */

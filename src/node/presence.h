@@ -55,6 +55,7 @@ struct presence {
     bool leaving;
     uint32_t sweep; /* position of the next peer to look at for silence, forgetting */
     uint64_t sweep_due_us;
+    uint64_t awake_us; /* since when we have listened without a break */
 };
 
 /* Write our own presence. False: no memory. */

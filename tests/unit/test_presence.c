@@ -313,6 +313,7 @@ static void test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them(vo
 
         hear(world, B, "n:" A, &pair, 1, 3, 0);
         assert_int_not_equal(state_of(world, A), PEER_ALIVE);
+        world_run(world, 11 * SECOND);
         hear(world, A, "greeting", NULL, 0, 3, 0);
         assert_int_equal(stored(world, "n:" A, PRESENCE_STATE),
                          word((words[i] >> 2) + 1, WORD_ALIVE));
@@ -353,6 +354,36 @@ static void test_presence_a_silent_plain_peer_is_suspected_then_dead_then_forgot
     world->said_count = 0;
     world_run(world, 60 * SECOND);
     assert_null(table_find(world->table, bytes_of("n:" A)));
+}
+
+static void test_presence_a_node_that_slept_accuses_nobody(void **state)
+{
+    struct world *world = *state;
+
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    world_run(world, 10 * SECOND);
+    world->now.mono_us += 3600 * SECOND;
+    world->now.unix_s += 3600;
+    world_run(world, 140 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(1, WORD_ALIVE));
+    world_run(world, 12 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(1, WORD_SUSPECT));
+}
+
+static void test_presence_a_plain_peer_that_says_it_left_has_left(void **state)
+{
+    struct world *world = *state;
+    const struct pair pairs[] = { { PRESENCE_STATE, word(4, WORD_LEFT) }, { PRESENCE_SINCE, NOW } };
+
+    hear(world, A, "n:" A, pairs, 2, 3, 0);
+    hear(world, A, "its last answer", NULL, 0, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(4, WORD_LEFT));
+    assert_int_equal(state_of(world, A), PEER_LEFT);
+    world_run(world, 11 * SECOND);
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(5, WORD_ALIVE));
+    hear(world, A, "n:" A, pairs, 2, 3, 0); /* it does not know of the 5 */
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(5, WORD_LEFT));
 }
 
 static void test_presence_anothers_newer_alive_counts_as_hearing(void **state)
@@ -478,6 +509,8 @@ int main(void)
         TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
         TEST(test_presence_of_strangers_is_not_vouched_for),
         TEST(test_presence_a_silent_plain_peer_is_suspected_then_dead_then_forgotten),
+        TEST(test_presence_a_node_that_slept_accuses_nobody),
+        TEST(test_presence_a_plain_peer_that_says_it_left_has_left),
         TEST(test_presence_anothers_newer_alive_counts_as_hearing),
         TEST(test_presence_a_forgotten_peer_is_not_taken_again),
         TEST(test_presence_counts_independent_suspectors_of_this_incarnation),

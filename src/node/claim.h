@@ -1,0 +1,58 @@
+#ifndef NODE_CLAIM_H
+#define NODE_CLAIM_H
+
+/* What somebody says of a peer: the elements of its presence that have a meaning, read from a
+ * datagram, judged against the clock, made into a block to merge. Knows no node and no store; used
+ * by node/presence.c. Private to the room. Source: vignette(7), "Presence" and "Bounds". */
+
+#include "node/presence.h"
+#include "store/vector.h"
+#include "wire/block.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CLAIM_ELEMENTS (PRESENCE_CONFIRM + PRESENCE_CONFIRM_COUNT)
+
+/* 0 where nothing is said. All zero says nothing at all. */
+struct claim {
+    uint64_t values[CLAIM_ELEMENTS]; /* [PRESENCE_STAMP] is always 0: it is merged nowhere */
+    uint64_t stamp;                  /* element 0, as it came */
+};
+
+/* Element 2: the order of these numbers is the order of precedence. */
+static inline enum presence_word claim_word(uint64_t state)
+{
+    return (enum presence_word)(state & 3);
+}
+static inline uint64_t claim_incarnation(uint64_t state)
+{
+    return state >> 2;
+}
+static inline uint64_t claim_state(uint64_t incarnation, enum presence_word word)
+{
+    return incarnation << 2 | (uint64_t)word;
+}
+
+/* Read the elements of a presence key. Returns how many have no meaning and were left out. */
+uint64_t claim_read(struct claim *claim, struct elements elements);
+
+/* Take out what lies so far ahead of now that its owner could not outbid it. Returns how many. */
+uint64_t claim_judge(struct claim *claim, uint64_t now_s);
+
+/* Whether it says anything but a stamp. */
+bool claim_any(const struct claim *claim);
+
+/* Whether the peer is forgotten, dead or left for more than a day, once the claim is joined with
+ * what is stored (NULL: nothing). */
+bool claim_forgotten(const struct claim *claim, const struct vector *stored, uint64_t now_s);
+
+/* The claim, which says something, as a block that points into `room`. */
+struct claim_block {
+    uint64_t values[CLAIM_ELEMENTS];
+    uint8_t offsets[CLAIM_ELEMENTS];
+};
+struct block claim_block(const struct claim *claim, struct claim_block *room);
+
+#endif /* NODE_CLAIM_H */
