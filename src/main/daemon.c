@@ -432,8 +432,8 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
         return fault_set(why, STATUS_MEMORY, "no memory for the HTTP interface");
     }
     options.context = context;
-    options.routes = routes;
-    options.routes_count = routes_count;
+    options.routes = http_routes;
+    options.routes_count = http_routes_count;
     settings_http(daemon->config, daemon->options.descriptors, &options);
     status = http_server_create(&options, daemon->base, &daemon->server, why);
     if (status == STATUS_OK) {
