@@ -1,0 +1,299 @@
+/* What this file tests: clients' and peers' data: what limits refuse leaves no trace, what rises is
+ * told, what is larger here goes back. */
+
+#include "node/join.h"
+
+#include "unit/node_exchange.h"
+
+static void test_join_the_same_update_again_does_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node_update_result result;
+    uint64_t copies;
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    assert_int_equal(update(fixture, 0, "foo", 1, 5, &result), STATUS_OK);
+    assert_true(result.created);
+    run_us(fixture, SECOND_US);
+    copies = node_stats(fixture->places[0].node)->copies;
+    assert_true(copies > 0);
+    assert_int_equal(update(fixture, 0, "foo", 1, 5, &result), STATUS_OK);
+    assert_false(result.created);
+    assert_int_equal(result.elements_raised, 0);
+    assert_true(mark_empty(&result.blocks[0].raised));
+    assert_int_equal(update(fixture, 0, "foo", 1, 4, &result), STATUS_OK);
+    assert_true(mark_has(&result.blocks[0].larger, 1));
+    run_us(fixture, SECOND_US);
+    assert_int_equal(node_stats(fixture->places[0].node)->copies, copies);
+}
+
+static void test_join_an_update_without_elements_only_looks(void **state)
+{
+    struct fixture *fixture = *state;
+    struct vector vector;
+    const struct node_update change = { .key = bytes_of("foo"), .elements = &vector };
+    struct node_update_result result;
+    struct fault why;
+
+    nodes_create(fixture, 1);
+    vector_init(&vector);
+    assert_int_equal(node_update(fixture->places[0].node, fixture->now, &change, &result, &why),
+                     STATUS_OK);
+    assert_null(result.entry);
+    assert_int_equal(update(fixture, 0, "foo", 1, 5, NULL), STATUS_OK);
+    assert_int_equal(node_update(fixture->places[0].node, fixture->now, &change, &result, &why),
+                     STATUS_OK);
+    assert_non_null(result.entry);
+    assert_false(result.created);
+}
+
+static void test_join_refusals_leave_everything_as_it_was(void **state)
+{
+    static const struct {
+        const char *key;
+        uint64_t value;
+        enum status status;
+    } rows[] = {
+        { "n:10.0.0.9:6000", 1, STATUS_CONFLICT },
+        { "n:[2001:db8::1]:6000", 1, STATUS_CONFLICT },
+        { "fo%", 1, STATUS_CONFLICT },
+        { "*", 1, STATUS_CONFLICT },
+        { "", 1, STATUS_INVALID },
+        { "\xff", 1, STATUS_INVALID },
+        { "hll:a", 65, STATUS_INVALID },
+        { "fourth", 1, STATUS_FULL },
+        { "n:host:6000", 1, STATUS_FULL }, /* ordinary data */
+        { "hll:a", 64, STATUS_OK },
+        { "other", UINT64_MAX, STATUS_OK },
+    };
+    const struct node_value_rule rule = { .pattern = bytes_of("hll:*"), .value_max = 64 };
+    struct node_options options = options_of(0);
+    struct fixture *fixture = *state;
+
+    options.value_rules = &rule;
+    options.value_rules_count = 1;
+    place_create(fixture, &options, 4); /* our own presence is one */
+    assert_int_equal(update(fixture, 0, "hll:a", 1, 3, NULL), STATUS_OK);
+    assert_int_equal(update(fixture, 0, "other", 1, 3, NULL), STATUS_OK);
+    assert_int_equal(update(fixture, 0, "third", 1, 3, NULL), STATUS_OK);
+    run_us(fixture, SECOND_US);
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct table_stats before = table_stats(fixture->places[0].table);
+        const uint64_t root = table_root(fixture->places[0].table, TABLE_D);
+
+        assert_int_equal(update(fixture, 0, rows[i].key, 1, rows[i].value, NULL), rows[i].status);
+        if (rows[i].status != STATUS_OK) {
+            assert_int_equal(node_changes(fixture->places[0].node).count, 0);
+            assert_true(table_root(fixture->places[0].table, TABLE_D) == root);
+        }
+        run_us(fixture, SECOND_US);
+        assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_D], before.keys[TABLE_D]);
+        table_audit(fixture->places[0].table);
+    }
+}
+
+/* A vector of many blocks. */
+static void vector_fill(struct vector *vector, struct mem *mem, unsigned blocks, uint64_t value)
+{
+    for (unsigned i = 0; i < blocks; i++) {
+        uint64_t values[BLOCK_ELEMENTS];
+        const struct block block = {
+            .number = i, .values = values, .count = BLOCK_ELEMENTS, .width = 8
+        };
+
+        for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
+            values[o] = value + o + i;
+        }
+        assert_int_equal(vector_merge(vector, mem, &block, 0, NULL), STATUS_OK);
+    }
+}
+
+static void test_join_an_update_without_memory_changes_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct place *place;
+    struct mem mem = { 0 };
+    struct vector vector;
+    struct node_update change = { .key = bytes_of("big"), .elements = &vector };
+    struct node_update_result result;
+    struct fault why;
+    enum status status;
+
+    nodes_create(fixture, 1);
+    place = &fixture->places[0];
+    run_us(fixture, SECOND_US);
+    vector_init(&vector);
+    vector_fill(&vector, &mem, 20, 1000);
+    for (uint64_t countdown = 1; countdown < 60; countdown++) {
+        const uint64_t root = table_root(place->table, TABLE_D);
+
+        place->mem.fail_countdown = countdown;
+        status = node_update(place->node, fixture->now, &change, &result, &why);
+        place->mem.fail_countdown = 0;
+        if (status == STATUS_OK) {
+            break;
+        }
+        assert_int_equal(status, STATUS_MEMORY);
+        assert_true(table_root(place->table, TABLE_D) == root);
+        assert_int_equal(node_changes(place->node).count, 0);
+        node_turn_end(place->node);
+        table_audit(place->table);
+    }
+    assert_int_equal(status, STATUS_OK);
+    assert_int_equal(result.elements_raised, 20 * BLOCK_ELEMENTS);
+    assert_true(vector_digest(entry_vector(result.entry), entry_hash(place->table, result.entry))
+                == entry_digest(result.entry));
+    vector_clear(&vector, &mem);
+}
+
+static void test_join_apply_cannot_fail_after_its_room_was_promised(void **state)
+{
+    struct fixture *fixture = *state;
+    struct place *place;
+    struct mem mem = { 0 };
+    struct vector vector;
+    struct node_update change = { .key = bytes_of("bulk"), .elements = &vector };
+    struct node_update_result result;
+    struct reservation reservation = { 0 };
+    struct fault why;
+
+    nodes_create(fixture, 1);
+    place = &fixture->places[0];
+    vector_init(&vector);
+    vector_fill(&vector, &mem, 9, 1);
+    assert_int_equal(node_check(place->node, &change, &why), STATUS_OK);
+    assert_int_equal(
+        table_reserve(place->table, 1, vector_merge_bytes_max(NULL, &vector), &reservation),
+        STATUS_OK);
+    place->mem.fail_countdown = 1;
+    assert_int_equal(node_apply(place->node, fixture->now, &change, &reservation, &result),
+                     STATUS_OK);
+    place->mem.fail_countdown = 0;
+    assert_int_equal(result.elements_raised, 9 * BLOCK_ELEMENTS);
+    assert_true(result.created);
+    table_release(place->table, &reservation);
+    vector_clear(&vector, &mem);
+}
+
+/* Elements in wire form, as they would come from a peer: index i of the row has value values[i]. */
+static struct elements elements_write(const uint64_t *values, unsigned count, uint8_t *buffer)
+{
+    uint8_t offsets[BLOCK_ELEMENTS];
+    struct block block = { .values = values, .offsets = offsets, .width = 8 };
+    struct message message;
+    struct writer writer;
+
+    for (unsigned i = 0; i < count; i++) {
+        offsets[i] = (uint8_t)i;
+    }
+    block.count = (uint16_t)count;
+    writer_begin_plain(&writer, (struct space){ buffer, WIRE_PLAIN_BYTES_MAX }, bytes_of("k"), 3,
+                       false);
+    assert_int_equal(writer_put_block(&writer, &block, NULL), BLOCK_ELEMENTS);
+    assert_int_equal(message_decode(writer_end(&writer), &message), WIRE_OK);
+    return message.plain.elements;
+}
+
+static uint64_t bits_of(const struct marks *marks)
+{
+    return marks_empty(marks) ? 0 : marks_first(marks)->mark.bits[0];
+}
+
+static void test_join_says_what_rose_and_what_goes_back(void **state)
+{
+    static const struct {
+        uint64_t values[4]; /* over { 5, 5, 5, 5 } */
+        bool full;
+        uint64_t raised;
+        uint64_t reply;
+    } rows[] = {
+        { { 5, 5, 5, 5 }, false, 0, 0 },        { { 6, 4, 0, 5 }, false, 1, 2 },
+        { { 6, 4, 0, 5 }, true, 1, 2 | 4 },     { { 0, 0, 0, 6 }, true, 8, 1 | 2 | 4 },
+        { { 0, 0, 0, 5 }, true, 0, 1 | 2 | 4 }, { { 9, 9, 9, 9 }, true, 15, 0 },
+    };
+    static const uint64_t fives[] = { 5, 5, 5, 5 };
+    struct fixture *fixture = *state;
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+
+    nodes_create(fixture, 1);
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char text[] = { 'k', (char)('0' + i), 0 };
+        struct place *place = &fixture->places[0];
+        struct marks reply = { 0 };
+        struct marks raised = { 0 };
+
+        assert_non_null(join_elements(place->node, bytes_of(text), elements_write(fives, 4, buffer),
+                                      true, NULL, NULL));
+        assert_non_null(join_elements(place->node, bytes_of(text),
+                                      elements_write(rows[i].values, 4, buffer), rows[i].full,
+                                      &reply, &raised));
+        assert_int_equal(bits_of(&raised), rows[i].raised);
+        assert_int_equal(bits_of(&reply), rows[i].reply);
+        marks_clear(&reply, &place->mem);
+        marks_clear(&raised, &place->mem);
+    }
+}
+
+static void test_join_takes_what_a_rule_allows_and_refuses_the_rest(void **state)
+{
+    const struct node_value_rule rules[] = {
+        { .pattern = bytes_of("h%"), .value_max = 64 },
+        { .pattern = bytes_of("hh*"), .value_max = 9 },
+    };
+    const uint64_t values[] = { 8, 10, 64, 65 };
+    struct node_options options = options_of(0);
+    struct fixture *fixture = *state;
+    struct place *place;
+    struct entry *entry;
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+
+    options.value_rules = rules;
+    options.value_rules_count = 2;
+    place = place_create(fixture, &options, 0);
+    entry = join_elements(place->node, bytes_of("h1"), elements_write(values, 4, buffer), false,
+                          NULL, NULL);
+    assert_int_equal(vector_size(entry_vector(entry)), 3);
+    assert_int_equal(node_stats(place->node)->refused_values, 1);
+    entry = join_elements(place->node, bytes_of("hh"), elements_write(values, 4, buffer), false,
+                          NULL, NULL);
+    assert_int_equal(vector_size(entry_vector(entry)), 1);
+    assert_null(join_elements(place->node, bytes_of("hhh"), elements_write(values + 1, 3, buffer),
+                              false, NULL, NULL));
+    assert_null(table_find(place->table, bytes_of("hhh")));
+}
+
+static void test_join_refuses_new_keys_at_the_limit_and_raises_known_ones(void **state)
+{
+    const struct node_options options = options_of(0);
+    const uint64_t one[] = { 1 };
+    const uint64_t two[] = { 2 };
+    struct fixture *fixture = *state;
+    struct place *place = place_create(fixture, &options, 2); /* our own presence is one */
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+
+    assert_non_null(join_elements(place->node, bytes_of("a"), elements_write(one, 1, buffer), false,
+                                  NULL, NULL));
+    assert_null(join_elements(place->node, bytes_of("b"), elements_write(one, 1, buffer), false,
+                              NULL, NULL));
+    assert_int_equal(node_stats(place->node)->refused_keys, 1);
+    assert_non_null(join_elements(place->node, bytes_of("a"), elements_write(two, 1, buffer), false,
+                                  NULL, NULL));
+    assert_int_equal(value_at(fixture, 0, "a", 0), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_join_the_same_update_again_does_nothing),
+        TEST(test_join_an_update_without_elements_only_looks),
+        TEST(test_join_refusals_leave_everything_as_it_was),
+        TEST(test_join_an_update_without_memory_changes_nothing),
+        TEST(test_join_apply_cannot_fail_after_its_room_was_promised),
+        TEST(test_join_says_what_rose_and_what_goes_back),
+        TEST(test_join_takes_what_a_rule_allows_and_refuses_the_rest),
+        TEST(test_join_refuses_new_keys_at_the_limit_and_raises_known_ones),
+    };
+
+    return cmocka_run_group_tests_name("join", tests, NULL, NULL);
+}
