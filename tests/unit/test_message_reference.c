@@ -1,5 +1,5 @@
-/* What this file tests: the reader against msgpack-c's own. Messages are made at random in every form
- * that an encoder may choose, most of them then damaged, and judged a second time on the objects
+/* What this file tests: the reader against msgpack-c's own. Messages are made at random in every
+ * form that an encoder may choose, most of them then damaged, and judged a second time on the objects
  * that msgpack-c makes of them: both must agree on what is valid and on what is in it. */
 
 #include "base/random.h"
@@ -702,7 +702,7 @@ static void test_message_agrees_with_msgpack_c_on_what_is_valid_and_what_is_in_i
     (void)state;
     random_seed(&maker.random, 11, 1);
     msgpack_unpacked_init(&unpacked);
-    for (unsigned round = 0; round < 240000; round++) {
+    for (unsigned round = 0; round < 200000; round++) {
         uint8_t *copy;
 
         make_message(&maker);
@@ -720,9 +720,9 @@ static void test_message_agrees_with_msgpack_c_on_what_is_valid_and_what_is_in_i
     }
     msgpack_unpacked_destroy(&unpacked);
     /* All that was not damaged, and some of what was. */
-    assert_true(taken - damaged > 59000);
+    assert_true(taken - damaged > 49000);
     assert_true(damaged > 10000);
-    assert_true(damaged < 120000);
+    assert_true(damaged < 100000);
 }
 
 int main(void)

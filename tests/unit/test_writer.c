@@ -624,6 +624,28 @@ static void test_writer_carries_tree_leaf_and_block_digests(void **state)
     assert_false(wire_blocks_next(&blocks, &number, &digest));
 }
 
+static void test_writer_puts_a_probe_where_it_just_fits(void **state)
+{
+    struct fixture *const fixture = *state;
+    const struct envelope none = { .has = 0 };
+    uint32_t acks[128] = { 0 };
+    const struct bytes key = { (const uint8_t *)"n:[2001:db8:1234::5678:9]:60001!", 32 };
+
+    for (size_t count = 1; count < 128; count++) {
+        const struct space space = { fixture->buffer, WRITER_ORDINARY_BYTES };
+        size_t room;
+        bool fits;
+
+        writer_begin_ordinary(&fixture->writer, space, &none);
+        (void)writer_put_acks(&fixture->writer, acks, count);
+        room = writer_room(&fixture->writer);
+        fits = writer_put_probe(&fixture->writer, key);
+        assert_int_equal(fits, room >= 2 + 3 + 32);
+        (void)reread(fixture);
+        assert_int_equal(fixture->message.probe_target.size, fits ? 32 : 0);
+    }
+}
+
 static void test_writer_says_more_when_digests_did_not_fit(void **state)
 {
     struct fixture *const fixture = *state;
@@ -657,8 +679,10 @@ static void test_writer_never_exceeds_its_space(void **state)
 {
     struct fixture *const fixture = *state;
     struct random *const random = &fixture->random;
+    uint8_t key[48];
 
-    for (unsigned round = 0; round < 5000; round++) {
+    memset(key, 'k', sizeof key);
+    for (unsigned round = 0; round < 10000; round++) {
         const struct envelope envelope = random_envelope(random);
         const struct space space = { fixture->buffer,
                                      WRITER_ORDINARY_BYTES + random_below(random, 1200) };
@@ -667,6 +691,7 @@ static void test_writer_never_exceeds_its_space(void **state)
         const struct wire_leaf_pair pairs[3] = { { 1, 1 }, { 2, 2 }, { 3, 3 } };
         const struct wire_tree tree = { .prefix = prefix };
         struct writer *const writer = &fixture->writer;
+        const size_t key_size = 1 + (round % 48);
         size_t counted[5] = { 0 };
         uint64_t values[BLOCK_ELEMENTS];
 
@@ -692,7 +717,7 @@ static void test_writer_never_exceeds_its_space(void **state)
 
             random_block(random, values);
             values[3] = 1;
-            if (writer_begin_item(writer, text("key"), (i & 1) != 0)) {
+            if (writer_begin_item(writer, (struct bytes){ key, key_size }, (i & 1) != 0)) {
                 assert_true(writer_put_block(writer, &block, NULL) > 0);
                 writer_end_item(writer);
                 counted[4]++;
@@ -725,6 +750,7 @@ int main(void)
         TEST(test_writer_full_sketch_fits_eight_datagrams),
         TEST(test_writer_fills_fields_up_to_the_limit),
         TEST(test_writer_carries_tree_leaf_and_block_digests),
+        TEST(test_writer_puts_a_probe_where_it_just_fits),
         TEST(test_writer_says_more_when_digests_did_not_fit),
         TEST(test_writer_never_exceeds_its_space),
     };
