@@ -5,7 +5,6 @@
 #include "store/pattern.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */
 #define RELAY_TTL       2  /* of what came by push, which has no ttl */
@@ -35,13 +34,23 @@ static int shown(struct bytes key)
     return key.size > KEY_SHOWN_MAX ? KEY_SHOWN_MAX : (int)key.size;
 }
 
+static bool has_nul(struct bytes key)
+{
+    for (size_t i = 0; i < key.size; i++) {
+        if (key.data[i] == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum status key_check(struct bytes key, struct fault *why)
 {
     if (key.size == 0 || key.size > WIRE_KEY_BYTES_MAX) {
         return fault_set(why, STATUS_INVALID, "a key has 1 to %d bytes, not %zu",
                          WIRE_KEY_BYTES_MAX, key.size);
     }
-    if (memchr(key.data, 0, key.size) != NULL || !utf8_valid(key)) {
+    if (has_nul(key) || !utf8_valid(key)) {
         return fault_set(why, STATUS_INVALID, "a key is UTF-8 without NUL");
     }
     if (pattern_is(key)) {

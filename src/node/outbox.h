@@ -1,9 +1,9 @@
 #ifndef NODE_OUTBOX_H
 #define NODE_OUTBOX_H
 
-/* What may leave now, and what left and is not acked yet. There is no queue of datagrams: node_emit()
- * asks each producer in order of urgency for one datagram, and it is encoded then. Private to the
- * room.
+/* What may leave now, and what left and is not acked yet. There is no queue of datagrams:
+ * node_emit() asks each producer in order of urgency for one datagram, and it is encoded then.
+ * Private to the room.
  *
  * Owed: what a datagram that came entitles its sender to (an ack, our roots, elements of which we
  * have more, a hello, "who are you"), kept in a small record at the peer until the next emission
@@ -83,8 +83,8 @@ struct owed *outbox_owe(struct node *node, struct peer *peer);
 void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, bool roots);
 
 /* Begin an ordinary datagram to a peer: sender, flags, cluster, our token until it was echoed, its
- * echo once it sent one, and whatever acks it is owed. `envelope` has the producer's own fixed fields (sequence, roots, depth, ...);
- * has-bits of both are joined. */
+ * echo once it sent one, and whatever acks it is owed. `envelope` has the producer's own fixed
+ * fields (sequence, roots, depth, ...); has-bits of both are joined. */
 void outbox_begin(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
                   struct space space, const struct envelope *envelope);
 
