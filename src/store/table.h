@@ -5,18 +5,21 @@
  * leave. Called by node to write, by http, view and disk to read. It never sends, never logs,
  * never reads a clock, and never calls anybody back.
  *
- * Three indexes over one set of entries: a keyed hash for look-ups (strangers choose the keys), a
- * B+tree of entry ids for byte order, and for each set a 16-ary tree over the key hash for the
- * digests (store/digest.h). None of them ever stops to be rebuilt: each grows by one small piece
- * at a time, so that no call takes more than a fraction of a millisecond at any size.
+ * Entries lie in slabs and are known by ids of 4 bytes (store/slab.h). Three indexes over them: a
+ * keyed hash for look-ups (store/lookup.h; strangers choose the keys), a skip list for byte order
+ * (store/order.h), and for each set a 16-ary tree over the key hash for the digests (store/tree.h).
+ * None of them ever stops to be rebuilt: each grows by one small piece at a time, so that no call
+ * takes more than a fraction of a millisecond at any size. And none needs memory to take an entry
+ * in: where there is none to grow, it gets slower, and catches up later.
  *
  * The change feed. Each write that raised something appends one change, coalesced with an earlier
  * one of the same block in the same turn. Readers (gossip, disk, watch) look at the whole list at
  * the end of the turn and note what concerns them; table_turn_end() empties it. So the list is
  * bounded by one turn's work, and a slow reader keeps a set of marks, bounded by state.
  *
- * Lifetime. An entry never moves, and stays until table_turn_end() after it was dropped; its drop
- * is in the feed: a reader that keeps entry pointers between turns need only read the feed. */
+ * Lifetime. An entry never moves, and stays until the table_turn_end() after its drop was in the
+ * feed: a reader that keeps entry pointers between turns need only read the feed. (Where no memory
+ * is left for the feed, a drop is told in a later turn, and the entry stays until then.) */
 
 #include "base/bytes.h"
 #include "base/mem.h"
@@ -54,9 +57,10 @@ enum change_origin {
 struct change {
     struct entry *entry;
     struct mark raised;
-    uint8_t origin; /* enum change_origin, of the first that raised the block in this turn */
-    bool created;   /* first change of a key unseen before */
-    bool dropped;   /* the key goes; raised is empty */
+    uint8_t origin;  /* enum change_origin, of the first that raised the block in this turn */
+    bool created;    /* first change of a key unseen before */
+    bool dropped;    /* the key goes; raised is empty */
+    uint32_t before; /* store/feed.c alone: an earlier change in the same bucket */
 };
 
 struct changes {
@@ -89,12 +93,26 @@ MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum 
  * owner until released. Open: embedded in the owner; only store/table.c touches the fields. */
 struct reservation {
     struct mem_reserve mem;
-    uint64_t keys; /* still promised */
+    uint64_t keys;         /* still promised */
+    uint64_t growth_bytes; /* of mem: may still be spent on growing the indexes */
+    uint64_t slabs;        /* that the directory of slabs still has room for */
+    uint32_t slab_own;     /* a list of slabs with free slots that nobody else may take */
+    uint32_t changes_own;  /* free slots of the feed that nobody else may take */
 };
 
-/* Promise that creating up to `keys` keys and merging blocks that need at most `bytes` more
- * (vector_merge_bytes_max()) will not fail while the reservation is drawn on. That is how a bulk
- * update is all or nothing. `reservation` is all zero before.
+/* An upper bound of what merging `more` into an entry could newly charge: the vector's part, and
+ * a change in the feed for each block. `entry` may be NULL: a key to be created. Otherwise as
+ * vector_merge_bytes_max(), and of the same cost. */
+uint64_t table_merge_bytes_max(const struct entry *entry, const struct vector *more);
+
+/* Promise that creating up to `keys` keys and merging blocks that need at most `bytes` more (the
+ * sum of table_merge_bytes_max()) will not fail while the reservation is drawn on, whatever others
+ * write meanwhile. That is how a bulk update is all or nothing. `reservation` is all zero before;
+ * nothing may be drawn on. With the worst case for each key (a long one in a slab of its own, its
+ * share of the indexes) it asks for some hundred bytes a key, and 20 KiB.
+ *
+ * Where `bytes` is a sum of vector_merge_bytes_max() only, the promise covers the changes of as many
+ * blocks as keys, and 64 more.
  *
  * STATUS_FULL: keys_max would be passed; STATUS_MEMORY; nothing is promised then. */
 MUST_CHECK enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
@@ -150,8 +168,9 @@ void table_children(const struct table *table, struct prefix prefix,
                     struct tree_child children[WIRE_TREE_CHILDREN]);
 
 /* Keys under a prefix, ascending by hash, those whose hash is >= `from`. Returns how many were
- * written; fewer than room = the end. Entries of equal hash are never parted unless they are more
- * than `room`. Time O(log keys + room). */
+ * written; fewer than room = the end, otherwise the next slice begins at the last hash + 1. (Keys
+ * of equal hash, which somebody would have to look for, may be parted by that, and the rest missed:
+ * a finer prefix finds them.) Time O(log keys + room). */
 size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_t from,
                         struct entry **entries, size_t room);
 

@@ -1,0 +1,192 @@
+#include "store/feed.h"
+
+#include "base/hash.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CAPACITY_MIN FEED_STEP
+#define BUCKETS_MIN  64
+#define CHAIN_MAX    4 /* on average, before the buckets are doubled */
+
+_Static_assert(sizeof(struct change) == 56, "the link lies in what was padding");
+
+static uint32_t *bucket_of(const struct feed *feed, const struct entry *entry, uint64_t number)
+{
+    return &feed->buckets[hash_mix((uintptr_t)entry, number) & (feed->bucket_count - 1)];
+}
+
+static void change_link(struct feed *feed, size_t position)
+{
+    struct change *change = &feed->list[position];
+    uint32_t *bucket = bucket_of(feed, change->entry, change->raised.number);
+
+    change->before = *bucket;
+    *bucket = (uint32_t)position + 1;
+}
+
+static bool capacity_set(struct feed *feed, struct mem *mem, size_t capacity)
+{
+    void *list;
+
+    assert(capacity >= feed->count);
+    if (capacity >= UINT32_MAX) {
+        return false;
+    }
+    list = mem_grow(mem, feed->list, feed->capacity * sizeof *feed->list,
+                    capacity * sizeof *feed->list);
+    if (list == NULL) {
+        return false;
+    }
+    feed->list = list;
+    feed->capacity = capacity;
+    return true;
+}
+
+/* More buckets when the chains have become long. Only tried, as they work anyhow, and not at the
+ * cost of a promise. */
+static void buckets_fit(struct feed *feed, struct mem *mem)
+{
+    struct mem_reserve *draw = mem->draw;
+    const size_t bucket_count = 2 * feed->bucket_count;
+    uint32_t *buckets;
+
+    mem_draw(mem, NULL);
+    buckets = mem_alloc_zeroed(mem, bucket_count * sizeof *buckets);
+    mem_draw(mem, draw);
+    if (buckets == NULL) {
+        return;
+    }
+    mem_free(mem, feed->buckets, feed->bucket_count * sizeof *feed->buckets);
+    feed->buckets = buckets;
+    feed->bucket_count = bucket_count;
+    for (size_t i = 0; i < feed->count; i++) {
+        change_link(feed, i);
+    }
+}
+
+bool feed_init(struct feed *feed, struct mem *mem)
+{
+    *feed = (struct feed){ .bucket_count = BUCKETS_MIN };
+    feed->buckets = mem_alloc_zeroed(mem, BUCKETS_MIN * sizeof *feed->buckets);
+    if (feed->buckets == NULL) {
+        return false;
+    }
+    if (!capacity_set(feed, mem, CAPACITY_MIN)) {
+        feed_clear(feed, mem);
+        return false;
+    }
+    return true;
+}
+
+void feed_clear(struct feed *feed, struct mem *mem)
+{
+    if (feed->buckets != NULL) {
+        mem_free(mem, feed->buckets, feed->bucket_count * sizeof *feed->buckets);
+    }
+    mem_free(mem, feed->list, feed->capacity * sizeof *feed->list);
+    *feed = (struct feed){ 0 };
+}
+
+struct change *feed_find(const struct feed *feed, const struct entry *entry, uint64_t number)
+{
+    uint32_t at = *bucket_of(feed, entry, number);
+
+    while (at != 0) {
+        struct change *change = &feed->list[at - 1];
+
+        if (change->entry == entry && change->raised.number == number) {
+            assert(!change->dropped);
+            return change;
+        }
+        at = change->before;
+    }
+    return NULL;
+}
+
+bool feed_room(const struct feed *feed)
+{
+    return feed->capacity - feed->count > feed->own;
+}
+
+bool feed_ready(struct feed *feed, struct mem *mem, struct reservation *reservation)
+{
+    if ((reservation != NULL && reservation->changes_own > 0) || feed_room(feed)) {
+        return true;
+    }
+    if (reservation == NULL) {
+        return capacity_set(feed, mem, feed->capacity + feed->capacity / 2 + FEED_STEP);
+    }
+    if (!capacity_set(feed, mem, feed->capacity + FEED_STEP)) {
+        return false;
+    }
+    feed->own += FEED_STEP;
+    reservation->changes_own += FEED_STEP;
+    return true;
+}
+
+void feed_append(struct feed *feed, struct mem *mem, const struct change *change,
+                 struct reservation *reservation)
+{
+    if (reservation != NULL && reservation->changes_own > 0) {
+        reservation->changes_own--;
+        feed->own--;
+    }
+    assert(feed->count < feed->capacity);
+    feed->list[feed->count] = *change;
+    change_link(feed, feed->count);
+    feed->count++;
+    /* Asked once in a while, so that a refusal is not asked for each time. */
+    if (feed->count % FEED_STEP == 0 && feed->count > CHAIN_MAX * feed->bucket_count) {
+        buckets_fit(feed, mem);
+    }
+}
+
+void feed_release(struct feed *feed, struct reservation *reservation)
+{
+    assert(feed->own >= reservation->changes_own);
+    feed->own -= reservation->changes_own;
+    reservation->changes_own = 0;
+}
+
+void feed_end(struct feed *feed, struct mem *mem)
+{
+    const size_t count = feed->count;
+    const size_t wanted = feed->own + count + CAPACITY_MIN;
+
+    for (size_t i = 0; i < count; i++) {
+        *bucket_of(feed, feed->list[i].entry, feed->list[i].raised.number) = 0;
+    }
+    feed->count = 0;
+    if (feed->capacity / 8 > wanted) {
+        (void)capacity_set(feed, mem, feed->capacity / 2);
+    }
+    if (feed->bucket_count / 8 > BUCKETS_MIN + count) {
+        const size_t half = feed->bucket_count / 2;
+        void *buckets = mem_grow(mem, feed->buckets, feed->bucket_count * sizeof *feed->buckets,
+                                 half * sizeof *feed->buckets);
+
+        if (buckets != NULL) {
+            feed->buckets = buckets;
+            feed->bucket_count = half;
+        }
+    }
+}
+
+void feed_audit(const struct feed *feed)
+{
+    size_t linked = 0;
+
+    assert(feed->count <= feed->capacity && feed->own <= feed->capacity - feed->count);
+    for (size_t i = 0; i < feed->bucket_count; i++) {
+        for (uint32_t at = feed->buckets[i]; at != 0; at = feed->list[at - 1].before) {
+            const struct change *change = &feed->list[at - 1];
+
+            assert(at <= feed->count);
+            assert(change->before < at);
+            assert(bucket_of(feed, change->entry, change->raised.number) == &feed->buckets[i]);
+            linked++;
+        }
+    }
+    assert(linked == feed->count);
+}

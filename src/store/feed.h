@@ -1,0 +1,60 @@
+#ifndef STORE_FEED_H
+#define STORE_FEED_H
+
+/* The changes of one turn, in the order in which they first came, those of the same block of the
+ * same entry as one. Called by store/table only.
+ *
+ * A small hash over entry and block number finds what there is already; its chains run through the
+ * changes. The list grows by copying and is short: one turn's work. Where there is no memory for
+ * more buckets the chains get longer.
+ *
+ * Promises (table_reserve()): the list grows by FEED_STEP for a reservation that is drawn on, and
+ * what it does not use at once is kept for it. So it pays once for each of its changes, and for one
+ * step, however many turns it lasts and whoever else writes meanwhile. */
+
+#include "base/mem.h"
+#include "store/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FEED_STEP         64
+#define FEED_CHANGE_BYTES sizeof(struct change)
+
+struct feed {
+    struct change *list;
+    size_t count;
+    size_t capacity;
+    size_t own;          /* free slots that reservations have paid for */
+    uint32_t *buckets;   /* position + 1 of the newest change */
+    size_t bucket_count; /* a power of two */
+};
+
+/* False: no memory; nothing to clear then. */
+bool feed_init(struct feed *feed, struct mem *mem);
+void feed_clear(struct feed *feed, struct mem *mem);
+
+/* The change of a block in this turn, or NULL. */
+struct change *feed_find(const struct feed *feed, const struct entry *entry, uint64_t number);
+
+/* Make sure that the next feed_append() for this reservation, or for none (NULL), has a slot. */
+bool feed_ready(struct feed *feed, struct mem *mem, struct reservation *reservation);
+
+/* Append a change; feed_ready() said true just before. */
+void feed_append(struct feed *feed, struct mem *mem, const struct change *change,
+                 struct reservation *reservation);
+
+/* Whether there is a free slot that nobody has paid for. */
+bool feed_room(const struct feed *feed);
+
+/* Give back slots that were kept. */
+void feed_release(struct feed *feed, struct reservation *reservation);
+
+/* Empty the list, and fit the memory to what the turn needed. */
+void feed_end(struct feed *feed, struct mem *mem);
+
+/* Abort unless each change is found. */
+void feed_audit(const struct feed *feed);
+
+#endif /* STORE_FEED_H */

@@ -1,0 +1,619 @@
+#include "store/table.h"
+
+#include "store/digest.h"
+#include "store/entry.h"
+#include "store/feed.h"
+#include "store/lookup.h"
+#include "store/order.h"
+#include "store/slab.h"
+#include "store/tree.h"
+
+#include <assert.h>
+
+/* Counted work lies apart, because reading a table counts too. */
+struct work {
+    struct lookup_work lookup;
+    uint64_t nodes;
+};
+
+struct table {
+    struct mem *mem;
+    struct work *work;
+    struct reservation *drawn;
+    uint64_t keys_max;
+    uint64_t keys_promised;
+    uint64_t digest_mask;
+    uint64_t elements;
+    uint32_t cluster_id;
+    uint32_t empty_first;  /* entries that were obtained and not merged into: id */
+    uint32_t untold_first; /* dropped entries for which the feed had no room: id */
+    struct slabs slabs;
+    struct lookup lookup;
+    struct order order;
+    struct tree trees[TABLE_SET_COUNT];
+    struct feed feed;
+};
+
+static uint64_t shared_hash(const struct table *table, const struct entry *entry)
+{
+    return digest_key_hash(table->cluster_id, entry_key_of(entry));
+}
+
+/* What the indexes may spend on growing now. */
+static uint64_t growth_room(const struct table *table)
+{
+    return table->drawn == NULL ? UINT64_MAX : table->drawn->growth_bytes;
+}
+
+static void growth_spend(struct table *table, uint64_t bytes)
+{
+    if (table->drawn != NULL) {
+        table->drawn->growth_bytes -= bytes;
+    }
+}
+
+/* The list of entries without elements. */
+
+static bool entry_empty(const struct entry *entry)
+{
+    return vector_size(&entry->vector) == 0;
+}
+
+static void empty_add(struct table *table, struct entry *entry)
+{
+    entry->empty.before = 0;
+    entry->empty.after = table->empty_first;
+    if (table->empty_first != 0) {
+        slabs_entry(&table->slabs, table->empty_first)->empty.before = entry->link;
+    }
+    table->empty_first = entry->link;
+}
+
+/* Afterwards the entry has a digest: that of nothing. */
+static void empty_remove(struct table *table, struct entry *entry)
+{
+    const uint32_t before = entry->empty.before;
+    const uint32_t after = entry->empty.after;
+
+    if (before != 0) {
+        slabs_entry(&table->slabs, before)->empty.after = after;
+    } else {
+        table->empty_first = after;
+    }
+    if (after != 0) {
+        slabs_entry(&table->slabs, after)->empty.before = before;
+    }
+    entry->digest = 0;
+}
+
+/* An entry that no index knows any more, or none yet. */
+static void entry_free(struct table *table, uint32_t id)
+{
+    vector_clear(&slabs_entry(&table->slabs, id)->vector, table->mem);
+    slabs_free(&table->slabs, table->mem, id);
+}
+
+static struct entry *entry_create(struct table *table, struct bytes key, enum table_set set,
+                                  uint64_t hash)
+{
+    const unsigned height = order_height(hash);
+    uint32_t id;
+    struct entry *entry =
+        slabs_alloc(&table->slabs, table->mem, entry_bytes(height, key.size), table->drawn, &id);
+
+    if (entry == NULL) {
+        return NULL;
+    }
+    vector_init(&entry->vector);
+    entry->link = id;
+    entry->key_size = (uint8_t)key.size;
+    entry->flags = set == TABLE_D ? ENTRY_SET_D : 0;
+    entry->height = (uint8_t)height;
+    entry->unused = 0;
+    memcpy(entry->tower + height, key.data, key.size);
+    empty_add(table, entry);
+    lookup_insert(&table->lookup, &table->slabs, id, hash);
+    growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, growth_room(table)));
+    return entry;
+}
+
+/* The key begins to exist: its vector has its first elements, and `digest` is theirs. */
+static void entry_appear(struct table *table, struct entry *entry, uint64_t hash, uint64_t digest)
+{
+    const uint32_t id = entry->link;
+
+    empty_remove(table, entry);
+    entry->digest = digest;
+    order_insert(&table->order, &table->slabs, id, &table->work->nodes);
+    growth_spend(table, tree_insert(&table->trees[entry_set(entry)], &table->slabs, table->mem, id,
+                                    hash, growth_room(table), &table->work->nodes));
+}
+
+/* The other way round: the key is out of every listing and digest. */
+static void entry_vanish(struct table *table, struct entry *entry)
+{
+    table->elements -= vector_size(&entry->vector);
+    order_remove(&table->order, &table->slabs, entry, &table->work->nodes);
+    tree_remove(&table->trees[entry_set(entry)], &table->slabs, table->mem, entry,
+                shared_hash(table, entry), &table->work->nodes);
+}
+
+static void change_note(struct table *table, struct entry *entry, const struct mark *raised,
+                        enum change_origin origin, bool created)
+{
+    struct change *change = feed_find(&table->feed, entry, raised->number);
+
+    if (change != NULL) {
+        mark_or(&change->raised, raised);
+        return;
+    }
+    feed_append(&table->feed, table->mem,
+                &(struct change){
+                    .entry = entry,
+                    .raised = *raised,
+                    .origin = (uint8_t)origin,
+                    .created = created,
+                },
+                table->drawn);
+}
+
+/* Tell of dropped entries as far as the feed takes them. Never at the cost of a promise. */
+static void drops_tell(struct table *table)
+{
+    while (table->untold_first != 0) {
+        struct entry *entry = slabs_entry(&table->slabs, table->untold_first);
+
+        if (table->drawn != NULL ? !feed_room(&table->feed)
+                                 : !feed_ready(&table->feed, table->mem, NULL)) {
+            break;
+        }
+        table->untold_first = entry->lookup_next;
+        entry->lookup_next = 0;
+        feed_append(&table->feed, table->mem,
+                    &(struct change){
+                        .entry = entry,
+                        .origin = CHANGE_FROM_SELF,
+                        .dropped = true,
+                    },
+                    NULL);
+    }
+}
+
+/* Creation and end. */
+
+enum status table_create(const struct table_options *options, struct table **table_out)
+{
+    struct table *table = mem_alloc_zeroed(options->mem, sizeof *table);
+
+    if (table == NULL) {
+        return STATUS_MEMORY;
+    }
+    table->mem = options->mem;
+    table->keys_max = options->keys_max;
+    table->digest_mask = options->digest_mask;
+    table->cluster_id = options->cluster_id;
+    slabs_init(&table->slabs);
+    order_init(&table->order);
+    table->work = mem_alloc_zeroed(table->mem, sizeof *table->work);
+    if (table->work == NULL || !lookup_init(&table->lookup, table->mem, options->hash_secret)
+        || !tree_init(&table->trees[TABLE_M], table->mem, options->cluster_id)
+        || !tree_init(&table->trees[TABLE_D], table->mem, options->cluster_id)
+        || !feed_init(&table->feed, table->mem)) {
+        table_free(table);
+        return STATUS_MEMORY;
+    }
+    *table_out = table;
+    return STATUS_OK;
+}
+
+/* What vectors hold outside of their entries. */
+static void vectors_clear(struct table *table)
+{
+    for (uint32_t id = table->order.first[0]; id != 0;) {
+        struct entry *entry = slabs_entry(&table->slabs, id);
+
+        vector_clear(&entry->vector, table->mem);
+        id = entry->tower[0];
+    }
+    for (size_t i = 0; i < table->feed.count; i++) {
+        if (table->feed.list[i].dropped) {
+            vector_clear(&table->feed.list[i].entry->vector, table->mem);
+        }
+    }
+    for (uint32_t id = table->untold_first; id != 0;) {
+        struct entry *entry = slabs_entry(&table->slabs, id);
+
+        vector_clear(&entry->vector, table->mem);
+        id = entry->lookup_next;
+    }
+}
+
+void table_free(struct table *table)
+{
+    struct mem *mem;
+
+    if (table == NULL) {
+        return;
+    }
+    mem = table->mem;
+    assert(table->keys_promised == 0);
+    vectors_clear(table);
+    feed_clear(&table->feed, mem);
+    tree_clear(&table->trees[TABLE_D], mem);
+    tree_clear(&table->trees[TABLE_M], mem);
+    lookup_clear(&table->lookup, mem);
+    slabs_clear(&table->slabs, mem);
+    mem_free(mem, table->work, table->work == NULL ? 0 : sizeof *table->work);
+    mem_free(mem, table, sizeof *table);
+}
+
+void table_set_keys_max(struct table *table, uint64_t keys_max)
+{
+    table->keys_max = keys_max;
+}
+
+/* Keys. */
+
+struct entry *table_find(const struct table *table, struct bytes key)
+{
+    const uint64_t hash = lookup_hash(&table->lookup, key);
+    const uint32_t id = lookup_find(&table->lookup, &table->slabs, hash, key, &table->work->lookup);
+
+    return id == 0 ? NULL : slabs_entry(&table->slabs, id);
+}
+
+enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
+                         struct entry **entry_out)
+{
+    const uint64_t hash = lookup_hash(&table->lookup, key);
+    const bool promised = table->drawn != NULL && table->drawn->keys > 0;
+    struct entry *entry;
+    uint32_t id;
+
+    assert(key.size >= 1);
+    assert(key.size <= ENTRY_KEY_BYTES_MAX);
+    id = lookup_find(&table->lookup, &table->slabs, hash, key, &table->work->lookup);
+    if (id != 0) {
+        assert(entry_set(slabs_entry(&table->slabs, id)) == set);
+        *entry_out = slabs_entry(&table->slabs, id);
+        return STATUS_OK;
+    }
+    if (!promised && table->keys_max > 0
+        && table->lookup.entry_count + table->keys_promised >= table->keys_max) {
+        return STATUS_FULL;
+    }
+    entry = entry_create(table, key, set, hash);
+    if (entry == NULL) {
+        return STATUS_MEMORY;
+    }
+    if (promised) {
+        table->drawn->keys--;
+        table->keys_promised--;
+    }
+    *entry_out = entry;
+    return STATUS_OK;
+}
+
+uint64_t table_merge_bytes_max(const struct entry *entry, const struct vector *more)
+{
+    return vector_merge_bytes_max(entry == NULL ? NULL : &entry->vector, more)
+           + vector_blocks(more) * FEED_CHANGE_BYTES;
+}
+
+enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
+                          struct reservation *reservation)
+{
+    const uint64_t slabs = slabs_needed_max(keys);
+    const uint64_t there = table->lookup.entry_count + table->keys_promised;
+    uint64_t growth_bytes;
+
+    assert(table->drawn == NULL);
+    assert(reservation->keys == 0);
+    assert(reservation->mem.bytes == 0);
+    if (keys > 0 && table->keys_max > 0
+        && (there > table->keys_max || keys > table->keys_max - there)) {
+        return STATUS_FULL;
+    }
+    if (keys > UINT32_MAX || bytes > INT64_MAX) {
+        return STATUS_MEMORY;
+    }
+    growth_bytes =
+        keys == 0 ? 0 : lookup_growth_bytes_max(&table->lookup, keys) + tree_growth_bytes_max(keys);
+    if (!slabs_promise(&table->slabs, table->mem, slabs)) {
+        return STATUS_MEMORY;
+    }
+    reservation->slabs = slabs;
+    if (!mem_reserve(table->mem, &reservation->mem,
+                     bytes + growth_bytes + slabs * sizeof(struct slab)
+                         + (keys + FEED_STEP) * FEED_CHANGE_BYTES)) {
+        slabs_release(&table->slabs, table->mem, reservation);
+        return STATUS_MEMORY;
+    }
+    reservation->growth_bytes = growth_bytes;
+    reservation->keys = keys;
+    table->keys_promised += keys;
+    return STATUS_OK;
+}
+
+void table_draw(struct table *table, struct reservation *reservation)
+{
+    table->drawn = reservation;
+    mem_draw(table->mem, reservation == NULL ? NULL : &reservation->mem);
+}
+
+void table_release(struct table *table, struct reservation *reservation)
+{
+    if (table->drawn == reservation) {
+        table_draw(table, NULL);
+    }
+    assert(table->keys_promised >= reservation->keys);
+    table->keys_promised -= reservation->keys;
+    reservation->keys = 0;
+    reservation->growth_bytes = 0;
+    slabs_release(&table->slabs, table->mem, reservation);
+    feed_release(&table->feed, reservation);
+    mem_release(table->mem, &reservation->mem);
+}
+
+enum status table_merge(struct table *table, struct entry *entry, const struct block *block,
+                        enum change_origin origin, struct merge_result *result)
+{
+    const uint64_t hash = shared_hash(table, entry);
+    const bool created = entry_empty(entry);
+    const uint64_t size_before = vector_size(&entry->vector);
+    struct merge_result own;
+    enum status status;
+
+    assert((entry->flags & ENTRY_DROPPED) == 0);
+    if (!feed_ready(&table->feed, table->mem, table->drawn)) {
+        return STATUS_MEMORY;
+    }
+    result = result == NULL ? &own : result;
+    status = vector_merge(&entry->vector, table->mem, block, hash, result);
+    if (status != STATUS_OK || mark_empty(&result->raised)) {
+        return status;
+    }
+    /* From here on nothing can fail. */
+    table->elements += vector_size(&entry->vector) - size_before;
+    if (created) {
+        entry_appear(table, entry, hash, result->digest_delta);
+    } else {
+        const uint64_t digest = entry->digest + result->digest_delta;
+
+        tree_change(&table->trees[entry_set(entry)], hash, entry->digest, digest,
+                    &table->work->nodes);
+        entry->digest = digest;
+    }
+    change_note(table, entry, &result->raised, origin, created);
+    return STATUS_OK;
+}
+
+void table_drop(struct table *table, struct entry *entry)
+{
+    assert((entry->flags & ENTRY_DROPPED) == 0);
+    if (entry_empty(entry)) {
+        empty_remove(table, entry);
+    } else {
+        entry_vanish(table, entry);
+    }
+    entry->link = lookup_remove(&table->lookup, &table->slabs, entry);
+    entry->flags |= ENTRY_DROPPED;
+    entry->lookup_next = table->untold_first;
+    table->untold_first = entry->link;
+    drops_tell(table);
+}
+
+/* Entries. */
+
+struct bytes entry_key(const struct entry *entry)
+{
+    return entry_key_of(entry);
+}
+
+const struct vector *entry_vector(const struct entry *entry)
+{
+    return &entry->vector;
+}
+
+uint64_t entry_digest(const struct entry *entry)
+{
+    return entry_empty(entry) ? 0 : entry->digest;
+}
+
+uint64_t entry_hash(const struct table *table, const struct entry *entry)
+{
+    return shared_hash(table, entry);
+}
+
+enum table_set entry_set(const struct entry *entry)
+{
+    return (entry->flags & ENTRY_SET_D) != 0 ? TABLE_D : TABLE_M;
+}
+
+bool entry_flag(const struct entry *entry, enum entry_flag flag)
+{
+    return (entry->flags & flag) != 0;
+}
+
+void entry_flag_set(struct entry *entry, enum entry_flag flag, bool on)
+{
+    assert(flag == ENTRY_IN_PUSH || flag == ENTRY_IN_WATCH || flag == ENTRY_IN_DISK);
+    entry->flags = (uint8_t)(on ? entry->flags | flag : entry->flags & ~(unsigned)flag);
+}
+
+/* Listings and digests. */
+
+static bool bytes_begin_with(struct bytes bytes, struct bytes prefix)
+{
+    return prefix.size <= bytes.size
+           && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
+}
+
+/* Whether a cursor lies before everything that begins with the prefix. */
+static bool cursor_before(struct bytes after, struct bytes prefix)
+{
+    const size_t size = after.size < prefix.size ? after.size : prefix.size;
+    const int compared = size == 0 ? 0 : memcmp(after.data, prefix.data, size);
+
+    return compared < 0 || (compared == 0 && after.size < prefix.size);
+}
+
+size_t table_slice(const struct table *table, struct bytes prefix, struct bytes after,
+                   struct entry **entries, size_t room)
+{
+    const bool from_prefix = after.size == 0 || cursor_before(after, prefix);
+    uint32_t id = order_seek(&table->order, &table->slabs, from_prefix ? prefix : after,
+                             from_prefix ? ORDER_FROM : ORDER_AFTER, &table->work->nodes);
+    size_t count = 0;
+
+    while (id != 0 && count < room) {
+        struct entry *entry = slabs_entry(&table->slabs, id);
+
+        if (!bytes_begin_with(entry_key_of(entry), prefix)) {
+            break;
+        }
+        entries[count++] = entry;
+        id = entry->tower[0];
+    }
+    table->work->nodes += count;
+    return count;
+}
+
+uint64_t table_root(const struct table *table, enum table_set set)
+{
+    return table->trees[set].digest & table->digest_mask;
+}
+
+void table_children(const struct table *table, struct prefix prefix,
+                    struct tree_child children[WIRE_TREE_CHILDREN])
+{
+    assert(prefix.set < TABLE_SET_COUNT);
+    tree_children(&table->trees[prefix.set], &table->slabs, prefix, children, &table->work->nodes);
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        children[i].digest &= table->digest_mask;
+    }
+}
+
+size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_t from,
+                        struct entry **entries, size_t room)
+{
+    assert(prefix.set < TABLE_SET_COUNT);
+    return tree_slice(&table->trees[prefix.set], &table->slabs, prefix, from, entries, room,
+                      &table->work->nodes);
+}
+
+struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash)
+{
+    const struct prefix prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set };
+    struct entry *entry;
+
+    return table_slice_hash(table, prefix, hash, &entry, 1) == 1 ? entry : NULL;
+}
+
+/* The turn. */
+
+struct changes table_changes(const struct table *table)
+{
+    return (struct changes){ table->feed.list, table->feed.count };
+}
+
+void table_turn_end(struct table *table)
+{
+    assert(table->drawn == NULL);
+    for (size_t i = 0; i < table->feed.count; i++) {
+        if (table->feed.list[i].dropped) {
+            entry_free(table, table->feed.list[i].entry->link);
+        }
+    }
+    feed_end(&table->feed, table->mem);
+    while (table->empty_first != 0) {
+        struct entry *entry = slabs_entry(&table->slabs, table->empty_first);
+        const uint32_t id = lookup_remove(&table->lookup, &table->slabs, entry);
+
+        empty_remove(table, entry);
+        entry_free(table, id);
+    }
+    drops_tell(table);
+}
+
+struct table_stats table_stats(const struct table *table)
+{
+    return (struct table_stats){
+        .keys = { table->trees[TABLE_M].keys, table->trees[TABLE_D].keys },
+        .elements = table->elements,
+        .used_bytes = table->mem->used_bytes,
+        .lookups = table->work->lookup.calls,
+        .probes = table->work->lookup.probes,
+        .nodes = table->work->nodes,
+    };
+}
+
+/* Every key that exists is what it should be; returns how many there are. */
+static uint64_t entries_audit(const struct table *table)
+{
+    uint64_t keys = 0;
+    uint64_t elements = 0;
+
+    for (uint32_t id = table->order.first[0]; id != 0;
+         id = slabs_entry(&table->slabs, id)->tower[0]) {
+        const struct entry *entry = slabs_entry(&table->slabs, id);
+
+        vector_audit(&entry->vector);
+        assert(!entry_empty(entry));
+        assert((entry->flags & ENTRY_DROPPED) == 0);
+        assert(entry->digest == vector_digest(&entry->vector, shared_hash(table, entry)));
+        assert(table_find(table, entry_key_of(entry)) == entry);
+        elements += vector_size(&entry->vector);
+        keys++;
+    }
+    assert(elements == table->elements);
+    return keys;
+}
+
+/* Entries that are dropped and still readable. */
+static uint64_t dropped_audit(const struct table *table)
+{
+    uint64_t dropped = 0;
+
+    for (size_t i = 0; i < table->feed.count; i++) {
+        if (table->feed.list[i].dropped) {
+            assert((table->feed.list[i].entry->flags & ENTRY_DROPPED) != 0);
+            assert(mark_empty(&table->feed.list[i].raised));
+            dropped++;
+        } else {
+            assert(!mark_empty(&table->feed.list[i].raised));
+        }
+    }
+    for (uint32_t id = table->untold_first; id != 0;
+         id = slabs_entry(&table->slabs, id)->lookup_next) {
+        assert((slabs_entry(&table->slabs, id)->flags & ENTRY_DROPPED) != 0);
+        dropped++;
+    }
+    return dropped;
+}
+
+void table_audit(const struct table *table)
+{
+    const uint64_t keys = entries_audit(table);
+    uint64_t empty = 0;
+
+    for (uint32_t id = table->empty_first; id != 0;) {
+        const struct entry *entry = slabs_entry(&table->slabs, id);
+
+        assert(entry_empty(entry));
+        assert(entry->link == id);
+        assert(table_find(table, entry_key_of(entry)) == entry);
+        empty++;
+        id = entry->empty.after;
+    }
+    assert(keys == table->order.count);
+    assert(keys == (uint64_t)table->trees[TABLE_M].keys + table->trees[TABLE_D].keys);
+    assert(keys + empty == table->lookup.entry_count);
+    assert(slabs_audit(&table->slabs) == keys + empty + dropped_audit(table));
+    lookup_audit(&table->lookup, &table->slabs);
+    order_audit(&table->order, &table->slabs);
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        tree_audit(&table->trees[set], &table->slabs);
+    }
+    feed_audit(&table->feed);
+}

@@ -1,0 +1,409 @@
+#include "store/tree.h"
+
+#include "store/digest.h"
+
+#include <assert.h>
+#include <string.h>
+
+struct tree_node {
+    uint64_t digests[WIRE_TREE_CHILDREN];
+    uint32_t keys[WIRE_TREE_CHILDREN];
+    union tree_link links[WIRE_TREE_CHILDREN];
+    uint16_t grown; /* bit i: child i is a node */
+};
+
+/* One child on the way down to a hash. */
+struct step {
+    struct tree_node *node;
+    unsigned child;
+};
+
+/* The way to a leaf: the child of step i is the prefix of i + 1 nibbles. */
+struct path {
+    struct step steps[TREE_DEPTH_MAX];
+    unsigned depth; /* steps */
+};
+
+static uint64_t entry_shared_hash(const struct tree *tree, const struct entry *entry)
+{
+    return digest_key_hash(tree->cluster_id, entry_key_of(entry));
+}
+
+static unsigned nibble_of(uint64_t hash, unsigned depth)
+{
+    return (unsigned)(hash >> (4 * (TREE_DEPTH_MAX - 1 - depth))) & (WIRE_TREE_CHILDREN - 1);
+}
+
+/* What lies below a prefix of so many nibbles. */
+static uint64_t below_mask(unsigned nibbles)
+{
+    return nibbles == 0 ? UINT64_MAX : (UINT64_C(1) << (4 * (TREE_DEPTH_MAX - nibbles))) - 1;
+}
+
+static bool node_grown(const struct tree_node *node, unsigned child)
+{
+    return (node->grown >> child & 1) != 0;
+}
+
+/* The leaf of a hash. */
+static struct step path_find(const struct tree *tree, uint64_t hash, struct path *path,
+                             uint64_t *nodes)
+{
+    struct tree_node *node = tree->root;
+    unsigned depth = 0;
+
+    for (;;) {
+        const unsigned child = nibble_of(hash, depth);
+
+        path->steps[depth++] = (struct step){ node, child };
+        ++*nodes;
+        if (!node_grown(node, child)) {
+            break;
+        }
+        node = node->links[child].node;
+    }
+    path->depth = depth;
+    return path->steps[depth - 1];
+}
+
+static void path_add(struct tree *tree, const struct path *path, uint64_t contribution)
+{
+    for (unsigned i = 0; i < path->depth; i++) {
+        path->steps[i].node->digests[path->steps[i].child] += contribution;
+    }
+    tree->digest += contribution;
+}
+
+/* Make a node of a leaf at `depth` nibbles. */
+static void leaf_split(const struct tree *tree, const struct slabs *slabs, struct step leaf,
+                       unsigned depth, struct tree_node *node)
+{
+    uint32_t id = leaf.node->links[leaf.child].entry;
+
+    memset(node, 0, sizeof *node);
+    while (id != 0) {
+        struct entry *entry = slabs_entry(slabs, id);
+        const uint64_t hash = entry_shared_hash(tree, entry);
+        const unsigned child = nibble_of(hash, depth);
+        const uint32_t next = entry->link;
+
+        entry->link = node->links[child].entry;
+        node->links[child].entry = id;
+        node->keys[child]++;
+        node->digests[child] += digest_contribution(hash, entry->digest);
+        id = next;
+    }
+    leaf.node->links[leaf.child].node = node;
+    leaf.node->grown = (uint16_t)(leaf.node->grown | 1U << leaf.child);
+}
+
+bool tree_init(struct tree *tree, struct mem *mem, uint32_t cluster_id)
+{
+    *tree = (struct tree){ .cluster_id = cluster_id };
+    tree->root = mem_alloc_zeroed(mem, sizeof *tree->root);
+    return tree->root != NULL;
+}
+
+void tree_clear(struct tree *tree, struct mem *mem)
+{
+    struct step up[TREE_DEPTH_MAX];
+    unsigned depth = 0;
+
+    if (tree->root == NULL) {
+        return;
+    }
+    up[0] = (struct step){ tree->root, 0 };
+    for (;;) {
+        struct step *step = &up[depth];
+
+        if (step->child == WIRE_TREE_CHILDREN) {
+            mem_free(mem, step->node, sizeof *step->node);
+            if (depth == 0) {
+                break;
+            }
+            depth--;
+        } else if (node_grown(step->node, step->child)) {
+            depth++;
+            assert(depth < TREE_DEPTH_MAX);
+            up[depth] = (struct step){ step->node->links[step->child++].node, 0 };
+        } else {
+            step->child++;
+        }
+    }
+    *tree = (struct tree){ 0 };
+}
+
+uint64_t tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
+                     uint64_t hash, uint64_t room, uint64_t *nodes)
+{
+    struct entry *entry = slabs_entry(slabs, id);
+    struct tree_node *node = NULL;
+    struct path path;
+    const struct step leaf = path_find(tree, hash, &path, nodes);
+
+    path_add(tree, &path, digest_contribution(hash, entry->digest));
+    for (unsigned i = 0; i < path.depth; i++) {
+        path.steps[i].node->keys[path.steps[i].child]++;
+    }
+    tree->keys++;
+    entry->link = leaf.node->links[leaf.child].entry;
+    leaf.node->links[leaf.child].entry = id;
+    if (leaf.node->keys[leaf.child] > TREE_LEAF_KEYS && path.depth < TREE_DEPTH_MAX
+        && room >= sizeof *node) {
+        node = mem_alloc(mem, sizeof *node);
+    }
+    if (node == NULL) {
+        return 0;
+    }
+    leaf_split(tree, slabs, leaf, path.depth, node);
+    return sizeof *node;
+}
+
+uint64_t tree_growth_bytes_max(uint64_t keys)
+{
+    return (keys / (TREE_LEAF_KEYS / 2) + 2) * sizeof(struct tree_node);
+}
+
+void tree_change(struct tree *tree, uint64_t hash, uint64_t digest_before, uint64_t digest_after,
+                 uint64_t *nodes)
+{
+    struct path path;
+
+    (void)path_find(tree, hash, &path, nodes);
+    path_add(tree, &path,
+             digest_contribution(hash, digest_after) - digest_contribution(hash, digest_before));
+}
+
+void tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem, struct entry *entry,
+                 uint64_t hash, uint64_t *nodes)
+{
+    struct path path;
+    const struct step leaf = path_find(tree, hash, &path, nodes);
+    uint32_t *link = &leaf.node->links[leaf.child].entry;
+
+    while (slabs_entry(slabs, *link) != entry) {
+        link = &slabs_entry(slabs, *link)->link;
+        assert(*link != 0);
+    }
+    *link = entry->link;
+    path_add(tree, &path, 0 - digest_contribution(hash, entry->digest));
+    tree->keys--;
+    for (unsigned i = path.depth; i-- > 0;) {
+        const struct step step = path.steps[i];
+
+        assert(step.node->keys[step.child] > 0);
+        step.node->keys[step.child]--;
+        if (step.node->keys[step.child] == 0 && node_grown(step.node, step.child)) {
+            mem_free(mem, step.node->links[step.child].node, sizeof *step.node);
+            step.node->links[step.child] = (union tree_link){ .entry = 0 };
+            step.node->grown = (uint16_t)(step.node->grown & ~(1U << step.child));
+        }
+    }
+}
+
+void tree_children(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
+                   struct tree_child children[WIRE_TREE_CHILDREN], uint64_t *nodes)
+{
+    const uint64_t mask = below_mask(prefix.nibbles);
+    const struct tree_node *node = tree->root;
+    unsigned depth = 0;
+
+    assert(prefix.nibbles < TREE_DEPTH_MAX);
+    while (depth < prefix.nibbles && node_grown(node, nibble_of(prefix.bits, depth))) {
+        node = node->links[nibble_of(prefix.bits, depth)].node;
+        depth++;
+        ++*nodes;
+    }
+    ++*nodes;
+    memset(children, 0, WIRE_TREE_CHILDREN * sizeof *children);
+    if (depth == prefix.nibbles) {
+        for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+            children[i] = (struct tree_child){ node->digests[i], node->keys[i] };
+        }
+        return;
+    }
+    for (uint32_t id = node->links[nibble_of(prefix.bits, depth)].entry; id != 0;) {
+        const struct entry *entry = slabs_entry(slabs, id);
+        const uint64_t hash = entry_shared_hash(tree, entry);
+
+        if (((hash ^ prefix.bits) & ~mask) == 0) {
+            struct tree_child *child = &children[nibble_of(hash, prefix.nibbles)];
+
+            child->digest += digest_contribution(hash, entry->digest);
+            child->keys++;
+        }
+        id = entry->link;
+    }
+}
+
+/* The first leaf with keys at or after a hash: the path to it, and the first hash that lies under
+ * it. False: there is none. */
+static bool leaf_seek(const struct tree *tree, uint64_t *hash, struct path *path, uint64_t *nodes)
+{
+    struct tree_node *node = tree->root;
+    unsigned child = nibble_of(*hash, 0);
+    unsigned depth = 0;
+
+    for (;;) {
+        /* Whatever lies further on is asked for from its beginning: with all lower bits 0. The
+         * upper ones are the path, and are put in front at the end. */
+        while (child < WIRE_TREE_CHILDREN && node->keys[child] == 0) {
+            child++;
+            *hash = 0;
+        }
+        ++*nodes;
+        if (child == WIRE_TREE_CHILDREN) {
+            if (depth == 0) {
+                return false;
+            }
+            depth--;
+            node = path->steps[depth].node;
+            child = path->steps[depth].child + 1;
+            *hash = 0;
+            continue;
+        }
+        path->steps[depth++] = (struct step){ node, child };
+        if (!node_grown(node, child)) {
+            break;
+        }
+        node = node->links[child].node;
+        child = nibble_of(*hash, depth);
+    }
+    path->depth = depth;
+    *hash &= below_mask(depth);
+    for (unsigned i = 0; i < depth; i++) {
+        *hash |= (uint64_t)path->steps[i].child << (4 * (TREE_DEPTH_MAX - 1 - i));
+    }
+    return true;
+}
+
+/* Entries being collected, ascending by hash: the `room` lowest of those seen. */
+struct slice {
+    const struct tree *tree;
+    struct entry **entries;
+    size_t room;
+    size_t count;
+    size_t sorted; /* of leaves before: lower than all that come */
+};
+
+static void slice_add(struct slice *slice, struct entry *entry, uint64_t hash)
+{
+    size_t from = slice->sorted;
+    size_t to = slice->count;
+
+    while (from < to) {
+        const size_t middle = (from + to) / 2;
+
+        if (entry_shared_hash(slice->tree, slice->entries[middle]) <= hash) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    if (from == slice->room) {
+        return;
+    }
+    if (slice->count < slice->room) {
+        slice->count++;
+    }
+    memmove(&slice->entries[from + 1], &slice->entries[from],
+            (slice->count - 1 - from) * sizeof(struct entry *));
+    slice->entries[from] = entry;
+}
+
+size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
+                  uint64_t from, struct entry **entries, size_t room, uint64_t *nodes)
+{
+    const uint64_t last = prefix.bits | below_mask(prefix.nibbles);
+    struct slice slice = { .tree = tree, .entries = entries, .room = room };
+    struct path path;
+    uint64_t at = from > prefix.bits ? from : prefix.bits;
+
+    assert(prefix.nibbles <= TREE_DEPTH_MAX);
+    while (slice.count < room && at <= last && leaf_seek(tree, &at, &path, nodes) && at <= last) {
+        const struct step leaf = path.steps[path.depth - 1];
+        const uint64_t below = below_mask(path.depth);
+
+        for (uint32_t id = leaf.node->links[leaf.child].entry; id != 0;) {
+            struct entry *entry = slabs_entry(slabs, id);
+            const uint64_t hash = entry_shared_hash(tree, entry);
+
+            ++*nodes;
+            if (hash >= at && hash <= last) {
+                slice_add(&slice, entry, hash);
+            }
+            id = entry->link;
+        }
+        slice.sorted = slice.count;
+        if ((at | below) == UINT64_MAX) {
+            break;
+        }
+        at = (at | below) + 1;
+    }
+    return slice.count;
+}
+
+/* One child of the node on top: its sum and its number of keys, from below. */
+static struct tree_child child_measure(const struct tree *tree, const struct slabs *slabs,
+                                       const struct path *path)
+{
+    const struct step top = path->steps[path->depth - 1];
+    struct tree_child sum = { 0 };
+
+    if (node_grown(top.node, top.child)) {
+        const struct tree_node *node = top.node->links[top.child].node;
+
+        for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+            sum.digest += node->digests[i];
+            sum.keys += node->keys[i];
+        }
+        assert(sum.keys > 0);
+        return sum;
+    }
+    for (uint32_t id = top.node->links[top.child].entry; id != 0;) {
+        const struct entry *entry = slabs_entry(slabs, id);
+        const uint64_t hash = entry_shared_hash(tree, entry);
+
+        for (unsigned i = 0; i < path->depth; i++) {
+            assert(nibble_of(hash, i) == path->steps[i].child);
+        }
+        sum.digest += digest_contribution(hash, entry->digest);
+        sum.keys++;
+        id = entry->link;
+    }
+    return sum;
+}
+
+void tree_audit(const struct tree *tree, const struct slabs *slabs)
+{
+    struct path path = { .depth = 1 };
+    uint64_t digest = 0;
+    uint64_t keys = 0;
+
+    path.steps[0] = (struct step){ tree->root, 0 };
+    while (path.depth > 0) {
+        struct step *top = &path.steps[path.depth - 1];
+        struct tree_child sum;
+
+        if (top->child == WIRE_TREE_CHILDREN) {
+            path.depth--;
+            if (path.depth > 0) {
+                path.steps[path.depth - 1].child++;
+            }
+            continue;
+        }
+        sum = child_measure(tree, slabs, &path);
+        assert(sum.digest == top->node->digests[top->child]);
+        assert(sum.keys == top->node->keys[top->child]);
+        if (node_grown(top->node, top->child)) {
+            assert(path.depth < TREE_DEPTH_MAX);
+            path.steps[path.depth++] = (struct step){ top->node->links[top->child].node, 0 };
+            continue;
+        }
+        digest += sum.digest;
+        keys += sum.keys;
+        top->child++;
+    }
+    assert(digest == tree->digest);
+    assert(keys == tree->keys);
+}

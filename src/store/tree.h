@@ -1,0 +1,65 @@
+#ifndef STORE_TREE_H
+#define STORE_TREE_H
+
+/* Digests over one set: the sum of its keys' contributions under every prefix of the shared key
+ * hash, 4 bits at a time (vignette(7), "Anti-entropy"). Called by store/table only.
+ *
+ * A node has 16 children, each with the sum and the number of its keys. A child is a leaf, a list
+ * of entries linked through 4 bytes in each, until it has more than TREE_LEAF_KEYS; then it becomes
+ * a node. Splitting one leaf is all the growth there is; a leaf that there is no memory for simply
+ * stays longer. At 16 nibbles nothing is left to split by. A node without keys is freed. */
+
+#include "base/mem.h"
+#include "store/slab.h"
+
+#include <stdint.h>
+
+#define TREE_LEAF_KEYS 64
+#define TREE_DEPTH_MAX 16
+
+struct tree_node; /* tree.c */
+
+union tree_link {
+    struct tree_node *node;
+    uint32_t entry; /* first of the leaf */
+};
+
+struct tree {
+    uint32_t cluster_id;
+    uint32_t keys;
+    uint64_t digest;
+    struct tree_node *root;
+};
+
+/* False: no memory; nothing to clear then. */
+bool tree_init(struct tree *tree, struct mem *mem, uint32_t cluster_id);
+void tree_clear(struct tree *tree, struct mem *mem);
+
+/* Take in an entry, spending at most `room` bytes on growth. Returns how many were. Cannot fail.
+ * Its digest is what it contributes with; `hash` is its shared key hash. */
+uint64_t tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
+                     uint64_t hash, uint64_t room, uint64_t *nodes);
+
+/* An upper bound of what tree_insert() will want for so many entries of evenly spread hashes. */
+uint64_t tree_growth_bytes_max(uint64_t keys);
+
+/* The digest of an entry became another. */
+void tree_change(struct tree *tree, uint64_t hash, uint64_t digest_before, uint64_t digest_after,
+                 uint64_t *nodes);
+
+/* Take out an entry whose digest is what it contributes with. */
+void tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem, struct entry *entry,
+                 uint64_t hash, uint64_t *nodes);
+
+/* As table_children(), without a mask. */
+void tree_children(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
+                   struct tree_child children[WIRE_TREE_CHILDREN], uint64_t *nodes);
+
+/* As table_slice_hash(). */
+size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
+                  uint64_t from, struct entry **entries, size_t room, uint64_t *nodes);
+
+/* Abort unless every sum is that of the entries below it, and every entry below its prefix. */
+void tree_audit(const struct tree *tree, const struct slabs *slabs);
+
+#endif /* STORE_TREE_H */
