@@ -444,6 +444,24 @@ static void test_plain_stamps_never_enter_the_store(void **state)
     assert_int_equal(node_stamp(world->node, bytes_of("n:" A)), WORLD_MINUTES);
 }
 
+/* Two prototypes answer each other for ever where a stamp is ahead of their clock. */
+static void test_plain_stamps_ahead_of_the_clock_do_not_leave(void **state)
+{
+    struct world *world = *state;
+    const struct pair pair = { 0, (WORLD_MINUTES + 1000) * 60000 };
+    const struct said *said;
+
+    world_meet(world, abc, 2, 0);
+    hear(world, A, "n:" A, &pair, 1, 49, 0);
+    assert_int_equal(node_stamp(world->node, bytes_of("n:" A)), world->now.unix_s / 60);
+    world->now.unix_s -= 7200; /* somebody sets the clock */
+    hear(world, B, "n:%", NULL, 0, 9, 0);
+    world_run(world, SECOND);
+    said = said_find(world, B, "n:" A, 0);
+    assert_non_null(said);
+    assert_int_equal(said_value(said, 0), world->now.unix_s / 60);
+}
+
 /* In the same network as the other kind each prototype stops for ever. */
 static void test_plain_presence_does_not_cross_dialects(void **state)
 {
@@ -588,6 +606,7 @@ int main(void)
         TEST(test_plain_presence_is_announced_in_minutes_to_four_an_interval),
         TEST(test_plain_presence_is_never_answered),
         TEST(test_plain_stamps_never_enter_the_store),
+        TEST(test_plain_stamps_ahead_of_the_clock_do_not_leave),
         TEST(test_plain_presence_does_not_cross_dialects),
         TEST(test_plain_keys_that_stop_prototypes_do_not_leave),
         TEST(test_plain_first_contact_says_all_of_us_and_asks_for_peers),

@@ -203,11 +203,12 @@ static void test_search_takes_a_slice_of_keys_a_turn(void **state)
 static void test_search_for_peers_names_live_ones_and_ourselves_but_not_the_asker(void **state)
 {
     struct world *world = *state;
-    const struct pair dead[] = { { PRESENCE_STATE, 9 << 2 | WORD_DEAD },
+    const struct pair dead[] = { { PRESENCE_STAMP, WORLD_MINUTES },
+                                 { PRESENCE_STATE, 9 << 2 | WORD_DEAD },
                                  { PRESENCE_SINCE, WORLD_START_S } };
 
     hear(world, A, "greeting", NULL, 0, 3, 0);
-    hear(world, A, "n:10.0.0.9:7000", dead, 2, 3, 0);
+    hear(world, A, "n:10.0.0.9:7000", dead, 3, 3, 0);
     world_run(world, SECOND);
     world->said_count = 0;
     hear(world, B, "n:%", NULL, 0, 3, 0);
