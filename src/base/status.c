@@ -5,12 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const status_texts[] = {
-#define X(code, text) [code] = text,
-    STATUS_LIST(X)
-#undef X
-};
-
 enum status fault_set(struct fault *why, enum status code, const char *format, ...)
 {
     va_list arguments;
@@ -42,8 +36,16 @@ enum status fault_prefix(struct fault *why, const char *format, ...)
     return why->code;
 }
 
+/* A switch, not an array: pointers would be relocated, which is writable data to the linker. */
 const char *status_text(enum status code)
 {
+    switch (code) {
+#define X(name, text) \
+    case name: return text;
+        STATUS_LIST(X)
+#undef X
+    case STATUS_COUNT: break;
+    }
     assert(code < STATUS_COUNT);
-    return status_texts[code];
+    return "";
 }
