@@ -1,0 +1,211 @@
+/* What this file tests: that the dead are found out in time, that the living are not accused for
+ * long, and what it costs. */
+
+#include "node/detect.h"
+
+#include "unit/test.h"
+#include "unit/world.h"
+
+struct fixture {
+    struct world world;
+    bool created;
+    size_t deaf; /* nothing from node 0 arrives at it, nor the other way */
+    size_t victim;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture; /* a test program has one; cmocka runs tests in sequence */
+
+    fixture = (struct fixture){ .created = false };
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    return !fixture->created || world_free(&fixture->world) ? 0 : -1;
+}
+
+static void world_begin(struct fixture *fixture, size_t count, uint64_t seed)
+{
+    world_create(&fixture->world, count, seed);
+    fixture->created = true;
+    assert_true(world_run_until(&fixture->world, 30 * WORLD_S, world_joined, NULL));
+    world_run(&fixture->world, 10 * WORLD_S);
+}
+
+/* The sum over all nodes of one counter. */
+static uint64_t counted(const struct world *world, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < world->count; i++) {
+        const char *stats = (const char *)node_stats(world->nodes[i].node);
+
+        sum += *(const uint64_t *)(const void *)(stats + offset);
+    }
+    return sum;
+}
+
+static uint64_t suspicions(const struct world *world)
+{
+    return counted(world, offsetof(struct node_stats, suspicions));
+}
+
+static bool victim_dead_everywhere(const struct world *world, void *context)
+{
+    const struct fixture *fixture = context;
+
+    for (size_t i = 0; i < world->count; i++) {
+        if (world->nodes[i].up && world_state(world, i, fixture->victim) != PEER_DEAD) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool no_pair(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    const struct fixture *fixture = context;
+
+    (void)datagram;
+    return !(from == 0 && to == fixture->deaf) && !(to == 0 && from == fixture->deaf);
+}
+
+static void test_detect_knows_a_killed_node_everywhere_in_time(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        size_t nodes;
+        uint64_t within_s;
+    } cases[] = { { 3, 20 }, { 10, 10 }, { 30, 10 } };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        world_begin(fixture, cases[i].nodes, 5 + i);
+        fixture->victim = cases[i].nodes - 1;
+        world_kill(&fixture->world, fixture->victim);
+        assert_true(world_run_until(&fixture->world, cases[i].within_s * WORLD_S,
+                                    victim_dead_everywhere, fixture));
+        fixture->created = false;
+        assert_true(world_free(&fixture->world));
+    }
+}
+
+static void test_detect_accuses_nobody_at_rest(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 10, 1);
+    world_run(&fixture->world, 120 * WORLD_S);
+    assert_int_equal(suspicions(&fixture->world), 0);
+}
+
+static void test_detect_kills_nobody_at_a_tenth_lost(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 20, 1);
+    fixture->world.loss_permille = 100;
+    world_run(&fixture->world, 300 * WORLD_S);
+    assert_int_equal(counted(&fixture->world, offsetof(struct node_stats, deaths)), 0);
+}
+
+/* A broken way between two is not a death: others answer for the one that is not reached. */
+static void test_detect_asks_others_before_it_accuses(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 6, 1);
+    fixture->deaf = 3;
+    fixture->world.filter = no_pair;
+    fixture->world.context = fixture;
+    world_run(&fixture->world, 60 * WORLD_S);
+    assert_int_equal(suspicions(&fixture->world), 0);
+    assert_int_equal(world_state(&fixture->world, 0, 3), PEER_ALIVE);
+}
+
+/* Cut off from all, a node knows that it is more likely the one at fault. */
+static void test_detect_cut_off_accuses_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t before;
+
+    world_begin(fixture, 10, 1);
+    before = node_stats(fixture->world.nodes[4].node)->suspicions;
+    fixture->world.nodes[4].side = 1;
+    world_run(&fixture->world, 30 * WORLD_S);
+    assert_int_equal(node_stats(fixture->world.nodes[4].node)->suspicions, before);
+    assert_int_equal(world_state(&fixture->world, 0, 4), PEER_DEAD);
+}
+
+static void test_detect_a_paused_node_refutes_when_it_is_back(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 10, 1);
+    fixture->world.nodes[4].side = 1;
+    world_run(&fixture->world, 2500000);
+    fixture->world.nodes[4].side = 0;
+    assert_true(world_run_until(&fixture->world, 10 * WORLD_S, world_joined, NULL));
+    world_run(&fixture->world, 30 * WORLD_S);
+    assert_true(world_joined(&fixture->world, NULL));
+    assert_int_equal(counted(&fixture->world, offsetof(struct node_stats, deaths)), 0);
+}
+
+static void test_detect_heals_a_partition_within_8_s(void **state)
+{
+    struct fixture *fixture = *state;
+    static const size_t nodes[] = { 2, 5, 20 };
+
+    for (size_t k = 0; k < sizeof nodes / sizeof nodes[0]; k++) {
+        world_begin(fixture, nodes[k], 3 + k);
+        for (size_t i = 0; i < nodes[k] / 2; i++) {
+            fixture->world.nodes[i].side = 1;
+        }
+        world_run(&fixture->world, 60 * WORLD_S);
+        for (size_t i = 0; i < nodes[k]; i++) {
+            fixture->world.nodes[i].side = 0;
+        }
+        assert_true(world_run_until(&fixture->world, 8 * WORLD_S, world_joined, NULL));
+        fixture->created = false;
+        assert_true(world_free(&fixture->world));
+    }
+}
+
+/* Headers of 28 bytes included, whatever the number of nodes. */
+static void test_detect_at_rest_costs_at_most_190_bytes_a_second(void **state)
+{
+    struct fixture *fixture = *state;
+    static const size_t nodes[] = { 3, 30 };
+
+    for (size_t k = 0; k < sizeof nodes / sizeof nodes[0]; k++) {
+        uint64_t before;
+
+        world_begin(fixture, nodes[k], 9);
+        world_run(&fixture->world, 30 * WORLD_S);
+        before = world_sent_bytes(&fixture->world);
+        world_run(&fixture->world, 20 * WORLD_S);
+        assert_in_range((world_sent_bytes(&fixture->world) - before) / 20 / nodes[k], 100, 190);
+        fixture->created = false;
+        assert_true(world_free(&fixture->world));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_detect_knows_a_killed_node_everywhere_in_time),
+        TEST(test_detect_accuses_nobody_at_rest),
+        TEST(test_detect_kills_nobody_at_a_tenth_lost),
+        TEST(test_detect_asks_others_before_it_accuses),
+        TEST(test_detect_cut_off_accuses_nobody),
+        TEST(test_detect_a_paused_node_refutes_when_it_is_back),
+        TEST(test_detect_heals_a_partition_within_8_s),
+        TEST(test_detect_at_rest_costs_at_most_190_bytes_a_second),
+    };
+
+    return cmocka_run_group_tests_name("detect", tests, NULL, NULL);
+}

@@ -1,0 +1,244 @@
+/* What this file tests: that two nodes find out what differs between them and mend it, in bounded
+ * bytes, and say nothing when nothing differs. */
+
+#include "base/text.h"
+#include "node/sync.h"
+#include "wire/message.h"
+
+#include <string.h>
+
+#include "unit/test.h"
+#include "unit/world.h"
+
+struct fixture {
+    struct world world;
+    bool created;
+    uint64_t digest_bytes; /* datagrams of digests and wants, with headers */
+    uint64_t item_bytes;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture; /* a test program has one; cmocka runs tests in sequence */
+
+    fixture = (struct fixture){ .created = false };
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    return !fixture->created || world_free(&fixture->world) ? 0 : -1;
+}
+
+static bool watch(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    struct fixture *fixture = context;
+    struct message message;
+
+    (void)from;
+    (void)to;
+    if (message_decode(datagram, &message) != WIRE_OK || message.plain.key.size > 0) {
+        return true;
+    }
+    if (message.tree.left + message.leaves.left + message.block_digests.left + message.wanted.left
+        > 0) {
+        fixture->digest_bytes += datagram.size + 28;
+    } else if (message.items.left > 0) {
+        fixture->item_bytes += datagram.size + 28;
+    }
+    return true;
+}
+
+static void world_begin(struct fixture *fixture, size_t count)
+{
+    world_create(&fixture->world, count, 7);
+    fixture->created = true;
+    assert_true(world_run_until(&fixture->world, 30 * WORLD_S, world_joined, NULL));
+    world_run(&fixture->world, 5 * WORLD_S);
+    fixture->world.filter = watch;
+    fixture->world.context = fixture;
+    fixture->digest_bytes = 0;
+    fixture->item_bytes = 0;
+}
+
+static const char *key_of(uint64_t number, char text[32])
+{
+    memcpy(text, "key", 3);
+    text[3 + text_put_u64(text + 3, number)] = 0;
+    return text;
+}
+
+static void load(struct fixture *fixture, size_t node, uint64_t first, uint64_t last)
+{
+    char key[32];
+
+    for (uint64_t i = first; i < last; i++) {
+        world_load(&fixture->world, node, key_of(i, key), 1, 5);
+    }
+}
+
+static bool all_equal(const struct world *world, void *unused)
+{
+    (void)unused;
+    for (size_t i = 1; i < world->count; i++) {
+        for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+            if (table_root(world->nodes[i].table, (enum table_set)set)
+                != table_root(world->nodes[0].table, (enum table_set)set)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void test_sync_of_equal_nodes_exchanges_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 3);
+    for (size_t i = 0; i < 3; i++) {
+        load(fixture, i, 0, 1000);
+    }
+    world_run(&fixture->world, 60 * WORLD_S);
+    assert_int_equal(fixture->digest_bytes, 0);
+    assert_int_equal(fixture->item_bytes, 0);
+}
+
+/* Differences of all three sorts: only here, only there, in both and different. */
+static void test_sync_finds_few_differences_in_few_bytes(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        uint64_t different;
+        uint64_t bytes_max;
+    } cases[] = { { 1, 1300 }, { 10, 6000 }, { 100, 50000 } };
+
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        char key[32];
+
+        world_begin(fixture, 2);
+        load(fixture, 0, 0, 4000);
+        load(fixture, 1, 0, 4000);
+        for (uint64_t i = 0; i < cases[k].different; i++) {
+            world_load(&fixture->world, i % 2, key_of(i % 3 == 0 ? 10000 + i : i, key), 1, 6);
+        }
+        assert_true(world_run_until(&fixture->world, 10 * WORLD_S, all_equal, NULL));
+        assert_in_range(fixture->digest_bytes, 1, cases[k].bytes_max);
+        assert_true(fixture->item_bytes < 400 * cases[k].different);
+        fixture->created = false;
+        assert_true(world_free(&fixture->world));
+    }
+}
+
+static void test_sync_ends_in_spite_of_loss(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 3);
+    load(fixture, 0, 0, 300);
+    load(fixture, 1, 200, 600);
+    load(fixture, 2, 500, 700);
+    fixture->world.loss_permille = 200;
+    assert_true(world_run_until(&fixture->world, 60 * WORLD_S, all_equal, NULL));
+}
+
+static bool holds_all(const struct world *world, void *context)
+{
+    const uint64_t *keys = context;
+
+    return table_stats(world->nodes[world->count - 1].table).keys[TABLE_D] == *keys;
+}
+
+static void test_sync_fills_an_empty_node_once(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t keys = 5000;
+
+    world_begin(fixture, 4);
+    for (size_t i = 0; i < 3; i++) {
+        load(fixture, i, 0, keys);
+    }
+    assert_true(world_run_until(&fixture->world, 20 * WORLD_S, holds_all, &keys));
+    world_run(&fixture->world, 10 * WORLD_S);
+    assert_true(all_equal(&fixture->world, NULL));
+    /* "key1234" and {1: 5}: 13 bytes an item. */
+    assert_in_range(fixture->item_bytes, keys * 13, keys * 13 * 2);
+}
+
+static void test_sync_mends_a_big_vector_by_its_blocks(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t elements = 100000;
+
+    world_begin(fixture, 2);
+    for (uint64_t i = 0; i < elements; i++) {
+        world_load(&fixture->world, 0, "big", i, 1 + i % 7);
+        world_load(&fixture->world, 1, "big", i, 1 + i % 7);
+    }
+    world_load(&fixture->world, 0, "big", 3, 200);
+    world_load(&fixture->world, 0, "big", 77777, 200);
+    world_load(&fixture->world, 1, "big", 99999, 200);
+    world_load(&fixture->world, 0, "big", 3 * elements, 9);
+    world_load(&fixture->world, 1, "big", 5 * elements, 9);
+    assert_true(world_run_until(&fixture->world, 20 * WORLD_S, all_equal, NULL));
+    assert_int_equal(world_read(&fixture->world, 1, "big", 77777), 200);
+    assert_int_equal(world_read(&fixture->world, 0, "big", 99999), 200);
+    assert_int_equal(world_read(&fixture->world, 1, "big", 3 * elements), 9);
+    assert_int_equal(world_read(&fixture->world, 0, "big", 5 * elements), 9);
+    assert_in_range(fixture->item_bytes + fixture->digest_bytes, 3000, 16000);
+}
+
+/* A node that takes no new keys is asked less and less often. */
+static void test_sync_with_a_full_node_waits_longer_and_longer(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t rounds;
+
+    world_begin(fixture, 2);
+    table_set_keys_max(fixture->world.nodes[1].table, 2);
+    load(fixture, 0, 0, 50);
+    world_run(&fixture->world, 10 * WORLD_S);
+    rounds = node_stats(fixture->world.nodes[0].node)->sync_rounds
+             + node_stats(fixture->world.nodes[1].node)->sync_rounds;
+    world_run(&fixture->world, 100 * WORLD_S);
+    assert_in_range(node_stats(fixture->world.nodes[0].node)->sync_rounds
+                        + node_stats(fixture->world.nodes[1].node)->sync_rounds - rounds,
+                    1, 16);
+}
+
+/* What push is still bringing is no difference worth an exchange of items. */
+static void test_sync_leaves_alone_what_is_under_way(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t repairs = 0;
+
+    world_begin(fixture, 8);
+    for (uint64_t i = 0; i < 200; i++) {
+        world_write(&fixture->world, i % 8, "counter", i % 8, i + 1);
+        world_run(&fixture->world, 50000);
+    }
+    world_run(&fixture->world, 2 * WORLD_S);
+    assert_true(all_equal(&fixture->world, NULL));
+    for (size_t i = 0; i < 8; i++) {
+        repairs += node_stats(fixture->world.nodes[i].node)->sync_keys_sent;
+    }
+    assert_true(repairs < 200);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_sync_of_equal_nodes_exchanges_nothing),
+        TEST(test_sync_finds_few_differences_in_few_bytes),
+        TEST(test_sync_ends_in_spite_of_loss),
+        TEST(test_sync_fills_an_empty_node_once),
+        TEST(test_sync_mends_a_big_vector_by_its_blocks),
+        TEST(test_sync_with_a_full_node_waits_longer_and_longer),
+        TEST(test_sync_leaves_alone_what_is_under_way),
+    };
+
+    return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
+}
