@@ -624,11 +624,11 @@ uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer)
 
 /* What comes in. */
 
-/* A stamp came: minutes, never beyond now, kept in the record. One that rises is a sign of life of
- * a plain peer that we have heard ourselves before. */
-static void stamp_receive(struct node *node, struct moment now, struct peer *peer, uint64_t stamp)
+/* A stamp came: minutes, never beyond our wall clock, kept in the record. One that rises is a sign
+ * of life of a plain peer that we have heard ourselves before. */
+static void stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
 {
-    const uint64_t now_min = presence_now_s(node, now) / 60;
+    const uint64_t now_min = now.unix_s / 60;
     uint64_t minutes = presence_minutes(stamp);
 
     minutes = minutes < now_min ? minutes : now_min;
@@ -687,7 +687,6 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
 static struct peer *claim_peer(struct node *node, struct moment now, const struct address *about,
                                const struct claim *claim, enum presence_source source)
 {
-    const uint64_t now_s = presence_now_s(node, now);
     struct peer *peer = peers_find(&node->peers, about);
 
     if (peer != NULL && peer->presence != NULL
@@ -696,12 +695,12 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
         presence_update_peer(node, now, peer);
     }
     if (claim_any(claim)) {
-        if (claim_forgotten(claim, presence_vector(peer), now_s)) {
+        if (claim_forgotten(claim, presence_vector(peer), presence_now_s(node, now))) {
             return NULL;
         }
         return peer != NULL ? peer : peer_obtain(node, about);
     }
-    if (presence_minutes(claim->stamp) + STAMP_FRESH_MIN < now_s / 60) {
+    if (presence_minutes(claim->stamp) + STAMP_FRESH_MIN < now.unix_s / 60) {
         return NULL; /* an old stamp alone says nothing */
     }
     if (peer == NULL) {
@@ -739,7 +738,7 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
     if (peer == NULL) {
         return;
     }
-    stamp_receive(node, now, peer, claim.stamp);
+    stamp_receive(now, peer, claim.stamp);
     if (claim_any(&claim)) {
         peer_receive(node, now, from, peer, &claim, depth, reply);
     }

@@ -208,6 +208,7 @@ static void test_search_for_peers_names_live_ones_and_ourselves_but_not_the_aske
                                  { PRESENCE_SINCE, WORLD_START_S } };
 
     hear(world, A, "greeting", NULL, 0, 3, 0);
+    hear(world, "10.0.0.9:7000", "greeting", NULL, 0, 3, 0);
     hear(world, A, "n:10.0.0.9:7000", dead, 3, 3, 0);
     world_run(world, SECOND);
     world->said_count = 0;
