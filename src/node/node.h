@@ -103,8 +103,8 @@ struct node_update {
 /* What an update did, for the answer; the values are read through entry_vector(). */
 struct node_update_result {
     struct entry *entry;               /* NULL: elements were empty and the key is unseen */
-    const struct merge_result *blocks; /* one a block of the update; until the turn ends */
-    size_t blocks_count;
+    const struct merge_result *blocks; /* one a block; until the next update or the turn ends */
+    size_t blocks_count;               /* 0 too when node_apply() had no memory to keep them */
     uint64_t elements_raised;
     bool created;
 };
