@@ -513,6 +513,25 @@ void connection_request_done(struct connection *connection)
     }
 }
 
+struct evbuffer *connection_output(const struct connection *connection)
+{
+    return bufferevent_get_output(connection->stream);
+}
+
+void connection_frame(struct evhttp_request *request, bool chunks)
+{
+    request->chunked = chunks;
+}
+
+void connection_send(struct connection *connection, struct evhttp_request *request)
+{
+    connection->since_us = connection_clock_us();
+    connection_watch_close(connection);
+    bufferevent_enable(connection->stream, EV_WRITE);
+    connection_frame(request, false); /* it still says how the request came */
+    evhttp_send_reply_end(request);
+}
+
 size_t connection_output_bytes(const struct connection *connection)
 {
     if (connection->stream == NULL) {

@@ -61,7 +61,7 @@ static void park_end(struct http_request *request)
 
 static struct http_request *request_of_place(struct park_place *place)
 {
-    return (struct http_request *)((char *)place - offsetof(struct http_request, place));
+    return (void *)((char *)place - offsetof(struct http_request, place));
 }
 
 static void on_park_wake(struct park_place *place)
@@ -301,8 +301,8 @@ static void request_finish(struct http_request *request)
         leftover_end(request);
         return;
     }
-    if (request->is_stream) {
-        const bool is_whole = request->stream_left == HTTP_LENGTH_UNKNOWN || request->is_head
+    if (request->is_stream && !request->is_head) {
+        const bool is_whole = request->stream_left == HTTP_LENGTH_UNKNOWN
                               || request->stream_left == evbuffer_get_length(request->out);
 
         if (request->is_broken || !is_whole) {
@@ -610,6 +610,7 @@ enum status http_server_create(const struct http_options *options, struct event_
     TAILQ_INIT(&server->leftovers);
     TAILQ_INIT(&server->queue);
     defaults_fill(&server->options);
+    answer_common_make(server);
     if (!parts_make(server)) {
         goto free_server;
     }
@@ -704,6 +705,7 @@ void http_server_configure(struct http_server *server, const struct http_options
     server->options.moment = old.moment;
     server->options.turn_wanted = old.turn_wanted;
     defaults_fill(&server->options);
+    answer_common_make(server);
     for (size_t i = 0; i < old.listeners_count; i++) {
         connection_limit(&server->listeners[i], &server->options);
     }

@@ -87,7 +87,9 @@ struct http_request {
     bool is_closing : 1; /* the connection cannot be used after this */
     bool has_etag : 1;
     bool was_parked : 1; /* its duration says nothing */
+    uint16_t head_size;
     uint8_t key[HTTP_KEY_BYTES_MAX];
+    char head[608]; /* headers of the answer that only it has */
 };
 
 enum connection_phase {
@@ -153,7 +155,11 @@ struct http_server {
     struct event *cut;    /* the end of draining */
     int spare_fd;         /* given up to accept and close when there is no other */
     bool is_stopping;
-    bool is_told;       /* turn_wanted was called because the server has stopped */
+    bool is_told; /* turn_wanted was called because the server has stopped */
+    size_t common_size;
+    char common[400];   /* headers of every answer */
+    char date[40];      /* for Date */
+    int64_t date_s;     /* that it was made for */
     char own_name[256]; /* this host's; "" when unknown */
     uint64_t durable_ticket;
     struct http_stats stats;
@@ -182,6 +188,15 @@ void connection_request_done(struct connection *connection);
 /* Some body was freed. */
 void connection_body_drained(struct connection *connection, size_t size);
 
+/* Where answers are written to. */
+struct evbuffer *connection_output(const struct connection *connection);
+
+/* Send what was written there; with it the request is answered. Both may be gone afterwards. */
+void connection_send(struct connection *connection, struct evhttp_request *request);
+
+/* Whether evhttp frames what it is given as chunks, and ends them. */
+void connection_frame(struct evhttp_request *request, bool chunks);
+
 /* Bytes handed over that the kernel has not taken. */
 size_t connection_output_bytes(const struct connection *connection);
 
@@ -197,7 +212,7 @@ void connection_newcomers_drop(struct http_server *server);
 /* Close what has been idle or is late. */
 void connection_sweep(struct http_server *server, uint64_t now_us);
 
-/* Event callbacks: close what is doomed or, when stopping, idle; look at newcomers; accept again. */
+/* Event callbacks: close what is doomed or, when stopping, idle; look at newcomers; accept. */
 void connection_on_reap(evutil_socket_t fd, short what, void *server);
 void connection_on_adopt(evutil_socket_t fd, short what, void *server);
 void connection_on_resume(evutil_socket_t fd, short what, void *server);
@@ -240,7 +255,10 @@ bool request_admit(struct http_request *request, enum evhttp_cmd_type command);
 
 /* -- answer.c ------------------------------------------------------------------------------- */
 
-/* Hand a finished answer over to evhttp. The request, and its connection, may be gone afterwards. */
+/* Make the headers that all answers have, from the options. */
+void answer_common_make(struct http_server *server);
+
+/* Hand a finished answer over. The request, and its connection, may be gone afterwards. */
 void answer_send(struct http_request *request);
 
 /* Hand over what a stream has put so far. */

@@ -115,7 +115,7 @@ static void test_admit_keeps_strangers_sites_out(void **state)
           "http-host" },
         { "GET /hello HTTP/1.1\r\nHost: db.example:80\r\nConnection: close\r\n\r\n", "HTTP/1.1 200",
           "hello" },
-        { "GET /hello HTTP/1.0\r\n\r\n", "HTTP/1.0 200", "hello" },
+        { "GET /hello HTTP/1.0\r\n\r\n", "HTTP/1.1 200", "hello" },
         { "GET /hello HTTP/1.1\r\nOrigin: http://evil.example\r\n" LAST, "HTTP/1.1 403",
           "http-allow-origin" },
         { "GET /hello HTTP/1.1\r\nOrigin: null\r\n" LAST, "HTTP/1.1 403", "http-allow-origin" },
