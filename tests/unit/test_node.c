@@ -242,6 +242,48 @@ static void test_node_that_nobody_answers_takes_few_turns(void **state)
     assert_int_equal(state_at(fixture, 0, 1), PEER_DEAD);
 }
 
+/* A closed window holds back a push: the node waits, it does not spin. */
+static void test_node_waits_for_a_closed_window(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address other = address_of(1);
+    struct peer *peer;
+    uint64_t copies;
+    uint64_t turns;
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    copies = node_stats(fixture->places[0].node)->copies;
+    peer = peers_find(&fixture->places[0].node->peers, &other);
+    peer->window_theirs = 0;
+    assert_int_equal(update(fixture, 0, "foo", 1, 7, NULL), STATUS_OK);
+    turns = fixture->turns;
+    for (unsigned i = 0; i < 2000 && fixture->turns - turns < 1000; i++) {
+        run_us(fixture, 100);
+    }
+    assert_in_range(fixture->turns - turns, 1, 100);
+    assert_int_equal(node_stats(fixture->places[0].node)->copies, copies);
+    peer->window_theirs = 255;
+    run_us(fixture, SECOND_US);
+    assert_int_equal(value_at(fixture, 1, "foo", 1), 7);
+}
+
+/* What is due and finds nothing that may leave is looked at again a little later, never at once. */
+static void test_node_is_not_due_again_at_the_moment_it_ran_dry(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    struct address to;
+    struct node *node;
+
+    nodes_create(fixture, 2);
+    node = fixture->places[1].node;
+    assert_true(node_due_us(node) <= fixture->now.mono_us);
+    assert_int_equal(node_emit(node, fixture->now, (struct space){ buffer, sizeof buffer }, &to),
+                     0);
+    assert_in_range(node_due_us(node) - fixture->now.mono_us, 1, 10000);
+}
+
 /* The nth allocation of a node fails, for every n that a run has: it goes on, and all agree in the
  * end. */
 static void test_node_survives_every_failed_allocation(void **state)
@@ -358,6 +400,8 @@ int main(void)
         TEST(test_node_lists_peers_in_address_order),
         TEST(test_node_idle_nodes_take_few_turns),
         TEST(test_node_that_nobody_answers_takes_few_turns),
+        TEST(test_node_waits_for_a_closed_window),
+        TEST(test_node_is_not_due_again_at_the_moment_it_ran_dry),
         TEST(test_node_survives_every_failed_allocation),
         TEST(test_node_create_says_when_there_is_no_memory),
         TEST(test_node_kind_labels_are_words),
