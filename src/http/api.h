@@ -1,0 +1,143 @@
+#ifndef HTTP_API_H
+#define HTTP_API_H
+
+/* What the handlers share: the context they work on, and how they write answers. Every api_*.c
+ * holds the handlers of one collection; http/routes.c names them. Handlers read the store and
+ * change it through node alone. Whatever could be large is done in steps (http/server.h).
+ *
+ * Called by the server, through the table of routes; by main for the context. */
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "http/server.h"
+#include "node/node.h"
+#include "store/table.h"
+#include "store/vector.h"
+#include "view/draft.h"
+#include "view/json_writer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct watch;
+
+/* Borrowed; all of it outlives the server. Main fills it in. */
+struct http_context {
+    struct node *node;
+    struct table *table;
+    struct mem *mem;     /* charged with bodies, scratch vectors and watchers */
+    struct watch *watch; /* http/watch.h */
+    uint8_t secret[16];  /* keys the hashes of names in bodies; from the kernel */
+    const char *version;
+    struct address self; /* as peers are told */
+    uint16_t http_port;  /* announced to peers; 0: none */
+    uint64_t started_us; /* mono */
+    const char *problem; /* NULL, or why the node is not ready that node cannot know: a sentence */
+};
+
+#define API_KEYS_LIMIT     100   /* keys of a page when nothing is said */
+#define API_KEYS_LIMIT_MAX 10000 /* of a page at most */
+#define API_RANGE_MAX      65536 /* values of a dense range */
+#define API_PIECE_BLOCKS   64    /* of a vector that are merged in one go */
+#define API_DIRECT_BYTES   4096  /* a body this small is read and applied at once */
+#define API_AT_ONCE_BLOCKS 256   /* a vector this small is written at once */
+
+/* -- answers (api_reply.c) ------------------------------------------------------------------- */
+
+/* JSON on its way to a request. Open: on the stack of a handler or in the state of a step. Never
+ * copied: the writer keeps its address. */
+struct reply {
+    struct http_request *request;
+    struct json_writer json;
+    uint8_t buffer[2048];
+};
+
+/* Write to what http_begin() or http_stream_begin() began. */
+struct json_writer *reply_begin(struct reply *reply, struct http_request *request);
+
+/* Hand over what is still in the buffer; at the end of each step. */
+void reply_flush(struct reply *reply);
+
+/* The end: a newline after the document, so that shells stay tidy. */
+void reply_end(struct reply *reply);
+
+/* The members of a vector from block `*number` on, as far as the step allows. False: the step is
+ * over, *number is where to go on. `request` NULL: all of it. */
+bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_t *number,
+                  const struct http_request *request);
+
+/* Refuse by what node or store said.
+ *
+ * key    of the update; decides between codes; may be empty
+ * place  in the body; NULL: the body is not at fault */
+void reply_fault(struct http_request *request, struct bytes key, const struct fault *why,
+                 const struct http_place *place);
+
+/* Refuse a body for what the draft says. */
+void reply_draft(struct http_request *request, const struct draft *draft);
+
+/* 507: what the request needs does not fit into max-memory. */
+void reply_memory(struct http_request *request);
+
+/* "alive" and so on; "contacting" is what `POST /peers` says. */
+const char *reply_peer_state(uint8_t state);
+
+/* -- parameters (api_reply.c) ---------------------------------------------------------------- */
+
+/* A whole number min..max of the query, or what it was preset to when it is not there. False: it
+ * is wrong, the request is refused. */
+bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,
+               uint64_t *number);
+
+/* The same for a duration, in microseconds. */
+bool query_duration(struct http_request *request, const char *name, uint64_t *us);
+
+/* "1", "yes", "true" and nothing at all are true. */
+bool query_flag(const struct http_request *request, const char *name);
+
+/* Whether a body is of this kind. A missing type, and the one that curl -d sends, is JSON. */
+bool body_is_msgpack(const struct http_request *request);
+bool body_is_lines(const struct http_request *request);
+
+/* Whether the key is of the reserved kind "n:". */
+bool key_is_presence(struct bytes key);
+
+/* -- presence keys: not wholly in the store (api_reply.c) ------------------------------------- */
+
+#define API_PRESENCE_KEY_MAX (2 + ADDRESS_TEXT_MAX)
+
+/* "n:" and the address. Returns the size. */
+size_t presence_key_put(uint8_t to[API_PRESENCE_KEY_MAX], const struct address *address);
+
+/* The vector with the stamp as element 0, a few elements at most. False: there is neither. */
+bool presence_vector(const struct http_context *context, struct bytes key, struct vector *scratch);
+
+/* -- handlers ----------------------------------------------------------------------------------- */
+
+http_handler api_key_get;     /* api_keys.c: one key, an aggregate or a search */
+http_handler api_key_post;    /* api_update.c: the max-update of one key */
+http_handler api_keys_get;    /* api_list.c: a page of keys */
+http_handler api_keys_post;   /* api_update.c: many keys */
+http_handler api_peers_get;   /* api_peers.c */
+http_handler api_peers_post;  /* api_peers.c */
+http_handler api_peer_delete; /* api_peers.c */
+http_handler api_watch_get;   /* api_watch.c */
+http_handler api_index_get;   /* api_node.c */
+http_handler api_health_get;  /* api_node.c */
+http_handler api_ready_get;   /* api_node.c */
+http_handler api_stats_get;   /* api_node.c */
+http_handler api_openapi_get; /* api_node.c */
+
+/* One key's vector, at once or in steps: as GET shows it, or as POST with an empty vector answers:
+ * all of it is larger than nothing (api_keys.c). */
+enum api_vector_form { API_VECTOR, API_VECTOR_LARGER };
+void api_vector_answer(struct http_request *request, struct http_context *context,
+                       const struct entry *entry, enum api_vector_form form);
+
+/* Other ways of api_key_get: for patterns (api_list.c, api_aggregate.c). */
+http_handler api_search_get;
+http_handler api_aggregate_get;
+
+#endif /* HTTP_API_H */

@@ -1,0 +1,608 @@
+#include "http/api_bulk.h"
+
+#include "http/api_body.h"
+#include "view/batch.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define RETRY_US  50000 /* between two tries when memory went in the middle of applying */
+#define TRIES_MAX 200
+/* On top of what the updates need by themselves: a block or a list that is copied while it grows. */
+#define RESERVE_SLACK_BYTES 262144
+
+/* What stands between the first byte of a body and its answer. */
+struct bulk {
+    struct mem *mem;
+    struct table *table;
+    uint8_t form;   /* enum bulk_form */
+    bool is_open;   /* the body */
+    bool is_taking; /* blocks of an update go from the draft or the join to the batch */
+    bool is_in_update;
+    bool is_created; /* the one key is new */
+    bool has_raised; /* the update that is being applied raised something */
+    struct body body;
+    struct batch batch;
+    struct vector piece; /* of an update, API_PIECE_BLOCKS at most */
+    struct reservation reserved;
+    uint64_t keys_needed;
+    uint64_t bytes_needed;
+    uint64_t bytes_left; /* of the promise, after the most that was drawn on it */
+    unsigned tries;
+
+    uint64_t changed;
+    uint64_t elements_raised;
+    struct batch_cursor cursor;
+    struct bytes key; /* of the update that is being applied; lent by the batch */
+
+    /* One key: what its merges found, to be answered. */
+    struct merge_result *results;
+    size_t results_room;
+    size_t results_count;
+    size_t written; /* of the results, in the object that is being written */
+    bool is_larger; /* that object is the second one */
+    struct reply reply;
+
+    /* Joining other keys. */
+    struct vector joined;
+    size_t source;          /* position of `?join=` */
+    uint64_t source_number; /* block of it to go on from */
+    size_t joined_position; /* block of the join that goes to the batch next */
+};
+
+static void bulk_free(void *state)
+{
+    struct bulk *bulk = (struct bulk *)state;
+
+    if (bulk->is_open) {
+        body_close(&bulk->body);
+    }
+    batch_clear(&bulk->batch);
+    vector_clear(&bulk->piece, bulk->mem);
+    vector_clear(&bulk->joined, bulk->mem);
+    table_release(bulk->table, &bulk->reserved);
+    mem_free(bulk->mem, bulk->results, bulk->results_room * sizeof *bulk->results);
+    mem_free(bulk->mem, bulk, sizeof *bulk);
+}
+
+static struct bytes bulk_key(const struct bulk *bulk, const struct http_request *request)
+{
+    return bulk->form == BULK_KEYS ? draft_key(&bulk->body.draft) : http_key(request);
+}
+
+/* -- answers ------------------------------------------------------------------------------------ */
+
+/* The elements of one mark, as they are now. */
+static void mark_put(struct json_writer *json, const struct vector *vector, const struct mark *mark)
+{
+    struct block_room room;
+    size_t position;
+    struct block block;
+
+    if (mark_empty(mark)) {
+        return;
+    }
+    position = vector_seek(vector, mark->number);
+    if (position == vector_blocks(vector)) {
+        return;
+    }
+    block = vector_block(vector, position, &room);
+    if (block.number == mark->number) {
+        json_elements(json, &block, mark);
+    }
+}
+
+static struct json_writer *update_head(struct reply *reply, struct http_request *request,
+                                       bool is_created)
+{
+    struct json_writer *json;
+
+    http_begin(request, is_created ? 201 : 200, "application/json");
+    json = reply_begin(reply, request);
+    json_begin_object(json);
+    json_name(json, "key");
+    json_string(json, http_key(request));
+    json_name(json, "changed");
+    json_begin_object(json);
+    return json;
+}
+
+static void update_tail(struct reply *reply, const struct entry *entry)
+{
+    struct json_writer *json = &reply->json;
+
+    json_end_object(json);
+    json_name(json, "digest");
+    json_hex64(json, entry == NULL ? 0 : entry_digest(entry));
+    json_end_object(json);
+    reply_end(reply);
+}
+
+static void larger_begin(struct json_writer *json)
+{
+    json_end_object(json);
+    json_name(json, "larger");
+    json_begin_object(json);
+}
+
+void update_answer(struct http_request *request, struct bytes key,
+                   const struct node_update_result *result)
+{
+    const struct vector *vector = result->entry == NULL ? NULL : entry_vector(result->entry);
+    struct reply reply;
+    struct json_writer *json = update_head(&reply, request, result->created);
+
+    (void)key;
+    for (size_t i = 0; i < result->blocks_count; i++) {
+        mark_put(json, vector, &result->blocks[i].raised);
+    }
+    larger_begin(json);
+    for (size_t i = 0; i < result->blocks_count; i++) {
+        mark_put(json, vector, &result->blocks[i].larger);
+    }
+    update_tail(&reply, result->entry);
+}
+
+/* The same in steps, from the results that were kept. */
+static enum http_step answer_step(struct http_request *request, struct http_context *context,
+                                  void *state)
+{
+    struct bulk *bulk = (struct bulk *)state;
+    struct json_writer *json = &bulk->reply.json;
+    const struct entry *entry = table_find(context->table, http_key(request));
+
+    for (;;) {
+        const struct merge_result *result;
+
+        if (bulk->written == bulk->results_count) {
+            if (bulk->is_larger) {
+                update_tail(&bulk->reply, entry);
+                return HTTP_STEP_DONE;
+            }
+            bulk->is_larger = true;
+            bulk->written = 0;
+            larger_begin(json);
+            continue;
+        }
+        if (http_step_is_over(request)) {
+            reply_flush(&bulk->reply);
+            return HTTP_STEP_AGAIN;
+        }
+        result = &bulk->results[bulk->written++];
+        if (entry != NULL) {
+            mark_put(json, entry_vector(entry),
+                     bulk->is_larger ? &result->larger : &result->raised);
+        }
+    }
+}
+
+static enum http_step applied(struct http_request *request, struct bulk *bulk)
+{
+    struct json_writer *json;
+
+    table_release(bulk->table, &bulk->reserved);
+    if (bulk->form != BULK_KEYS) {
+        (void)update_head(&bulk->reply, request, bulk->is_created);
+        http_continue(request, answer_step, bulk, bulk_free);
+        return HTTP_STEP_AGAIN;
+    }
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&bulk->reply, request);
+    json_begin_object(json);
+    json_name(json, "keys");
+    json_u64(json, batch_updates(&bulk->batch));
+    json_name(json, "changed");
+    json_u64(json, bulk->changed);
+    json_name(json, "elements_raised");
+    json_u64(json, bulk->elements_raised);
+    json_end_object(json);
+    reply_end(&bulk->reply);
+    return HTTP_STEP_DONE;
+}
+
+static enum http_step out_of_memory(struct http_request *request)
+{
+    reply_memory(request);
+    return HTTP_STEP_DONE;
+}
+
+/* -- applying ----------------------------------------------------------------------------------- */
+
+/* The next blocks of the update that is being applied. False: it is through. */
+static bool piece_load(struct bulk *bulk)
+{
+    struct block_room room;
+    struct block block;
+
+    while (vector_blocks(&bulk->piece) < API_PIECE_BLOCKS) {
+        const struct batch_cursor before = bulk->cursor;
+
+        if (!batch_next_block(&bulk->cursor, &room, &block)) {
+            bulk->is_in_update = false;
+            break;
+        }
+        if (vector_merge(&bulk->piece, bulk->mem, &block, 0, NULL) != STATUS_OK) {
+            bulk->cursor = before; /* what is there is tried first */
+            break;
+        }
+    }
+    return vector_blocks(&bulk->piece) > 0;
+}
+
+static void results_keep(struct bulk *bulk, const struct node_update_result *result)
+{
+    const size_t left = bulk->results_room - bulk->results_count;
+    const size_t count = result->blocks_count < left ? result->blocks_count : left;
+
+    if (count > 0) {
+        memcpy(bulk->results + bulk->results_count, result->blocks, count * sizeof *bulk->results);
+        bulk->results_count += count;
+    }
+}
+
+/* Merge the piece. What it needs is asked again here, from the vector as it is now: an update
+ * before it in this body, or a peer's meanwhile, may have changed it. */
+static enum status piece_apply(struct http_request *request, struct http_context *context,
+                               struct bulk *bulk)
+{
+    const struct node_update update = { .key = bulk->key, .elements = &bulk->piece };
+    const struct entry *entry = table_find(bulk->table, bulk->key);
+    const uint64_t needed =
+        vector_merge_bytes_max(entry == NULL ? NULL : entry_vector(entry), &bulk->piece);
+    struct reservation extra = { 0 };
+    struct reservation *reservation = &bulk->reserved;
+    struct node_update_result result;
+    enum status status;
+
+    if (needed <= bulk->bytes_left) {
+        bulk->bytes_left -= needed;
+    } else {
+        status = table_reserve(bulk->table, entry == NULL ? 1 : 0, needed, &extra);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        reservation = &extra;
+    }
+    status = node_apply(context->node, http_now(request), &update, reservation, &result);
+    table_release(bulk->table, &extra);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    bulk->elements_raised += result.elements_raised;
+    bulk->has_raised |= result.elements_raised > 0;
+    bulk->is_created |= result.created;
+    results_keep(bulk, &result);
+    vector_clear(&bulk->piece, bulk->mem);
+    return STATUS_OK;
+}
+
+/* Memory went although it was promised: other parts of the process took it from malloc. What waits
+ * is small; try again for a while. */
+static enum http_step apply_later(struct http_request *request, struct bulk *bulk)
+{
+    if (bulk->tries++ < TRIES_MAX) {
+        http_timer(request, RETRY_US);
+        return HTTP_STEP_SLEEP;
+    }
+    http_refuse(request, 507,
+                "memory ran out in the middle of applying the update; a part of it is kept, and "
+                "repeating it is harmless");
+    return HTTP_STEP_DONE;
+}
+
+static enum http_step apply_step(struct http_request *request, struct http_context *context,
+                                 void *state)
+{
+    struct bulk *bulk = (struct bulk *)state;
+
+    while (!http_step_is_over(request)) {
+        if (vector_blocks(&bulk->piece) == 0 && !bulk->is_in_update) {
+            bulk->changed += bulk->has_raised ? 1 : 0;
+            bulk->has_raised = false;
+            if (!batch_next_key(&bulk->cursor, &bulk->key)) {
+                return applied(request, bulk);
+            }
+            if (bulk->form != BULK_KEYS) {
+                bulk->key = http_key(request);
+            }
+            bulk->is_in_update = true;
+        }
+        if (vector_blocks(&bulk->piece) == 0 && !piece_load(bulk)) {
+            if (bulk->is_in_update) {
+                return apply_later(request, bulk);
+            }
+            continue;
+        }
+        if (piece_apply(request, context, bulk) != STATUS_OK) {
+            return apply_later(request, bulk);
+        }
+    }
+    return HTTP_STEP_AGAIN;
+}
+
+/* All was read and is right: promise room for it. From here on nothing of the input can fail. */
+static enum http_step accept(struct http_request *request, struct bulk *bulk)
+{
+    const uint64_t bytes = bulk->bytes_needed + RESERVE_SLACK_BYTES;
+    enum status status;
+    struct fault why;
+
+    if (bulk->is_open) {
+        body_close(&bulk->body);
+        bulk->is_open = false;
+    }
+    if (bulk->form != BULK_KEYS && bulk->results_room > 0) {
+        bulk->results =
+            (struct merge_result *)mem_alloc(bulk->mem, bulk->results_room * sizeof *bulk->results);
+        if (bulk->results == NULL) {
+            bulk->results_room = 0;
+            return out_of_memory(request);
+        }
+    }
+    status = table_reserve(bulk->table, bulk->keys_needed, bytes, &bulk->reserved);
+    if (status != STATUS_OK) {
+        (void)fault_set(&why, status, "%s",
+                        status == STATUS_FULL ? "the update has more new keys than max-keys leaves"
+                                              : "the update does not fit into what max-memory "
+                                                "leaves");
+        reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
+        return HTTP_STEP_DONE;
+    }
+    bulk->bytes_left = bytes;
+    bulk->cursor = batch_first(&bulk->batch);
+    http_outlive(request);
+    http_continue(request, apply_step, bulk, bulk_free);
+    return HTTP_STEP_AGAIN;
+}
+
+/* -- reading and checking ----------------------------------------------------------------------- */
+
+/* The next block of the update that is being taken. */
+static bool source_next_block(struct bulk *bulk, struct block_room *room, struct block *block)
+{
+    if (bulk->form != BULK_JOIN) {
+        return draft_next_block(&bulk->body.draft, room, block);
+    }
+    if (bulk->joined_position == vector_blocks(&bulk->joined)) {
+        return false;
+    }
+    *block = vector_block(&bulk->joined, bulk->joined_position++, room);
+    return true;
+}
+
+/* Dense blocks have zeros, which the batch does not want. */
+static bool batch_put_sparse(struct batch *batch, const struct block *block)
+{
+    struct block_room room;
+    struct block sparse = { .number = block->number,
+                            .values = room.values,
+                            .offsets = room.offsets,
+                            .width = sizeof room.values[0] };
+
+    for (unsigned i = 0; i < block->count; i++) {
+        const uint64_t value = block_value(block, i);
+
+        if (value != 0) {
+            room.offsets[sparse.count] = (uint8_t)block_offset(block, i);
+            room.values[sparse.count] = value;
+            sparse.count++;
+        }
+    }
+    return sparse.count == 0 || batch_put(batch, &sparse);
+}
+
+/* Take up to API_PIECE_BLOCKS blocks of the update into the batch. *taken_out is true when there
+ * are no more. */
+static enum status piece_take(struct bulk *bulk, bool *taken_out)
+{
+    struct block_room room;
+    struct block block;
+
+    *taken_out = false;
+    vector_clear(&bulk->piece, bulk->mem);
+    for (unsigned i = 0; i < API_PIECE_BLOCKS; i++) {
+        if (!source_next_block(bulk, &room, &block)) {
+            *taken_out = true;
+            return batch_end(&bulk->batch) ? STATUS_OK : STATUS_MEMORY;
+        }
+        if (!batch_put_sparse(&bulk->batch, &block)
+            || vector_merge(&bulk->piece, bulk->mem, &block, 0, NULL) != STATUS_OK) {
+            return STATUS_MEMORY;
+        }
+        bulk->results_room++;
+    }
+    return STATUS_OK;
+}
+
+/* Refuse for what node has against a piece of an update. */
+static void refuse_piece(struct http_request *request, struct bulk *bulk, const struct fault *why)
+{
+    const struct bytes key = bulk_key(bulk, request);
+    struct http_place place;
+
+    if (bulk->form == BULK_JOIN) {
+        reply_fault(request, key, why, NULL);
+        return;
+    }
+    place = body_place(&bulk->body);
+    reply_fault(request, key, why, bulk->form == BULK_KEYS ? &place : NULL);
+}
+
+/* Check a piece of the update that is being taken and count what it needs. False: answered. */
+static bool take_on(struct http_request *request, struct http_context *context, struct bulk *bulk)
+{
+    const struct node_update update = { .key = bulk_key(bulk, request), .elements = &bulk->piece };
+    const struct entry *entry = table_find(bulk->table, update.key);
+    const bool is_first = !bulk->is_taking;
+    struct fault why;
+    bool is_taken;
+
+    if (is_first) {
+        const struct bytes key = { NULL, 0 };
+
+        if (!batch_begin(&bulk->batch, bulk->form == BULK_KEYS ? update.key : key)) {
+            reply_memory(request);
+            return false;
+        }
+    }
+    if (piece_take(bulk, &is_taken) != STATUS_OK) {
+        reply_memory(request);
+        return false;
+    }
+    if (node_check(context->node, &update, &why) != STATUS_OK) {
+        refuse_piece(request, bulk, &why);
+        return false;
+    }
+    /* An entry without elements is forgotten at the end of the turn: it does not count. */
+    if (entry != NULL && vector_size(entry_vector(entry)) == 0) {
+        entry = NULL;
+    }
+    bulk->keys_needed += is_first && entry == NULL && vector_blocks(&bulk->piece) > 0 ? 1 : 0;
+    bulk->bytes_needed +=
+        vector_merge_bytes_max(entry == NULL ? NULL : entry_vector(entry), &bulk->piece);
+    bulk->is_taking = !is_taken;
+    return true;
+}
+
+/* One piece of the body. READ_MORE: all taken; READ_BUSY: the step is over; READ_DONE: answered. */
+static enum read_event piece_read(struct http_request *request, struct http_context *context,
+                                  struct bulk *bulk, struct bytes *rest)
+{
+    for (;;) {
+        enum read_event event;
+
+        while (bulk->is_taking) {
+            if (!take_on(request, context, bulk)) {
+                return READ_DONE;
+            }
+            if (http_step_is_over(request)) {
+                return READ_BUSY;
+            }
+        }
+        event = body_read(&bulk->body, rest);
+        if (event == READ_MEMORY || event == READ_REFUSED) {
+            return event;
+        }
+        if (event == READ_UPDATE && !take_on(request, context, bulk)) {
+            return READ_DONE;
+        }
+        if (event == READ_MORE) {
+            return READ_MORE;
+        }
+        if (http_step_is_over(request)) {
+            return READ_BUSY;
+        }
+    }
+}
+
+static enum http_step read_refuse(struct http_request *request, struct bulk *bulk,
+                                  enum read_event event)
+{
+    if (event == READ_MEMORY) {
+        return out_of_memory(request);
+    }
+    if (event == READ_REFUSED) {
+        reply_draft(request, &bulk->body.draft);
+    }
+    return HTTP_STEP_DONE;
+}
+
+static enum http_step read_step(struct http_request *request, struct http_context *context,
+                                void *state)
+{
+    struct bulk *bulk = (struct bulk *)state;
+    enum read_event event = READ_MORE;
+
+    while (http_body_size(request) > 0 || bulk->is_taking) {
+        const struct bytes front = http_body_front(request, HTTP_BODY_STEP_BYTES);
+        struct bytes rest = front;
+
+        if (front.size > 0 && front.data == NULL) {
+            return out_of_memory(request);
+        }
+        event = piece_read(request, context, bulk, &rest);
+        if (event != READ_MORE && event != READ_BUSY) {
+            return read_refuse(request, bulk, event);
+        }
+        http_body_drain(request, front.size - rest.size);
+        if (event == READ_BUSY || http_step_is_over(request)) {
+            return HTTP_STEP_AGAIN;
+        }
+    }
+    event = body_end(&bulk->body);
+    return event == READ_DONE ? accept(request, bulk) : read_refuse(request, bulk, event);
+}
+
+/* -- joining ------------------------------------------------------------------------------------ */
+
+static enum http_step join_take_step(struct http_request *request, struct http_context *context,
+                                     void *state)
+{
+    struct bulk *bulk = (struct bulk *)state;
+
+    do {
+        if (!take_on(request, context, bulk)) {
+            return HTTP_STEP_DONE;
+        }
+        if (http_step_is_over(request)) {
+            return HTTP_STEP_AGAIN;
+        }
+    } while (bulk->is_taking);
+    return accept(request, bulk);
+}
+
+/* Join the sources into a scratch vector, a block at a time. A source not seen here is empty. */
+static enum http_step join_step(struct http_request *request, struct http_context *context,
+                                void *state)
+{
+    struct bulk *bulk = (struct bulk *)state;
+    struct block_room room;
+    struct bytes source;
+
+    for (; http_query(request, "join", bulk->source, &source); bulk->source++) {
+        const struct entry *entry = table_find(context->table, source);
+        const struct vector *vector = entry == NULL ? NULL : entry_vector(entry);
+        const size_t count = vector == NULL ? 0 : vector_blocks(vector);
+
+        for (size_t i = count == 0 ? 0 : vector_seek(vector, bulk->source_number); i < count; i++) {
+            const struct block block = vector_block(vector, i, &room);
+
+            bulk->source_number = block.number;
+            if (http_step_is_over(request)) {
+                return HTTP_STEP_AGAIN;
+            }
+            if (vector_merge(&bulk->joined, bulk->mem, &block, 0, NULL) != STATUS_OK) {
+                return out_of_memory(request);
+            }
+        }
+        bulk->source_number = 0;
+    }
+    http_continue(request, join_take_step, bulk, bulk_free);
+    return HTTP_STEP_AGAIN;
+}
+
+void bulk_begin(struct http_request *request, struct http_context *context, enum bulk_form form)
+{
+    struct bulk *bulk = (struct bulk *)mem_alloc_zeroed(context->mem, sizeof *bulk);
+
+    if (bulk == NULL) {
+        reply_memory(request);
+        return;
+    }
+    bulk->mem = context->mem;
+    bulk->table = context->table;
+    bulk->form = (uint8_t)form;
+    batch_init(&bulk->batch, context->mem);
+    vector_init(&bulk->piece);
+    vector_init(&bulk->joined);
+    if (form != BULK_JOIN) {
+        bulk->is_open = true;
+        if (!body_open(&bulk->body, request, context,
+                       form == BULK_KEYS ? BODY_KEYS : BODY_VECTOR)) {
+            reply_memory(request);
+            bulk_free(bulk);
+            return;
+        }
+    }
+    http_continue(request, form == BULK_JOIN ? join_step : read_step, bulk, bulk_free);
+}

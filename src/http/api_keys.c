@@ -1,0 +1,288 @@
+/* Reading one key. */
+
+#include "base/text.h"
+#include "http/api.h"
+#include "http/api_packed.h"
+#include "store/pattern.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A key's vector on its way out, in steps. The key is looked up again in each: an entry could be
+ * gone by then. Values only rise, so that what is read late is something newer. */
+struct reading {
+    struct mem *mem;
+    uint8_t key[HTTP_KEY_BYTES_MAX];
+    size_t key_size;
+    uint64_t number; /* of the block to go on from */
+    struct reply reply;
+};
+
+static void reading_free(void *state)
+{
+    struct reading *reading = (struct reading *)state;
+
+    mem_free(reading->mem, reading, sizeof *reading);
+}
+
+/* All but the elements, up to the bracket in front of them. `digest` NULL: of presence. */
+static void head_put(struct json_writer *json, struct bytes key, const struct vector *vector,
+                     const uint64_t *digest)
+{
+    json_begin_object(json);
+    json_name(json, "key");
+    json_string(json, key);
+    json_name(json, "size");
+    json_u64(json, vector_size(vector));
+    if (digest != NULL) {
+        json_name(json, "digest");
+        json_hex64(json, *digest);
+    }
+}
+
+static void larger_head_put(struct json_writer *json, struct bytes key, uint64_t digest)
+{
+    json_begin_object(json);
+    json_name(json, "key");
+    json_string(json, key);
+    json_name(json, "changed");
+    json_begin_object(json);
+    json_end_object(json);
+    json_name(json, "digest");
+    json_hex64(json, digest);
+}
+
+static enum http_step reading_step(struct http_request *request, struct http_context *context,
+                                   void *state)
+{
+    struct reading *reading = (struct reading *)state;
+    const struct entry *entry =
+        table_find(context->table, (struct bytes){ reading->key, reading->key_size });
+
+    if (entry != NULL
+        && !reply_vector(&reading->reply.json, entry_vector(entry), &reading->number, request)) {
+        reply_flush(&reading->reply);
+        return HTTP_STEP_AGAIN;
+    }
+    json_end_object(&reading->reply.json);
+    json_end_object(&reading->reply.json);
+    reply_end(&reading->reply);
+    return HTTP_STEP_DONE;
+}
+
+void api_vector_answer(struct http_request *request, struct http_context *context,
+                       const struct entry *entry, enum api_vector_form form)
+{
+    const struct bytes key = http_key(request);
+    const struct vector *vector = entry_vector(entry);
+    const bool is_large = vector_blocks(vector) > API_AT_ONCE_BLOCKS;
+    const uint64_t digest = entry_digest(entry);
+    struct reading *reading = (struct reading *)mem_alloc(context->mem, sizeof *reading);
+    struct json_writer *json;
+
+    if (reading == NULL) {
+        reply_memory(request);
+        return;
+    }
+    reading->mem = context->mem;
+    reading->number = 0;
+    reading->key_size = key.size;
+    memcpy(reading->key, key.data, key.size);
+    if (form == API_VECTOR) {
+        http_etag(request, digest);
+    }
+    if (is_large) {
+        http_stream_begin(request, 200, "application/json", HTTP_LENGTH_UNKNOWN);
+    } else {
+        http_begin(request, 200, "application/json");
+    }
+    json = reply_begin(&reading->reply, request);
+    if (form == API_VECTOR) {
+        head_put(json, key, vector, &digest);
+        json_name(json, "vector");
+    } else {
+        larger_head_put(json, key, digest);
+        json_name(json, "larger");
+    }
+    json_begin_object(json);
+    if (is_large) {
+        http_continue(request, reading_step, reading, reading_free);
+        return;
+    }
+    (void)reply_vector(json, vector, &reading->number, NULL);
+    json_end_object(json);
+    json_end_object(json);
+    reply_end(&reading->reply);
+    reading_free(reading);
+}
+
+/* A vector that lies ready, with the head of the key it was asked for under. */
+static void ready_put(struct http_request *request, const struct vector *vector,
+                      const struct vector *whole, const uint64_t *digest)
+{
+    struct reply reply;
+    struct json_writer *json;
+    uint64_t number = 0;
+
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    head_put(json, http_key(request), whole, digest);
+    json_name(json, "vector");
+    json_begin_object(json);
+    (void)reply_vector(json, vector, &number, NULL);
+    json_end_object(json);
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* `?from=&count=`: every value of a range, zeros too. */
+static void range_get(struct http_request *request, const struct entry *entry)
+{
+    const uint64_t digest = entry_digest(entry);
+    const struct vector *vector = entry_vector(entry);
+    uint64_t from = 0;
+    uint64_t count = API_RANGE_MAX;
+    struct reply reply;
+    struct json_writer *json;
+
+    if (!query_u64(request, "from", 0, UINT64_MAX, &from)
+        || !query_u64(request, "count", 1, API_RANGE_MAX, &count)) {
+        return;
+    }
+    if (count - 1 > UINT64_MAX - from) {
+        count = UINT64_MAX - from + 1;
+    }
+    http_etag(request, digest);
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    head_put(json, http_key(request), vector, &digest);
+    json_name(json, "from");
+    json_u64(json, from);
+    json_name(json, "values");
+    json_begin_array(json);
+    for (uint64_t i = 0; i < count;) {
+        const uint64_t number = (from + i) >> 8;
+        const size_t position = vector_seek(vector, number);
+        struct block_room room;
+        struct block block = { .number = number + 1 };
+
+        if (position < vector_blocks(vector)) {
+            block = vector_block(vector, position, &room);
+        }
+        do {
+            const unsigned offset = (unsigned)((from + i) & 0xff);
+
+            json_u64(json, block.number == number ? block_get(&block, offset) : 0);
+            i++;
+        } while (i < count && (from + i) >> 8 == number);
+    }
+    json_end_array(json);
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* `?index=`, repeated: chosen elements. */
+static void chosen_get(struct http_request *request, struct http_context *context,
+                       const struct entry *entry)
+{
+    const uint64_t digest = entry_digest(entry);
+    struct vector chosen;
+    struct bytes text;
+
+    vector_init(&chosen);
+    for (size_t i = 0; http_query(request, "index", i, &text); i++) {
+        uint64_t index;
+        uint64_t value;
+        uint8_t offset;
+        struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
+
+        if (!text_get_u64(text, &index)) {
+            http_refuse(request, 400, "'index' must be a whole number 0..18446744073709551615");
+            goto clear_chosen;
+        }
+        value = vector_get(entry_vector(entry), index);
+        offset = (uint8_t)index;
+        block.number = index >> 8;
+        if (value > 0 && vector_merge(&chosen, context->mem, &block, 0, NULL) != STATUS_OK) {
+            reply_memory(request);
+            goto clear_chosen;
+        }
+    }
+    http_etag(request, digest);
+    ready_put(request, &chosen, entry_vector(entry), &digest);
+clear_chosen:
+    vector_clear(&chosen, context->mem);
+}
+
+/* Presence changes with every announcement of its owner: no digest, no ETag, no wait. */
+static void presence_get(struct http_request *request, struct http_context *context)
+{
+    struct vector vector;
+
+    if (presence_vector(context, http_key(request), &vector)) {
+        ready_put(request, &vector, &vector, NULL);
+    } else {
+        http_refuse(request, 404, "no such peer is known here");
+    }
+    vector_clear(&vector, context->mem);
+}
+
+static void pattern_get(struct http_request *request, struct http_context *context)
+{
+    const struct bytes key = http_key(request);
+    const bool is_search = memchr(key.data, '%', key.size) != NULL;
+    const bool is_aggregate = memchr(key.data, '*', key.size) != NULL;
+
+    if (is_search && is_aggregate) {
+        http_refuse(request, 400,
+                    "a pattern has either %% (a search) or * (an aggregate), not both; use "
+                    "GET /keys?match= to list");
+    } else if (is_search) {
+        api_search_get(request, context);
+    } else {
+        api_aggregate_get(request, context);
+    }
+}
+
+void api_key_get(struct http_request *request, struct http_context *context)
+{
+    const struct bytes key = http_key(request);
+    const struct entry *entry;
+    uint64_t wait_us = 0;
+    uint64_t digest;
+
+    if (pattern_is(key)) {
+        pattern_get(request, context);
+        return;
+    }
+    if (key_is_presence(key)) {
+        presence_get(request, context);
+        return;
+    }
+    if (!query_duration(request, "wait", &wait_us)) {
+        return;
+    }
+    entry = table_find(context->table, key);
+    if (entry == NULL || vector_size(entry_vector(entry)) == 0) {
+        if (wait_us == 0 || !http_park_until_changed(request, key, wait_us)) {
+            http_refuse(request, 404, "no such key here");
+        }
+        return;
+    }
+    digest = entry_digest(entry);
+    if (http_etag_matches(request, digest)) {
+        if (wait_us == 0 || !http_park_until_changed(request, key, wait_us)) {
+            http_not_modified(request, digest);
+        }
+        return;
+    }
+    if (http_query_count(request, "index") > 0) {
+        chosen_get(request, context, entry);
+    } else if (http_query_count(request, "from") > 0 || http_query_count(request, "count") > 0) {
+        range_get(request, entry);
+    } else if (http_accepts(request, "application/msgpack")) {
+        packed_get(request, context, entry);
+    } else {
+        api_vector_answer(request, context, entry, API_VECTOR);
+    }
+}

@@ -1,0 +1,209 @@
+/* The node itself: index, health, readiness, figures, the specification. */
+
+#include "http/api.h"
+#include "http/openapi.h"
+
+#include <string.h>
+
+/* -- index -------------------------------------------------------------------------------------- */
+
+void api_index_get(struct http_request *request, struct http_context *context)
+{
+    static const char *const links[] = { "health", "keys",  "openapi.json", "peers",
+                                         "ready",  "stats", "watch" };
+    struct reply reply;
+    struct json_writer *json;
+
+    http_header_add(request, "Vary", "Accept");
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "name");
+    json_text(json, "vignette");
+    json_name(json, "version");
+    json_text(json, context->version);
+    json_name(json, "links");
+    json_begin_object(json);
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        char path[32] = "/";
+
+        memcpy(path + 1, links[i], strlen(links[i]) + 1);
+        json_name(json, links[i]);
+        json_text(json, path);
+    }
+    json_end_object(json);
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* -- health and readiness ----------------------------------------------------------------------- */
+
+void api_health_get(struct http_request *request, struct http_context *context)
+{
+    struct reply reply;
+    struct json_writer *json;
+
+    (void)context;
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "status");
+    json_text(json, "ok");
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+void api_ready_get(struct http_request *request, struct http_context *context)
+{
+    const bool has_peers = node_is_ready(context->node, http_now(request));
+    const bool is_ready = has_peers && context->problem == NULL;
+    struct reply reply;
+    struct json_writer *json;
+
+    if (!is_ready) {
+        http_retry_after(request, 1);
+    }
+    http_begin(request, is_ready ? 200 : 503, "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "status");
+    json_text(json, is_ready ? "ready" : "not ready");
+    json_name(json, "checks");
+    json_begin_object(json);
+    json_name(json, "peers");
+    json_text(json, has_peers ? "ok" : "no member has answered yet");
+    json_name(json, "storage");
+    json_text(json, context->problem == NULL ? "ok" : context->problem);
+    json_end_object(json);
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* -- figures ------------------------------------------------------------------------------------ */
+
+static void figure(struct json_writer *json, const char *name, uint64_t number)
+{
+    json_name(json, name);
+    json_u64(json, number);
+}
+
+static void labelled(struct json_writer *json, const char *name, const char *label, uint64_t number)
+{
+    char text[64];
+    const size_t name_size = strlen(name);
+    const size_t label_size = strlen(label);
+
+    if (name_size + label_size + 2 > sizeof text) {
+        return;
+    }
+    memcpy(text, name, name_size);
+    text[name_size] = '_';
+    memcpy(text + name_size + 1, label, label_size + 1);
+    for (char *at = text; *at != '\0'; at++) {
+        *at = *at == '-' || *at == ' ' ? '_' : *at;
+    }
+    figure(json, text, number);
+}
+
+static void store_put(struct json_writer *json, const struct http_context *context)
+{
+    const struct table_stats stats = table_stats(context->table);
+    uint64_t counts[PEER_STATE_COUNT];
+
+    figure(json, "keys", stats.keys[TABLE_D]);
+    figure(json, "presence_keys", stats.keys[TABLE_M]);
+    figure(json, "elements", stats.elements);
+    figure(json, "memory_bytes", stats.used_bytes);
+    figure(json, "http_memory_bytes", context->mem->used_bytes);
+    node_peer_counts(context->node, counts);
+    for (uint8_t i = 0; i < PEER_STATE_COUNT; i++) {
+        labelled(json, "peers", reply_peer_state(i), counts[i]);
+    }
+}
+
+static void gossip_put(struct json_writer *json, const struct node_stats *stats)
+{
+    for (unsigned i = 0; i < NODE_KIND_COUNT; i++) {
+        const char *label = node_kind_label((enum node_kind)i);
+
+        labelled(json, "received", label, stats->received[i]);
+        labelled(json, "received_bytes", label, stats->received_bytes[i]);
+        labelled(json, "sent", label, stats->sent[i]);
+        labelled(json, "sent_bytes", label, stats->sent_bytes[i]);
+    }
+    for (unsigned i = 0; i < WIRE_DROP_COUNT; i++) {
+        if (i != WIRE_OK) {
+            labelled(json, "dropped", wire_drop_label((enum wire_drop)i), stats->dropped[i]);
+        }
+    }
+    figure(json, "refused_cluster", stats->refused_cluster);
+    figure(json, "refused_credit", stats->refused_credit);
+    figure(json, "refused_keys", stats->refused_keys);
+    figure(json, "refused_values", stats->refused_values);
+    figure(json, "refused_presence", stats->refused_presence);
+    figure(json, "elements_raised_peers", stats->elements_raised);
+    figure(json, "elements_raised_clients", stats->elements_raised_clients);
+    figure(json, "copies", stats->copies);
+    figure(json, "copies_received", stats->copies_received);
+    figure(json, "copies_duplicate", stats->copies_duplicate);
+    figure(json, "retries", stats->retries);
+    figure(json, "abandoned", stats->abandoned);
+    figure(json, "questions", stats->questions);
+    figure(json, "suspicions", stats->suspicions);
+    figure(json, "deaths", stats->deaths);
+    figure(json, "refutations", stats->refutations);
+    figure(json, "sync_rounds", stats->sync_rounds);
+    figure(json, "sync_keys_sent", stats->sync_keys_sent);
+    figure(json, "duplicate_address", stats->duplicate_address);
+    figure(json, "memory_refused", stats->memory_refused);
+}
+
+static void http_stats_put(struct json_writer *json, const struct http_stats *stats)
+{
+    static const char *const classes[HTTP_CLASSES] = { NULL, "1xx", "2xx", "3xx", "4xx", "5xx" };
+
+    for (unsigned i = 2; i < HTTP_CLASSES; i++) {
+        labelled(json, "http_answers", classes[i], stats->answers[i]);
+    }
+    for (unsigned i = 0; i < HTTP_REFUSED_COUNT; i++) {
+        labelled(json, "http_refused", http_refused_label((enum http_refused)i), stats->refused[i]);
+    }
+    figure(json, "http_accepted", stats->accepted);
+    figure(json, "http_connections", stats->connections);
+    figure(json, "http_received_bytes", stats->received_bytes);
+    figure(json, "http_upload_bytes", stats->upload_bytes);
+    figure(json, "http_parked", stats->parked);
+    figure(json, "http_stepping", stats->stepping);
+    figure(json, "http_watchers", stats->watchers);
+    figure(json, "http_abandoned", stats->abandoned);
+}
+
+void api_stats_get(struct http_request *request, struct http_context *context)
+{
+    const struct moment now = http_now(request);
+    struct reply reply;
+    struct json_writer *json;
+
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "version");
+    json_text(json, context->version);
+    figure(json, "uptime_s", (now.mono_us - context->started_us) / 1000000);
+    json_name(json, "digest");
+    json_hex64(json, table_root(context->table, TABLE_D));
+    store_put(json, context);
+    gossip_put(json, node_stats(context->node));
+    http_stats_put(json, http_server_stats(http_server_of(request)));
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* -- specification ------------------------------------------------------------------------------ */
+
+void api_openapi_get(struct http_request *request, struct http_context *context)
+{
+    (void)context;
+    http_begin(request, 200, "application/json");
+    http_put(request, (struct bytes){ openapi_json, openapi_json_size });
+}

@@ -1,0 +1,198 @@
+#include "base/text.h"
+#include "http/api.h"
+#include "store/pattern.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void flush(void *sink, struct bytes text)
+{
+    struct reply *reply = (struct reply *)sink;
+
+    http_put(reply->request, text);
+}
+
+struct json_writer *reply_begin(struct reply *reply, struct http_request *request)
+{
+    const struct space space = { reply->buffer, sizeof reply->buffer };
+
+    reply->request = request;
+    json_begin(&reply->json, space, flush, reply);
+    if (http_is_pretty(request)) {
+        json_prettify(&reply->json);
+    }
+    return &reply->json;
+}
+
+void reply_flush(struct reply *reply)
+{
+    json_hand_over(&reply->json);
+}
+
+void reply_end(struct reply *reply)
+{
+    json_put_literal(&reply->json, "\n");
+    reply_flush(reply);
+}
+
+bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_t *number,
+                  const struct http_request *request)
+{
+    const size_t count = vector_blocks(vector);
+    struct block_room room;
+
+    for (size_t i = vector_seek(vector, *number); i < count; i++) {
+        const struct block block = vector_block(vector, i, &room);
+
+        if (request != NULL && http_step_is_over(request)) {
+            *number = block.number;
+            return false;
+        }
+        json_elements(json, &block, NULL);
+    }
+    return true;
+}
+
+void reply_fault(struct http_request *request, struct bytes key, const struct fault *why,
+                 const struct http_place *place)
+{
+    switch (why->code) {
+    case STATUS_CONFLICT:
+        if (node_is_reserved(key)) {
+            http_refuse(request, 403,
+                        "keys that begin with n: are kept by the nodes themselves; introduce "
+                        "peers with POST /peers");
+            return;
+        }
+        http_problem(request, 400, why, place);
+        return;
+    case STATUS_FULL:
+    case STATUS_MEMORY: http_problem(request, 507, why, NULL); return;
+    case STATUS_SYSTEM:
+    case STATUS_CORRUPT: http_problem(request, 503, why, NULL); return;
+    case STATUS_INVALID:
+    case STATUS_OK:
+    case STATUS_COUNT: break;
+    }
+    http_problem(request, 400, why, place);
+}
+
+void reply_draft(struct http_request *request, const struct draft *draft)
+{
+    const struct draft_problem *problem = draft_problem(draft);
+    const struct http_place place = { .pointer = { problem->pointer, problem->pointer_size },
+                                      .line = problem->line };
+
+    http_problem(request, 400, &problem->why, &place);
+}
+
+void reply_memory(struct http_request *request)
+{
+    http_refuse(request, 507, "the request does not fit into what max-memory leaves");
+}
+
+const char *reply_peer_state(uint8_t state)
+{
+    static const char *const names[PEER_STATE_COUNT] = {
+        [PEER_NEW] = "new",   [PEER_ALIVE] = "alive", [PEER_SUSPECT] = "suspect",
+        [PEER_DEAD] = "dead", [PEER_LEFT] = "left",   [PEER_SILENT] = "silent",
+    };
+
+    assert(state < PEER_STATE_COUNT);
+    return names[state];
+}
+
+bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,
+               uint64_t *number)
+{
+    struct bytes text;
+    uint64_t given;
+
+    if (!http_query(request, name, 0, &text)) {
+        return true;
+    }
+    if (!text_get_u64(text, &given) || given < min || given > max) {
+        http_refuse(request, 400, "'%s' must be a whole number %llu..%llu", name,
+                    (unsigned long long)min, (unsigned long long)max);
+        return false;
+    }
+    *number = given;
+    return true;
+}
+
+bool query_duration(struct http_request *request, const char *name, uint64_t *us)
+{
+    struct bytes text;
+    uint64_t ms;
+
+    if (!http_query(request, name, 0, &text)) {
+        return true;
+    }
+    if (!text_get_duration_ms(text, &ms)) {
+        http_refuse(request, 400, "'%s' must be a duration like 250ms, 30s or 5m", name);
+        return false;
+    }
+    *us = ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
+    return true;
+}
+
+bool query_flag(const struct http_request *request, const char *name)
+{
+    struct bytes text;
+
+    return http_query(request, name, 0, &text)
+           && (text.size == 0 || text_is(text, "1") || text_is(text, "yes")
+               || text_is(text, "true"));
+}
+
+bool body_is_msgpack(const struct http_request *request)
+{
+    return http_type_is(request, "application/msgpack");
+}
+
+bool body_is_lines(const struct http_request *request)
+{
+    return http_type_is(request, "application/x-ndjson");
+}
+
+bool key_is_presence(struct bytes key)
+{
+    return key.size >= 2 && key.data[0] == 'n' && key.data[1] == ':';
+}
+
+size_t presence_key_put(uint8_t to[API_PRESENCE_KEY_MAX], const struct address *address)
+{
+    to[0] = 'n';
+    to[1] = ':';
+    return 2 + address_to_text(address, (char *)to + 2);
+}
+
+/* Merging a few elements into an inlined vector can fail for want of memory only; what is shown
+ * then is short of them. */
+bool presence_vector(const struct http_context *context, struct bytes key, struct vector *scratch)
+{
+    const struct entry *entry = table_find(context->table, key);
+    const uint64_t stamp = node_stamp(context->node, key);
+    const uint8_t offset = 0;
+    const struct block first = {
+        .values = &stamp, .offsets = &offset, .count = 1, .width = sizeof stamp
+    };
+
+    vector_init(scratch);
+    if (stamp != 0 && vector_merge(scratch, context->mem, &first, 0, NULL) != STATUS_OK) {
+        return false;
+    }
+    if (entry != NULL) {
+        const size_t count = vector_blocks(entry_vector(entry));
+        struct block_room room;
+
+        for (size_t i = 0; i < count; i++) {
+            const struct block block = vector_block(entry_vector(entry), i, &room);
+
+            if (vector_merge(scratch, context->mem, &block, 0, NULL) != STATUS_OK) {
+                break;
+            }
+        }
+    }
+    return vector_size(scratch) > 0;
+}

@@ -1,0 +1,69 @@
+#ifndef HTTP_WATCH_H
+#define HTTP_WATCH_H
+
+/* Who watches which keys, and what they have not yet been told. A watcher keeps marks, not values:
+ * changes of a key that waits merge by OR, and what is written in the end is read then. So a slow
+ * watcher gets fewer and coarser events and misses nothing. What waits is bounded by the bytes it
+ * was created with; past them the watcher overflows and is to be closed.
+ *
+ * Called by main, which hands in the feed at the end of each turn, and by api_watch.c. Never
+ * writes to anybody: it wakes the watcher's request. */
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "http/server.h"
+#include "store/table.h"
+#include "wire/block.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct watch;   /* opaque: all watchers of a node */
+struct watcher; /* opaque */
+
+#define WATCH_MARKS_MAX \
+    64 /* blocks of a key told apart; beyond, the whole vector counts as raised */
+
+/* NULL: no memory. The account outlives it. */
+struct watch *watch_create(struct mem *mem);
+
+/* All watchers must have been freed. NULL is allowed. */
+void watch_free(struct watch *watch);
+
+/* Note what changed; before the turn ends. Wakes whom it concerns. O(changes x watchers). */
+void watch_note(struct watch *watch, struct changes changes);
+
+/* A watcher of all keys but those of peers, until it is told otherwise.
+ *
+ * request      woken when there is something to tell; frees the watcher when it ends
+ * bytes_max    of what may wait
+ *
+ * NULL: no memory. */
+struct watcher *watcher_create(struct watch *watch, struct http_request *request,
+                               uint64_t bytes_max);
+void watcher_free(struct watcher *watcher);
+
+/* Watch these keys only, or what matches this pattern only (keys of peers where it begins with
+ * "n:"). Both: either is enough. Copied. False: no memory, or too many. */
+bool watcher_add_key(struct watcher *watcher, struct bytes key);
+bool watcher_add_pattern(struct watcher *watcher, struct bytes pattern);
+
+/* What is to be told about one key. */
+struct watch_event {
+    struct entry *entry;
+    struct mark marks[WATCH_MARKS_MAX];
+    size_t marks_count;
+    bool is_whole; /* more blocks than that: the whole vector */
+};
+
+/* Take what has waited longest. False: nothing waits. The entry is valid until the turn ends. */
+bool watcher_take(struct watcher *watcher, struct watch_event *event);
+
+/* Whether something waits, or the watcher has overflowed. */
+bool watcher_is_due(const struct watcher *watcher);
+
+/* More waited than may. Nothing waits any more. */
+bool watcher_has_overflowed(const struct watcher *watcher);
+
+#endif /* HTTP_WATCH_H */
