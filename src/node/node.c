@@ -523,14 +523,15 @@ enum node_notice node_take_notice(struct node *node)
 
 const char *node_kind_label(enum node_kind kind)
 {
-    static const char *const labels[NODE_KIND_COUNT] = {
-#define X(code, label) [code] = label,
+    switch (kind) {
+#define X(code, label) \
+    case code: return label;
         NODE_KIND_LIST(X)
 #undef X
-    };
-
+    default: break;
+    }
     assert(kind < NODE_KIND_COUNT);
-    return labels[kind];
+    return "";
 }
 
 const struct node_stats *node_stats(const struct node *node)
