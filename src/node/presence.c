@@ -340,7 +340,7 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
 /* Records for all presence that the table was loaded with. */
 static bool peers_load(struct node *node, struct moment now)
 {
-    const struct bytes prefix = { (const uint8_t *)PREFIX, PREFIX_N };
+    struct bytes prefix = { (const uint8_t *)PREFIX, PREFIX_N };
     struct entry *entries[64];
     struct bytes after = { NULL, 0 };
     size_t count;
