@@ -10,7 +10,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define HOLD_US_MAX      UINT64_C(10000000) /* a commit that takes longer is not waited for */
 #define SWEEP_US_MAX     UINT64_C(1000000)
 #define SWEEP_US_MIN     UINT64_C(10000)
 #define SWEEPS_A_TIMEOUT 8
@@ -318,7 +317,7 @@ static void request_finish(struct http_request *request)
         request->state = REQUEST_HELD;
         server->stats.held++;
         park_wait_for_ticket(server->park, &request->place, request->ticket,
-                             connection_clock_us() + HOLD_US_MAX);
+                             connection_clock_us() + server->options.hold_us);
         connection_watch_close(request->connection);
         return;
     }
@@ -504,6 +503,7 @@ static void defaults_fill(struct http_options *options)
     default_fill(&options->header_bytes_max, UINT64_C(16) << 10);
     default_fill(&options->connections_max, 1000);
     default_fill(&options->timeout_us, UINT64_C(30000000));
+    default_fill(&options->hold_us, UINT64_C(10000000));
     default_fill(&options->watchers_max, 64);
     default_fill(&options->watch_buffer_bytes, UINT64_C(1) << 20);
     if (options->lines_bytes_max < options->document_bytes_max) {
@@ -514,9 +514,11 @@ static void defaults_fill(struct http_options *options)
 /* Look at the deadlines some times in a timeout. */
 static void sweep_schedule(struct http_server *server)
 {
-    uint64_t us = server->options.timeout_us / SWEEPS_A_TIMEOUT;
+    const struct http_options *options = &server->options;
+    uint64_t us = options->timeout_us < options->hold_us ? options->timeout_us : options->hold_us;
     struct timeval interval;
 
+    us /= SWEEPS_A_TIMEOUT;
     us = us < SWEEP_US_MIN ? SWEEP_US_MIN : us;
     us = us > SWEEP_US_MAX ? SWEEP_US_MAX : us;
     interval = duration_of(us);

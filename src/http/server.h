@@ -111,6 +111,7 @@ struct http_options {
     uint64_t connections_max;    /* http-max-connections, 1000 */
     uint64_t timeout_us;         /* http-timeout, 30 s: for a request to arrive, for an answer to
                                      be taken, for an idle connection to ask again */
+    uint64_t hold_us;            /* 10 s: longest an answer waits for the disk */
     uint64_t watchers_max;       /* http-watchers, 64 */
     uint64_t watch_buffer_bytes; /* watch-buffer, 1 MiB */
     bool is_open;                /* http-open */
@@ -306,7 +307,7 @@ void http_refuse(struct http_request *request, unsigned code, const char *format
     __attribute__((format(printf, 3, 4)));
 
 /* Hold the answer back until http_server_turn_end() says this ticket is durable. If that takes
- * over ten seconds the answer becomes 503 with "outcome":"unknown". Not with a stream. */
+ * longer than hold_us the answer becomes 503 with "outcome":"unknown". Not with a stream. */
 void http_hold_until_durable(struct http_request *request, uint64_t ticket);
 
 /* Long poll: call the handler again when this key changes or is born, or the wait is over.

@@ -342,16 +342,20 @@ struct client client_open(struct fixture *fixture)
     };
 }
 
+void client_connect_to(struct client *client, const struct sockaddr *address, int size)
+{
+    bufferevent_setcb(client->stream, on_read, NULL, on_event, client);
+    assert_int_equal(bufferevent_socket_connect(client->stream, address, size), 0);
+    bufferevent_enable(client->stream, EV_READ | EV_WRITE);
+}
+
 void client_connect(struct fixture *fixture, struct client *client)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_port = htons(fixture->port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const struct sockaddr_in address = { .sin_family = AF_INET,
+                                         .sin_port = htons(fixture->port),
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
-    bufferevent_setcb(client->stream, on_read, NULL, on_event, client);
-    assert_int_equal(
-        bufferevent_socket_connect(client->stream, (struct sockaddr *)&address, sizeof address), 0);
-    bufferevent_enable(client->stream, EV_READ | EV_WRITE);
+    client_connect_to(client, (const struct sockaddr *)&address, sizeof address);
 }
 
 void client_close(struct client *client)

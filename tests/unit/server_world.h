@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "unit/test.h"
 
@@ -63,6 +64,7 @@ void serve(struct fixture *fixture);
 void change(struct fixture *fixture, const char *key, uint64_t durable_ticket);
 
 struct client client_open(struct fixture *fixture);
+void client_connect_to(struct client *client, const struct sockaddr *address, int size);
 void client_connect(struct fixture *fixture, struct client *client);
 void client_close(struct client *client);
 void client_send(struct client *client, const char *bytes);

@@ -2,6 +2,10 @@
 
 #include "http/server.h"
 
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "unit/server_world.h"
@@ -169,6 +173,107 @@ static void test_connection_create_fails_without_memory_and_keeps_nothing(void *
     assert_int_equal(close(fixture->listener.fd), 0);
 }
 
+/* No descriptor is left but the spare one: clients are turned away instead of left hanging, the
+ * kept connection is served, and all is well again afterwards. */
+static void test_connection_without_descriptors_is_turned_away(void **state)
+{
+    enum { COUNT = 5 };
+    struct fixture *fixture = *state;
+    struct client kept = client_open(fixture);
+    struct client others[COUNT];
+    struct rlimit limit;
+    struct rlimit low;
+
+    serve(fixture);
+    client_connect(fixture, &kept);
+    AWAIT(fixture, http_server_stats(fixture->server)->connections == 1);
+    for (size_t i = 0; i < COUNT; i++) {
+        others[i] = client_open(fixture);
+        client_connect(fixture, &others[i]);
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = (rlim_t)bufferevent_getfd(others[COUNT - 1].stream) + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        AWAIT(fixture, others[i].is_closed);
+    }
+    client_send(&kept, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    AWAIT(fixture, client_has(&kept, "hello\n"));
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_DESCRIPTORS], COUNT);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "hello\n");
+    for (size_t i = 0; i < COUNT; i++) {
+        client_close(&others[i]);
+    }
+    client_close(&kept);
+}
+
+/* Who may connect to a Unix socket is decided by its file: no Host is asked for its name. */
+static void test_connection_over_a_unix_socket_may_name_any_host(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct fault why;
+    /* The abstract name space: no file is left behind. */
+    const int size = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+                              "vignette-test-connection-%d", (int)getpid());
+    const socklen_t length =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)size;
+
+    fixture->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fixture->listener.is_unix = true;
+    fixture->listener.is_loopback = false;
+    assert_int_equal(bind(fixture->listener.fd, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(fixture->listener.fd, 8), 0);
+    assert_int_equal(http_server_create(&fixture->options, fixture->base, &fixture->server, &why),
+                     STATUS_OK);
+    client_connect_to(&client, (struct sockaddr *)&address, (int)length);
+    client_send(&client, "POST /keys/a HTTP/1.1\r\nHost: any.example\r\nContent-Length: 2\r\n"
+                         "\r\n{}");
+    AWAIT(fixture, client_has(&client, "2 bytes"));
+    assert_true(client_has(&client, "HTTP/1.1 201"));
+    client_close(&client);
+}
+
+/* What a client sends ahead while its request is at work stays in the kernel from 64 KiB on. */
+static void test_connection_reads_ahead_within_bounds(void **state)
+{
+    enum { SIZE = 4000000 };
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    static char more[SIZE];
+
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, POLL(SECONDS_10));
+    AWAIT(fixture, http_server_stats(fixture->server)->parked == 1);
+    memset(more, 'x', sizeof more);
+    bufferevent_write(client.stream, more, sizeof more);
+    AWAIT(fixture, http_server_stats(fixture->server)->upload_bytes >= 65536);
+    for (size_t i = 0; i < 50; i++) {
+        event_base_loop(fixture->base, EVLOOP_ONCE);
+    }
+    assert_true(http_server_stats(fixture->server)->upload_bytes <= 2 * 65536);
+    client_close(&client);
+}
+
+static void test_connection_continues_a_body_that_waits_to_be_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, "POST /keys/a HTTP/1.1\r\n" HOST "Expect: 100-continue\r\n"
+                         "Content-Length: 2\r\n\r\n");
+    AWAIT(fixture, client_has(&client, "HTTP/1.1 100 Continue\r\n\r\n"));
+    client_send(&client, "{}");
+    AWAIT(fixture, client_has(&client, "2 bytes"));
+    client_close(&client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +286,10 @@ int main(void)
         TEST(test_connection_refuses_a_header_over_the_limit),
         TEST(test_connection_survives_without_memory),
         TEST(test_connection_create_fails_without_memory_and_keeps_nothing),
+        TEST(test_connection_without_descriptors_is_turned_away),
+        TEST(test_connection_over_a_unix_socket_may_name_any_host),
+        TEST(test_connection_reads_ahead_within_bounds),
+        TEST(test_connection_continues_a_body_that_waits_to_be_asked_for),
     };
 
     return cmocka_run_group_tests_name("connection", tests, NULL, NULL);

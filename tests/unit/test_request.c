@@ -1,0 +1,393 @@
+/* What this file tests: reading targets, queries and the headers that decide something. */
+
+#include "http/request.h"
+
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+
+#include <string.h>
+#include <sys/queue.h>
+
+#include "unit/test.h"
+
+struct fixture {
+    struct mem mem;
+    struct request_query query;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    fixture = (struct fixture){ 0 };
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    request_query_clear(&fixture->query, &fixture->mem);
+    return fixture->mem.used_bytes == 0 ? 0 : -1;
+}
+
+static struct bytes text(const char *string)
+{
+    return (struct bytes){ (const uint8_t *)string, strlen(string) };
+}
+
+static void assert_bytes(struct bytes bytes, const char *expected)
+{
+    assert_int_equal(bytes.size, strlen(expected));
+    assert_memory_equal(bytes.data, expected, bytes.size);
+}
+
+static void test_request_target_is_cut_at_the_question_mark(void **state)
+{
+    static const struct {
+        const char *uri;
+        const char *path;
+        const char *query;
+    } rows[] = {
+        { "/", "", "" },
+        { "/keys/a%2Fb", "keys/a%2Fb", "" },
+        { "/keys/a//b?x=1?y", "keys/a//b", "x=1?y" },
+        { "/?", "", "" },
+        { "/..", "..", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct request_target target;
+
+        assert_true(request_target_read(rows[i].uri, &target));
+        assert_bytes(target.path, rows[i].path);
+        assert_bytes(target.query, rows[i].query);
+    }
+}
+
+static void test_request_target_refuses_what_is_no_path(void **state)
+{
+    static const char *const rows[] = {
+        "",     "*",     "keys", "//keys/a", "http://127.0.0.1/keys", "127.0.0.1:80",
+        "/a b", "/a\tb", "/a#b", "/a\x7f",   "/caf\xc3\xa9",          "/a\x01",
+        "?x=1",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct request_target target;
+
+        assert_false(request_target_read(rows[i], &target));
+    }
+}
+
+static void test_request_decode_decodes_once(void **state)
+{
+    static const struct {
+        const char *raw;
+        bool plus;
+        const char *decoded;
+    } rows[] = {
+        { "", false, "" },         { "a", false, "a" },     { "a%2fb%2F", false, "a/b/" },
+        { "%2525", false, "%25" }, { "a+b", false, "a+b" }, { "a+b%2B", true, "a b+" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t decoded[16];
+        size_t size = 99;
+
+        assert_true(request_decode(text(rows[i].raw), rows[i].plus, decoded, &size));
+        assert_bytes((struct bytes){ decoded, size }, rows[i].decoded);
+    }
+}
+
+static void test_request_decode_refuses_half_a_form(void **state)
+{
+    static const char *const rows[] = { "%", "%2", "a%", "%zz", "%2z", "%z2", "%%20", "%-1" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint8_t decoded[16];
+        size_t size;
+
+        assert_false(request_decode(text(rows[i]), false, decoded, &size));
+    }
+}
+
+static void test_request_query_keeps_order_and_repetition(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const raw = "key=a&key=b%26c&pretty&&empty=&x=y=z&caf%C3%A9=+";
+    static const char *const expected[][2] = {
+        { "key", "a" },  { "key", "b&c" }, { "pretty", "" },
+        { "empty", "" }, { "x", "y=z" },   { "caf\xc3\xa9", " " },
+    };
+
+    assert_int_equal(request_query_read(text(raw), &fixture->mem, &fixture->query),
+                     REQUEST_QUERY_OK);
+    assert_int_equal(fixture->query.count, sizeof expected / sizeof expected[0]);
+    for (size_t i = 0; i < fixture->query.count; i++) {
+        assert_bytes(fixture->query.list[i].name, expected[i][0]);
+        assert_bytes(fixture->query.list[i].value, expected[i][1]);
+    }
+}
+
+static void test_request_query_that_is_empty_takes_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(request_query_read(text(""), &fixture->mem, &fixture->query),
+                     REQUEST_QUERY_OK);
+    assert_int_equal(fixture->query.count, 0);
+    assert_int_equal(fixture->mem.used_bytes, 0);
+}
+
+static void test_request_query_refuses_bad_text(void **state)
+{
+    static const char *const rows[] = { "a=%", "%zz=1", "a=%00", "a=%ff", "%C0%AF", "a=1&b=%2" };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(request_query_read(text(rows[i]), &fixture->mem, &fixture->query),
+                         REQUEST_QUERY_INVALID);
+        request_query_clear(&fixture->query, &fixture->mem);
+    }
+}
+
+static void test_request_query_says_when_there_is_no_memory(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->mem.fail_countdown = 1;
+    assert_int_equal(request_query_read(text("a=1"), &fixture->mem, &fixture->query),
+                     REQUEST_QUERY_MEMORY);
+}
+
+static void test_request_words_have_whole_words(void **state)
+{
+    (void)state;
+    assert_true(request_words_have("after limit match", text("after")));
+    assert_true(request_words_have("after limit match", text("limit")));
+    assert_true(request_words_have("after limit match", text("match")));
+    assert_false(request_words_have("after limit match", text("lim")));
+    assert_false(request_words_have("after limit match", text("limits")));
+    assert_false(request_words_have("after limit match", text("")));
+    assert_false(request_words_have("after limit match", text("after limit")));
+    assert_false(request_words_have("", text("x")));
+    assert_false(request_words_have(NULL, text("x")));
+}
+
+struct framing_row {
+    const char *headers[8]; /* name, value, ... */
+    struct request_framing framing;
+    bool is_sound;
+};
+
+static void test_request_framing_has_one_reading(void **state)
+{
+    static const struct framing_row rows[] = {
+        { { "Host", "a" }, { .has_host_rule = true }, true },
+        { { "Content-Length", "3" }, { 0 }, true },
+        { { "Content-Length", "0" }, { .takes_no_body = true }, true },
+        { { "Content-Length", "000" }, { .takes_no_body = true }, true },
+        { { "Transfer-Encoding", "chunked" }, { 0 }, true },
+        { { "transfer-encoding", "Chunked" }, { 0 }, true },
+        { { "X-Anything", "content-length: 3" }, { 0 }, true },
+        { { "Accept", "" }, { 0 }, true },
+        { { "Accept", "a" }, { .has_host_rule = true }, false },
+        { { "Host", "a", "host", "a" }, { 0 }, false },
+        { { "Content-Length", "3", "content-length", "3" }, { 0 }, false },
+        { { "Content-Length", "+3" }, { 0 }, false },
+        { { "Content-Length", "" }, { 0 }, false },
+        { { "Content-Length", "3 " }, { 0 }, false },
+        { { "Content-Length", "0x3" }, { 0 }, false },
+        { { "Content-Length", "3", "Transfer-Encoding", "chunked" }, { 0 }, false },
+        { { "Transfer-Encoding", "xchunked" }, { 0 }, false },
+        { { "Transfer-Encoding", "gzip, chunked" }, { 0 }, false },
+        { { "Transfer-Encoding", "chunked", "Transfer-Encoding", "chunked" }, { 0 }, false },
+        { { "Transfer-Encoding", "chunked" }, { .has_old_syntax = true }, false },
+        { { "Transfer-Encoding", "chunked" }, { .takes_no_body = true }, false },
+        { { "Content-Length", "1" }, { .takes_no_body = true }, false },
+        { { "Transfer-Encoding ", "chunked" }, { 0 }, false },
+        { { "", "a" }, { 0 }, false },
+        { { "a\x01", "a" }, { 0 }, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct evkeyvalq headers = TAILQ_HEAD_INITIALIZER(headers);
+        const char *fault;
+
+        for (size_t j = 0; rows[i].headers[j] != NULL; j += 2) {
+            assert_int_equal(
+                evhttp_add_header(&headers, rows[i].headers[j], rows[i].headers[j + 1]), 0);
+        }
+        fault = request_framing_fault(&headers, rows[i].framing);
+        if ((fault == NULL) != rows[i].is_sound) {
+            fail_msg("row %zu: %s", i, fault == NULL ? "was taken" : fault);
+        }
+        evhttp_clear_headers(&headers);
+    }
+}
+
+static void test_request_host_is_known(void **state)
+{
+    static const char *const names[] = { "db.example" };
+    static const struct {
+        const char *host;
+        bool is_known;
+    } rows[] = {
+        { "127.0.0.1", true },
+        { "127.0.0.1:6001", true },
+        { "10.1.2.3:80", true },
+        { "[::1]", true },
+        { "[::1]:6001", true },
+        { "localhost", true },
+        { "LocalHost:6001", true },
+        { "localhost.", true },
+        { "own", true },
+        { "db.example:1", true },
+        { "DB.example.", true },
+        { "evil.example", false },
+        { "127.0.0.1.evil.example", false },
+        { "localhost.evil.example", false },
+        { "127.0.0.1:6001evil", false },
+        { "127.0.0.1@evil", false },
+        { "[::1", false },
+        { "[::1]evil", false },
+        { "db.example.evil", false },
+        { "", false },
+        { ":80", false },
+        { ".", false },
+        { "own.example", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (request_host_is_known(rows[i].host, "own", names, 1) != rows[i].is_known) {
+            fail_msg("'%s'", rows[i].host);
+        }
+    }
+    assert_false(request_host_is_known("own", NULL, NULL, 0));
+}
+
+static void test_request_origin_is_known(void **state)
+{
+    static const char *const origins[] = { "https://app.example" };
+    static const char *const any[] = { "*" };
+
+    (void)state;
+    assert_true(request_origin_is_known("http://127.0.0.1:6001", "127.0.0.1:6001", NULL, 0));
+    assert_true(request_origin_is_known("https://DB.example", "db.example", NULL, 0));
+    assert_true(request_origin_is_known("https://app.example", "127.0.0.1", origins, 1));
+    assert_true(request_origin_is_known("https://evil.example", "127.0.0.1", any, 1));
+    assert_false(request_origin_is_known("https://evil.example", "127.0.0.1", origins, 1));
+    assert_false(request_origin_is_known("http://127.0.0.1:7000", "127.0.0.1:6001", NULL, 0));
+    assert_false(request_origin_is_known("null", "127.0.0.1", origins, 1));
+    assert_false(request_origin_is_known("ftp://127.0.0.1", "127.0.0.1", NULL, 0));
+    assert_false(request_origin_is_known("http://127.0.0.1", NULL, NULL, 0));
+    assert_false(request_origin_is_known("", "", NULL, 0));
+}
+
+static void test_request_type_ignores_parameters_and_case(void **state)
+{
+    (void)state;
+    assert_true(request_type_is("application/json", text("application/json")));
+    assert_true(request_type_is("Application/JSON; charset=utf-8", text("application/json")));
+    assert_true(request_type_is("", text("")));
+    assert_false(request_type_is("application/jsonp", text("application/json")));
+    assert_false(request_type_is("application/jso", text("application/json")));
+    assert_false(request_type_is("", text("application/json")));
+    assert_false(request_type_is("text/plain, application/json", text("application/json")));
+}
+
+static void test_request_accepts_what_is_named(void **state)
+{
+    static const char *const yes[] = {
+        "application/msgpack",
+        "text/html, Application/MsgPack",
+        "application/msgpack;q=0.5, text/html",
+        "text/html;q=0,application/msgpack ; q=0.001",
+    };
+    static const char *const no[] = {
+        "",
+        "*/*",
+        "application/*",
+        "application/msgpackx",
+        "application/msgpack;q=0",
+        "application/msgpack; q=0.000",
+        "xapplication/msgpack",
+        "application/msgpack;Q=0, text/html",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (!request_accepts(yes[i], "application/msgpack")) {
+            fail_msg("'%s'", yes[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        if (request_accepts(no[i], "application/msgpack")) {
+            fail_msg("'%s'", no[i]);
+        }
+    }
+}
+
+static void test_request_etag_is_found_in_a_list(void **state)
+{
+    static const char digits[] = "00000000000000ff";
+    static const char *const yes[] = {
+        "\"00000000000000ff\"",
+        "W/\"00000000000000ff\"",
+        "\"x\", \"00000000000000ff\"",
+        "\"00000000000000fe\",W/\"00000000000000ff\"",
+    };
+    static const char *const no[] = {
+        "",
+        "*",
+        "00000000000000ff",
+        "\"00000000000000ff",
+        "\"00000000000000FF\"",
+        "\"00000000000000ff0\"",
+        "\"0000000000000ff\"",
+        "\", 00000000000000ff, \"",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (!request_etag_matches(yes[i], digits)) {
+            fail_msg("'%s'", yes[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        if (request_etag_matches(no[i], digits)) {
+            fail_msg("'%s'", no[i]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_request_target_is_cut_at_the_question_mark),
+        TEST(test_request_target_refuses_what_is_no_path),
+        TEST(test_request_decode_decodes_once),
+        TEST(test_request_decode_refuses_half_a_form),
+        TEST(test_request_query_keeps_order_and_repetition),
+        TEST(test_request_query_that_is_empty_takes_no_memory),
+        TEST(test_request_query_refuses_bad_text),
+        TEST(test_request_query_says_when_there_is_no_memory),
+        TEST(test_request_words_have_whole_words),
+        TEST(test_request_framing_has_one_reading),
+        TEST(test_request_host_is_known),
+        TEST(test_request_origin_is_known),
+        TEST(test_request_type_ignores_parameters_and_case),
+        TEST(test_request_accepts_what_is_named),
+        TEST(test_request_etag_is_found_in_a_list),
+    };
+
+    return cmocka_run_group_tests_name("request", tests, NULL, NULL);
+}
