@@ -66,7 +66,7 @@ bool text_get_hex64(struct bytes text, uint64_t *number_out)
 
 /* A word behind a number, and what it multiplies by. */
 struct text_unit {
-    const char *word;
+    char word[3]; /* not a pointer: those are relocated, which is writable data to the linker */
     uint64_t factor;
 };
 
