@@ -1,0 +1,167 @@
+/* What this file tests: one turn's changes, and the slots that were paid for. */
+
+#include "store/feed.h"
+
+#include "unit/test.h"
+
+struct fixture {
+    struct mem mem;
+    struct feed feed;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    fixture = (struct fixture){ 0 };
+    *state = &fixture;
+    return feed_init(&fixture.feed, &fixture.mem) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    feed_audit(&fixture->feed);
+    feed_clear(&fixture->feed, &fixture->mem);
+    return fixture->mem.used_bytes == 0 ? 0 : -1;
+}
+
+/* The feed never looks into an entry. */
+static struct entry *entry_at(uintptr_t number)
+{
+    return (struct entry *)(number << 4);
+}
+
+static bool change_add(struct fixture *fixture, uintptr_t entry, uint64_t number,
+                       struct reservation *reservation)
+{
+    const struct change change = { .entry = entry_at(entry),
+                                   .raised = { .number = number, .bits = { 1 } } };
+
+    if (!feed_ready(&fixture->feed, &fixture->mem, reservation)) {
+        return false;
+    }
+    feed_append(&fixture->feed, &fixture->mem, &change, reservation);
+    return true;
+}
+
+static void test_feed_finds_a_change_by_entry_and_block(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (uintptr_t i = 0; i < 2000; i++) {
+        assert_true(change_add(fixture, 1 + i / 10, i % 10, NULL));
+    }
+    feed_audit(&fixture->feed);
+    for (uintptr_t i = 0; i < 2000; i++) {
+        assert_ptr_equal(feed_find(&fixture->feed, entry_at(1 + i / 10), i % 10),
+                         &fixture->feed.list[i]);
+    }
+    assert_null(feed_find(&fixture->feed, entry_at(1), 10));
+    assert_null(feed_find(&fixture->feed, entry_at(201), 0));
+    feed_end(&fixture->feed, &fixture->mem);
+    assert_int_equal(fixture->feed.count, 0);
+    for (uintptr_t i = 0; i < 2000; i++) {
+        assert_null(feed_find(&fixture->feed, entry_at(1 + i / 10), i % 10));
+    }
+    feed_audit(&fixture->feed);
+}
+
+static void test_feed_without_memory_keeps_what_it_has(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned added = 0;
+
+    fixture->mem.limit_bytes = 1;
+    while (change_add(fixture, 1 + added, 0, NULL)) {
+        added++;
+    }
+    assert_int_equal(added, FEED_STEP);
+    assert_false(feed_room(&fixture->feed));
+    feed_audit(&fixture->feed);
+    fixture->mem.limit_bytes = 0;
+    /* From here on buckets are refused, and nobody minds. */
+    for (; added < 3000; added++) {
+        const bool due = fixture->feed.count == fixture->feed.capacity;
+
+        fixture->mem.fail_countdown = due ? 0 : 1;
+        assert_true(change_add(fixture, 1 + added, 0, NULL));
+    }
+    fixture->mem.fail_countdown = 0;
+    feed_audit(&fixture->feed);
+}
+
+/* What was paid for in one turn and not used is there in the next, and nobody else takes it. */
+static void test_feed_keeps_slots_for_who_paid(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+
+    for (unsigned i = 0; i < FEED_STEP; i++) {
+        assert_true(change_add(fixture, 1 + i, 0, NULL));
+    }
+    assert_true(change_add(fixture, 100, 0, &reservation));
+    assert_int_equal(reservation.changes_own, FEED_STEP - 1);
+    fixture->mem.limit_bytes = 1;
+    assert_false(change_add(fixture, 101, 0, NULL));
+    assert_true(change_add(fixture, 102, 0, &reservation));
+    feed_end(&fixture->feed, &fixture->mem);
+    for (unsigned i = 0; i < FEED_STEP + 2; i++) {
+        assert_true(change_add(fixture, 1 + i, 0, NULL));
+    }
+    assert_false(change_add(fixture, 101, 0, NULL));
+    for (unsigned i = 0; i < FEED_STEP - 2; i++) {
+        assert_true(change_add(fixture, 200 + i, 0, &reservation));
+    }
+    assert_false(change_add(fixture, 103, 0, &reservation));
+    feed_end(&fixture->feed, &fixture->mem);
+    fixture->mem.limit_bytes = 0;
+    feed_release(&fixture->feed, &reservation);
+    assert_int_equal(fixture->feed.own, 0);
+}
+
+static void test_feed_release_frees_slots_for_all(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+
+    for (unsigned i = 0; i < FEED_STEP; i++) {
+        assert_true(change_add(fixture, 1 + i, 0, NULL));
+    }
+    assert_true(change_add(fixture, 100, 0, &reservation));
+    feed_release(&fixture->feed, &reservation);
+    assert_int_equal(reservation.changes_own, 0);
+    fixture->mem.limit_bytes = 1;
+    assert_true(change_add(fixture, 101, 0, NULL));
+    feed_release(&fixture->feed, &reservation);
+}
+
+static void test_feed_shrinks_after_a_long_turn(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t used_bytes = fixture->mem.used_bytes;
+
+    for (uintptr_t i = 0; i < 50000; i++) {
+        assert_true(change_add(fixture, 1, i, NULL));
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        feed_end(&fixture->feed, &fixture->mem);
+        feed_audit(&fixture->feed);
+    }
+    assert_true(fixture->mem.used_bytes <= 16 * used_bytes);
+    assert_true(change_add(fixture, 1, 1, NULL));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_feed_finds_a_change_by_entry_and_block),
+        TEST(test_feed_without_memory_keeps_what_it_has),
+        TEST(test_feed_keeps_slots_for_who_paid),
+        TEST(test_feed_release_frees_slots_for_all),
+        TEST(test_feed_shrinks_after_a_long_turn),
+    };
+
+    return cmocka_run_group_tests_name("feed", tests, NULL, NULL);
+}

@@ -1,0 +1,203 @@
+/* What this file tests: where entries live, and whose a free slot is. */
+
+#include "base/random.h"
+#include "store/slab.h"
+
+#include "unit/entries.h"
+#include "unit/test.h"
+
+#define ENTRIES 4000
+
+struct fixture {
+    struct mem mem;
+    struct slabs slabs;
+    struct random random;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    fixture = (struct fixture){ 0 };
+    slabs_init(&fixture.slabs);
+    random_seed(&fixture.random, 3, 0);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    (void)slabs_audit(&fixture->slabs);
+    slabs_clear(&fixture->slabs, &fixture->mem);
+    return fixture->mem.used_bytes == 0 ? 0 : -1;
+}
+
+static uint32_t id_alloc(struct fixture *fixture, size_t size, struct reservation *reservation)
+{
+    uint32_t id = 0;
+    struct entry *entry = slabs_alloc(&fixture->slabs, &fixture->mem, size, reservation, &id);
+
+    assert_true((entry == NULL) == (id == 0));
+    if (entry != NULL) {
+        assert_ptr_equal(entry, slabs_entry(&fixture->slabs, id));
+        assert_int_equal((uintptr_t)entry % SLAB_UNIT_BYTES, 0);
+        memset(entry, 0xA5, size);
+    }
+    return id;
+}
+
+static size_t size_random(struct fixture *fixture)
+{
+    return sizeof(struct entry) + random_below(&fixture->random, ENTRY_BYTES_MAX - 47);
+}
+
+/* Every entry keeps its bytes while others come and go. */
+static void test_slab_entries_never_overlap_nor_move(void **state)
+{
+    static struct {
+        uint32_t id;
+        uint8_t fill;
+        size_t size;
+    } entries[ENTRIES];
+    struct fixture *fixture = *state;
+    unsigned live = 0;
+
+    memset(entries, 0, sizeof entries);
+    for (unsigned step = 0; step < 5 * ENTRIES; step++) {
+        const size_t i = random_below(&fixture->random, ENTRIES);
+
+        if (entries[i].id == 0) {
+            entries[i].size = size_random(fixture);
+            entries[i].id = id_alloc(fixture, entries[i].size, NULL);
+            entries[i].fill = (uint8_t)step;
+            memset(slabs_entry(&fixture->slabs, entries[i].id), entries[i].fill, entries[i].size);
+            live++;
+        } else {
+            const uint8_t *bytes = (const uint8_t *)slabs_entry(&fixture->slabs, entries[i].id);
+
+            for (size_t j = 0; j < entries[i].size; j++) {
+                assert_int_equal(bytes[j], entries[i].fill);
+            }
+            slabs_free(&fixture->slabs, &fixture->mem, entries[i].id);
+            entries[i].id = 0;
+            live--;
+        }
+        if (step % 2000 == 0) {
+            assert_int_equal(slabs_audit(&fixture->slabs), live);
+        }
+    }
+}
+
+static void test_slab_is_given_back_with_its_last_entry(void **state)
+{
+    struct fixture *fixture = *state;
+    static uint32_t ids[ENTRIES];
+    uint64_t used_bytes;
+
+    slabs_free(&fixture->slabs, &fixture->mem, id_alloc(fixture, 72, NULL));
+    used_bytes = fixture->mem.used_bytes;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        ids[i] = id_alloc(fixture, 72, NULL);
+    }
+    assert_true(fixture->mem.used_bytes >= used_bytes + ENTRIES * 72);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        slabs_free(&fixture->slabs, &fixture->mem, ids[(i * 7) % ENTRIES]);
+    }
+    assert_int_equal(fixture->mem.used_bytes, used_bytes);
+    assert_int_equal(slabs_audit(&fixture->slabs), 0);
+    /* The numbers are used again. */
+    assert_int_equal(fixture->slabs.rows_free, fixture->slabs.rows_begun - 1);
+    (void)id_alloc(fixture, 72, NULL);
+    assert_int_equal(fixture->slabs.rows_free, fixture->slabs.rows_begun - 2);
+}
+
+/* A slab of 4096 bytes, of which 16 are its header, has 56 entries of 72. */
+static void test_slab_wastes_little(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t used_bytes;
+
+    (void)id_alloc(fixture, 72, NULL);
+    used_bytes = fixture->mem.used_bytes;
+    for (unsigned i = 1; i < 56; i++) {
+        (void)id_alloc(fixture, 72, NULL);
+    }
+    assert_int_equal(fixture->mem.used_bytes, used_bytes);
+    (void)id_alloc(fixture, 72, NULL);
+    assert_int_equal(fixture->mem.used_bytes, used_bytes + SLAB_BYTES);
+}
+
+static void test_slab_without_memory_changes_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned countdown = 1; countdown <= 3; countdown++) {
+        fixture->mem.fail_countdown = countdown;
+        assert_int_equal(id_alloc(fixture, 72, NULL), 0);
+        assert_int_equal(slabs_audit(&fixture->slabs), 0);
+        slabs_clear(&fixture->slabs, &fixture->mem);
+    }
+    assert_int_not_equal(id_alloc(fixture, 72, NULL), 0);
+}
+
+/* Nobody else takes the free slots of a slab that a reservation has paid for, until it is
+ * released. */
+static void test_slab_of_a_reservation_is_its_own(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+    uint32_t own;
+
+    reservation.slabs = slabs_needed_max(2);
+    assert_true(slabs_promise(&fixture->slabs, &fixture->mem, reservation.slabs));
+    own = id_alloc(fixture, 72, &reservation);
+    assert_int_not_equal(id_alloc(fixture, 72, NULL) >> SLAB_ID_SHIFT, own >> SLAB_ID_SHIFT);
+    assert_int_equal(id_alloc(fixture, 72, &reservation) >> SLAB_ID_SHIFT, own >> SLAB_ID_SHIFT);
+    (void)slabs_audit(&fixture->slabs);
+    slabs_release(&fixture->slabs, &fixture->mem, &reservation);
+    assert_int_equal(fixture->slabs.promised, 0);
+    assert_int_equal(id_alloc(fixture, 72, NULL) >> SLAB_ID_SHIFT, own >> SLAB_ID_SHIFT);
+}
+
+/* Entries of all sizes at once, with other writers in between: never more slabs than promised. */
+static void test_slab_promise_covers_entries_of_every_size(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned keys = 1; keys < 400; keys += 13) {
+        struct reservation reservation = { .slabs = slabs_needed_max(keys) };
+
+        assert_true(slabs_promise(&fixture->slabs, &fixture->mem, reservation.slabs));
+        for (unsigned i = 0; i < keys; i++) {
+            const uint64_t left = reservation.slabs;
+            const uint64_t used_bytes = fixture->mem.used_bytes;
+
+            assert_int_not_equal(id_alloc(fixture, size_random(fixture), &reservation), 0);
+            assert_int_equal(fixture->mem.used_bytes - used_bytes,
+                             (left - reservation.slabs) * SLAB_BYTES);
+            (void)id_alloc(fixture, size_random(fixture), NULL);
+        }
+        (void)slabs_audit(&fixture->slabs);
+        slabs_release(&fixture->slabs, &fixture->mem, &reservation);
+    }
+    for (unsigned keys = 1; keys < 40; keys++) {
+        assert_true(slabs_needed_max(keys) >= keys);
+    }
+    assert_int_equal(slabs_needed_max(1100), 100 + SLAB_SIZES - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_slab_entries_never_overlap_nor_move),
+        TEST(test_slab_is_given_back_with_its_last_entry),
+        TEST(test_slab_wastes_little),
+        TEST(test_slab_without_memory_changes_nothing),
+        TEST(test_slab_of_a_reservation_is_its_own),
+        TEST(test_slab_promise_covers_entries_of_every_size),
+    };
+
+    return cmocka_run_group_tests_name("slab", tests, NULL, NULL);
+}
