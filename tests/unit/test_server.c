@@ -84,6 +84,23 @@ static void test_server_answers_pipelined_requests_in_order(void **state)
     client_close(&client);
 }
 
+/* As `printf ... | nc -N` does: it has nothing more to say, and listens. */
+static void test_server_answers_a_client_that_half_closes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    serve(fixture);
+    client_connect(fixture, &client);
+    AWAIT(fixture, http_server_stats(fixture->server)->connections == 1);
+    assert_int_equal(send(bufferevent_getfd(client.stream), "GET /hello HTTP/1.0\r\n\r\n", 23, 0),
+                     23);
+    assert_int_equal(shutdown(bufferevent_getfd(client.stream), SHUT_WR), 0);
+    AWAIT(fixture, client.is_closed);
+    assert_true(client_has(&client, "hello\n"));
+    client_close(&client);
+}
+
 /* -- steps ---------------------------------------------------------------------------------- */
 
 static void test_server_calls_no_step_while_the_output_is_full(void **state)
@@ -487,6 +504,7 @@ int main(void)
         TEST(test_server_gives_a_head_of_a_stream_its_headers_only),
         TEST(test_server_writes_problems_as_documents),
         TEST(test_server_answers_pipelined_requests_in_order),
+        TEST(test_server_answers_a_client_that_half_closes),
         TEST(test_server_calls_no_step_while_the_output_is_full),
         TEST(test_server_streams_in_chunks),
         TEST(test_server_ends_an_old_client_s_stream_with_the_connection),
