@@ -9,10 +9,11 @@
 #define US_PER_S          UINT64_C(1000000)
 #define TRY_US_MAX        166000 /* three tries within 500 ms */
 #define TRIES             3
-#define TRIES_FOR_OTHERS  2
-#define HELPERS           3
+#define HELPERS           3 /* asked at once */
+#define HELPERS_MAX       6 /* asked in all: others, when not all of the first refused */
 #define INDIRECT_GRACE_US 50000
-#define FLIGHT_US         1100000 /* an ack counts until every try and every helper is judged */
+#define UNMEASURED_US     US_PER_S /* an ack is waited for when the round trip is not known */
+#define HELPER_US         700000   /* ... of a helper, who tries for a while */
 #define PROBES_FIRST      4
 #define PROBES_MAX        64
 #define PROBES_SOON_MAX   16
@@ -32,8 +33,8 @@ enum probe_stage { STAGE_DIRECT, STAGE_INDIRECT };
 struct probe {
     struct peer *peer;  /* NULL: the slot is free */
     struct peer *asker; /* whom we probe it for; NULL: ourselves */
-    struct peer *asked[HELPERS];
-    uint32_t asked_sequences[HELPERS];
+    struct peer *asked[HELPERS_MAX];
+    uint32_t asked_sequences[HELPERS_MAX];
     uint32_t asker_sequence;
     uint64_t number;
     uint64_t due_us; /* of the next step, once nothing is to be sent */
@@ -43,6 +44,7 @@ struct probe {
     uint8_t helpers; /* asked */
     uint8_t refused; /* of them, could not */
     bool send;       /* a try is to leave */
+    bool asked_all;  /* there is nobody else to ask */
     bool routine;    /* one of the probes of every second */
 };
 
@@ -193,27 +195,34 @@ static void probe_failed(struct node *node, struct moment now, struct probe *pro
     probe_end(state, probe);
 }
 
-/* Nothing was heard by the time that the last try or the helpers had. */
+/* The asker is told that we could not. */
+static void probe_refuse(struct node *node, const struct probe *probe)
+{
+    struct owed *owed = outbox_owe(node, probe->asker);
+
+    if (owed != NULL) {
+        owed->refused = probe->asker_sequence;
+        owed->has_refused = true;
+    }
+}
+
+/* Nothing was heard by the time that the last try or the helpers had. Helpers who all say that
+ * they could not are believed; of those who say nothing the way may be bad, and others are asked. */
 static void probe_step(struct node *node, struct moment now, struct probe *probe)
 {
-    const unsigned tries = probe->asker == NULL ? TRIES : TRIES_FOR_OTHERS;
-
-    if (probe->stage == STAGE_INDIRECT) {
-        probe_failed(node, now, probe);
-    } else if (probe->tries < tries) {
+    if (probe->stage == STAGE_DIRECT && probe->tries < TRIES) {
         probe->send = true;
     } else if (probe->asker != NULL) {
-        struct owed *owed = outbox_owe(node, probe->asker);
-
-        if (owed != NULL) {
-            owed->refused = probe->asker_sequence;
-            owed->has_refused = true;
-        }
+        probe_refuse(node, probe);
         probe_end(node->detect.state, probe);
-    } else {
+    } else if (probe->stage == STAGE_DIRECT
+               || (probe->refused < probe->helpers && probe->helpers < HELPERS_MAX
+                   && !probe->asked_all)) {
         probe->stage = STAGE_INDIRECT;
         probe->to_ask = HELPERS;
-        probe->due_us = now.mono_us + 3 * try_us(probe->peer) + INDIRECT_GRACE_US;
+        probe->due_us = now.mono_us + TRIES * try_us(probe->peer) + INDIRECT_GRACE_US;
+    } else {
+        probe_failed(node, now, probe);
     }
 }
 
@@ -370,6 +379,17 @@ static void dead_choose(struct node *node, struct moment now)
 
 /* Emission. */
 
+/* A flight holds a place in the peer's window: no longer than an ack can take. A helper's ack comes
+ * late and would mislead the measuring of round trips: called a second try, it is not measured. */
+static void probe_fly(struct node *node, struct moment now, struct peer *peer, uint64_t tag,
+                      bool helper)
+{
+    const uint64_t direct_us = peer->srtt_us == 0 ? UNMEASURED_US : pace_rto_us(peer);
+
+    (void)outbox_fly(node, now, peer, FLIGHT_PROBE, tag, helper ? 2 : 1, NULL,
+                     now.mono_us + (helper ? HELPER_US : direct_us));
+}
+
 static size_t probe_send(struct node *node, struct moment now, struct space space,
                          struct peer *peer, uint64_t tag, struct bytes target)
 {
@@ -386,7 +406,7 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
         (void)writer_put_probe(&writer, target);
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PROBE);
-    (void)outbox_fly(node, now, peer, FLIGHT_PROBE, tag, 1, NULL, now.mono_us + FLIGHT_US);
+    probe_fly(node, now, peer, tag, target.size > 0);
     return size;
 }
 
@@ -423,6 +443,7 @@ static size_t helper_ask(struct node *node, struct moment now, struct space spac
 
     if (helper == NULL || probe->peer->presence == NULL) {
         probe->to_ask = 0;
+        probe->asked_all = true;
         if (probe->helpers == 0) {
             probe->due_us = now.mono_us + try_us(probe->peer);
         }

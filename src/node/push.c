@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define PUSH_TRIES        6
+#define PUSH_TRIES        8
 #define PUSH_TTL          2       /* for plain members covered in somebody's stead */
 #define HEARD_LATELY_US   2000000 /* a member heard since then lost a datagram, it did not die */
 #define IFFY_MS           1000    /* a member that did not ack is avoided for; doubles */
