@@ -295,11 +295,9 @@ static bool admit_key(struct http_request *request, struct bytes raw)
     }
     if (raw.size == 0) {
         fault = "the key is empty";
-    } else if (raw.size > sizeof decoded) {
-        fault = "the key has more than 255 bytes";
-    } else if (!request_decode(raw, false, decoded, &key.size)) {
+    } else if (raw.size <= sizeof decoded && !request_decode(raw, false, decoded, &key.size)) {
         fault = "a % in the key is not followed by two hex digits; write it as %25";
-    } else if (key.size > HTTP_KEY_BYTES_MAX) {
+    } else if (raw.size > sizeof decoded || key.size > HTTP_KEY_BYTES_MAX) {
         fault = "the key has more than 255 bytes";
     } else if (!utf8_valid(key) || memchr(decoded, 0, key.size) != NULL) {
         fault = "the key is not UTF-8, or has a NUL";

@@ -261,7 +261,7 @@ static void on_close(struct evhttp_connection *evhttp, void *argument)
         return;
     }
     upload_settle(connection, 0);
-    server->by_fd[connection->fd] = NULL;
+    server->by_fd[connection->fd].connection = NULL;
     server->stats.connections--;
     TAILQ_REMOVE(&server->connections, connection, all);
     connection->phase = CONNECTION_GONE;
@@ -307,7 +307,7 @@ static bool by_fd_reach(struct http_server *server, int fd)
 {
     const size_t count_old = server->by_fd_count;
     size_t count = count_old == 0 ? 64 : count_old;
-    struct connection **grown;
+    struct connection_slot *grown;
 
     if ((size_t)fd < count_old) {
         return true;
@@ -320,7 +320,7 @@ static bool by_fd_reach(struct http_server *server, int fd)
         return false;
     }
     for (size_t i = count_old; i < count; i++) {
-        grown[i] = NULL;
+        grown[i].connection = NULL;
     }
     server->by_fd = grown;
     server->by_fd_count = count;
@@ -373,7 +373,7 @@ static void newcomer_adopt(struct connection *connection)
     connection->phase = CONNECTION_IDLE;
     connection->since_us = connection_clock_us();
     evhttp_connection_set_closecb(evhttp, on_close, connection);
-    server->by_fd[connection->fd] = connection;
+    server->by_fd[connection->fd].connection = connection;
     server->stats.connections++;
     TAILQ_INSERT_TAIL(&server->connections, connection, all);
 }
@@ -474,7 +474,7 @@ struct connection *connection_find(const struct http_server *server, struct evht
     if (fd < 0 || (size_t)fd >= server->by_fd_count) {
         return NULL;
     }
-    connection = server->by_fd[fd];
+    connection = server->by_fd[fd].connection;
     assert(connection == NULL || connection->evhttp == evhttp);
     return connection;
 }

@@ -129,6 +129,11 @@ struct listener {
 TAILQ_HEAD(connection_list, connection);
 TAILQ_HEAD(request_list, http_request);
 
+/* By descriptor: how a request of evhttp's is led back to its connection. */
+struct connection_slot {
+    struct connection *connection; /* NULL: none */
+};
+
 struct route_answers {
     uint64_t by_class[HTTP_CLASSES];
 };
@@ -144,7 +149,7 @@ struct http_server {
     struct connection_list newcomers;
     struct connection_list connections;
     struct connection_list leftovers; /* requests that outlive their connection */
-    struct connection **by_fd;
+    struct connection_slot *by_fd;
     size_t by_fd_count;
     struct request_list queue;
     struct event *work;   /* calls what is queued */
@@ -212,10 +217,11 @@ void connection_newcomers_drop(struct http_server *server);
 /* Close what has been idle or is late. */
 void connection_sweep(struct http_server *server, uint64_t now_us);
 
-/* Event callbacks: close what is doomed or, when stopping, idle; look at newcomers; accept. */
-void connection_on_reap(evutil_socket_t fd, short what, void *server);
-void connection_on_adopt(evutil_socket_t fd, short what, void *server);
-void connection_on_resume(evutil_socket_t fd, short what, void *server);
+/* Event callbacks of the server: close what is doomed or, when stopping, idle; look at newcomers;
+ * accept again. */
+void connection_on_reap(evutil_socket_t fd, short what, void *argument);
+void connection_on_adopt(evutil_socket_t fd, short what, void *argument);
+void connection_on_resume(evutil_socket_t fd, short what, void *argument);
 
 /* The limits evhttp keeps itself, for connections to come. */
 void connection_limit(struct listener *listener, const struct http_options *options);
@@ -228,15 +234,17 @@ void connection_reap_soon(struct http_server *server);
 
 /* -- server.c ------------------------------------------------------------------------------- */
 
-void server_on_request(struct evhttp_request *evhttp, void *listener);
+/* evhttp has a whole request for this listener. */
+void server_on_request(struct evhttp_request *evhttp, void *argument);
 
-void server_on_sweep(evutil_socket_t fd, short what, void *server);
+/* Event callback: apply all deadlines. */
+void server_on_sweep(evutil_socket_t fd, short what, void *argument);
 
 /* The client is gone before the answer was. False: nothing is left of the request. */
 bool request_lose(struct http_request *request);
 
-/* evhttp has sent the answer. */
-void request_on_complete(struct evhttp_request *evhttp, void *request);
+/* evhttp has sent the answer to this request. */
+void request_on_complete(struct evhttp_request *evhttp, void *argument);
 
 /* Free what a request holds, whatever state it is in; it is REQUEST_NONE afterwards. */
 void request_end(struct http_request *request);
