@@ -200,6 +200,32 @@ static void test_admit_refuses_what_can_be_read_in_two_ways(void **state)
 #undef INNER
 }
 
+static void test_admit_takes_keys_of_up_to_255_bytes(void **state)
+{
+    static const struct {
+        size_t count;
+        const char *piece;
+        const char *first;
+    } rows[] = {
+        { 255, "k", "HTTP/1.1 200" },
+        { 256, "k", "HTTP/1.1 400" },
+        { 255, "%6b", "HTTP/1.1 200" },
+        { 256, "%6b", "HTTP/1.1 400" },
+    };
+    struct fixture *fixture = *state;
+
+    serve(fixture);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char request[1024] = "GET /keys/";
+
+        for (size_t j = 0; j < rows[i].count; j++) {
+            strcat(request, rows[i].piece);
+        }
+        strcat(request, " HTTP/1.1\r\n" LAST);
+        assert_has(exchange_to_end(fixture, request), rows[i].first);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +235,7 @@ int main(void)
         TEST(test_admit_keeps_strangers_sites_out),
         TEST(test_admit_takes_no_updates_from_others_until_open),
         TEST(test_admit_refuses_what_can_be_read_in_two_ways),
+        TEST(test_admit_takes_keys_of_up_to_255_bytes),
     };
 
     return cmocka_run_group_tests_name("admit", tests, NULL, NULL);
