@@ -23,6 +23,7 @@
 #define LISTED_MAX      512 /* keys of ours looked at for one leaf list; the rest is streamed */
 #define TRANSFER_ITEMS  64  /* repairs in a row that make a transfer of it */
 #define TRANSFER_US     500000
+#define FULL_US         60000000 /* after the last key that was refused: as our `F` says */
 #define STALE_US        3000000
 #define LOSSES_MAX      16 /* in a row: nobody is there */
 
@@ -269,11 +270,35 @@ static bool peer_refuses_keys(const struct exchange *exchange)
     return (exchange->peer->flags_theirs & WIRE_FLAG_FULL) != 0;
 }
 
+static void ours_only(const struct answer *answer, struct entry *entry)
+{
+    if (!peer_refuses_keys(answer->exchange) && sync_offers(answer->node, answer->now, entry)) {
+        exchange_repair_all(answer->node, answer->exchange, entry);
+    }
+}
+
 static void stream_order(const struct answer *answer, struct prefix prefix, uint64_t from)
 {
     if (!peer_refuses_keys(answer->exchange)) {
         exchange_order(answer->node, answer->exchange,
                        (struct order){ .prefix = prefix, .at = from, .kind = ORDER_STREAM });
+    }
+}
+
+/* They have nothing under a prefix: a few keys go at once, many in a stream, which silences other
+ * answers while it lasts. */
+static void prefix_offer(const struct answer *answer, struct prefix prefix)
+{
+    struct entry *entries[EXCHANGE_LEAF_KEYS_MAX + 1];
+    const size_t count = table_slice_hash(answer->node->table, prefix, prefix.bits, entries,
+                                          EXCHANGE_LEAF_KEYS_MAX + 1);
+
+    if (count > EXCHANGE_LEAF_KEYS_MAX) {
+        stream_order(answer, prefix, prefix.bits);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ours_only(answer, entries[i]);
     }
 }
 
@@ -283,7 +308,7 @@ static void child_answer(const struct answer *answer, struct prefix child,
     struct order order = { .prefix = child, .kind = ORDER_TREE };
 
     if (theirs == digest_salted(0, answer->salt)) {
-        stream_order(answer, child, child.bits);
+        prefix_offer(answer, child);
         return;
     }
     if (ours->keys <= answer->leaf_keys_max || child.nibbles == 16) {
@@ -340,15 +365,8 @@ static void theirs_only(const struct answer *answer, const struct wire_leaf *lea
 {
     const struct node *node = answer->node;
 
-    if (node->refused_us == 0 || answer->now.mono_us - node->refused_us >= UINT64_C(60000000)) {
+    if (node->refused_us == 0 || answer->now.mono_us - node->refused_us >= FULL_US) {
         want(answer, leaf->prefix.set, hash);
-    }
-}
-
-static void ours_only(const struct answer *answer, struct entry *entry)
-{
-    if (!peer_refuses_keys(answer->exchange) && sync_offers(answer->node, answer->now, entry)) {
-        exchange_repair_all(answer->node, answer->exchange, entry);
     }
 }
 
@@ -386,7 +404,7 @@ static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
     leaf.prefix.bits &= prefix_mask(leaf.prefix.nibbles);
     from = leaf.prefix.bits;
     if (listed == 0) {
-        stream_order(answer, leaf.prefix, from);
+        prefix_offer(answer, leaf.prefix);
         return;
     }
     while (found == LISTED_SLICE && looked < LISTED_MAX) {
