@@ -36,7 +36,8 @@ struct bulk {
     struct bytes key; /* of the update that is being applied; lent by the batch */
 
     /* One key: what its merges found, to be answered. */
-    struct merge_result *results;
+    struct merge_result *results; /* NULL: of many keys, nothing is kept */
+    size_t blocks_taken;          /* of the body: one result each at most */
     size_t results_room;
     size_t results_count;
     size_t written; /* of the results, in the object that is being written */
@@ -331,13 +332,14 @@ static enum http_step accept(struct http_request *request, struct bulk *bulk)
         body_close(&bulk->body);
         bulk->is_open = false;
     }
-    if (bulk->form != BULK_KEYS && bulk->results_room > 0) {
+    vector_clear(&bulk->piece, bulk->mem); /* the last one that was checked */
+    if (bulk->form != BULK_KEYS && bulk->blocks_taken > 0) {
         bulk->results =
-            (struct merge_result *)mem_alloc(bulk->mem, bulk->results_room * sizeof *bulk->results);
+            (struct merge_result *)mem_alloc(bulk->mem, bulk->blocks_taken * sizeof *bulk->results);
         if (bulk->results == NULL) {
-            bulk->results_room = 0;
             return out_of_memory(request);
         }
+        bulk->results_room = bulk->blocks_taken;
     }
     status = table_reserve(bulk->table, bulk->keys_needed, bytes, &bulk->reserved);
     if (status != STATUS_OK) {
@@ -409,7 +411,7 @@ static enum status piece_take(struct bulk *bulk, bool *taken_out)
             || vector_merge(&bulk->piece, bulk->mem, &block, 0, NULL) != STATUS_OK) {
             return STATUS_MEMORY;
         }
-        bulk->results_room++;
+        bulk->blocks_taken++;
     }
     return STATUS_OK;
 }
