@@ -207,7 +207,7 @@ static void probe_refuse(struct node *node, const struct probe *probe)
 }
 
 /* Nothing was heard by the time that the last try or the helpers had. Helpers who all say that
- * they could not are believed; of those who say nothing the way may be bad, and others are asked. */
+ * they could not are believed; where some say nothing, others are asked. */
 static void probe_step(struct node *node, struct moment now, struct probe *probe)
 {
     if (probe->stage == STAGE_DIRECT && probe->tries < TRIES) {

@@ -102,12 +102,24 @@ void exchange_repair(struct node *node, struct exchange *exchange, struct entry 
     }
 }
 
-void exchange_repair_all(struct node *node, struct exchange *exchange, struct entry *entry)
+bool exchange_repair_all(struct node *node, struct moment now, struct exchange *exchange,
+                         struct entry *entry)
 {
-    exchange->blocked = false;
-    if (!marks_add_entry(&exchange->repairs, node->mem, entry)) {
-        node->stats.memory_refused++;
+    const struct vector *vector = entry_vector(entry);
+    const size_t count = sync_exists(node, now, entry) ? vector_blocks(vector) : 0;
+    struct block_room room;
+    bool any = false;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct block block = vector_block(vector, i, &room);
+        const struct mark mark = block_mark(&block);
+
+        if (sync_offers(node, now, exchange->peer, entry, block.number)) {
+            exchange_repair(node, exchange, entry, &mark);
+            any = true;
+        }
     }
+    return any;
 }
 
 static bool repairs_begin_with(const struct exchange *exchange, enum table_set set)
@@ -353,9 +365,7 @@ static void stream_advance(struct node *node, struct moment now, struct exchange
     order = &exchange->orders[position];
     count = table_slice_hash(node->table, order->prefix, order->at, entries, STREAM_SLICE);
     for (size_t i = 0; i < count; i++) {
-        if (sync_offers(node, now, entries[i])) {
-            exchange_repair_all(node, exchange, entries[i]);
-        }
+        (void)exchange_repair_all(node, now, exchange, entries[i]);
     }
     if (count == STREAM_SLICE) {
         order->at = entry_hash(node->table, entries[count - 1]) + 1;

@@ -65,10 +65,11 @@ struct exchange *exchange_find(const struct node *node, const struct peer *peer)
 /* Order something; the same order twice is one. Without memory or room nothing is ordered. */
 void exchange_order(struct node *node, struct exchange *exchange, struct order order);
 
-/* Order some or all elements of a key. */
+/* Order some elements of a key, or all that may be sent now (sync_offers()); false: none may. */
 void exchange_repair(struct node *node, struct exchange *exchange, struct entry *entry,
                      const struct mark *mark);
-void exchange_repair_all(struct node *node, struct exchange *exchange, struct entry *entry);
+bool exchange_repair_all(struct node *node, struct moment now, struct exchange *exchange,
+                         struct entry *entry);
 
 /* Repairs or a stream of this set are on their way to the peer. */
 bool exchange_repairs(const struct exchange *exchange, enum table_set set);

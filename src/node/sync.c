@@ -1,5 +1,6 @@
 #include "node/sync.h"
 
+#include "base/hash.h"
 #include "node/exchange.h"
 #include "node/recent.h"
 #include "node/state.h"
@@ -9,7 +10,8 @@
 #include <string.h>
 
 #define HOT_MS          500
-#define HOT_MANY        100    /* changed within that: D is exchanged less often */
+#define HOT_MANY        100 /* changed within that: D is exchanged less often */
+#define PATIENT_ROUNDS  2
 #define ROUND_US        900000 /* between exchanges that we begin; probes come once a second */
 #define ROUND_HOT_US    5000000
 #define PAUSE_US        5000000 /* of D, after more changed than can be told apart */
@@ -35,7 +37,7 @@ struct transfer {
 };
 
 struct sync_state {
-    struct recent hot; /* hashes of keys changed in the last 500 ms */
+    struct recent hot; /* of blocks changed in the last 500 ms */
     struct transfer transfers[TABLE_SET_COUNT];
     uint64_t begin_us[TABLE_SET_COUNT]; /* no exchange of the set is begun before */
     uint64_t paused_us;                 /* no exchange of D before */
@@ -69,17 +71,20 @@ bool sync_exists(const struct node *node, struct moment now, const struct entry 
     return entry_set(entry) == TABLE_D || !presence_forgotten(node, now, entry_vector(entry));
 }
 
-static bool is_hot(const struct node *node, struct moment now, const struct entry *entry)
+static uint64_t hot_hash(const struct node *node, const struct entry *entry, uint64_t number)
+{
+    return hash_mix(entry_hash(node->table, entry), number);
+}
+
+/* A block that is written to all the time is under way all the time: after a few exchanges that
+ * ended as they began it is sent all the same. */
+bool sync_offers(const struct node *node, struct moment now, const struct peer *peer,
+                 const struct entry *entry, uint64_t number)
 {
     const struct sync_state *state = node->sync.state;
 
-    return state != NULL
-           && recent_has(&state->hot, entry_hash(node->table, entry), 0, now.mono_us / 1000);
-}
-
-bool sync_offers(const struct node *node, struct moment now, const struct entry *entry)
-{
-    return sync_exists(node, now, entry) && !is_hot(node, now, entry);
+    return state == NULL || peer->sync_wait[entry_set(entry)] > PATIENT_ROUNDS
+           || !recent_has(&state->hot, hot_hash(node, entry, number), 0, now.mono_us / 1000);
 }
 
 void sync_note(struct node *node, struct moment now, struct changes changes)
@@ -96,7 +101,8 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
         if (change->dropped || change->origin == CHANGE_FROM_DISK) {
             continue;
         }
-        if (!recent_put(&state->hot, node->mem, entry_hash(node->table, change->entry), 0,
+        if (!recent_put(&state->hot, node->mem,
+                        hot_hash(node, change->entry, change->raised.number), 0,
                         now.mono_us / 1000)) {
             state->paused_us = now.mono_us + PAUSE_US;
         }
@@ -272,8 +278,8 @@ static bool peer_refuses_keys(const struct exchange *exchange)
 
 static void ours_only(const struct answer *answer, struct entry *entry)
 {
-    if (!peer_refuses_keys(answer->exchange) && sync_offers(answer->node, answer->now, entry)) {
-        exchange_repair_all(answer->node, answer->exchange, entry);
+    if (!peer_refuses_keys(answer->exchange)) {
+        (void)exchange_repair_all(answer->node, answer->now, answer->exchange, entry);
     }
 }
 
@@ -376,12 +382,13 @@ static void both_differ(const struct answer *answer, struct entry *entry)
 {
     const uint64_t hash = entry_hash(answer->node->table, entry);
 
-    if (!sync_offers(answer->node, answer->now, entry)) {
+    if (!sync_exists(answer->node, answer->now, entry)) {
         return;
     }
     if (vector_size(entry_vector(entry)) <= BIG_ELEMENTS) {
-        exchange_repair_all(answer->node, answer->exchange, entry);
-        want(answer, entry_set(entry), hash);
+        if (exchange_repair_all(answer->node, answer->now, answer->exchange, entry)) {
+            want(answer, entry_set(entry), hash);
+        }
         return;
     }
     exchange_order(
@@ -448,7 +455,9 @@ static void block_offer(const struct answer *answer, struct entry *entry, size_t
     const struct block block = vector_block(entry_vector(entry), position, &room);
     const struct mark mark = block_mark(&block);
 
-    exchange_repair(answer->node, answer->exchange, entry, &mark);
+    if (sync_offers(answer->node, answer->now, answer->exchange->peer, entry, block.number)) {
+        exchange_repair(answer->node, answer->exchange, entry, &mark);
+    }
 }
 
 /* Judge all our blocks from the first number listed to the last, and to the end where there are no
@@ -467,7 +476,7 @@ static void blocks_answer(struct answer *answer, struct wire_blocks blocks)
     uint64_t number;
     uint32_t digest;
 
-    if (entry == NULL || !sync_offers(answer->node, answer->now, entry)) {
+    if (entry == NULL || !sync_exists(answer->node, answer->now, entry)) {
         return;
     }
     while (wire_blocks_next(&blocks, &number, &digest)) {
@@ -509,8 +518,8 @@ static void wanted_answer(const struct answer *answer, uint64_t hash)
     if (entry == NULL) {
         entry = table_find_hash(table, TABLE_D, hash);
     }
-    if (entry != NULL && sync_offers(answer->node, answer->now, entry)) {
-        exchange_repair_all(answer->node, answer->exchange, entry);
+    if (entry != NULL) {
+        (void)exchange_repair_all(answer->node, answer->now, answer->exchange, entry);
     }
 }
 

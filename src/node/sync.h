@@ -51,8 +51,10 @@ void sync_note(struct node *node, struct moment now, struct changes changes);
 /* Whether a key counts in exchanges: a forgotten presence does not. */
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
 
-/* Whether a key is sent by anti-entropy: not while a change of it may still be under way. */
-bool sync_offers(const struct node *node, struct moment now, const struct entry *entry);
+/* Whether a block of a key is sent to this peer by anti-entropy: not while a change of it may still
+ * be under way, unless exchanges with the peer have come to nothing for a while. */
+bool sync_offers(const struct node *node, struct moment now, const struct peer *peer,
+                 const struct entry *entry, uint64_t number);
 
 void sync_acked(struct node *node, struct moment now, const struct flight *flight);
 void sync_lost(struct node *node, struct moment now, struct flight *flight);
