@@ -114,7 +114,7 @@ size_t presence_key_put(uint8_t to[API_PRESENCE_KEY_MAX], const struct address *
 /* The vector with the stamp as element 0, a few elements at most. False: there is neither. */
 bool presence_vector(const struct http_context *context, struct bytes key, struct vector *scratch);
 
-/* -- handlers ----------------------------------------------------------------------------------- */
+/* -- handlers ------------------------------------------------------------------------------ */
 
 http_handler api_key_get;     /* api_keys.c: one key, an aggregate or a search */
 http_handler api_key_post;    /* api_update.c: the max-update of one key */

@@ -8,7 +8,7 @@
 
 #define RETRY_US  50000 /* between two tries when memory went in the middle of applying */
 #define TRIES_MAX 200
-/* On top of what the updates need by themselves: a block or a list that is copied while it grows. */
+/* Beside what the updates need by themselves: a block or a list that is copied while it grows. */
 #define RESERVE_SLACK_BYTES 262144
 
 /* What stands between the first byte of a body and its answer. */
@@ -71,7 +71,7 @@ static struct bytes bulk_key(const struct bulk *bulk, const struct http_request 
     return bulk->form == BULK_KEYS ? draft_key(&bulk->body.draft) : http_key(request);
 }
 
-/* -- answers ------------------------------------------------------------------------------------ */
+/* -- answers ------------------------------------------------------------------------------- */
 
 /* The elements of one mark, as they are now. */
 static void mark_put(struct json_writer *json, const struct vector *vector, const struct mark *mark)
@@ -207,7 +207,7 @@ static enum http_step out_of_memory(struct http_request *request)
     return HTTP_STEP_DONE;
 }
 
-/* -- applying ----------------------------------------------------------------------------------- */
+/* -- applying ------------------------------------------------------------------------------ */
 
 /* The next blocks of the update that is being applied. False: it is through. */
 static bool piece_load(struct bulk *bulk)
@@ -357,7 +357,7 @@ static enum http_step accept(struct http_request *request, struct bulk *bulk)
     return HTTP_STEP_AGAIN;
 }
 
-/* -- reading and checking ----------------------------------------------------------------------- */
+/* -- reading and checking ------------------------------------------------------------------ */
 
 /* The next block of the update that is being taken. */
 static bool source_next_block(struct bulk *bulk, struct block_room *room, struct block *block)
@@ -535,7 +535,7 @@ static enum http_step read_step(struct http_request *request, struct http_contex
     return event == READ_DONE ? accept(request, bulk) : read_refuse(request, bulk, event);
 }
 
-/* -- joining ------------------------------------------------------------------------------------ */
+/* -- joining ------------------------------------------------------------------------------- */
 
 static enum http_step join_take_step(struct http_request *request, struct http_context *context,
                                      void *state)

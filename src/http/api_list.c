@@ -58,7 +58,7 @@ static bool wanted(const struct listing *listing, struct bytes key)
     return listing->pattern.size == 0 || pattern_matches(name_bytes(&listing->pattern), key);
 }
 
-/* -- writing ------------------------------------------------------------------------------------ */
+/* -- writing ------------------------------------------------------------------------------- */
 
 static void item_begin(struct listing *listing, struct bytes key, const struct vector *vector,
                        const uint64_t *digest)
@@ -127,7 +127,7 @@ static enum http_step finish(struct listing *listing, enum http_step step, const
     return step;
 }
 
-/* -- keys of the store -------------------------------------------------------------------------- */
+/* -- keys of the store --------------------------------------------------------------------- */
 
 enum slice { SLICE_ON, SLICE_PAUSE, SLICE_FULL };
 
@@ -184,7 +184,7 @@ static enum http_step keys_step(struct http_request *request, struct http_contex
     return listing->is_empty ? finish(listing, HTTP_STEP_DONE, NULL) : pause(listing);
 }
 
-/* -- keys of peers ------------------------------------------------------------------------------ */
+/* -- keys of peers ------------------------------------------------------------------------- */
 
 static void presence_write(struct http_context *context, struct listing *listing, struct bytes key)
 {
@@ -236,7 +236,7 @@ static enum http_step peers_step(struct http_request *request, struct http_conte
     return finish(listing, HTTP_STEP_DONE, NULL);
 }
 
-/* -- beginning ---------------------------------------------------------------------------------- */
+/* -- beginning ----------------------------------------------------------------------------- */
 
 /* A parameter that is a key or a piece of one. */
 static bool name_query(struct http_request *request, const char *parameter, struct name *name)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* -- index -------------------------------------------------------------------------------------- */
+/* -- index --------------------------------------------------------------------------------- */
 
 void api_index_get(struct http_request *request, struct http_context *context)
 {
@@ -36,7 +36,7 @@ void api_index_get(struct http_request *request, struct http_context *context)
     reply_end(&reply);
 }
 
-/* -- health and readiness ----------------------------------------------------------------------- */
+/* -- health and readiness ------------------------------------------------------------------ */
 
 void api_health_get(struct http_request *request, struct http_context *context)
 {
@@ -79,7 +79,7 @@ void api_ready_get(struct http_request *request, struct http_context *context)
     reply_end(&reply);
 }
 
-/* -- figures ------------------------------------------------------------------------------------ */
+/* -- figures ------------------------------------------------------------------------------- */
 
 static void figure(struct json_writer *json, const char *name, uint64_t number)
 {
@@ -199,7 +199,7 @@ void api_stats_get(struct http_request *request, struct http_context *context)
     reply_end(&reply);
 }
 
-/* -- specification ------------------------------------------------------------------------------ */
+/* -- specification ------------------------------------------------------------------------- */
 
 void api_openapi_get(struct http_request *request, struct http_context *context)
 {

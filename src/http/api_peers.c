@@ -12,7 +12,7 @@
 #define SLICE_PEERS      64
 #define ADDRESS_BODY_MAX 1024
 
-/* -- the list ----------------------------------------------------------------------------------- */
+/* -- the list ------------------------------------------------------------------------------ */
 
 struct peer_list {
     struct mem *mem;
@@ -268,7 +268,7 @@ void api_peers_get(struct http_request *request, struct http_context *context)
     http_continue(request, list_step, list, peer_list_free);
 }
 
-/* -- introducing and forgetting ----------------------------------------------------------------- */
+/* -- introducing and forgetting ------------------------------------------------------------ */
 
 /* A literal address and port, in any form a person may type. */
 static bool address_read(struct bytes text, struct address *address)

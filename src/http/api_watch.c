@@ -35,7 +35,7 @@ static void watching_free(void *state)
     mem_free(watching->mem, watching, sizeof *watching);
 }
 
-/* -- events ------------------------------------------------------------------------------------- */
+/* -- events -------------------------------------------------------------------------------- */
 
 /* Up to the bracket of the event's document. */
 static struct json_writer *event_begin(struct watching *watching, const char *name)
@@ -171,7 +171,7 @@ static bool update_put(struct http_request *request, struct http_context *contex
     return vector_put(request, context, watching);
 }
 
-/* -- the stream --------------------------------------------------------------------------------- */
+/* -- the stream ---------------------------------------------------------------------------- */
 
 /* All that waits, as far as this step and the output go. False: there is more. */
 static bool events_put(struct http_request *request, struct http_context *context,
@@ -233,7 +233,7 @@ static enum http_step watch_step(struct http_request *request, struct http_conte
     return sleep_until(request, now_us, watching->spoken_us + HEARTBEAT_US);
 }
 
-/* -- beginning ---------------------------------------------------------------------------------- */
+/* -- beginning ----------------------------------------------------------------------------- */
 
 static bool include_read(struct http_request *request, struct watching *watching)
 {

@@ -69,7 +69,7 @@ void watch_free(struct watch *watch)
     mem_free(watch->mem, watch, sizeof *watch);
 }
 
-/* -- what waits --------------------------------------------------------------------------------- */
+/* -- what waits ---------------------------------------------------------------------------- */
 
 static struct waiting **bucket_of(const struct watcher *watcher, const struct entry *entry)
 {
@@ -231,7 +231,7 @@ static void overflow(struct watcher *watcher)
     watcher->has_overflowed = true;
 }
 
-/* -- who is concerned --------------------------------------------------------------------------- */
+/* -- who is concerned ---------------------------------------------------------------------- */
 
 static bool filter_matches(const struct filter *filter, struct bytes key, bool is_presence)
 {
@@ -296,7 +296,7 @@ void watch_note(struct watch *watch, struct changes changes)
     }
 }
 
-/* -- watchers ----------------------------------------------------------------------------------- */
+/* -- watchers ------------------------------------------------------------------------------ */
 
 struct watcher *watcher_create(struct watch *watch, struct http_request *request,
                                uint64_t bytes_max)

@@ -1,8 +1,8 @@
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
-/* What the daemon says to its operator: one line an event, `event key=value ...` or one JSON object,
- * to stderr, syslog or a file.
+/* What the daemon says to its operator: one line an event, `event key=value ...` or one JSON
+ * object, to stderr, syslog or a file.
  *
  * Called by net, http, config and main; never by the core, which counts instead. A line is written
  * with one system call and never waited for; what strangers sent stands in it escaped, so that a

@@ -28,7 +28,7 @@
 #define DAEMON_DRAIN_MS      5000 /* answers under way when we stop */
 #define DAEMON_LEAVE_MS      500  /* acks of `left` */
 #define DAEMON_TIMER_MIN_US  1000 /* the loop's own clock has milliseconds */
-#define DAEMON_NODE_BYTES    (UINT64_C(256) << 20) /* queues, flights and 8,192 peers fit 20 times */
+#define DAEMON_NODE_BYTES    (UINT64_C(256) << 20) /* 8,192 peers and their queues fit */
 
 struct daemon {
     struct daemon_options options;

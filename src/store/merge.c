@@ -222,7 +222,7 @@ static void mixed_compare(const struct block *ours, const struct block *theirs,
     }
 }
 
-/* A block's value at ascending offsets; `from` is the position that the next one cannot lie before. */
+/* A block's value at ascending offsets; the next one cannot lie before the position `from`. */
 static inline uint64_t block_at(const struct block *block, unsigned offset, unsigned *from)
 {
     if (block->count == 0) {

@@ -113,7 +113,7 @@ uint64_t json_reader_line(const struct json_reader *reader)
     return reader->line;
 }
 
-/* -- what is wrong ------------------------------------------------------------------------------ */
+/* -- what is wrong ------------------------------------------------------------------------- */
 
 static struct bytes text_of(const struct json_reader *reader)
 {
@@ -222,7 +222,7 @@ static enum read_event refuse_token(struct json_reader *reader, char found)
     return refuse(reader);
 }
 
-/* -- what tokens mean --------------------------------------------------------------------------- */
+/* -- what tokens mean ---------------------------------------------------------------------- */
 
 static enum read_event key_take(struct json_reader *reader)
 {
@@ -499,7 +499,7 @@ static enum read_event token_take(struct json_reader *reader, char token)
     return refuse_token(reader, token);
 }
 
-/* -- tokens ------------------------------------------------------------------------------------- */
+/* -- tokens -------------------------------------------------------------------------------- */
 
 static enum read_event newline_take(struct json_reader *reader)
 {

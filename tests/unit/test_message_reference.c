@@ -1,6 +1,6 @@
 /* What this file tests: the reader against msgpack-c's own. Messages are made at random in every
- * form that an encoder may choose, most of them then damaged, and judged a second time on the objects
- * that msgpack-c makes of them: both must agree on what is valid and on what is in it. */
+ * form that an encoder may choose, most of them then damaged, and judged a second time on the
+ * objects that msgpack-c makes of them: both must agree on what is valid and on what is in it. */
 
 #include "base/random.h"
 #include "base/utf8.h"

@@ -66,8 +66,8 @@ static void made_set(struct made *made, unsigned i, uint64_t value)
     }
 }
 
-/* Every element of the block that `chosen` of `of` say; width 0 to 8; values up to `most`, sometimes
- * 0 where the form allows it. */
+/* Every element of the block that `chosen` of `of` say; width 0 to 8; values up to `most`,
+ * sometimes 0 where the form allows it. */
 static void make(struct made *made, struct random *random, uint64_t number, unsigned width,
                  bool dense, uint64_t chosen, uint64_t of, uint64_t most)
 {
@@ -372,7 +372,7 @@ static void test_vector_merge_keeps_the_largest_index(void **state)
     assert_int_equal(vector_heap_bytes(&fixture->vector), 0);
 }
 
-/* Extremes through all forms: the largest value beside small ones, in a sparse and a dense block. */
+/* Extremes through all forms: the largest value beside small ones, in sparse and dense blocks. */
 static void test_vector_keeps_the_largest_values_in_dense_blocks(void **state)
 {
     struct fixture *fixture = *state;
