@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define LOOKUP_SEGMENT_BUCKETS 1024
-#define LOOKUP_SPLITS          3 /* two would do; the third makes up for those there was no memory for */
+#define LOOKUP_SPLITS          3 /* two would do; the third makes up for those once refused */
 
 /* Counted work, kept apart because reading a table counts too. */
 struct lookup_work {

@@ -79,8 +79,8 @@ void slabs_init(struct slabs *slabs);
 /* Give everything back, entries included; what their vectors hold is the caller's to free. */
 void slabs_clear(struct slabs *slabs, struct mem *mem);
 
-/* Room for an entry of so many bytes, not initialised. `reservation` is the one that is drawn on, or
- * NULL. NULL: no memory, or no id. */
+/* Room for an entry of so many bytes, not initialised. `reservation` is the one that is drawn on,
+ * or NULL. NULL: no memory, or no id. */
 struct entry *slabs_alloc(struct slabs *slabs, struct mem *mem, size_t size,
                           struct reservation *reservation, uint32_t *id_out);
 void slabs_free(struct slabs *slabs, struct mem *mem, uint32_t id);

@@ -111,8 +111,8 @@ uint64_t table_merge_bytes_max(const struct entry *entry, const struct vector *m
  * nothing may be drawn on. With the worst case for each key (a long one in a slab of its own, its
  * share of the indexes) it asks for some hundred bytes a key, and 20 KiB.
  *
- * Where `bytes` is a sum of vector_merge_bytes_max() only, the promise covers the changes of as many
- * blocks as keys, and 64 more.
+ * Where `bytes` is a sum of vector_merge_bytes_max() only, the promise covers the changes of as
+ * many blocks as keys, and 64 more.
  *
  * STATUS_FULL: keys_max would be passed; STATUS_MEMORY; nothing is promised then. */
 MUST_CHECK enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,

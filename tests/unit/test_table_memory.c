@@ -235,6 +235,93 @@ static void test_table_keeps_promises_whatever_others_write(void **state)
     bulk_end(fixture, &bulks[1]);
 }
 
+/* 577 blocks that are there already need no memory but that of their changes: after a full list,
+ * ten steps of it, the last for a single change. */
+static void test_table_promise_covers_the_feed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+    struct vector more;
+    struct mem mem = { 0 };
+    struct entry *entry = key_put(fixture->table, "dense", 0, 1);
+    const uint64_t blocks = 64 * 9 + 1;
+    char key[16];
+
+    vector_init(&more);
+    for (uint64_t index = 0; index < blocks << 8; index++) {
+        const uint64_t value = 2;
+        const uint8_t offset = (uint8_t)index;
+        const struct block block = {
+            .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
+        };
+
+        assert_int_equal(element_merge(fixture->table, entry, index, 3, CHANGE_FROM_DISK),
+                         STATUS_OK);
+        assert_int_equal(vector_merge(&more, &mem, &block, 0, NULL), STATUS_OK);
+        table_turn_end(fixture->table);
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        (void)snprintf(key, sizeof key, "%u", i);
+        (void)key_put(fixture->table, key, 0, 1);
+    }
+    assert_int_equal(
+        table_reserve(fixture->table, 0, table_merge_bytes_max(entry, &more), &reservation),
+        STATUS_OK);
+    fixture->mem.limit_bytes = 1;
+    table_draw(fixture->table, &reservation);
+    for (uint64_t number = 0; number < blocks; number++) {
+        assert_int_equal(element_merge(fixture->table, entry, number << 8, 4, CHANGE_FROM_CLIENT),
+                         STATUS_OK);
+    }
+    table_draw(fixture->table, NULL);
+    fixture->mem.limit_bytes = 0;
+    table_release(fixture->table, &reservation);
+    vector_clear(&more, &mem);
+}
+
+/* A key of each size needs a slab of its own. */
+static void test_table_promise_covers_a_slab_for_each_size(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+    uint8_t text[255];
+
+    memset(text, 'k', sizeof text);
+    assert_int_equal(table_reserve(fixture->table, 32, 0, &reservation), STATUS_OK);
+    fixture->mem.limit_bytes = 1;
+    table_draw(fixture->table, &reservation);
+    for (unsigned i = 0; i < 32; i++) {
+        struct entry *entry;
+
+        assert_int_equal(
+            table_obtain(fixture->table, (struct bytes){ text, 7 + 8 * i }, TABLE_D, &entry),
+            STATUS_OK);
+        assert_int_equal(element_merge(fixture->table, entry, 0, 1, CHANGE_FROM_CLIENT), STATUS_OK);
+    }
+    table_draw(fixture->table, NULL);
+    fixture->mem.limit_bytes = 0;
+    table_release(fixture->table, &reservation);
+}
+
+/* What was promised to vectors is not spent on buckets and leaves. */
+static void test_table_indexes_grow_within_their_share_of_a_promise(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+    char key[16];
+
+    assert_int_equal(table_reserve(fixture->table, 0, 1000000, &reservation), STATUS_OK);
+    assert_int_equal(reservation.growth_bytes, 0);
+    table_draw(fixture->table, &reservation);
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)snprintf(key, sizeof key, "%u", i);
+        (void)key_put(fixture->table, key, 0, 1);
+    }
+    table_draw(fixture->table, NULL);
+    assert_int_equal(reservation.growth_bytes, 0);
+    table_release(fixture->table, &reservation);
+}
+
 static void test_table_release_gives_all_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -310,6 +397,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_table_survives_each_allocation_failing),
         TEST(test_table_keeps_promises_whatever_others_write),
+        TEST(test_table_promise_covers_the_feed),
+        TEST(test_table_promise_covers_a_slab_for_each_size),
+        TEST(test_table_indexes_grow_within_their_share_of_a_promise),
         TEST(test_table_release_gives_all_back),
         TEST(test_table_refuses_promises_there_is_no_memory_for),
         TEST(test_table_tells_drops_later_when_the_feed_cannot_grow),

@@ -230,6 +230,7 @@ static void test_tree_slices_ascend_by_hash_and_miss_nothing(void **state)
                                    &fixture->nodes);
                 for (size_t j = 0; j < found; j++) {
                     assert_ptr_equal(entries[j], fixture->entries[at++]);
+                    assert_true((hash_of(entries[j]) & prefix_mask(nibbles)) == prefix.bits);
                 }
                 from = found == 0 ? 0 : hash_of(entries[found - 1]) + 1;
             }
