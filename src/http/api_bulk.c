@@ -235,7 +235,7 @@ static void results_keep(struct bulk *bulk, const struct node_update_result *res
     const size_t left = bulk->results_room - bulk->results_count;
     const size_t count = result->blocks_count < left ? result->blocks_count : left;
 
-    if (count > 0) {
+    if (bulk->results != NULL && count > 0) {
         memcpy(bulk->results + bulk->results_count, result->blocks, count * sizeof *bulk->results);
         bulk->results_count += count;
     }
