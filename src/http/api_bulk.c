@@ -17,6 +17,7 @@ struct bulk {
     struct table *table;
     uint8_t form;   /* enum bulk_form */
     bool is_open;   /* the body */
+    bool is_busy;   /* the reader has work left, whether or not the body is all read */
     bool is_taking; /* blocks of an update go from the draft or the join to the batch */
     bool is_in_update;
     bool is_created; /* the one key is new */
@@ -515,7 +516,7 @@ static enum http_step read_step(struct http_request *request, struct http_contex
     struct bulk *bulk = (struct bulk *)state;
     enum read_event event = READ_MORE;
 
-    while (http_body_size(request) > 0 || bulk->is_taking) {
+    while (http_body_size(request) > 0 || bulk->is_taking || bulk->is_busy) {
         const struct bytes front = http_body_front(request, HTTP_BODY_STEP_BYTES);
         struct bytes rest = front;
 
@@ -526,6 +527,7 @@ static enum http_step read_step(struct http_request *request, struct http_contex
         if (event != READ_MORE && event != READ_BUSY) {
             return read_refuse(request, bulk, event);
         }
+        bulk->is_busy = event == READ_BUSY;
         http_body_drain(request, front.size - rest.size);
         if (event == READ_BUSY || http_step_is_over(request)) {
             return HTTP_STEP_AGAIN;

@@ -4,7 +4,6 @@
 #include "base/utf8.h"
 #include "view/json_writer.h"
 
-#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -772,7 +771,9 @@ enum read_event json_reader_end(struct json_reader *reader)
 {
     const bool is_lines = reader->form == JSON_FORM_LINES;
 
-    assert(!reader->is_finishing);
+    if (reader->is_finishing) {
+        return READ_BUSY;
+    }
     if (reader->verdict != READ_MORE) {
         return (enum read_event)reader->verdict;
     }

@@ -38,7 +38,8 @@ void json_reader_free(struct json_reader *reader);
  * Time: O(taken), or a step of sorting of well under a millisecond. Watched by bench/bulk. */
 enum read_event json_reader_read(struct json_reader *reader, struct bytes *rest);
 
-/* Say that there is no more. READ_DONE, READ_REFUSED or READ_MEMORY. */
+/* Say that there is no more. READ_DONE, READ_REFUSED or READ_MEMORY; READ_BUSY when the last read
+ * was, and has to be repeated first. */
 enum read_event json_reader_end(struct json_reader *reader);
 
 /* The element of the last READ_ELEMENT; until the next read. */

@@ -4,7 +4,6 @@
 #include "base/utf8.h"
 #include "view/json_reader.h"
 
-#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -339,7 +338,9 @@ enum read_event packed_reader_read(struct packed_reader *reader, struct bytes *r
 
 enum read_event packed_reader_end(struct packed_reader *reader)
 {
-    assert(!reader->is_finishing);
+    if (reader->is_finishing) {
+        return READ_BUSY;
+    }
     if (reader->verdict != READ_MORE) {
         return (enum read_event)reader->verdict;
     }

@@ -368,6 +368,7 @@ static void test_json_reader_sorts_in_steps(void **state)
     reader = json_reader_create(JSON_FORM_VECTOR, &draft);
     assert_non_null(reader);
     while ((event = json_reader_read(reader, &rest)) == READ_BUSY) {
+        assert_int_equal(json_reader_end(reader), READ_BUSY);
         busy++;
     }
     assert_int_equal(event, READ_UPDATE);
