@@ -1,0 +1,194 @@
+/* What this file tests: settings as people write them become the options that the rooms take. */
+
+#include "main/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "unit/test.h"
+
+struct fixture {
+    struct config config;
+    struct config_report report;
+    struct settings_lists lists;
+    char said[1024];
+};
+
+static void say(void *owner, const char *sentence)
+{
+    struct fixture *fixture = owner;
+
+    (void)snprintf(fixture->said, sizeof fixture->said, "%s", sentence);
+}
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    memset(&fixture, 0, sizeof fixture);
+    fixture.report = (struct config_report){ .say = say, .owner = &fixture };
+    *state = &fixture;
+    return config_init(&fixture.config) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    config_clear(&fixture->config);
+    return 0;
+}
+
+static void put(struct fixture *fixture, const char *name, const char *value)
+{
+    const struct config_place place = { .word = "test", .level = CONFIG_SET };
+
+    assert_true(config_put(&fixture->config, name, value, &place, &fixture->report));
+}
+
+static struct address address_of(const char *text)
+{
+    struct address address;
+
+    assert_true(address_from_text((struct bytes){ (const uint8_t *)text, strlen(text) }, &address));
+    return address;
+}
+
+static void test_settings_of_a_node_have_its_units(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node_options options = { 0 };
+
+    put(fixture, "probe-interval", "250ms");
+    put(fixture, "gossip-rate", "64k");
+    put(fixture, "max-value", "hll:%x 64");
+    put(fixture, "plain-peer", "10.0.0.0/8");
+    settings_node(&fixture->config, &fixture->lists, &options);
+    assert_int_equal(options.probe_interval_us, 250000);
+    assert_int_equal(options.bytes_per_second_max, 65536);
+    assert_int_equal(options.announce_interval_us, 3000000);
+    assert_int_equal(options.value_rules_count, 1);
+    assert_int_equal(options.value_rules[0].value_max, 64);
+    assert_int_equal(options.value_rules[0].pattern.size, 6);
+    assert_int_equal(options.plain_peers_count, 1);
+}
+
+static void test_settings_trust_loopback_unless_told(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address near = address_of("127.0.0.1:1");
+    const struct address far = address_of("10.0.0.1:1");
+    struct node_options options = { 0 };
+
+    settings_node(&fixture->config, &fixture->lists, &options);
+    assert_int_equal(options.trust_count, 2);
+    assert_true(address_in_range(&near, &options.trust[0]));
+    assert_false(address_in_range(&far, &options.trust[0]));
+    put(fixture, "trust", "10.0.0.0/8");
+    settings_node(&fixture->config, &fixture->lists, &options);
+    assert_int_equal(options.trust_count, 1);
+    assert_true(address_in_range(&far, &options.trust[0]));
+}
+
+static void test_settings_trust_none_is_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node_options options = { 0 };
+
+    put(fixture, "trust", "none");
+    settings_node(&fixture->config, &fixture->lists, &options);
+    assert_int_equal(options.trust_count, 0);
+}
+
+static void test_settings_too_long_a_list_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < NODE_TRUST_MAX; i++) {
+        put(fixture, "trust", "10.0.0.0/8");
+    }
+    assert_true(settings_check(&fixture->config, &fixture->report));
+    put(fixture, "trust", "10.0.0.0/8");
+    assert_false(settings_check(&fixture->config, &fixture->report));
+    assert_non_null(strstr(fixture->said, "trust: at most 64"));
+}
+
+static void test_settings_connections_leave_descriptors_for_the_rest(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_options options = { 0 };
+
+    settings_http(&fixture->config, 1032, &options);
+    assert_int_equal(options.connections_max, 800);
+    assert_int_equal(options.timeout_us, 30000000);
+    settings_http(&fixture->config, 10, &options);
+    assert_int_equal(options.connections_max, 16);
+    put(fixture, "http-max-connections", "7");
+    settings_http(&fixture->config, 1032, &options);
+    assert_int_equal(options.connections_max, 7);
+}
+
+static void test_settings_log_of_a_daemon_goes_to_syslog(void **state)
+{
+    struct fixture *fixture = *state;
+    struct log_options options;
+
+    settings_log(&fixture->config, &options);
+    assert_string_equal(options.target, "stderr");
+    put(fixture, "daemonize", "yes");
+    settings_log(&fixture->config, &options);
+    assert_string_equal(options.target, "syslog");
+}
+
+static void test_settings_addresses(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address any = address_of("0.0.0.0:6001");
+    struct resolve_seed seeds[NODE_SEEDS_MAX];
+    struct address address;
+    struct fault why;
+
+    put(fixture, "listen", "6001");
+    assert_int_equal(settings_listen(&fixture->config, &address, &why), STATUS_OK);
+    assert_true(address_is_loopback(&address));
+    assert_int_equal(address.port, 6001);
+    /* Every address: the route to the first seed decides. */
+    put(fixture, "seed", "127.0.0.9:6002");
+    assert_int_equal(settings_seeds(&fixture->config, seeds), 1);
+    assert_string_equal(seeds[0].host, "127.0.0.9");
+    assert_int_equal(settings_advertise(&fixture->config, &any, &address, &why), STATUS_OK);
+    assert_true(address_is_loopback(&address));
+    assert_int_equal(address.port, 6001);
+    /* Said by hand: a port alone keeps the host. */
+    put(fixture, "advertise", "192.0.2.7:7001");
+    assert_int_equal(settings_advertise(&fixture->config, &any, &address, &why), STATUS_OK);
+    assert_int_equal(address.port, 7001);
+}
+
+static void test_settings_advertise_what_no_peer_can_have_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address bound = address_of("127.0.0.1:6001");
+    struct address address;
+    struct fault why;
+
+    put(fixture, "advertise", "224.0.0.1:6001");
+    assert_int_equal(settings_advertise(&fixture->config, &bound, &address, &why), STATUS_INVALID);
+    assert_non_null(strstr(why.text, "224.0.0.1:6001"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_settings_of_a_node_have_its_units),
+        TEST(test_settings_trust_loopback_unless_told),
+        TEST(test_settings_trust_none_is_nobody),
+        TEST(test_settings_too_long_a_list_is_refused),
+        TEST(test_settings_connections_leave_descriptors_for_the_rest),
+        TEST(test_settings_log_of_a_daemon_goes_to_syslog),
+        TEST(test_settings_addresses),
+        TEST(test_settings_advertise_what_no_peer_can_have_is_refused),
+    };
+
+    return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+}
