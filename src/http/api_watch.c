@@ -267,7 +267,7 @@ static bool filters_read(struct http_request *request, struct watcher *watcher)
         is_fine = watcher_add_pattern(watcher, text);
     }
     if (!is_fine) {
-        http_refuse(request, 400, "at most 256 'key' and 'match' of at most 255 bytes each");
+        http_refuse(request, 400, "at most 256 'key' and 'match' of 1..255 bytes each");
     }
     return is_fine;
 }

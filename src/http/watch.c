@@ -24,7 +24,7 @@ struct waiting {
 struct filter {
     uint16_t size;
     bool is_pattern;
-    uint8_t text[256];
+    uint8_t text[HTTP_KEY_BYTES_MAX];
 };
 
 struct watcher {
@@ -342,7 +342,8 @@ static bool filter_add(struct watcher *watcher, struct bytes text, bool is_patte
 {
     struct filter *filter;
 
-    if (text.size > sizeof filter->text || watcher->filters_count == FILTERS_MAX) {
+    if (text.size == 0 || text.size > sizeof filter->text
+        || watcher->filters_count == FILTERS_MAX) {
         return false;
     }
     if (watcher->filters_count == watcher->filters_room) {
