@@ -259,7 +259,6 @@ static bool leaf_seek(const struct tree *tree, uint64_t *hash, struct path *path
             depth--;
             node = path->steps[depth].node;
             child = path->steps[depth].child + 1;
-            *hash = 0;
             continue;
         }
         path->steps[depth++] = (struct step){ node, child };
