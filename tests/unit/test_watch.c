@@ -1,0 +1,277 @@
+/* What this file tests: what watchers are told, and that a slow one is told less often, never too
+ * little, and never keeps more than it may. The store is real; the requests are not. */
+
+#include "http/watch.h"
+
+#include <string.h>
+
+#include "unit/test.h"
+
+struct fixture {
+    struct mem mem;
+    struct table *table;
+    struct watch *watch;
+    unsigned wakes;
+};
+
+static struct fixture fixture;
+
+/* In place of the server's. */
+void http_wake(struct http_request *request)
+{
+    assert_ptr_equal(request, (struct http_request *)&fixture);
+    fixture.wakes++;
+}
+
+static int setup(void **state)
+{
+    const struct table_options options = { .mem = &fixture.mem, .digest_mask = UINT64_MAX };
+
+    memset(&fixture, 0, sizeof fixture);
+    assert_int_equal(table_create(&options, &fixture.table), STATUS_OK);
+    fixture.watch = watch_create(&fixture.mem);
+    assert_non_null(fixture.watch);
+    *state = &fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    watch_free(fixture.watch);
+    table_free(fixture.table);
+    assert_int_equal(fixture.mem.used_bytes, 0);
+    return 0;
+}
+
+static struct bytes bytes_of(const char *text)
+{
+    return (struct bytes){ (const uint8_t *)text, strlen(text) };
+}
+
+static struct watcher *watcher_make(uint64_t bytes_max)
+{
+    struct watcher *watcher =
+        watcher_create(fixture.watch, (struct http_request *)&fixture, bytes_max);
+
+    assert_non_null(watcher);
+    return watcher;
+}
+
+static void raise(const char *key, uint64_t index, uint64_t value)
+{
+    const uint8_t offset = (uint8_t)index;
+    const struct block block = {
+        .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
+    };
+    struct entry *entry;
+
+    assert_int_equal(table_obtain(fixture.table, bytes_of(key),
+                                  strncmp(key, "n:", 2) == 0 ? TABLE_M : TABLE_D, &entry),
+                     STATUS_OK);
+    assert_int_equal(table_merge(fixture.table, entry, &block, CHANGE_FROM_CLIENT, NULL),
+                     STATUS_OK);
+}
+
+static void turn_end(void)
+{
+    watch_note(fixture.watch, table_changes(fixture.table));
+    table_turn_end(fixture.table);
+}
+
+static void told(struct watcher *watcher, const char *key, struct watch_event *event)
+{
+    struct bytes name;
+
+    assert_true(watcher_take(watcher, event));
+    name = entry_key(event->entry);
+    assert_int_equal(name.size, strlen(key));
+    assert_memory_equal(name.data, key, name.size);
+}
+
+static void test_watcher_is_told_what_rose_in_order_of_arrival(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    assert_false(watcher_is_due(watcher));
+    turn_end();
+    assert_int_equal(fixture.wakes, 0);
+    raise("b", 3, 1);
+    raise("a", 700, 1);
+    turn_end();
+    assert_int_equal(fixture.wakes, 1);
+    assert_true(watcher_is_due(watcher));
+    told(watcher, "b", &event);
+    assert_int_equal(event.marks_count, 1);
+    assert_int_equal(event.marks[0].number, 0);
+    assert_true(mark_has(&event.marks[0], 3));
+    told(watcher, "a", &event);
+    assert_int_equal(event.marks[0].number, 2);
+    assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
+}
+
+static void test_watcher_is_not_told_of_what_raised_nothing(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    raise("a", 1, 5);
+    turn_end();
+    told(watcher, "a", &event);
+    raise("a", 1, 5);
+    raise("a", 1, 4);
+    turn_end();
+    assert_false(watcher_is_due(watcher));
+    watcher_free(watcher);
+}
+
+static void test_slow_watcher_gets_one_merged_event_a_key(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 100; i++) {
+        raise("a", i % 10, i);
+        raise("a", 256 * (i % 3), i);
+        turn_end();
+    }
+    told(watcher, "a", &event);
+    assert_false(event.is_whole);
+    assert_int_equal(event.marks_count, 3);
+    assert_int_equal(mark_count(&event.marks[0]), 10);
+    assert_int_equal(event.marks[1].number, 1);
+    assert_int_equal(event.marks[2].number, 2);
+    assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
+}
+
+static void test_watcher_counts_many_blocks_as_the_whole_vector(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    for (uint64_t i = 0; i <= WATCH_MARKS_MAX; i++) {
+        raise("a", 256 * i, 1);
+    }
+    turn_end();
+    told(watcher, "a", &event);
+    assert_true(event.is_whole);
+    assert_int_equal(event.marks_count, 0);
+    watcher_free(watcher);
+}
+
+static void test_watcher_hears_only_what_it_asked_for(void **state)
+{
+    struct watcher *all = watcher_make(1 << 20);
+    struct watcher *keys = watcher_make(1 << 20);
+    struct watcher *pattern = watcher_make(1 << 20);
+    struct watcher *peers = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    assert_true(watcher_add_key(keys, bytes_of("x")));
+    assert_true(watcher_add_key(keys, bytes_of("yy")));
+    assert_true(watcher_add_pattern(pattern, bytes_of("*y")));
+    assert_true(watcher_add_pattern(peers, bytes_of("n:*")));
+    raise("x", 1, 1);
+    raise("yy", 1, 1);
+    raise("z", 1, 1);
+    raise("n:10.0.0.1:6001", 1, 1);
+    turn_end();
+    told(all, "x", &event);
+    told(all, "yy", &event);
+    told(all, "z", &event);
+    assert_false(watcher_take(all, &event));
+    told(keys, "x", &event);
+    told(keys, "yy", &event);
+    assert_false(watcher_take(keys, &event));
+    told(pattern, "yy", &event);
+    assert_false(watcher_take(pattern, &event));
+    told(peers, "n:10.0.0.1:6001", &event);
+    assert_false(watcher_take(peers, &event));
+    watcher_free(all);
+    watcher_free(keys);
+    watcher_free(pattern);
+    watcher_free(peers);
+}
+
+static void test_watcher_forgets_a_key_that_is_dropped(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    raise("a", 1, 1);
+    raise("b", 1, 1);
+    turn_end();
+    table_drop(fixture.table, table_find(fixture.table, bytes_of("a")));
+    turn_end();
+    told(watcher, "b", &event);
+    assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
+}
+
+static void test_watcher_overflows_at_its_limit(void **state)
+{
+    struct watcher *watcher = watcher_make(4096);
+    struct watcher *other = watcher_make(1 << 20);
+    struct watch_event event;
+    const uint64_t before = fixture.mem.used_bytes;
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        const char key[] = { (char)('0' + i / 10), (char)('0' + i % 10), '\0' };
+
+        raise(key, 1, 1);
+        turn_end();
+    }
+    assert_true(watcher_has_overflowed(watcher));
+    assert_true(watcher_is_due(watcher));
+    assert_false(watcher_take(watcher, &event));
+    assert_false(watcher_has_overflowed(other));
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(watcher_take(other, &event));
+    }
+    assert_false(watcher_take(other, &event));
+    assert_true(fixture.mem.used_bytes > before);
+    watcher_free(watcher);
+    watcher_free(other);
+}
+
+static void test_watcher_overflows_when_memory_runs_out(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1; nth <= 3; nth++) {
+        const char key[] = { (char)('a' + nth), '\0' };
+        struct watcher *watcher = watcher_make(4096);
+
+        raise(key, 1, 1);
+        fixture.mem.fail_countdown = nth;
+        turn_end();
+        fixture.mem.fail_countdown = 0;
+        assert_true(watcher_has_overflowed(watcher));
+        watcher_free(watcher);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_watcher_is_told_what_rose_in_order_of_arrival),
+        TEST(test_watcher_is_not_told_of_what_raised_nothing),
+        TEST(test_slow_watcher_gets_one_merged_event_a_key),
+        TEST(test_watcher_counts_many_blocks_as_the_whole_vector),
+        TEST(test_watcher_hears_only_what_it_asked_for),
+        TEST(test_watcher_forgets_a_key_that_is_dropped),
+        TEST(test_watcher_overflows_at_its_limit),
+        TEST(test_watcher_overflows_when_memory_runs_out),
+    };
+
+    return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
+}
