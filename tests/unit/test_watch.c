@@ -178,6 +178,7 @@ static void test_watcher_hears_only_what_it_asked_for(void **state)
     assert_true(watcher_add_key(keys, bytes_of("x")));
     assert_true(watcher_add_key(keys, bytes_of("yy")));
     assert_true(watcher_add_pattern(pattern, bytes_of("*y")));
+    assert_true(watcher_add_pattern(pattern, bytes_of("*6001")));
     assert_true(watcher_add_pattern(peers, bytes_of("n:*")));
     raise("x", 1, 1);
     raise("yy", 1, 1);
