@@ -1,0 +1,154 @@
+"""Many keys in one request.
+
+    forms       JSON, lines of JSON, msgpack, and what each answers
+    wholeness   refused or accepted as a whole is in test_bulk_atomic.py
+    size        limits, promises of room, other clients meanwhile
+"""
+
+import json
+import threading
+import time
+
+import msgpack
+import pytest
+
+from daemon import SLOWNESS
+
+LINES = {"Content-Type": "application/x-ndjson"}
+PACKED = {"Content-Type": "application/msgpack"}
+
+
+def lines(updates):
+    return "".join(json.dumps({"key": k, "vector": v}) + "\n" for k, v in updates)
+
+
+@pytest.mark.parametrize("form", ["json", "lines", "msgpack"])
+def test_each_form_updates_the_same_and_counts_the_same(shared, form):
+    updates = {f"{form}:{i}": {str(j): i + j + 1 for j in range(3)} for i in range(50)}
+    body, headers = {
+        "json": (updates, {}),
+        "lines": (lines(updates.items()), LINES),
+        "msgpack": (msgpack.packb({k: {int(i): v for i, v in vector.items()}
+                                   for k, vector in updates.items()}), PACKED),
+    }[form]
+    answer = shared.post("/keys", body, headers=headers)
+    assert answer.json() == {"keys": 50, "changed": 50, "elements_raised": 150}
+    answer = shared.post("/keys", body, headers=headers)
+    assert answer.json() == {"keys": 50, "changed": 0, "elements_raised": 0}
+    assert shared.vector(f"{form}:49") == {0: 50, 1: 51, 2: 52}
+
+
+def test_lines_may_name_a_key_again_and_end_without_a_newline(shared):
+    body = '{"key":"again","vector":{"0":1}}\n{"vector":{"0":7},"key":"again"}\n' \
+           '{"key":"again","vector":{"0":3}}'
+    answer = shared.post("/keys", body, headers=LINES)
+    assert (answer.status, answer.json()["elements_raised"]) == (200, 2)
+    assert shared.vector("again") == {0: 7}
+
+
+def test_a_listing_can_be_fed_back(shared):
+    shared.post("/keys", {f"back:{i}": {"0": i + 1} for i in range(20)})
+    page = shared.get("/keys?prefix=back:&vectors=1").json()["keys"]
+    answer = shared.post("/keys", "".join(json.dumps(item) + "\n" for item in page), headers=LINES)
+    assert answer.json() == {"keys": 20, "changed": 0, "elements_raised": 0}
+
+
+def test_empty_bodies_of_each_form_change_nothing_or_are_refused(shared):
+    assert shared.post("/keys", {}).json()["keys"] == 0
+    assert shared.post("/keys", b"", headers=LINES).status in (200, 400)
+    assert shared.post("/keys", b"\x80", headers=PACKED).json()["keys"] == 0
+    assert shared.post("/keys", {"empty": {}, "zero": {"0": 0}}).status == 200
+    assert shared.get("/keys/empty").status == shared.get("/keys/zero").status == 404
+
+
+def test_a_hundred_thousand_lines_hold_nobody_up(node):
+    body = lines((f"user:{i:06}", {str(i % 1000): i + 1}) for i in range(100000)).encode()
+    done = []
+    thread = threading.Thread(target=lambda: done.append(node.post("/keys", body, headers=LINES)))
+    thread.start()
+    worst = 0.0
+    while thread.is_alive():
+        begin = time.monotonic()
+        assert node.get("/health").status == 200
+        worst = max(worst, time.monotonic() - begin)
+    assert done[0].json() == {"keys": 100000, "changed": 100000, "elements_raised": 100000}
+    assert node.stats()["keys"] == 100000
+    assert worst < 0.25 * SLOWNESS, worst
+
+
+def test_a_body_over_its_limit_is_413_and_stores_nothing(start):
+    node = start("--set", "http-max-body=1k", "--set", "http-max-lines=4k")
+    big = {f"key{i}": {"0": 1} for i in range(100)}
+    assert node.post("/keys/one", {str(i): 1 for i in range(300)}).status == 413
+    assert node.post("/keys", lines((f"key{i}", {"0": 1}) for i in range(200)),
+                     headers=LINES, checked=False).status == 413  # evhttp's own answer
+    assert node.post("/keys", lines((f"ok{i}", {"0": 1}) for i in range(50)),
+                     headers=LINES).status == 200
+    assert node.post("/keys", big).status in (200, 413)
+    assert node.get("/keys/one").status == 404
+    assert not any(key.startswith("key1") for key in node.keys()) or len(json.dumps(big)) < 4096
+
+
+def test_new_keys_beyond_max_keys_are_refused_and_known_ones_still_rise(start):
+    node = start("--set", "max-keys=10")
+    node.post("/keys", {f"key{i}": {"0": 1} for i in range(9)})
+    before = node.digest()
+    answer = node.post("/keys", {f"new{i}": {"0": 1} for i in range(50)})
+    assert answer.status == 507 and node.digest() == before
+    for i in range(20):
+        last = node.post(f"/keys/more{i}", {"0": 1})
+    assert last.status == 507
+    assert node.post("/keys/key0", {"0": 9}).status == 200
+    assert node.post("/keys", {"key1": {"0": 9}, "key2": {"0": 9}}).status == 200
+    assert node.vector("key0") == node.vector("key2") == {0: 9}
+    assert node.stats()["keys"] <= 10
+
+
+def test_updates_beyond_max_memory_are_refused_whole(start):
+    node = start("--set", "max-memory=4m")
+    stored = 0
+    for batch in range(200):
+        body = lines((f"fill:{batch}:{i}", {str(j * 300): 1 for j in range(10)}) for i in range(200))
+        before = node.digest()
+        answer = node.post("/keys", body, headers=LINES)
+        if answer.status != 200:
+            break
+        stored += 200
+    assert answer.status == 507, answer
+    assert node.digest() == before
+    stats = node.stats()
+    assert stats["keys"] == stored > 0 and stats["memory_bytes"] <= 4 << 20
+    assert node.get("/health").status == 200
+    assert node.post("/keys/fill:0:0", {"0": 2}).status == 200
+
+
+def test_values_above_max_value_are_refused_by_every_way_in(start):
+    node = start("--set", "max-value=hits:* 1000")
+    assert node.post("/keys/hits:a", {"0": 1001}).status == 400
+    assert node.post("/keys/hits:a", {"0": 1000}).status == 201
+    answer = node.post("/keys", lines([("other", {"0": 5000}), ("hits:b", {"0": 1001})]),
+                       headers=LINES)
+    assert answer.status == 400 and answer.json()["line"] == 2
+    assert node.keys() == {"hits:a": {0: 1000}}
+
+
+def test_uploads_beyond_their_common_limit_are_turned_away(start):
+    node = start("--set", "http-max-upload=1m", "--set", "http-max-lines=900k")
+    slow = []
+    for _ in range(4):
+        client = node.connect()
+        client.sendall(b"POST /keys HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                       b"application/x-ndjson\r\nContent-Length: 800000\r\n\r\n" + b" " * 400000)
+        slow.append(client)
+    answers = []
+    for client in slow:
+        client.settimeout(0.5)
+        try:
+            answers.append(client.recv(100))
+        except (TimeoutError, ConnectionError) as why:
+            answers.append(b"" if isinstance(why, TimeoutError) else b"HTTP/1.1 503")
+    assert any(answer.startswith(b"HTTP/1.1 503") for answer in answers), answers
+    assert node.get("/health").status == 200
+    for client in slow:
+        client.close()
+    assert node.post("/keys", {"after": {"0": 1}}).status == 200
