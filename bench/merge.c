@@ -28,6 +28,9 @@
 #define SKETCH_BYTES   ((size_t)SKETCH_BLOCKS * BLOCK_ELEMENTS)
 #define MILLION_BLOCKS 1000000
 
+/* Whole vectors, blocks without a result, and blocks as the daemon calls for them. */
+enum how { PURE, PURE_BLOCKS, MARKS };
+
 struct bench {
     struct mem mem;
     struct random random;
@@ -119,11 +122,11 @@ static void registers_draw(struct bench *bench, int raised)
     }
 }
 
-static void join(struct bench *bench, struct vector *ours, bool with_result)
+static void join(struct bench *bench, struct vector *ours, enum how how)
 {
     struct merge_result result;
 
-    if (!with_result) {
+    if (how == PURE) {
         if (vector_join(ours, &bench->mem, &bench->theirs) != STATUS_OK) {
             exit(1);
         }
@@ -131,8 +134,12 @@ static void join(struct bench *bench, struct vector *ours, bool with_result)
         return;
     }
     for (size_t i = 0; i < SKETCH_BLOCKS; i++) {
-        merge_or_die(bench, ours, &bench->blocks[i], &result);
-        bench->sum += result.digest_delta + result.raised.bits[0];
+        if (how == PURE_BLOCKS) {
+            merge_or_die(bench, ours, &bench->blocks[i], NULL);
+        } else {
+            merge_or_die(bench, ours, &bench->blocks[i], &result);
+            bench->sum += result.digest_delta + result.raised.bits[0];
+        }
     }
 }
 
@@ -143,7 +150,7 @@ static void copy(struct bench *bench, unsigned i)
     __asm__ volatile("" : : "r"(bench->copies[i]) : "memory");
 }
 
-static void row_sketch(struct bench *bench, const char *name, int raised, bool with_result)
+static void row_sketch(struct bench *bench, const char *name, int raised, enum how how)
 {
     for (unsigned round = 0; round < ROUNDS; round++) {
         double start;
@@ -160,7 +167,7 @@ static void row_sketch(struct bench *bench, const char *name, int raised, bool w
         }
         start = now_ns();
         for (unsigned i = 0; i < COPIES; i++) {
-            join(bench, &bench->ours[i], with_result);
+            join(bench, &bench->ours[i], how);
         }
         bench->ours_ns[round] = (now_ns() - start) / COPIES;
         for (unsigned i = 0; i < COPIES; i++) {
@@ -184,7 +191,7 @@ static void row_first_join(struct bench *bench, double memcpy_ns)
 
         for (unsigned i = 0; i < COPIES; i++) {
             vector_clear(&bench->ours[i], &bench->mem);
-            join(bench, &bench->ours[i], false);
+            join(bench, &bench->ours[i], PURE);
         }
         bench->ours_ns[round] = (now_ns() - start) / COPIES;
     }
@@ -269,12 +276,13 @@ int main(void)
     double memcpy_ns;
 
     random_seed(&bench.random, 1, 0);
-    row_sketch(&bench, "pure, nothing rises", 0, false);
-    row_sketch(&bench, "pure, 100 rise", 100, false);
-    row_sketch(&bench, "pure, two unrelated", -1, false);
-    row_sketch(&bench, "with marks and digest, nothing rises", 0, true);
-    row_sketch(&bench, "with marks and digest, 100 rise", 100, true);
-    row_sketch(&bench, "with marks and digest, two unrelated", -1, true);
+    row_sketch(&bench, "pure, nothing rises", 0, PURE);
+    row_sketch(&bench, "pure, 100 rise", 100, PURE);
+    row_sketch(&bench, "pure, two unrelated", -1, PURE);
+    row_sketch(&bench, "pure, block by block, 100 rise", 100, PURE_BLOCKS);
+    row_sketch(&bench, "with marks and digest, nothing rises", 0, MARKS);
+    row_sketch(&bench, "with marks and digest, 100 rise", 100, MARKS);
+    row_sketch(&bench, "with marks and digest, two unrelated", -1, MARKS);
     memcpy_ns = median(bench.memcpy_ns, ROUNDS);
     row_first_join(&bench, memcpy_ns);
     row_element(&bench, "an element, inlined, known", 1, false, memcpy_ns);

@@ -1,6 +1,7 @@
 #include "store/merge.h"
 
 #include "store/digest.h"
+#include "store/vector.h"
 
 #include <string.h>
 
@@ -52,14 +53,49 @@ static inline uint64_t lanes_pack(lanes mask)
 #endif
 }
 
-static inline bool lanes_differ(const uint8_t *ours, const uint8_t *theirs)
-{
-    const lanes differ = (lanes_load(ours) ^ lanes_load(theirs))
-                         | (lanes_load(ours + 16) ^ lanes_load(theirs + 16))
-                         | (lanes_load(ours + 32) ^ lanes_load(theirs + 32))
-                         | (lanes_load(ours + 48) ^ lanes_load(theirs + 48));
+/* Four times sixteen bytes: what one word of a mark is about. Unrolled by hand here and below: gcc
+ * does not at -O2, and a loop's own instructions would take as long as its work. */
+struct group {
+    lanes part[4];
+};
 
-    return lanes_pack((lanes)(differ == (lanes){ 0 })) != 0xffff;
+static inline struct group group_load(const uint8_t *from)
+{
+    return (struct group){ { lanes_load(from), lanes_load(from + 16), lanes_load(from + 32),
+                             lanes_load(from + 48) } };
+}
+
+static inline struct group group_max(const struct group *one, const struct group *other)
+{
+    return (struct group){
+        { lanes_max(one->part[0], other->part[0]), lanes_max(one->part[1], other->part[1]),
+          lanes_max(one->part[2], other->part[2]), lanes_max(one->part[3], other->part[3]) }
+    };
+}
+
+static inline bool group_equal(const struct group *one, const struct group *other)
+{
+    const lanes differ = (one->part[0] ^ other->part[0]) | (one->part[1] ^ other->part[1])
+                         | (one->part[2] ^ other->part[2]) | (one->part[3] ^ other->part[3]);
+
+    return lanes_pack((lanes)(differ == (lanes){ 0 })) == 0xffff;
+}
+
+/* A bit for each byte that is the same in both. */
+static inline uint64_t group_same(const struct group *one, const struct group *other)
+{
+    return lanes_pack((lanes)(one->part[0] == other->part[0]))
+           | lanes_pack((lanes)(one->part[1] == other->part[1])) << 16
+           | lanes_pack((lanes)(one->part[2] == other->part[2])) << 32
+           | lanes_pack((lanes)(one->part[3] == other->part[3])) << 48;
+}
+
+static inline void group_store(uint8_t *to, const struct group *group)
+{
+    memcpy(to, &group->part[0], LANES);
+    memcpy(to + 16, &group->part[1], LANES);
+    memcpy(to + 32, &group->part[2], LANES);
+    memcpy(to + 48, &group->part[3], LANES);
 }
 
 /* Set bits, by halves; the builtin would call libgcc where the compiler may not use popcnt. */
@@ -71,32 +107,30 @@ static unsigned bits_count(uint64_t bits)
     return (unsigned)((bits * UINT64_C(0x0101010101010101)) >> 56);
 }
 
+/* Bits of theirs that are not 0 and less than the larger of the two. */
+static inline uint64_t group_larger(const struct group *theirs, const struct group *most)
+{
+    const struct group zero = { { { 0 } } };
+    const uint64_t less = ~group_same(theirs, most);
+
+    return less == 0 ? 0 : less & ~group_same(theirs, &zero);
+}
+
 static void bytes_compare(const uint8_t *restrict ours, const uint8_t *restrict theirs,
                           struct merge_plan *restrict plan)
 {
-    const lanes zero = { 0 };
+    const struct group zero = { { { 0 } } };
 
-    for (unsigned group = 0; group < 4; group++) {
-        uint64_t keep = 0;
-        uint64_t lower = 0;
-        uint64_t none = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        const struct group one = group_load(ours + i * GROUP_BYTES);
+        const struct group other = group_load(theirs + i * GROUP_BYTES);
 
-        if (!lanes_differ(ours + group * GROUP_BYTES, theirs + group * GROUP_BYTES)) {
-            continue;
-        }
-        for (unsigned i = 0; i < GROUP_BYTES; i += LANES) {
-            const lanes one = lanes_load(ours + group * GROUP_BYTES + i);
-            const lanes other = lanes_load(theirs + group * GROUP_BYTES + i);
-            const lanes most = lanes_max(one, other);
+        if (!group_equal(&one, &other)) {
+            const struct group most = group_max(&one, &other);
 
-            keep |= lanes_pack((lanes)(most == one)) << i;
-            lower |= lanes_pack((lanes)(most != other) & (lanes)(other != zero)) << i;
-            none |= lanes_pack((lanes)(one == zero)) << i;
-        }
-        plan->raised.bits[group] = ~keep;
-        plan->larger.bits[group] = lower;
-        if ((~keep & none) != 0) {
-            plan->fresh_count += bits_count(~keep & none);
+            plan->raised.bits[i] = ~group_same(&one, &most);
+            plan->larger.bits[i] = group_larger(&other, &most);
+            plan->fresh_count += bits_count(plan->raised.bits[i] & group_same(&one, &zero));
         }
     }
 }
@@ -294,28 +328,6 @@ void merge_compare(const struct block *ours, const struct block *theirs, struct 
     }
 }
 
-/* Both dense in bytes, as the sketches are; nothing but the two mixes of each is left. */
-static uint64_t bytes_digest_delta(const struct block *ours, const struct block *theirs,
-                                   const struct mark *raised, uint64_t salt)
-{
-    const uint8_t *one = ours->values;
-    const uint8_t *other = theirs->values;
-    const uint64_t first = theirs->number << 8;
-    uint64_t delta = 0;
-
-    for (unsigned group = 0; group < 4; group++) {
-        for (uint64_t bits = raised->bits[group]; bits != 0; bits &= bits - 1) {
-            const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
-
-            delta += digest_element(salt, first + offset, other[offset]);
-            if (one[offset] != 0) {
-                delta -= digest_element(salt, first + offset, one[offset]);
-            }
-        }
-    }
-    return delta;
-}
-
 uint64_t merge_digest_delta(const struct block *ours, const struct block *theirs,
                             const struct mark *raised, uint64_t salt)
 {
@@ -324,10 +336,6 @@ uint64_t merge_digest_delta(const struct block *ours, const struct block *theirs
     unsigned ours_from = 0;
     unsigned theirs_from = 0;
 
-    if (ours->width == 1 && theirs->width == 1 && ours->offsets == NULL
-        && theirs->offsets == NULL) {
-        return bytes_digest_delta(ours, theirs, raised, salt);
-    }
     for (unsigned group = 0; group < 4; group++) {
         for (uint64_t bits = raised->bits[group]; bits != 0; bits &= bits - 1) {
             const unsigned offset = group * 64 + (unsigned)__builtin_ctzll(bits);
@@ -391,15 +399,13 @@ struct block merge_union(const struct block *ours, const struct block *theirs,
     };
 }
 
-static void lanes_join(uint8_t *restrict ours, const uint8_t *restrict theirs)
+static inline void lanes_join(uint8_t *restrict ours, const uint8_t *restrict theirs)
 {
     const lanes most = lanes_max(lanes_load(ours), lanes_load(theirs));
 
     memcpy(ours, &most, sizeof most);
 }
 
-/* Four at a time by hand: gcc does not unroll at -O2, and the loop's own instructions would take
- * as long as its work. */
 void merge_max_stretch(void *ours, const void *theirs, size_t count)
 {
     uint8_t *to = ours;
@@ -411,6 +417,63 @@ void merge_max_stretch(void *ours, const void *theirs, size_t count)
         lanes_join(to + i + 32, from + i + 32);
         lanes_join(to + i + 48, from + i + 48);
     }
+}
+
+/* What the digest gains by the raised bytes of a group whose first index is `first`: nothing but
+ * the mixes of each. Counts those that were 0. */
+static inline uint64_t group_digest_delta(const uint8_t *restrict ours,
+                                          const uint8_t *restrict theirs, uint64_t raised,
+                                          uint64_t first, uint64_t salt, unsigned *fresh_count)
+{
+    uint64_t delta = 0;
+
+    for (; raised != 0; raised &= raised - 1) {
+        const unsigned i = (unsigned)__builtin_ctzll(raised);
+
+        delta += digest_element(salt, first + i, theirs[i]);
+        if (ours[i] != 0) {
+            delta -= digest_element(salt, first + i, ours[i]);
+        } else {
+            ++*fresh_count;
+        }
+    }
+    return delta;
+}
+
+unsigned merge_bytes(uint8_t *restrict ours, const struct block *theirs, uint64_t salt,
+                     struct merge_result *restrict result)
+{
+    const uint8_t *values = theirs->values;
+    uint64_t delta = 0;
+    unsigned fresh_count = 0;
+
+    result->raised.number = theirs->number;
+    result->larger.number = theirs->number;
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t *const to = ours + i * GROUP_BYTES;
+        const uint8_t *const from = values + i * GROUP_BYTES;
+        const struct group one = group_load(to);
+        const struct group other = group_load(from);
+        uint64_t raised = 0;
+        uint64_t larger = 0;
+
+        if (!group_equal(&one, &other)) {
+            const struct group most = group_max(&one, &other);
+
+            raised = ~group_same(&one, &most);
+            larger = group_larger(&other, &most);
+            if (raised != 0) {
+                const uint64_t first = (theirs->number << 8) + i * GROUP_BYTES;
+
+                delta += group_digest_delta(to, from, raised, first, salt, &fresh_count);
+                group_store(to, &most);
+            }
+        }
+        result->raised.bits[i] = raised;
+        result->larger.bits[i] = larger;
+    }
+    result->digest_delta = delta;
+    return fresh_count;
 }
 
 #define MAX(name, type)                                                \

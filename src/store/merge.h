@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct merge_result; /* store/vector.h */
+
 /* What a join would do, before anything is written. */
 struct merge_plan {
     struct mark raised;   /* theirs is larger */
@@ -31,6 +33,12 @@ void merge_compare(const struct block *ours, const struct block *theirs, struct 
 /* What the digest of the vector gains when `raised` rises from ours to theirs. */
 uint64_t merge_digest_delta(const struct block *ours, const struct block *theirs,
                             const struct mark *raised, uint64_t salt);
+
+/* Join theirs, dense in bytes, into 256 bytes of ours, as sketches meet each other: all that a
+ * comparison, a digest and a join would do, in one pass over both. Returns how many elements were 0
+ * before. */
+unsigned merge_bytes(uint8_t *ours, const struct block *theirs, uint64_t salt,
+                     struct merge_result *result);
 
 /* The sum of digest_element() over one block. */
 uint64_t merge_digest(const struct block *block, uint64_t salt);

@@ -332,6 +332,11 @@ unsigned run_max(struct run *run, unsigned slot, const struct block *theirs)
     return after - before;
 }
 
+void run_count(struct run *run, unsigned slot, unsigned fresh_count)
+{
+    heads_of(run)[slot] += fresh_count;
+}
+
 /* Where the value of an offset stands, which the block has; not before position `from`. */
 static unsigned value_position(const struct block *block, unsigned from, unsigned offset)
 {

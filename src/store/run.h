@@ -162,11 +162,11 @@ static inline void run_block(const struct run *run, unsigned slot, struct run_bl
 /* Whether the block at a position is dense in this width; 0 is a bitmap. */
 static inline bool run_is_dense(const struct run *run, unsigned slot, unsigned width)
 {
+    static const uint8_t widths[RUN_CLASSES] = { 0, 1, 2, 4, 8 };
     const unsigned class = run_ties(run)[slot] & 7;
-    const unsigned count = (unsigned)(run_heads(run)[slot] & 0xff) + 1;
 
-    return count >= run_class_dense_from[class]
-           && width == (class == 0 ? 0U : run_class_width[class]);
+    return width == widths[class]
+           && (run_heads(run)[slot] & 0xff) + 1 >= run_class_dense_from[class];
 }
 
 /* Free units, after what `count` more blocks would take. */
@@ -184,6 +184,14 @@ void run_pack_joined(const struct run_block *joined, const struct run_block *our
 void run_insert(struct run *run, unsigned slot, const struct run_block *block, const void *payload);
 void run_replace(struct run *run, unsigned slot, const struct run_block *block,
                  const void *payload);
+
+/* Values of the block at `slot`, which is dense in bytes, for merge_bytes(); and after it: so many of
+ * them are new. */
+static inline uint8_t *run_values(struct run *run, unsigned slot)
+{
+    return (uint8_t *)(run->words + (run_ties(run)[slot] >> 3));
+}
+void run_count(struct run *run, unsigned slot, unsigned fresh_count);
 
 /* Join theirs into the block at `slot`, both dense in the same width, not 0. Returns how many
  * elements are new. */

@@ -68,7 +68,7 @@ static size_t directory_seek(const struct directory *directory, uint64_t number)
     return from - 1;
 }
 
-static struct place place_find(const struct vector *vector, uint64_t number)
+static inline struct place place_find(const struct vector *vector, uint64_t number)
 {
     struct place place = { .run = vector->heap.at.run };
 
@@ -300,14 +300,32 @@ static enum status heap_apply(struct vector *vector, struct mem *mem, struct pla
     return STATUS_OK;
 }
 
-/* Both dense in the same width, and nobody asks what rose. */
-static bool heap_join(struct vector *vector, const struct place *place, const struct block *theirs)
+/* Both dense in the same width: joined in place, at once where they are of bytes or nobody asks what
+ * rose. False: it takes more than that. */
+static inline bool heap_join(struct vector *vector, const struct block *theirs, uint64_t salt,
+                             struct merge_result *result)
 {
-    if (!place->found || theirs->offsets != NULL || theirs->width == 0
-        || !run_is_dense(place->run, place->slot, theirs->width)) {
+    const bool bytes = theirs->width == 1;
+    struct place place;
+    unsigned fresh_count;
+
+    if (vector->heap.form == FORM_INLINED || theirs->offsets != NULL || theirs->width == 0
+        || (result != NULL && !bytes)) {
         return false;
     }
-    vector->heap.size += run_max(place->run, place->slot, theirs);
+    place = place_find(vector, theirs->number);
+    if (!place.found || !run_is_dense(place.run, place.slot, theirs->width)) {
+        return false;
+    }
+    if (result == NULL) {
+        vector->heap.size += run_max(place.run, place.slot, theirs);
+        return true;
+    }
+    fresh_count = merge_bytes(run_values(place.run, place.slot), theirs, salt, result);
+    if (fresh_count > 0) {
+        run_count(place.run, place.slot, fresh_count);
+        vector->heap.size += fresh_count;
+    }
     return true;
 }
 
@@ -316,9 +334,6 @@ static enum status heap_merge(struct vector *vector, struct mem *mem, struct joi
 {
     struct place place = place_find(vector, join->theirs->number);
 
-    if (!with_digest && heap_join(vector, &place, join->theirs)) {
-        return STATUS_OK;
-    }
     if (place.found) {
         run_block(place.run, place.slot, &join->ours);
     } else {
@@ -463,6 +478,28 @@ static enum status inlined_merge(struct vector *vector, struct mem *mem, struct 
     return inlined_spill(vector, mem, &parts, join);
 }
 
+/* Whatever the two look like. Not inline: its frame is large, and most calls do without it. */
+__attribute__((noinline)) static enum status any_merge(struct vector *vector, struct mem *mem,
+                                                       const struct block *block, uint64_t salt,
+                                                       struct merge_result *result)
+{
+    struct join join;
+    enum status status;
+
+    join.theirs = block;
+    if (vector->heap.form == FORM_INLINED) {
+        status = inlined_merge(vector, mem, &join, salt, result != NULL);
+    } else {
+        status = heap_merge(vector, mem, &join, salt, result != NULL);
+    }
+    if (status == STATUS_OK && result != NULL) {
+        result->raised = join.plan.raised;
+        result->larger = join.plan.larger;
+        result->digest_delta = join.delta;
+    }
+    return status;
+}
+
 void vector_init(struct vector *vector)
 {
     memset(vector, 0, sizeof *vector);
@@ -511,25 +548,14 @@ uint64_t vector_get(const struct vector *vector, uint64_t index)
 enum status vector_merge(struct vector *vector, struct mem *mem, const struct block *block,
                          uint64_t salt, struct merge_result *result)
 {
-    struct join join;
-    enum status status;
-
     assert(block->number <= BLOCK_NUMBER_MAX);
     assert(block->count >= 1);
     assert(block->count <= BLOCK_ELEMENTS);
     assert(block->offsets != NULL || block->count == BLOCK_ELEMENTS);
-    join.theirs = block;
-    if (vector->heap.form == FORM_INLINED) {
-        status = inlined_merge(vector, mem, &join, salt, result != NULL);
-    } else {
-        status = heap_merge(vector, mem, &join, salt, result != NULL);
+    if (heap_join(vector, block, salt, result)) {
+        return STATUS_OK;
     }
-    if (status == STATUS_OK && result != NULL) {
-        result->raised = join.plan.raised;
-        result->larger = join.plan.larger;
-        result->digest_delta = join.delta;
-    }
-    return status;
+    return any_merge(vector, mem, block, salt, result);
 }
 
 enum status vector_join(struct vector *vector, struct mem *mem, const struct vector *more)

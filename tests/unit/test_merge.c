@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "store/digest.h"
 #include "store/merge.h"
+#include "store/vector.h"
 
 #include <string.h>
 
@@ -72,6 +73,24 @@ static bool same_dense_width(const struct sample *ours, const struct sample *the
            && ours->block.width == theirs->block.width && ours->block.width > 0;
 }
 
+/* What merge_bytes() does of its own to two blocks dense in bytes is what the other functions say. */
+static void check_bytes(const struct sample *ours, const struct sample *theirs,
+                        const struct merge_plan *plan, uint64_t delta)
+{
+    uint8_t values[BLOCK_ELEMENTS];
+    uint8_t joined[BLOCK_ELEMENTS];
+    struct merge_result result;
+
+    memcpy(values, ours->memory, sizeof values);
+    memcpy(joined, ours->memory, sizeof joined);
+    merge_max(joined, theirs->memory, 1);
+    assert_int_equal(merge_bytes(values, &theirs->block, SALT, &result), plan->fresh_count);
+    assert_memory_equal(values, joined, sizeof values);
+    assert_memory_equal(&result.raised, &plan->raised, sizeof result.raised);
+    assert_memory_equal(&result.larger, &plan->larger, sizeof result.larger);
+    assert_true(result.digest_delta == delta);
+}
+
 static void check_pair(const struct sample *ours, const struct sample *theirs)
 {
     struct mark raised = { .number = 77 };
@@ -107,6 +126,9 @@ static void check_pair(const struct sample *ours, const struct sample *theirs)
     assert_true(plan.raised_bits == (same_dense_width(ours, theirs) ? 0 : bits));
     assert_true(merge_digest_delta(&ours->block, &theirs->block, &raised, SALT) == delta);
     assert_true(merge_digest(&theirs->block, SALT) == sum);
+    if (same_dense_width(ours, theirs) && ours->block.width == 1) {
+        check_bytes(ours, theirs, &plan, delta);
+    }
 
     joined = merge_union(&ours->block, &theirs->block, &room);
     for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
