@@ -5,11 +5,12 @@
  * Grows one table from 10,000 keys by factors of ten to KEYS, and at each size takes random keys
  * that are there. Prints one line a figure, "name value unit", the name beginning with the size:
  *
- *     N_bare ns              median of a bare look-up: the same 20-byte keys in records of 72 bytes,
- *                            an open hash of 8-byte slots (tag and position) half full, SipHash
+ *     N_bare ns              median of a bare look-up: the same 20-byte keys in records of 72
+ *                            bytes, an open hash of 8-byte slots (tag and position) at most half
+ *                            full, SipHash
  *     N_find ns              table_find()
  *     N_raise ns             table_obtain() of a known key and table_merge() of a raised element
- *     N_create ns            table_obtain() of an unseen key and its first table_merge(), taken over
+ *     N_create ns            table_obtain() of an unseen key and its first table_merge(), over
  *                            the keys by which the table grows to this size
  *     N_slice ns             a key of table_slice(), 256 a slice after a random key
  *     N_children ns          table_children() of a random prefix of 3 nibbles
