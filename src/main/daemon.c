@@ -1,9 +1,8 @@
-#include "main/daemon.h"
-
 #include "base/hash.h"
 #include "http/api.h"
 #include "http/routes.h"
 #include "http/watch.h"
+#include "main/daemon.h"
 #include "main/report.h"
 #include "main/settings.h"
 #include "net/listen.h"
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #define DAEMON_LISTENERS_MAX 16
+#define DAEMON_UNIX_PATH_MAX 108  /* what sun_path holds */
 #define DAEMON_PORT_TRIES    16   /* port 0: one number that is free in UDP and in TCP */
 #define DAEMON_DRAIN_MS      5000 /* answers under way when we stop */
 #define DAEMON_LEAVE_MS      500  /* acks of `left` */
@@ -60,6 +60,8 @@ struct daemon {
     struct http_listener listeners[DAEMON_LISTENERS_MAX];
     char listener_texts[DAEMON_LISTENERS_MAX][ADDRESS_TEXT_MAX + 1];
     size_t listeners_count;
+    char unix_paths[DAEMON_LISTENERS_MAX][DAEMON_UNIX_PATH_MAX]; /* files that we made */
+    size_t unix_paths_count;
     struct resolve_seed seeds[NODE_SEEDS_MAX];
     char self_text[ADDRESS_TEXT_MAX + 1];
     uint16_t http_port; /* that peers may be told; 0: none */
@@ -306,6 +308,10 @@ static enum status daemon_listen_one(struct daemon *daemon, const char *text, st
         listener->text = text;
         status = listen_unix(text + 5, &listener->fd, why);
         daemon->listeners_count -= status != STATUS_OK;
+        if (status == STATUS_OK) {
+            (void)snprintf(daemon->unix_paths[daemon->unix_paths_count++], DAEMON_UNIX_PATH_MAX,
+                           "%s", text + 5);
+        }
         return status;
     }
     host[address_ip_to_text(&daemon->bound, host)] = '\0';
@@ -336,12 +342,23 @@ static enum status daemon_listen(struct daemon *daemon, struct fault *why)
     return STATUS_OK;
 }
 
+/* Remove the files of Unix sockets that we made, and no others: a start that failed because another
+ * daemon has the path must leave it there. */
+static void daemon_remove_unix(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->unix_paths_count; i++) {
+        (void)unlink(daemon->unix_paths[i]);
+    }
+    daemon->unix_paths_count = 0;
+}
+
 static void daemon_close_listeners(struct daemon *daemon)
 {
     for (size_t i = 0; i < daemon->listeners_count; i++) {
         (void)close(daemon->listeners[i].fd);
     }
     daemon->listeners_count = 0;
+    daemon_remove_unix(daemon);
 }
 
 /* Gossip and HTTP sockets. Port 0 is one number for both: tried until one is free in both. */
@@ -664,13 +681,6 @@ void daemon_free(struct daemon *daemon)
     daemon_close_listeners(daemon);
     if (daemon->base != NULL) {
         event_base_free(daemon->base);
-    }
-    if (daemon->config != NULL) {
-        for (size_t i = 0; i < daemon->config->http_listen.count; i++) {
-            if (strncmp(daemon->config->http_listen.texts[i], "unix:", 5) == 0) {
-                (void)unlink(daemon->config->http_listen.texts[i] + 5);
-            }
-        }
     }
     free(daemon);
 }
