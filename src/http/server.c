@@ -578,7 +578,10 @@ static bool parts_make(struct http_server *server)
     if (getrandom(secret, sizeof secret, 0) != (ssize_t)sizeof secret) {
         return false;
     }
-    server->listeners = mem_alloc_zeroed(server->mem, listeners_count * sizeof *server->listeners);
+    if (listeners_count > 0) {
+        server->listeners =
+            mem_alloc_zeroed(server->mem, listeners_count * sizeof *server->listeners);
+    }
     server->route_answers =
         mem_alloc_zeroed(server->mem, routes_count * sizeof *server->route_answers);
     server->park = park_create(server->mem, secret);
@@ -587,8 +590,8 @@ static bool parts_make(struct http_server *server)
     if (gethostname(server->own_name, sizeof server->own_name - 1) != 0) {
         server->own_name[0] = '\0';
     }
-    return server->listeners != NULL && server->route_answers != NULL && server->park != NULL
-           && server->scrap != NULL && events_make(server);
+    return (server->listeners != NULL || listeners_count == 0) && server->route_answers != NULL
+           && server->park != NULL && server->scrap != NULL && events_make(server);
 }
 
 enum status http_server_create(const struct http_options *options, struct event_base *base,
@@ -596,7 +599,6 @@ enum status http_server_create(const struct http_options *options, struct event_
 {
     struct http_server *server;
 
-    assert(options->listeners_count > 0);
     assert(options->routes_count > 0);
     server = mem_alloc_zeroed(options->mem, sizeof *server);
     if (server == NULL) {
@@ -631,7 +633,7 @@ free_server:
     }
     http_server_free(server);
     return fault_set(why, STATUS_MEMORY, "there is no memory to serve HTTP on %s",
-                     options->listeners[0].text);
+                     options->listeners_count > 0 ? options->listeners[0].text : "no address");
 }
 
 static void events_free(struct http_server *server)

@@ -99,7 +99,7 @@ struct http_listener {
 /* Zero in a number takes the default beside it. Lists are lent until the next configure or free. */
 struct http_options {
     const struct http_listener *listeners;
-    size_t listeners_count;
+    size_t listeners_count; /* 0: it serves nobody (http-listen off) */
     const struct http_route *routes;
     size_t routes_count;
     const char *node_text; /* host:port of the X-Vignette-Node header; NULL: none. Lent likewise */
