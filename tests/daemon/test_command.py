@@ -514,7 +514,9 @@ def test_levels_leave_out_what_is_below_them(start):
 def test_when_memory_runs_out_requests_fail_and_the_node_lives(start):
     node = start("--set", "max-memory=4g", "--set", "http-max-lines=256m", "--set",
                  "http-max-upload=1g")
-    resource.prlimit(node.pid, resource.RLIMIT_AS, (100 << 20, 100 << 20))
+    pages = int(pathlib.Path(f"/proc/{node.pid}/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (20 << 20)
+    resource.prlimit(node.pid, resource.RLIMIT_AS, (limit, limit))
     node.post("/keys/known", {"0": 1})
     wide = {str(i * 256): 2**50 for i in range(3000)}
     statuses = set()
