@@ -1,8 +1,9 @@
+#include "main/daemon.h"
+
 #include "base/hash.h"
 #include "http/api.h"
 #include "http/routes.h"
 #include "http/watch.h"
-#include "main/daemon.h"
 #include "main/report.h"
 #include "main/settings.h"
 #include "net/listen.h"
@@ -636,20 +637,28 @@ static void daemon_on_difference(void *owner, const char *name)
               log_string("setting", name));
 }
 
-void daemon_reload(struct daemon *daemon, const struct config *config)
+enum status daemon_reload(struct daemon *daemon, const struct config *config, struct fault *why)
 {
     struct http_options http = { .node_text = daemon->self_text };
+    struct node_options node = daemon->node_options;
+    const unsigned list = daemon->list ^ 1; /* the node looks into the old lists until it is told */
 
+    daemon->store_mem.limit_bytes = config->max_memory_bytes;
+    settings_node(config, &daemon->lists[list], &node);
+    if (node_configure(daemon->node, daemon_moment(daemon), &node) != STATUS_OK) {
+        daemon->store_mem.limit_bytes = daemon->config->max_memory_bytes;
+        return fault_set(why, STATUS_MEMORY,
+                         "no memory for the new settings: the old ones stay in force");
+    }
+    daemon->list = list;
+    daemon->node_options = node;
     config_compare(daemon->config, config, daemon_on_difference, daemon);
     daemon->config = config;
-    daemon->store_mem.limit_bytes = config->max_memory_bytes;
     table_set_keys_max(daemon->table, config->max_keys);
-    daemon->list ^= 1; /* the node looks into the old lists until it has the new ones */
-    settings_node(config, &daemon->lists[daemon->list], &daemon->node_options);
-    node_configure(daemon->node, daemon_moment(daemon), &daemon->node_options);
     settings_http(config, daemon->options.descriptors, &http);
     http_server_configure(daemon->server, &http);
     daemon_start_seeds(daemon);
+    return STATUS_OK;
 }
 
 static void daemon_free_events(struct daemon *daemon)

@@ -32,8 +32,10 @@ MUST_CHECK enum status daemon_create(const struct daemon_options *options,
 /* Serve until a signal ends it: say that we are ready, turn, say `left`, finish answers. */
 void daemon_run(struct daemon *daemon);
 
-/* Take new settings; those that cannot change while running are named in the log. */
-void daemon_reload(struct daemon *daemon, const struct config *config);
+/* Take new settings; those that cannot change while running are named in the log. STATUS_MEMORY:
+ * the old ones stay in force, all of them. */
+MUST_CHECK enum status daemon_reload(struct daemon *daemon, const struct config *config,
+                                     struct fault *why);
 
 void daemon_free(struct daemon *daemon);
 

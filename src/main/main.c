@@ -57,7 +57,11 @@ static void reload(void *owner)
         config_clear(next);
         return;
     }
-    daemon_reload(program->daemon, next);
+    if (daemon_reload(program->daemon, next, &why) != STATUS_OK) {
+        say_in_log(program, why.text);
+        config_clear(next);
+        return;
+    }
     config_clear(&program->configs[program->config]);
     program->config ^= 1;
     log_event(program->log, LOG_LEVEL_INFO, "reloaded",

@@ -216,10 +216,8 @@ enum status join_update(struct node *node, struct moment now, const struct node_
         return refusal_tell(node, now, status, update->key, why);
     }
     entry = table_find(node->table, update->key);
-    status = table_reserve(
-        node->table, entry == NULL ? 1 : 0,
-        vector_merge_bytes_max(entry == NULL ? NULL : entry_vector(entry), update->elements),
-        &reservation);
+    status = table_reserve(node->table, entry == NULL ? 1 : 0,
+                           table_merge_bytes_max(entry, update->elements), &reservation);
     if (status == STATUS_OK) {
         status = join_apply(node, now, update, &reservation, result);
         table_release(node->table, &reservation);
@@ -294,22 +292,27 @@ struct join_walk {
     struct node *node;
     struct bytes key;
     struct elements elements;
-    struct entry *entry; /* NULL: unseen so far */
+    struct entry *entry; /* NULL: there is none so far */
     uint64_t value_max;
+    uint64_t listed; /* elements of `full` items, those that come twice counted twice */
     struct block_room room;
     struct block_room limited;
+    bool unseen;  /* there was nothing of the key before */
+    bool full;    /* this is all that the sender has of it */
     bool refused; /* the key: nothing more of it is looked at */
 };
 
-static void walk_begin(struct join_walk *walk, struct node *node, struct bytes key,
-                       struct elements elements)
+static void walk_begin(struct join_walk *walk, struct node *node, const struct item *item)
 {
     walk->node = node;
-    walk->key = key;
-    walk->elements = elements;
-    walk->entry = table_find(node->table, key);
+    walk->key = item->key;
+    walk->elements = item->elements;
+    walk->entry = table_find(node->table, item->key);
     walk->value_max =
-        node->options.value_rules_count == 0 ? VALUE_UNLIMITED : value_max_of(node, key);
+        node->options.value_rules_count == 0 ? VALUE_UNLIMITED : value_max_of(node, item->key);
+    walk->listed = 0;
+    walk->unseen = walk->entry == NULL || vector_size(entry_vector(walk->entry)) == 0;
+    walk->full = item->full;
     walk->refused = false;
 }
 
@@ -332,6 +335,11 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
                    == STATUS_OK) {
             if (!mark_empty(&merged->raised)) {
                 node->stats.elements_raised += mark_count(&merged->raised);
+            }
+            if (walk->full) {
+                const struct mark listed = block_mark(block);
+
+                walk->listed += mark_count(&listed);
             }
             return true;
         } else {
@@ -375,36 +383,50 @@ static void unlisted_note(struct node *node, struct entry *entry, struct element
     }
 }
 
-struct entry *join_elements(struct node *node, struct bytes key, struct elements elements,
-                            bool full, struct marks *reply, struct marks *raised)
+/* Whether a walk that is over was of a full item that does not list all we have. Blocks may come
+ * twice: as much may seem listed as is there, but only of a sender who says the same twice, and
+ * anti-entropy has the rest. */
+static bool walk_leaves_out(const struct join_walk *walk)
+{
+    return walk->full && !walk->refused && walk->entry != NULL
+           && walk->listed < vector_size(entry_vector(walk->entry));
+}
+
+static void unlisted_answer(struct node *node, struct moment now, struct peer *to,
+                            struct entry *entry, const struct item *item, uint8_t ttl)
+{
+    struct marks marks = { 0 };
+
+    unlisted_note(node, entry, item->elements, &marks);
+    while (!marks_empty(&marks)) {
+        const struct marked marked = *marks_first(&marks);
+
+        plain_queue(node, now, to, marked.entry, &marked.mark, ttl);
+        marks_remove(&marks, node->mem, marked.entry, &marked.mark);
+    }
+    marks_clear(&marks, node->mem);
+}
+
+struct entry *join_plain(struct node *node, struct moment now, struct peer *from,
+                         const struct item *item, uint8_t ttl)
 {
     struct join_walk walk;
     struct merge_result merged;
     struct block block;
-    uint64_t listed = 0;
 
-    walk_begin(&walk, node, key, elements);
+    walk_begin(&walk, node, item);
     while (walk_next(&walk, &block, &merged)) {
-        const struct mark mark = block_mark(&block);
-
-        listed += mark_count(&mark);
-        if (!mark_empty(&merged.raised)) {
-            marks_note(node, raised, walk.entry, &merged.raised);
-        }
         if (!mark_empty(&merged.larger)) {
-            marks_note(node, reply, walk.entry, &merged.larger);
+            plain_queue(node, now, from, walk.entry, &merged.larger, ttl);
+        }
+        if (!mark_empty(&merged.raised)) {
+            node_spread(node, now, walk.entry, &merged.raised, 0, ttl, from);
         }
     }
-    if (walk.refused) {
-        return NULL;
+    if (ttl > 0 && walk_leaves_out(&walk)) {
+        unlisted_answer(node, now, from, walk.entry, item, ttl);
     }
-    /* Blocks may come twice: `listed` is at least what was listed, so that equality may deceive,
-     * but only a sender who says the same twice, and anti-entropy has the rest. */
-    if (full && reply != NULL && walk.entry != NULL
-        && listed < vector_size(entry_vector(walk.entry))) {
-        unlisted_note(node, walk.entry, elements, reply);
-    }
-    return walk.entry;
+    return walk.unseen && !walk.refused ? walk.entry : NULL;
 }
 
 void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
@@ -415,7 +437,7 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
     struct block block;
     bool any_raised = false;
 
-    walk_begin(&walk, node, item->key, item->elements);
+    walk_begin(&walk, node, item);
     while (walk_next(&walk, &block, &merged)) {
         struct mark same = block_mark(&block);
 
@@ -430,6 +452,9 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
         if (depth != WIRE_DEPTH_STOP && !mark_empty(&same)) {
             push_repeat(node, now, walk.entry, &same, depth, from);
         }
+    }
+    if (reply != NULL && walk_leaves_out(&walk)) {
+        unlisted_note(node, walk.entry, item->elements, reply);
     }
     if (depth == WIRE_DEPTH_STOP) {
         if (any_raised) {

@@ -27,12 +27,15 @@ MUST_CHECK enum status join_apply(struct node *node, struct moment now,
                                   const struct node_update *update, struct reservation *reservation,
                                   struct node_update_result *result);
 
-/* node_join() of node/state.h. */
-struct entry *join_elements(struct node *node, struct bytes key, struct elements elements,
-                            bool full, struct marks *reply, struct marks *raised);
+/* A plain message about data: joined, what rose is spread, and where ours is larger it goes back to
+ * the sender, with that ttl; 0: to nobody plain. Where it says `full`, what it does not list goes
+ * back too. Returns the entry where there was nothing of the key before, else NULL. */
+struct entry *join_plain(struct node *node, struct moment now, struct peer *from,
+                         const struct item *item, uint8_t ttl);
 
 /* An item of an extended datagram: joined, and passed on from `depth`, raised or not.
- * WIRE_DEPTH_STOP: a repair, not passed on. */
+ * WIRE_DEPTH_STOP: a repair, not passed on. `reply` takes what goes back to the sender; NULL: there
+ * was no memory for it. */
 void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
                uint8_t depth, struct marks *reply);
 

@@ -221,20 +221,7 @@ void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
     }
 }
 
-void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry)
-{
-    const uint32_t last = marks->last;
-
-    /* marked_left() gives the list back with the last mark: count says when to stop. */
-    for (uint32_t i = marks->first; i < last && marks->count > 0; i++) {
-        if (marks->list[i].entry == entry) {
-            marked_left(marks, mem, &marks->list[i]);
-        }
-    }
-}
-
-/* Bits of a mark below an offset: what the writer took of it. */
-static struct mark mark_below(const struct mark *mark, unsigned offset)
+struct mark marks_below(const struct mark *mark, unsigned offset)
 {
     struct mark below = *mark;
 
@@ -246,6 +233,18 @@ static struct mark mark_below(const struct mark *mark, unsigned offset)
         }
     }
     return below;
+}
+
+void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry)
+{
+    const uint32_t last = marks->last;
+
+    /* marked_left() gives the list back with the last mark: count says when to stop. */
+    for (uint32_t i = marks->first; i < last && marks->count > 0; i++) {
+        if (marks->list[i].entry == entry) {
+            marked_left(marks, mem, &marks->list[i]);
+        }
+    }
 }
 
 /* Put one mark's elements into the open item. Returns the first offset that did not fit. */
@@ -290,7 +289,7 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
         number = marked->mark.number;
         end = item_put(writer, marked);
         *all = end >= BLOCK_ELEMENTS;
-        taken = mark_below(&marked->mark, end);
+        taken = marks_below(&marked->mark, end);
         if (mark_empty(&taken)) {
             break;
         }

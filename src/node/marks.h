@@ -56,6 +56,9 @@ const struct marked *marks_first(const struct marks *marks);
 void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
                   const struct mark *bits);
 
+/* The part of a mark that lies below an offset: what the writer took of it. */
+struct mark marks_below(const struct mark *mark, unsigned offset);
+
 /* Forget an entry that is being dropped. Time O(count). */
 void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry);
 

@@ -73,6 +73,17 @@ static bool lists_copy(struct node *node, struct node_options *options)
     return true;
 }
 
+static bool in_ranges(const struct address *address, const struct address_range *ranges,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (address_in_range(address, &ranges[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void generators_seed(struct node *node)
 {
     const uint64_t seed = node->options.seed;
@@ -138,7 +149,7 @@ void node_free(struct node *node)
     mem_free(node->mem, node, sizeof *node);
 }
 
-void node_configure(struct node *node, struct moment now, const struct node_options *options)
+enum status node_configure(struct node *node, struct moment now, const struct node_options *options)
 {
     struct node_options effective = *options;
 
@@ -152,16 +163,14 @@ void node_configure(struct node *node, struct moment now, const struct node_opti
     effective.http_port = node->options.http_port;
     effective.plain_only = node->options.plain_only;
     if (!lists_copy(node, &effective)) {
-        /* The old lists go on; patterns of theirs are the caller's until a later call. */
-        node->stats.memory_refused++;
-        effective.trust = node->options.trust;
-        effective.trust_count = node->options.trust_count;
-        effective.plain_peers = node->options.plain_peers;
-        effective.plain_peers_count = node->options.plain_peers_count;
-        effective.value_rules = node->options.value_rules;
-        effective.value_rules_count = node->options.value_rules_count;
+        return STATUS_MEMORY;
     }
     node->options = effective;
+    /* What was refused may be taken now: it is asked for again. */
+    node->refused_us = 0;
+    sync_raised(node, now, NULL, TABLE_M);
+    sync_raised(node, now, NULL, TABLE_D);
+    return STATUS_OK;
 }
 
 void node_seeds(struct node *node, struct moment now, const struct address *addresses, size_t count)
@@ -171,17 +180,6 @@ void node_seeds(struct node *node, struct moment now, const struct address *addr
 }
 
 /* Receiving. */
-
-static bool in_ranges(const struct address *address, const struct address_range *ranges,
-                      size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (address_in_range(address, &ranges[i])) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Clusters that meet by accident do not merge: extended datagrams name theirs; plain ones, which
  * cannot, are taken by a named cluster only from addresses it was told of. */
@@ -193,8 +191,7 @@ static bool cluster_allows(const struct node *node, const struct address *from,
     if (message->extended && !options->plain_only) {
         return message->envelope.cluster == options->cluster_id;
     }
-    return options->cluster_id == 0
-           || in_ranges(from, options->plain_peers, options->plain_peers_count);
+    return node_takes_plain(node, from);
 }
 
 static void received_count(struct node *node, const struct message *message, size_t size)
@@ -203,19 +200,6 @@ static void received_count(struct node *node, const struct message *message, siz
 
     node->stats.received[kind]++;
     node->stats.received_bytes[kind] += size;
-}
-
-/* A plain presence with a protocol level, from the very address: introduce ourselves. */
-static void introduction_answer(struct node *node, struct moment now, struct peer *peer,
-                                const struct message *message)
-{
-    struct address about;
-
-    if (peer->level > 0 && !node_speaks_extended(node, peer, now)
-        && presence_address(message->plain.key, &about)
-        && address_compare(&about, &peer->address) == 0) {
-        contact_hello(node, now, peer, true);
-    }
 }
 
 void node_receive(struct node *node, struct moment now, const struct address *from,
@@ -253,8 +237,7 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     if (message.extended) {
         extended_receive(node, now, peer, &message);
     } else if (message.plain.key.size > 0) {
-        plain_receive(node, now, peer, from, &message);
-        introduction_answer(node, now, peer, &message);
+        plain_receive(node, now, peer, &message);
     }
 }
 
@@ -384,9 +367,8 @@ static void entry_drop(struct node *node, const struct entry *entry)
         return;
     }
     peer->presence = NULL;
-    if (peer->is_seed) {
-        presence_update_peer(node, node->now, peer);
-    } else {
+    presence_update_peer(node, node->now, peer);
+    if (!peer->is_seed) {
         contact_doom(node, peer);
     }
 }
@@ -559,12 +541,23 @@ void node_audit(const struct node *node)
 
 /* What the parts of the room share (node/state.h). */
 
+bool node_trusts_address(const struct node *node, const struct address *address)
+{
+    return in_ranges(address, node->options.trust, node->options.trust_count);
+}
+
+bool node_takes_plain(const struct node *node, const struct address *address)
+{
+    return node->options.cluster_id == 0
+           || in_ranges(address, node->options.plain_peers, node->options.plain_peers_count);
+}
+
 bool node_trusts(const struct node *node, const struct peer *peer, struct moment now)
 {
     if (peer->validated_us != 0 && now.mono_us - peer->validated_us < VALIDATED_US) {
         return true;
     }
-    return in_ranges(&peer->address, node->options.trust, node->options.trust_count);
+    return node_trusts_address(node, &peer->address);
 }
 
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now)
@@ -630,12 +623,4 @@ uint64_t node_peer_id(const struct node *node, const struct address *address)
     uint8_t key[NODE_PRESENCE_KEY_MAX];
 
     return digest_key_hash(node->options.cluster_id, node_presence_key(address, key));
-}
-
-struct entry *node_join(struct node *node, struct moment now, struct bytes key,
-                        struct elements elements, bool full, struct marks *reply,
-                        struct marks *raised)
-{
-    node->now = now;
-    return join_elements(node, key, elements, full, reply, raised);
 }

@@ -77,8 +77,12 @@ MUST_CHECK enum status node_create(const struct node_options *options, struct me
 void node_free(struct node *node);
 
 /* Take new intervals, limits, trust and rules while running; self, seed, secret, start_s_min,
- * cluster and http_port stay as they were. */
-void node_configure(struct node *node, struct moment now, const struct node_options *options);
+ * cluster, http_port and plain_only stay as they were. What was refused is asked for again. To be
+ * called, too, when the table's limits were raised.
+ *
+ * STATUS_MEMORY: everything is as it was, also whose patterns are lent. */
+MUST_CHECK enum status node_configure(struct node *node, struct moment now,
+                                      const struct node_options *options);
 
 /* The addresses that the configured seeds resolve to now; replaces the last list, own addresses
  * are skipped once known. Each is contacted until it is a live member, for ever. */

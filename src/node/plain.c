@@ -1,5 +1,6 @@
 #include "node/plain.h"
 
+#include "node/join.h"
 #include "node/queue.h"
 #include "node/search.h"
 #include "node/state.h"
@@ -27,6 +28,7 @@
 #define NO_CREDIT_WAIT_US US_PER_S
 #define IDLE_US           (30 * US_PER_S) /* an empty queue is kept, for its pace */
 #define STEPS_MAX         4               /* slices of questions in one tick */
+#define STRANGER_KEYS_MAX 256             /* that wait for a peer outside the trusted ranges */
 #define ELEMENTS_OWN      8               /* of our presence, element 0 included */
 
 static const uint8_t peers_pattern[] = { 'n', ':', '%' };
@@ -92,13 +94,24 @@ static bool queue_idle(const struct plain_queue *queue)
     return queue_empty(queue) && queue->search == NULL;
 }
 
-/* Have a key wait for a peer; no memory is counted. */
+/* Whether one key more may wait: whoever sends from addresses that are not its own must not have
+ * the whole store kept waiting for each of them. */
+static bool queue_has_room(const struct node *node, struct moment now,
+                           const struct plain_queue *queue)
+{
+    return queue->count < STRANGER_KEYS_MAX || queue->peer->is_seed
+           || node_trusts(node, queue->peer, now);
+}
+
+/* Have a key wait for a peer; no room or memory is counted. */
 static void key_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
                       const struct mark *mark, uint8_t ttl, unsigned what)
 {
     struct plain_queue *queue = ttl == 0 ? NULL : queue_obtain(node, peer);
 
-    if (queue != NULL && !queue_add(queue, node->mem, now, entry, mark, ttl, what)) {
+    if (queue != NULL
+        && (!queue_has_room(node, now, queue)
+            || !queue_add(queue, node->mem, now, entry, mark, ttl, what))) {
         node->stats.memory_refused++;
     }
 }
@@ -170,12 +183,34 @@ void plain_queue(struct node *node, struct moment now, struct peer *peer, struct
     }
 }
 
+/* Draw live plain members, each once, not `except`. Returns how many were found, at most `most`. */
+static unsigned peers_draw(struct node *node, const struct peer *except, struct peer **chosen,
+                           unsigned most)
+{
+    const uint32_t members = node->peers.members;
+    unsigned count = 0;
+
+    for (unsigned draws = 0; members > 0 && count < most && draws < SPREAD_DRAWS; draws++) {
+        struct peer *peer =
+            peers_member(&node->peers, (uint32_t)random_below(&node->plain.random, members));
+        bool fresh = peer != except && is_live_plain(peer);
+
+        for (unsigned i = 0; i < count; i++) {
+            fresh = fresh && chosen[i] != peer;
+        }
+        if (fresh) {
+            chosen[count++] = peer;
+        }
+    }
+    return count;
+}
+
 void plain_spread(struct node *node, struct moment now, struct entry *entry,
                   const struct mark *mark, uint8_t ttl, const struct peer *except)
 {
     struct peer *chosen[SPREAD_FEW];
     const uint32_t members = node->peers.members;
-    unsigned count = 0;
+    unsigned count;
 
     if (ttl == 0) {
         return;
@@ -190,18 +225,9 @@ void plain_spread(struct node *node, struct moment now, struct entry *entry,
         }
         return;
     }
-    for (unsigned draws = 0; count < SPREAD_FEW && draws < SPREAD_DRAWS; draws++) {
-        struct peer *peer =
-            peers_member(&node->peers, (uint32_t)random_below(&node->plain.random, members));
-        bool fresh = peer != except && is_live_plain(peer);
-
-        for (unsigned i = 0; i < count; i++) {
-            fresh = fresh && chosen[i] != peer;
-        }
-        if (fresh) {
-            chosen[count++] = peer;
-            plain_queue(node, now, peer, entry, mark, ttl);
-        }
+    count = peers_draw(node, except, chosen, SPREAD_FEW);
+    for (unsigned i = 0; i < count; i++) {
+        plain_queue(node, now, chosen[i], entry, mark, ttl);
     }
 }
 
@@ -241,28 +267,22 @@ static bool elements_any(struct elements elements)
 static void rest_ask(struct node *node, struct moment now, struct entry *entry)
 {
     struct plain *plain = &node->plain;
-    const uint32_t members = node->peers.members;
     const uint64_t burst_us = (ASK_BURST - 1) * ASK_US;
     struct peer *chosen[ASK_PEERS];
-    unsigned count = 0;
+    unsigned count;
+    bool any = false;
 
     if (plain->asked_us > now.mono_us + burst_us) {
         return;
     }
-    for (unsigned draws = 0; members > 0 && count < ASK_PEERS && draws < SPREAD_DRAWS; draws++) {
-        struct peer *peer =
-            peers_member(&node->peers, (uint32_t)random_below(&node->plain.random, members));
-        bool fresh = is_live_plain(peer) && plain_may_get(node, peer, entry);
-
-        for (unsigned i = 0; i < count; i++) {
-            fresh = fresh && chosen[i] != peer;
-        }
-        if (fresh) {
-            chosen[count++] = peer;
-            key_queue(node, now, peer, entry, NULL, TTL_ASK, QUEUE_ASK);
+    count = peers_draw(node, NULL, chosen, ASK_PEERS);
+    for (unsigned i = 0; i < count; i++) {
+        if (plain_may_get(node, chosen[i], entry)) {
+            key_queue(node, now, chosen[i], entry, NULL, TTL_ASK, QUEUE_ASK);
+            any = true;
         }
     }
-    if (count > 0) {
+    if (any) {
         plain->asked_us = (plain->asked_us > now.mono_us ? plain->asked_us : now.mono_us) + ASK_US;
     }
 }
@@ -275,7 +295,7 @@ static void entry_answer(struct node *node, struct moment now, struct peer *to, 
     struct plain_queue *queue;
 
     node->stats.questions++;
-    if (to == NULL || ttl == 0 || entry == NULL || !plain_may_get(node, to, entry)) {
+    if (ttl == 0 || entry == NULL || !plain_may_get(node, to, entry)) {
         return;
     }
     if (entry_set(entry) == TABLE_M) {
@@ -283,40 +303,33 @@ static void entry_answer(struct node *node, struct moment now, struct peer *to, 
         return;
     }
     queue = queue_obtain(node, to);
-    if (queue != NULL && !queue_add_entry(queue, node->mem, now, entry, ttl)) {
+    if (queue != NULL
+        && (!queue_has_room(node, now, queue)
+            || !queue_add_entry(queue, node->mem, now, entry, ttl))) {
         node->stats.memory_refused++;
+    }
+}
+
+/* One question a source, the newest. A node of our kind asks when it begins, and before it has heard
+ * of what kind we are: what it wants to know anti-entropy tells it in a fraction of the bytes. */
+static void pattern_answer(struct node *node, struct moment now, struct peer *from,
+                           const struct item *item, uint8_t ttl)
+{
+    struct plain_queue *queue = ttl == 0 || from->level > 0 ? NULL : queue_obtain(node, from);
+
+    node->stats.questions++;
+    if (queue != NULL) {
+        search_begin(node, now, queue, item, ttl);
     }
 }
 
 static void data_receive(struct node *node, struct moment now, struct peer *from,
                          const struct item *item, uint8_t ttl)
 {
-    const struct entry *known = table_find(node->table, item->key);
-    const bool unseen = known == NULL || vector_size(entry_vector(known)) == 0;
-    struct marks larger = { 0 };
-    struct marks raised = { 0 };
-    struct entry *entry =
-        node_join(node, now, item->key, item->elements, item->full, &larger, &raised);
-    const struct marked *marked;
+    struct entry *unseen = join_plain(node, now, from, item, ttl);
 
-    while ((marked = marks_first(&larger)) != NULL) {
-        const struct marked one = *marked;
-
-        if (from != NULL) {
-            plain_queue(node, now, from, one.entry, &one.mark, ttl);
-        }
-        marks_remove(&larger, node->mem, one.entry, &one.mark);
-    }
-    while ((marked = marks_first(&raised)) != NULL) {
-        const struct marked one = *marked;
-
-        node_spread(node, now, one.entry, &one.mark, 0, ttl, from);
-        marks_remove(&raised, node->mem, one.entry, &one.mark);
-    }
-    marks_clear(&larger, node->mem);
-    marks_clear(&raised, node->mem);
-    if (entry != NULL && unseen && !item->full && ttl > 0) {
-        rest_ask(node, now, entry);
+    if (unseen != NULL && !item->full && ttl > 0) {
+        rest_ask(node, now, unseen);
     }
 }
 
@@ -326,15 +339,11 @@ static void data_receive(struct node *node, struct moment now, struct peer *from
 static void presence_come(struct node *node, struct moment now, struct peer *from,
                           const struct address *about, const struct item *item)
 {
-    enum presence_source source = SOURCE_STRANGER;
+    const enum presence_source source =
+        presence_source_of(from, about, node_trusts(node, from, now));
     struct marks larger = { 0 };
     struct owed *owed;
 
-    if (from != NULL && address_compare(about, &from->address) == 0) {
-        source = SOURCE_SELF_SPEAKING;
-    } else if (from != NULL && node_trusts(node, from, now)) {
-        source = SOURCE_TRUSTED;
-    }
     presence_receive(node, now, from, about, item->elements, source, 0, &larger);
     if (source == SOURCE_SELF_SPEAKING && from->level > 0) {
         contact_hello(node, now, from, true);
@@ -347,27 +356,17 @@ static void presence_come(struct node *node, struct moment now, struct peer *fro
 }
 
 void plain_receive(struct node *node, struct moment now, struct peer *from,
-                   const struct address *source, const struct message *message)
+                   const struct message *message)
 {
     const struct item *item = &message->plain;
     const uint8_t less = message->ttl > 0 ? (uint8_t)(message->ttl - 1) : 0;
     const uint8_t ttl = less < TTL_MAX ? less : TTL_MAX;
     struct address about;
 
-    (void)source;
-    if (item->key.size == 0) {
-        return;
-    }
-    if (from != NULL) {
-        from->dialect = message->has_ttl ? DIALECT_TTL : DIALECT_NO_TTL;
-    }
+    assert(item->key.size > 0);
+    from->dialect = message->has_ttl ? DIALECT_TTL : DIALECT_NO_TTL;
     if (pattern_is(item->key)) {
-        struct plain_queue *queue = from == NULL || ttl == 0 ? NULL : queue_obtain(node, from);
-
-        node->stats.questions++;
-        if (queue != NULL) {
-            search_begin(node, now, queue, item, ttl);
-        }
+        pattern_answer(node, now, from, item, ttl);
     } else if (!elements_any(item->elements)) {
         entry_answer(node, now, from, item->key, ttl);
     } else if (presence_address(item->key, &about)) {
@@ -375,9 +374,7 @@ void plain_receive(struct node *node, struct moment now, struct peer *from,
     } else {
         data_receive(node, now, from, item, ttl);
     }
-    if (from != NULL) {
-        presence_vouch(node, now, from);
-    }
+    presence_vouch(node, now, from);
 }
 
 /* What leaves. */
@@ -455,14 +452,6 @@ static void key_judge_full(struct queue_key *key)
     }
 }
 
-/* Take the bits below an offset out of a mark. */
-static void mark_cut(struct mark *mark, unsigned end)
-{
-    for (unsigned o = mark_next(mark, 0); o < end; o = mark_next(mark, o + 1)) {
-        mark->bits[o >> 6] &= ~(UINT64_C(1) << (o & 63));
-    }
-}
-
 /* Encode as many of a key's marks as fit; those leave it. */
 static size_t marks_put(struct space space, struct queue_key *key)
 {
@@ -489,7 +478,9 @@ static size_t marks_put(struct space space, struct queue_key *key)
         }
         end = writer_put_block(&writer, &block, &key->marks[done]);
         if (end < BLOCK_ELEMENTS) {
-            mark_cut(&key->marks[done], end);
+            const struct mark put = marks_below(&key->marks[done], end);
+
+            mark_and_not(&key->marks[done], &put);
             break;
         }
     }
@@ -648,18 +639,33 @@ static void queues_sweep(struct node *node, struct moment now)
     }
 }
 
-void plain_tick(struct node *node, struct moment now)
+/* The next slices of some questions; who had one goes to the end. */
+static void searches_step(struct node *node, struct moment now)
 {
     struct plain *plain = &node->plain;
+    struct plain_queue *next;
     unsigned steps = 0;
 
+    if (plain->searches == 0) {
+        return;
+    }
     for (struct plain_queue *queue = plain->first; queue != NULL && steps < STEPS_MAX;
-         queue = queue->next) {
+         queue = next) {
+        next = queue->next;
         if (search_due_us(queue) <= now.mono_us) {
             search_step(node, now, queue);
+            queue_unlink(plain, queue);
+            queue_link(plain, queue);
             steps++;
         }
     }
+}
+
+void plain_tick(struct node *node, struct moment now)
+{
+    struct plain *plain = &node->plain;
+
+    searches_step(node, now);
     if (node->presence.leaving) {
         return;
     }

@@ -33,9 +33,9 @@ struct plain {
 
 void plain_clear(struct node *node);
 
-/* A plain message came. */
+/* A plain message with a key came from a peer. */
 void plain_receive(struct node *node, struct moment now, struct peer *from,
-                   const struct address *source, const struct message *message);
+                   const struct message *message);
 
 /* Queue a mark for one plain peer; ttl 0 queues nothing. */
 void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,

@@ -1,6 +1,7 @@
 #include "node/presence.h"
 
 #include "node/claim.h"
+#include "node/clock.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -12,25 +13,17 @@
 #define STAMP_FRESH_MIN 3                    /* a stranger's stamp older than this is history */
 #define OUTBID_US       (60 * US_PER_S)
 #define PARTING_MS      10000
+#define SINCE_AHEAD_S   UINT64_C(43200) /* half of what others take element 3 ahead of their now */
+#define OWN_INCARNATION (UINT64_C(1) << 30) /* a node's own are unix seconds, and above */
 #define LATE_US         (5 * US_PER_S) /* who wakes up so late was deaf itself */
 #define SWEEP_US        US_PER_S
 #define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
 #define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
-#define TTL             2  /* of what we begin: a plain peer may pass it on once */
+#define STRANGERS_END   (NODE_PEERS_MAX / 4 * 3)
+#define TTL             2 /* of what we begin: a plain peer may pass it on once */
 
 #define PREFIX   "n:"
 #define PREFIX_N 2
-
-static uint32_t ms_of(struct moment now)
-{
-    return (uint32_t)(now.mono_us / 1000);
-}
-
-/* Milliseconds from an earlier wrapping time to now. */
-static uint32_t ms_since(struct moment now, uint32_t then_ms)
-{
-    return ms_of(now) - then_ms;
-}
 
 /* Keys and addresses. */
 
@@ -197,19 +190,6 @@ static struct entry *entry_obtain(struct node *node, const struct peer *peer)
     return entry;
 }
 
-/* Forget a peer's presence here. Whoever keeps marks of it lets go first. */
-static void entry_drop(struct node *node, struct peer *peer)
-{
-    struct entry *entry = peer->presence;
-
-    push_drop_entry(node, entry);
-    plain_drop_entry(node, entry);
-    sync_drop_entry(node, entry);
-    outbox_drop_entry(node, entry);
-    peer->presence = NULL;
-    table_drop(node->table, entry);
-}
-
 static struct peer *peer_obtain(struct node *node, const struct address *address)
 {
     struct peer *peer = peers_find(&node->peers, address);
@@ -318,6 +298,15 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
     }
 }
 
+/* Something rose. By a repair (only those are not passed on): exchanges with its sender are worth
+ * beginning at once again. */
+static void repair_note(struct node *node, struct moment now, struct peer *from, uint8_t depth)
+{
+    if (depth == WIRE_DEPTH_STOP) {
+        sync_raised(node, now, from, TABLE_M);
+    }
+}
+
 /* Somebody speaks of us. */
 static void self_receive(struct node *node, struct moment now, struct peer *from,
                          const struct claim *claim, uint8_t depth, struct marks *reply)
@@ -330,6 +319,7 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
     }
     if (!mark_empty(&result.raised)) {
         node_spread(node, now, self, &result.raised, depth, 0, from);
+        repair_note(node, now, from, depth);
         self_defend(node, now, &result.raised);
     }
     if (reply != NULL && !marks_add(reply, node->mem, self, &result.larger)) {
@@ -445,6 +435,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
     const struct vector *vector = presence_vector(peer);
     const uint64_t state = peer_word(peer);
     const bool other_incarnation = claim_incarnation(state) != peer->incarnation;
+    const bool was_plain = peer->level == 0;
     enum peer_state is;
     bool member;
 
@@ -455,7 +446,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
     peer->incarnation = claim_incarnation(state);
     is = state_of(node, now, peer);
     if (is != peer->state || (other_incarnation && is != PEER_ALIVE)) {
-        peer->suspect_ms = ms_of(now);
+        peer->suspect_ms = clock_ms(now);
     }
     if (is != peer->state) {
         peers_set_state(&node->peers, peer, is);
@@ -463,11 +454,30 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
             plain_drop_peer(node, peer); /* it gets no updates */
         }
     }
+    if (was_plain && peer->level > 0) {
+        plain_drop_peer(node, peer); /* anti-entropy tells it more than was asked, for less */
+    }
     member = is == PEER_ALIVE
              || (is == PEER_SUSPECT && (peer->validated_us != 0 || peer->extended_us != 0));
     if (!peers_set_member(&node->peers, peer, member)) {
         node->stats.memory_refused++;
     }
+}
+
+/* Forget a peer's presence here. Marks of it go when the turn ends, before the entry does. */
+static void entry_drop(struct node *node, struct moment now, struct peer *peer)
+{
+    struct entry *entry = peer->presence;
+
+    peer->presence = NULL;
+    table_drop(node->table, entry);
+    presence_update_peer(node, now, peer);
+}
+
+/* Strangers do not take the last places: what trusted peers tell of must find one. */
+static bool has_room_for(const struct node *node, const struct address *address)
+{
+    return node->peers.count < STRANGERS_END || node_trusts_address(node, address);
 }
 
 struct peer *presence_heard(struct node *node, struct moment now, const struct address *from,
@@ -478,8 +488,12 @@ struct peer *presence_heard(struct node *node, struct moment now, const struct a
     if (!address_is_peer(from) || is_self(node, from)) {
         return NULL;
     }
-    peer = peer_obtain(node, from);
+    peer = peers_find(&node->peers, from);
+    if (peer == NULL && has_room_for(node, from)) {
+        peer = peer_obtain(node, from);
+    }
     if (peer == NULL) {
+        node->stats.refused_presence++;
         return NULL;
     }
     peer->heard_us = now.mono_us;
@@ -533,7 +547,10 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer)
     if (state != 0 && claim_word(state) == WORD_ALIVE) {
         return;
     }
-    if (peer->state == PEER_LEFT && ms_since(now, peer->suspect_ms) < PARTING_MS) {
+    if (claim_incarnation(state) >= OWN_INCARNATION) {
+        return; /* it counts for itself: its level is still to come to us */
+    }
+    if (peer->state == PEER_LEFT && clock_since_ms(now, peer->suspect_ms) < PARTING_MS) {
         return; /* these are its last words */
     }
     if (node_trusts(node, peer, now) || peer->is_seed) {
@@ -543,6 +560,18 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer)
         }
     }
     presence_update_peer(node, now, peer);
+}
+
+/* Element 3 of what we declare. A wall clock that has jumped ahead since we started would write
+ * what nobody else takes, and the stores would never be equal again. */
+static uint64_t since_s(const struct node *node, struct moment now)
+{
+    const struct presence *presence = &node->presence;
+    const uint64_t ran_s = (now.mono_us - presence->mono_at_start_us) / US_PER_S;
+    const uint64_t most_s = presence->wall_at_start_s + ran_s + SINCE_AHEAD_S;
+    const uint64_t now_s = presence_now_s(node, now);
+
+    return now_s < most_s ? now_s : most_s;
 }
 
 void presence_declare(struct node *node, struct moment now, struct peer *peer,
@@ -556,7 +585,7 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
         claim.values[PRESENCE_CONFIRM + node->presence.id % PRESENCE_CONFIRM_COUNT] =
             peer->incarnation;
     } else if (word != WORD_ALIVE) {
-        claim.values[PRESENCE_SINCE] = presence_now_s(node, now);
+        claim.values[PRESENCE_SINCE] = since_s(node, now);
     }
     if (claim.values[PRESENCE_STATE] == 0 || !peer_write(node, now, peer, &claim, &raised)) {
         return;
@@ -624,6 +653,15 @@ uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer)
 
 /* What comes in. */
 
+enum presence_source presence_source_of(const struct peer *from, const struct address *about,
+                                        bool trusted)
+{
+    if (address_compare(&from->address, about) == 0) {
+        return SOURCE_SELF_SPEAKING;
+    }
+    return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
+}
+
 /* A stamp came: minutes, never beyond our wall clock, kept in the record. One that rises is a sign
  * of life of a plain peer that we have heard ourselves before. */
 static void stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
@@ -675,6 +713,7 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
         }
         presence_update_peer(node, now, peer);
         node_spread(node, now, entry, &result.raised, depth, ttl, from);
+        repair_note(node, now, from, depth);
     }
     if (reply != NULL && !marks_add(reply, node->mem, entry, &result.larger)) {
         node->stats.memory_refused++;
@@ -691,8 +730,7 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
 
     if (peer != NULL && peer->presence != NULL
         && presence_forgotten(node, now, entry_vector(peer->presence))) {
-        entry_drop(node, peer);
-        presence_update_peer(node, now, peer);
+        entry_drop(node, now, peer);
     }
     if (claim_any(claim)) {
         if (claim_forgotten(claim, presence_vector(peer), presence_now_s(node, now))) {
@@ -765,7 +803,8 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
         }
         presence_update_peer(node, now, peer);
     } else if (peer->state == PEER_SILENT && state != 0 && claim_word(state) == WORD_SUSPECT
-               && ms_since(now, peer->suspect_ms) >= presence_suspicion_us(node, peer) / 1000) {
+               && clock_since_ms(now, peer->suspect_ms)
+                      >= presence_suspicion_us(node, peer) / 1000) {
         presence_declare(node, now, peer, WORD_DEAD);
     }
 }
@@ -773,12 +812,12 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
 static void peer_sweep(struct node *node, struct moment now, struct peer *peer)
 {
     if (peer->presence != NULL && presence_forgotten(node, now, entry_vector(peer->presence))) {
-        entry_drop(node, peer);
-        presence_update_peer(node, now, peer);
+        entry_drop(node, now, peer);
     }
     if (peer->level == 0) {
         plain_peer_sweep(node, now, peer);
     }
+    presence_update_peer(node, now, peer); /* time changes it too, and memory may be there now */
 }
 
 void presence_tick(struct node *node, struct moment now)
@@ -822,7 +861,7 @@ void presence_leave(struct node *node, struct moment now)
     presence->leaving = true;
     presence->state_word = claim_state(presence->incarnation, WORD_LEFT);
     claim.values[PRESENCE_STATE] = presence->state_word;
-    claim.values[PRESENCE_SINCE] = presence_now_s(node, now);
+    claim.values[PRESENCE_SINCE] = since_s(node, now);
     (void)self_write(node, now, &claim); /* spread and acked like any change */
     position = members == 0 ? 0 : (uint32_t)random_below(&node->random, members);
     for (uint32_t i = 0; i < members && told < LEAVE_PLAIN; i++) {

@@ -71,6 +71,9 @@ enum presence_source {
     SOURCE_STRANGER       /* anybody else: only about its own address */
 };
 
+enum presence_source presence_source_of(const struct peer *from, const struct address *about,
+                                        bool trusted);
+
 /* Judge and merge presence elements that came in; learn, refute, change states. What rose is
  * spread (push at `depth`, plain peers by their rules).
  *

@@ -122,7 +122,7 @@ static struct queue_key *key_add(struct plain_queue *queue, struct mem *mem, str
 {
     struct queue_key *key;
 
-    if (queue->last == queue->room && !keys_grow(queue, mem)) {
+    if (queue->count == QUEUE_KEYS_MAX || (queue->last == queue->room && !keys_grow(queue, mem))) {
         return NULL;
     }
     key = &queue->keys[queue->last];

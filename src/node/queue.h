@@ -22,6 +22,8 @@
 
 struct search;
 
+#define QUEUE_KEYS_MAX 65536 /* near an hour of datagrams: who gets so far behind has to ask */
+
 /* Besides marks: what else of a key is to be said. */
 enum queue_what {
     QUEUE_STAMP = 1, /* a presence key: element 0 alone, made up when it leaves */
@@ -73,7 +75,8 @@ static inline bool queue_empty(const struct plain_queue *queue)
     return queue->count == 0 && !queue->asks_peers;
 }
 
-/* Have a key wait. `mark` NULL: only `what`. The larger ttl is kept. False: no memory. */
+/* Have a key wait. `mark` NULL: only `what`. The larger ttl is kept. False: no memory, or there are
+ * QUEUE_KEYS_MAX others. */
 bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
                const struct mark *mark, uint8_t ttl, unsigned what);
 

@@ -155,6 +155,9 @@ static bool key_join(struct node *node, struct search *search, const struct entr
     if (entry_set(entry) == TABLE_M) {
         return true; /* presence is about its own key, a join of it says nothing */
     }
+    if (vector_heap_bytes(vector) > JOIN_MAX) {
+        return false;
+    }
     for (size_t i = 0; i < blocks; i++) {
         const struct block block = vector_block(vector, i, &room);
 
@@ -228,14 +231,6 @@ bool search_has_answer(const struct plain_queue *queue)
     return queue->search != NULL && queue->search->walked;
 }
 
-/* Take the offsets below one out of a mark. */
-static void mark_from(struct mark *mark, unsigned offset)
-{
-    for (unsigned o = mark_next(mark, 0); o < offset; o = mark_next(mark, o + 1)) {
-        mark->bits[o >> 6] &= ~(UINT64_C(1) << (o & 63));
-    }
-}
-
 size_t search_put(struct node *node, struct plain_queue *queue, struct space space)
 {
     struct search *search = queue->search;
@@ -253,7 +248,9 @@ size_t search_put(struct node *node, struct plain_queue *queue, struct space spa
         unsigned end;
 
         if (block.number == search->number) {
-            mark_from(&mark, search->offset);
+            const struct mark said = marks_below(&mark, search->offset);
+
+            mark_and_not(&mark, &said);
         }
         if (mark_empty(&mark)) {
             continue;

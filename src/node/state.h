@@ -44,6 +44,13 @@ struct node {
     struct node_stats stats;
 };
 
+/* Whether an address is in a trusted range. */
+bool node_trusts_address(const struct node *node, const struct address *address);
+
+/* Whether plain messages of an address are taken, and it is spoken to in them: always by a node
+ * without a cluster's name; a named cluster is told which addresses may. */
+bool node_takes_plain(const struct node *node, const struct address *address);
+
 /* Whether what a source says about others is taken: trusted range, or echoed our token. */
 bool node_trusts(const struct node *node, const struct peer *peer, struct moment now);
 
@@ -62,12 +69,5 @@ void node_spread(struct node *node, struct moment now, struct entry *entry, cons
 /* Text of the presence key of an address, in `key`, and the id that follows from it. */
 struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX]);
 uint64_t node_peer_id(const struct node *node, const struct address *address);
-
-/* Merge data items (not presence) that came in: refuses what limits refuse, merges the rest, adds
- * where ours is larger to `reply` (may be NULL) and what rose to `raised` (may be NULL).
- * Returns the entry, or NULL when the key was refused or nothing of it is known. */
-struct entry *node_join(struct node *node, struct moment now, struct bytes key,
-                        struct elements elements, bool full, struct marks *reply,
-                        struct marks *raised);
 
 #endif /* NODE_STATE_H */

@@ -2,8 +2,11 @@
  * told, what is larger here goes back. */
 
 #include "node/join.h"
+#include "node/queue.h"
 
 #include "unit/node_exchange.h"
+
+#define MANY_BLOCKS 300 /* more than the feed of changes keeps room for without being asked */
 
 static void test_join_the_same_update_again_does_nothing(void **state)
 {
@@ -93,13 +96,20 @@ static void test_join_refusals_leave_everything_as_it_was(void **state)
     }
 }
 
-/* A vector of many blocks. */
-static void vector_fill(struct vector *vector, struct mem *mem, unsigned blocks, uint64_t value)
+/* A vector of many blocks of so many elements. */
+static void vector_fill(struct vector *vector, struct mem *mem, unsigned blocks, uint16_t elements,
+                        uint64_t value)
 {
+    static const uint8_t offsets[] = { 0 };
+
     for (unsigned i = 0; i < blocks; i++) {
         uint64_t values[BLOCK_ELEMENTS];
         const struct block block = {
-            .number = i, .values = values, .count = BLOCK_ELEMENTS, .width = 8
+            .number = i,
+            .values = values,
+            .offsets = elements == BLOCK_ELEMENTS ? NULL : offsets,
+            .count = elements,
+            .width = 8,
         };
 
         for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
@@ -109,9 +119,9 @@ static void vector_fill(struct vector *vector, struct mem *mem, unsigned blocks,
     }
 }
 
-static void test_join_an_update_without_memory_changes_nothing(void **state)
+/* An update of as many blocks, while one allocation after another fails. */
+static void update_without_memory(struct fixture *fixture, uint16_t elements)
 {
-    struct fixture *fixture = *state;
     struct place *place;
     struct mem mem = { 0 };
     struct vector vector;
@@ -124,7 +134,7 @@ static void test_join_an_update_without_memory_changes_nothing(void **state)
     place = &fixture->places[0];
     run_us(fixture, SECOND_US);
     vector_init(&vector);
-    vector_fill(&vector, &mem, 20, 1000);
+    vector_fill(&vector, &mem, MANY_BLOCKS, elements, 1000);
     for (uint64_t countdown = 1; countdown < 60; countdown++) {
         const uint64_t root = table_root(place->table, TABLE_D);
 
@@ -141,10 +151,20 @@ static void test_join_an_update_without_memory_changes_nothing(void **state)
         table_audit(place->table);
     }
     assert_int_equal(status, STATUS_OK);
-    assert_int_equal(result.elements_raised, 20 * BLOCK_ELEMENTS);
+    assert_int_equal(result.elements_raised, MANY_BLOCKS * elements);
     assert_true(vector_digest(entry_vector(result.entry), entry_hash(place->table, result.entry))
                 == entry_digest(result.entry));
     vector_clear(&vector, &mem);
+}
+
+static void test_join_an_update_without_memory_changes_nothing(void **state)
+{
+    update_without_memory(*state, BLOCK_ELEMENTS);
+}
+
+static void test_join_an_update_of_many_small_blocks_is_all_or_nothing(void **state)
+{
+    update_without_memory(*state, 1);
 }
 
 static void test_join_apply_cannot_fail_after_its_room_was_promised(void **state)
@@ -161,7 +181,7 @@ static void test_join_apply_cannot_fail_after_its_room_was_promised(void **state
     nodes_create(fixture, 1);
     place = &fixture->places[0];
     vector_init(&vector);
-    vector_fill(&vector, &mem, 9, 1);
+    vector_fill(&vector, &mem, 9, BLOCK_ELEMENTS, 1);
     assert_int_equal(node_check(place->node, &change, &why), STATUS_OK);
     assert_int_equal(
         table_reserve(place->table, 1, vector_merge_bytes_max(NULL, &vector), &reservation),
@@ -195,9 +215,42 @@ static struct elements elements_write(const uint64_t *values, unsigned count, ui
     return message.plain.elements;
 }
 
-static uint64_t bits_of(const struct marks *marks)
+static struct item item_of(const char *key, const uint64_t *values, unsigned count, bool full,
+                           uint8_t *buffer)
 {
-    return marks_empty(marks) ? 0 : marks_first(marks)->mark.bits[0];
+    return (struct item){ .key = bytes_of(key),
+                          .elements = elements_write(values, count, buffer),
+                          .full = full };
+}
+
+/* A plain peer tells the first node something. */
+static struct entry *plain_join(struct fixture *fixture, struct item item)
+{
+    const struct address address = address_of(9);
+    struct node *node = fixture->places[0].node;
+    struct peer *peer = presence_heard(node, fixture->now, &address, false);
+
+    assert_non_null(peer);
+    return join_plain(node, fixture->now, peer, &item, 3);
+}
+
+/* What rose in this turn; what waits for the plain peer. */
+static uint64_t bits_raised(const struct place *place)
+{
+    const struct changes changes = table_changes(place->table);
+
+    return changes.count == 0 ? 0 : changes.list[changes.count - 1].raised.bits[0];
+}
+
+static uint64_t bits_waiting(const struct place *place)
+{
+    const struct address address = address_of(9);
+    const struct plain_queue *queue = peers_find(&place->node->peers, &address)->plain;
+
+    if (queue == NULL || queue->count == 0) {
+        return 0;
+    }
+    return queue->keys[queue->first].marks[0].bits[0];
 }
 
 static void test_join_says_what_rose_and_what_goes_back(void **state)
@@ -217,21 +270,29 @@ static void test_join_says_what_rose_and_what_goes_back(void **state)
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
     nodes_create(fixture, 1);
-    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (unsigned i = 0; i < 2 * (sizeof rows / sizeof rows[0]); i++) {
+        const unsigned row = i / 2;
         const char text[] = { 'k', (char)('0' + i), 0 };
         struct place *place = &fixture->places[0];
         struct marks reply = { 0 };
-        struct marks raised = { 0 };
+        struct item item;
+        uint64_t replied;
 
-        assert_non_null(join_elements(place->node, bytes_of(text), elements_write(fives, 4, buffer),
-                                      true, NULL, NULL));
-        assert_non_null(join_elements(place->node, bytes_of(text),
-                                      elements_write(rows[i].values, 4, buffer), rows[i].full,
-                                      &reply, &raised));
-        assert_int_equal(bits_of(&raised), rows[i].raised);
-        assert_int_equal(bits_of(&reply), rows[i].reply);
+        assert_non_null(plain_join(fixture, item_of(text, fives, 4, true, buffer)));
+        node_turn_end(place->node);
+        item = item_of(text, rows[row].values, 4, rows[row].full, buffer);
+        if (i % 2 == 0) {
+            assert_null(plain_join(fixture, item)); /* not unseen any more */
+            replied = bits_waiting(place);
+        } else {
+            join_item(place->node, fixture->now, NULL, &item, 0, &reply);
+            replied = marks_empty(&reply) ? 0 : marks_first(&reply)->mark.bits[0];
+        }
+        assert_int_equal(bits_raised(place), rows[row].raised);
+        assert_int_equal(replied, rows[row].reply);
         marks_clear(&reply, &place->mem);
-        marks_clear(&raised, &place->mem);
+        plain_clear(place->node);
+        node_turn_end(place->node);
     }
 }
 
@@ -251,15 +312,12 @@ static void test_join_takes_what_a_rule_allows_and_refuses_the_rest(void **state
     options.value_rules = rules;
     options.value_rules_count = 2;
     place = place_create(fixture, &options, 0);
-    entry = join_elements(place->node, bytes_of("h1"), elements_write(values, 4, buffer), false,
-                          NULL, NULL);
+    entry = plain_join(fixture, item_of("h1", values, 4, false, buffer));
     assert_int_equal(vector_size(entry_vector(entry)), 3);
     assert_int_equal(node_stats(place->node)->refused_values, 1);
-    entry = join_elements(place->node, bytes_of("hh"), elements_write(values, 4, buffer), false,
-                          NULL, NULL);
+    entry = plain_join(fixture, item_of("hh", values, 4, false, buffer));
     assert_int_equal(vector_size(entry_vector(entry)), 1);
-    assert_null(join_elements(place->node, bytes_of("hhh"), elements_write(values + 1, 3, buffer),
-                              false, NULL, NULL));
+    assert_null(plain_join(fixture, item_of("hhh", values + 1, 3, false, buffer)));
     assert_null(table_find(place->table, bytes_of("hhh")));
 }
 
@@ -272,13 +330,10 @@ static void test_join_refuses_new_keys_at_the_limit_and_raises_known_ones(void *
     struct place *place = place_create(fixture, &options, 2); /* our own presence is one */
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
-    assert_non_null(join_elements(place->node, bytes_of("a"), elements_write(one, 1, buffer), false,
-                                  NULL, NULL));
-    assert_null(join_elements(place->node, bytes_of("b"), elements_write(one, 1, buffer), false,
-                              NULL, NULL));
+    assert_non_null(plain_join(fixture, item_of("a", one, 1, false, buffer)));
+    assert_null(plain_join(fixture, item_of("b", one, 1, false, buffer)));
     assert_int_equal(node_stats(place->node)->refused_keys, 1);
-    assert_non_null(join_elements(place->node, bytes_of("a"), elements_write(two, 1, buffer), false,
-                                  NULL, NULL));
+    assert_null(plain_join(fixture, item_of("a", two, 1, false, buffer)));
     assert_int_equal(value_at(fixture, 0, "a", 0), 2);
 }
 
@@ -289,6 +344,7 @@ int main(void)
         TEST(test_join_an_update_without_elements_only_looks),
         TEST(test_join_refusals_leave_everything_as_it_was),
         TEST(test_join_an_update_without_memory_changes_nothing),
+        TEST(test_join_an_update_of_many_small_blocks_is_all_or_nothing),
         TEST(test_join_apply_cannot_fail_after_its_room_was_promised),
         TEST(test_join_says_what_rose_and_what_goes_back),
         TEST(test_join_takes_what_a_rule_allows_and_refuses_the_rest),

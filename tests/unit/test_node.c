@@ -377,13 +377,68 @@ static void test_node_configure_takes_new_rules_and_keeps_who_it_is(void **state
     assert_int_equal(update(fixture, 0, "foo", 1, 10, NULL), STATUS_OK);
     options.value_rules = &rule;
     options.value_rules_count = 1;
-    node_configure(fixture->places[0].node, fixture->now, &options);
+    assert_int_equal(node_configure(fixture->places[0].node, fixture->now, &options), STATUS_OK);
     assert_int_equal(update(fixture, 0, "foo", 1, 11, NULL), STATUS_INVALID);
     assert_int_equal(update(fixture, 0, "foo", 1, 9, NULL), STATUS_OK);
     assert_int_equal(fixture->places[0].node->options.self.ip[15], 1);
     options.value_rules_count = 0;
-    node_configure(fixture->places[0].node, fixture->now, &options);
+    assert_int_equal(node_configure(fixture->places[0].node, fixture->now, &options), STATUS_OK);
     assert_int_equal(update(fixture, 0, "foo", 1, 11, NULL), STATUS_OK);
+}
+
+static void test_node_configure_without_memory_changes_nothing(void **state)
+{
+    const struct node_value_rule nine = { .pattern = bytes_of("*"), .value_max = 9 };
+    const struct node_value_rule ten[] = {
+        { .pattern = bytes_of("*"), .value_max = 10 },
+        { .pattern = bytes_of("other*"), .value_max = 10 },
+    };
+    struct node_options options = options_of(0);
+    struct fixture *fixture = *state;
+    struct place *place;
+
+    nodes_create(fixture, 1);
+    place = &fixture->places[0];
+    options.value_rules = &nine;
+    options.value_rules_count = 1;
+    assert_int_equal(node_configure(place->node, fixture->now, &options), STATUS_OK);
+    options.value_rules = ten;
+    options.value_rules_count = 2;
+    options.search_max = 1;
+    place->mem.fail_countdown = 1;
+    assert_int_equal(node_configure(place->node, fixture->now, &options), STATUS_MEMORY);
+    place->mem.fail_countdown = 0;
+    assert_int_equal(update(fixture, 0, "foo", 1, 10, NULL), STATUS_INVALID);
+    assert_int_equal(place->node->options.value_rules_count, 1);
+    assert_true(place->node->options.value_rules[0].pattern.data == nine.pattern.data);
+    assert_int_not_equal(place->node->options.search_max, 1);
+}
+
+/* Wherever it comes in, also with a member that speaks only plain. */
+static void test_node_an_update_is_everywhere_within_a_fifth_of_a_second(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned plain = 0; plain < 4; plain++) {
+        for (unsigned i = 0; i < 3; i++) {
+            struct node_options options = options_of(i);
+
+            options.plain_only = i == plain;
+            node_add(fixture, &options);
+        }
+        run_us(fixture, 30 * SECOND_US);
+        for (unsigned i = 0; i < 3; i++) {
+            const char key[] = { 'k', (char)('0' + i), 0 };
+
+            assert_int_equal(update(fixture, i, key, 7, 3, NULL), STATUS_OK);
+            run_us(fixture, SECOND_US / 5);
+            for (unsigned at = 0; at < 3; at++) {
+                assert_int_equal(value_at(fixture, at, key, 7), 3);
+            }
+            run_us(fixture, SECOND_US);
+        }
+        places_clear(fixture);
+    }
 }
 
 int main(void)
@@ -407,6 +462,8 @@ int main(void)
         TEST(test_node_kind_labels_are_words),
         TEST(test_node_stamp_is_of_presence_keys_only),
         TEST(test_node_configure_takes_new_rules_and_keeps_who_it_is),
+        TEST(test_node_configure_without_memory_changes_nothing),
+        TEST(test_node_an_update_is_everywhere_within_a_fifth_of_a_second),
     };
 
     return cmocka_run_group_tests_name("node", tests, NULL, NULL);

@@ -2,6 +2,8 @@
 
 #include "node/plain.h"
 
+#include <stdio.h>
+
 #include "unit/plain_world.h"
 #include "unit/test.h"
 
@@ -552,6 +554,88 @@ static void test_plain_leaving_is_told(void **state)
 }
 
 /* Whatever allocation fails, the node stays whole and goes on. */
+/* Its presence as it begins: what it asks it will be told by anti-entropy. */
+static void presence_hear(struct world *world, const char *address, const char *key)
+{
+    const struct pair elements[] = {
+        { PRESENCE_LEVEL, WORLD_START_S << 16 | 1 },
+        { PRESENCE_STATE, WORLD_START_S << 2 },
+        { PRESENCE_INSTANCE, WORLD_START_S << 16 | 7 },
+    };
+
+    hear(world, address, key, elements, 3, 2, FRAME_FULL);
+}
+
+static size_t plain_said_to(const struct world *world, const char *to)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; said_find(world, to, NULL, i) != NULL; i++) {
+        count += said_find(world, to, NULL, i)->extended ? 0 : 1;
+    }
+    return count;
+}
+
+static void test_plain_a_node_of_our_kind_is_not_answered_in_plain_what_it_asks_first(void **state)
+{
+    struct world *world = *state;
+
+    world_meet(world, many, 12, 0);
+    presence_hear(world, A, "n:" A);
+    hear(world, A, "n:%", NULL, 0, 2, FRAME_NO_VECTOR);
+    world_run(world, 10 * SECOND);
+    assert_int_equal(plain_said_to(world, A), 0);
+    /* The question may overtake the presence: what has not left by then does not leave. */
+    hear(world, B, "n:%", NULL, 0, 2, FRAME_NO_VECTOR);
+    presence_hear(world, B, "n:" B);
+    world_run(world, 10 * SECOND);
+    assert_int_equal(plain_said_to(world, B), 0);
+    hear(world, C, "n:%", NULL, 0, 2, FRAME_NO_VECTOR);
+    world_run(world, 10 * SECOND);
+    assert_true(plain_said_to(world, C) >= 12);
+}
+
+static void test_plain_little_waits_for_a_stranger(void **state)
+{
+    static const char *const peers[] = { A, "192.0.2.7:7000" };
+    struct world *world = *state;
+
+    world_meet(world, peers, 2, 0);
+    for (unsigned i = 0; i < 400; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "key%u", i);
+        write_one(world, key, 1, 1);
+    }
+    assert_int_equal(peer_of(world, peers[0])->plain->count, 400);
+    assert_int_equal(peer_of(world, peers[1])->plain->count, 256);
+    assert_int_equal(node_stats(world->node)->memory_refused, 400 - 256);
+}
+
+/* Two long questions, and a slice of each in its turn. */
+static void test_plain_questions_are_looked_into_in_turn(void **state)
+{
+    struct world *world = *state;
+
+    for (unsigned i = 0; i < 4000; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "key%u", i);
+        write_one(world, key, 1, 1);
+    }
+    node_turn_end(world->node);
+    for (unsigned i = 0; i < 6; i++) {
+        hear(world, many[i], "key%zz", NULL, 0, 2, FRAME_NO_VECTOR);
+    }
+    for (unsigned tick = 0; tick < 6; tick++) {
+        world->now.mono_us += 2000;
+        node_tick(world->node, world->now);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        assert_true(search_due_us(peer_of(world, many[i])->plain) > world->now.mono_us - 6000);
+    }
+}
+
 static void test_plain_survives_every_failing_allocation(void **state)
 {
     struct world *world = *state;
@@ -611,6 +695,9 @@ int main(void)
         TEST(test_plain_keys_that_stop_prototypes_do_not_leave),
         TEST(test_plain_first_contact_says_all_of_us_and_asks_for_peers),
         TEST(test_plain_leaving_is_told),
+        TEST(test_plain_a_node_of_our_kind_is_not_answered_in_plain_what_it_asks_first),
+        TEST(test_plain_little_waits_for_a_stranger),
+        TEST(test_plain_questions_are_looked_into_in_turn),
         TEST(test_plain_survives_every_failing_allocation),
     };
 

@@ -3,6 +3,8 @@
 
 #include "node/presence.h"
 
+#include <stdio.h>
+
 #include "unit/plain_world.h"
 #include "unit/test.h"
 
@@ -467,6 +469,60 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
     }
 }
 
+static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange(void **state)
+{
+    struct world *world = *state;
+    const struct address about = address_of("10.0.0.9:7000");
+    const uint64_t alive = WORLD_START_S << 2;
+    struct peer *from;
+
+    world_meet(world, (const char *const[]){ "10.0.0.2:7000" }, 1, 0);
+    from = peer_of(world, "10.0.0.2:7000");
+    for (unsigned i = 0; i < 3; i++) {
+        /* What raises nothing, or comes by push, changes nothing. */
+        const uint64_t value = i == 0 ? alive : alive + 4;
+        const uint8_t depth = i == 1 ? 0 : WIRE_DEPTH_STOP;
+        uint8_t frame[256];
+        const struct pair pair = { PRESENCE_STATE, value };
+        struct message message;
+        const size_t size = frame_make(frame, bytes_of("n:10.0.0.9:7000"), &pair, 1, 2, 0);
+
+        assert_int_equal(message_decode((struct bytes){ frame, size }, &message), WIRE_OK);
+        from->sync_wait[TABLE_M] = 5;
+        presence_receive(world->node, world->now, from, &about, message.plain.elements,
+                         SOURCE_TRUSTED, depth, NULL);
+        assert_int_equal(from->sync_wait[TABLE_M], i == 0 ? 0 : 5);
+    }
+}
+
+static void test_presence_of_strangers_leaves_places_for_others(void **state)
+{
+    struct world *world = *state;
+    char text[32];
+
+    for (unsigned i = 0; i < NODE_PEERS_MAX + 100; i++) {
+        (void)snprintf(text, sizeof text, "192.0.%u.%u:%u", i / 250, 1 + i % 250, 7000 + i % 7);
+        hear(world, text, "greeting", NULL, 0, 0, FRAME_NO_VECTOR);
+    }
+    assert_int_equal(world->node->peers.count, NODE_PEERS_MAX / 4 * 3);
+    hear(world, "10.0.0.2:7000", "greeting", NULL, 0, 0, FRAME_NO_VECTOR);
+    assert_non_null(peer_of(world, "10.0.0.2:7000"));
+}
+
+static void test_presence_is_looked_at_again_when_time_has_passed(void **state)
+{
+    struct world *world = *state;
+    struct peer *peer;
+
+    world_meet(world, (const char *const[]){ "10.0.0.2:7000" }, 1, 0);
+    peer = peer_of(world, "10.0.0.2:7000");
+    assert_true(peer->member);
+    /* As where there was no memory for one member more. */
+    assert_true(peers_set_member(&world->node->peers, peer, false));
+    world_run(world, 2 * SECOND);
+    assert_true(peer->member);
+}
+
 static void test_presence_survives_every_failing_allocation(void **state)
 {
     struct world *world = *state;
@@ -515,6 +571,9 @@ int main(void)
         TEST(test_presence_a_forgotten_peer_is_not_taken_again),
         TEST(test_presence_counts_independent_suspectors_of_this_incarnation),
         TEST(test_presence_suspicion_shrinks_with_suspectors_and_grows_with_members),
+        TEST(test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange),
+        TEST(test_presence_of_strangers_leaves_places_for_others),
+        TEST(test_presence_is_looked_at_again_when_time_has_passed),
         TEST(test_presence_survives_every_failing_allocation),
     };
 
