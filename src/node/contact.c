@@ -8,7 +8,8 @@
 #define SECOND_US        UINT64_C(1000000)
 #define SEEDS_WAIT_US    SECOND_US /* between rounds while alone, and at first */
 #define SEEDS_WAIT_MAX   (30 * SECOND_US)
-#define HELLO_WAIT_MS    30000u
+#define HELLO_WAIT_MS    500u /* before the second hello to whom does not answer; doubles */
+#define HELLO_WAIT_MAX   30000u
 #define HELLO_ASKED_MS   1000u
 #define SWEEP_US         (SECOND_US / 5)
 #define SWEEP_PEERS      64                /* looked at in one sweep */
@@ -361,20 +362,38 @@ bool contact_has_left(const struct node *node)
     return node->contact.leaving;
 }
 
+/* How long the hello after this many waits. The first ones follow each other fast, since each of
+ * the datagrams of a handshake may be lost and its peer is no member before; later ones do not,
+ * since nobody may be there, or somebody who never asked for it. */
+static uint32_t hello_wait_ms(unsigned tries)
+{
+    uint32_t wait_ms = HELLO_WAIT_MS;
+
+    for (unsigned i = 1; i < tries && wait_ms < HELLO_WAIT_MAX; i++) {
+        wait_ms *= 2;
+    }
+    return wait_ms < HELLO_WAIT_MAX ? wait_ms : HELLO_WAIT_MAX;
+}
+
 void contact_hello(struct node *node, struct moment now, struct peer *peer, bool asked)
 {
+    const uint32_t waits_ms = hello_wait_ms(peer->hello_tries);
+    const uint32_t early_ms = asked && waits_ms > HELLO_ASKED_MS ? waits_ms - HELLO_ASKED_MS : 0;
     const uint32_t now_ms = ms_of(now);
-    const uint32_t early_ms = asked ? HELLO_WAIT_MS - HELLO_ASKED_MS : 0;
     struct owed *owed;
 
-    /* 0 is "never said"; else it lies at most HELLO_WAIT_MS ahead, and a wrapped past is past. */
+    /* 0 is "never said"; else it lies at most HELLO_WAIT_MAX ahead, and a wrapped past is past. */
     if (peer->hello_due_ms != 0 && (int32_t)(peer->hello_due_ms - early_ms - now_ms) > 0) {
         return;
     }
     owed = outbox_owe(node, peer);
     if (owed != NULL) {
         owed->hello = true;
-        peer->hello_due_ms = now_ms + HELLO_WAIT_MS == 0 ? 1 : now_ms + HELLO_WAIT_MS;
+        if (peer->hello_tries < UINT8_MAX) {
+            peer->hello_tries++;
+        }
+        peer->hello_due_ms = now_ms + hello_wait_ms(peer->hello_tries);
+        peer->hello_due_ms = peer->hello_due_ms == 0 ? 1 : peer->hello_due_ms;
     }
 }
 

@@ -59,6 +59,7 @@ static void echo_check(struct node *node, struct moment now, struct peer *from,
             const bool first = from->validated_us == 0;
 
             from->validated_us = now.mono_us;
+            from->hello_tries = 0;
             if (first && from->presence != NULL) {
                 presence_update_peer(node, now, from);
             }

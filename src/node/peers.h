@@ -47,6 +47,7 @@ struct peer {
     uint8_t sync_wait[TABLE_SET_COUNT];    /* exponent of that wait; 0: one second */
     uint8_t token[WIRE_TOKEN_BYTES];       /* its token for us, to echo */
     uint8_t iffy;                          /* exponent of the next such time */
+    uint8_t hello_tries;                   /* hellos since it last echoed our token */
     uint8_t window;                        /* datagrams it may have unacked from us */
     uint8_t window_acks;                   /* since the window last grew; pace.c */
     uint8_t window_theirs;                 /* its `W`; 255: not said */
