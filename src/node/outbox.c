@@ -449,6 +449,8 @@ static size_t hello_emit(struct node *node, struct moment now, struct owed *owed
 static size_t answer_emit(struct node *node, struct moment now, struct owed *owed,
                           struct space space)
 {
+    /* An ack may always leave, what would ride in it only as the rate allows. */
+    const bool tells = !marks_empty(&owed->larger) && pace_rate_allows(node, now);
     struct envelope envelope = { 0 };
     enum node_kind kind = NODE_KIND_ACK;
     struct writer writer;
@@ -466,7 +468,7 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
         envelope.has |= WIRE_HAS_ROOTS;
         sync_roots(node, owed->roots_salt, envelope.roots);
     }
-    if (!marks_empty(&owed->larger)) {
+    if (tells) {
         envelope.has |= WIRE_HAS_DEPTH;
         envelope.depth = WIRE_DEPTH_STOP;
         kind = NODE_KIND_SYNC;
@@ -474,7 +476,9 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
     envelope = envelope_for(node, now, owed->peer, &envelope);
     writer_begin_ordinary(&writer, space, &envelope);
     acks_put(&writer, owed);
-    (void)marks_put_items(&owed->larger, node->mem, &writer, NULL);
+    if (tells) {
+        (void)marks_put_items(&owed->larger, node->mem, &writer, NULL);
+    }
     owed->acks_count = 0;
     owed->has_who = false;
     owed->has_refused = false;
