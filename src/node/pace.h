@@ -53,7 +53,7 @@ void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t s
 void pace_acked(struct peer *peer);
 void pace_lost(struct peer *peer);
 
-/* Retransmission time-out: max(100 ms, 4 * srtt). */
+/* Retransmission time-out: 4 * srtt, at least 100 ms and at most 3 s. */
 uint64_t pace_rto_us(const struct peer *peer);
 
 #endif /* NODE_PACE_H */
