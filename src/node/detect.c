@@ -1,6 +1,7 @@
 #include "node/detect.h"
 
 #include "base/hash.h"
+#include "node/clock.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -45,7 +46,6 @@ struct probe {
     uint8_t refused; /* of them, could not */
     bool send;       /* a try is to leave */
     bool asked_all;  /* there is nobody else to ask */
-    bool routine;    /* one of the probes of every second */
 };
 
 struct detect_state {
@@ -64,11 +64,6 @@ struct detect_state {
     uint8_t failed; /* bit i: the own probe i before the last one failed */
     uint8_t judged; /* probes in `failed` */
 };
-
-static uint32_t ms_of(struct moment now)
-{
-    return (uint32_t)(now.mono_us / 1000);
-}
 
 /* Probes under way. */
 
@@ -196,12 +191,12 @@ static void probe_failed(struct node *node, struct moment now, struct probe *pro
 }
 
 /* The asker is told that we could not. */
-static void probe_refuse(struct node *node, const struct probe *probe)
+static void asker_refuse(struct node *node, struct peer *asker, uint32_t sequence)
 {
-    struct owed *owed = outbox_owe(node, probe->asker);
+    struct owed *owed = outbox_owe(node, asker);
 
     if (owed != NULL) {
-        owed->refused = probe->asker_sequence;
+        owed->refused = sequence;
         owed->has_refused = true;
     }
 }
@@ -213,7 +208,7 @@ static void probe_step(struct node *node, struct moment now, struct probe *probe
     if (probe->stage == STAGE_DIRECT && probe->tries < TRIES) {
         probe->send = true;
     } else if (probe->asker != NULL) {
-        probe_refuse(node, probe);
+        asker_refuse(node, probe->asker, probe->asker_sequence);
         probe_end(node->detect.state, probe);
     } else if (probe->stage == STAGE_DIRECT
                || (probe->refused < probe->helpers && probe->helpers < HELPERS_MAX
@@ -295,11 +290,7 @@ static void routine_probe(struct node *node, struct moment now)
     }
     peer = round_take(node);
     if (peer != NULL) {
-        struct probe *probe = probe_begin(node, peer, NULL);
-
-        if (probe != NULL) {
-            probe->routine = true;
-        }
+        (void)probe_begin(node, peer, NULL);
     }
 }
 
@@ -324,7 +315,7 @@ static bool suspicion_over(const struct node *node, const struct peer *peer, str
     const uint64_t limit_us = half_us < SUSPICION_US_MIN ? SUSPICION_US_MIN : half_us;
     const uint64_t jitter_ms = hash_mix(node->presence.id, peer->id) % JITTER_MS;
 
-    return ms_of(now) - peer->suspect_ms >= limit_us / 1000 + jitter_ms;
+    return clock_since_ms(now, peer->suspect_ms) >= limit_us / 1000 + jitter_ms;
 }
 
 static void suspects_look(struct node *node, struct moment now)
@@ -345,7 +336,8 @@ static void suspects_look(struct node *node, struct moment now)
         left--;
         if (suspicion_over(node, peer, now)) {
             presence_declare(node, now, peer, WORD_DEAD);
-        } else if (ms_of(now) - peer->suspect_ms < CONFIRM_WITHIN_MS && confirmer(node, peer)) {
+        } else if (clock_since_ms(now, peer->suspect_ms) < CONFIRM_WITHIN_MS
+                   && confirmer(node, peer)) {
             detect_soon(node, now, peer);
         }
     }
@@ -404,6 +396,8 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
     outbox_begin(node, now, peer, &writer, space, &envelope);
     if (target.size > 0) {
         (void)writer_put_probe(&writer, target);
+    } else {
+        sync_audit_put(node, now, &writer, envelope.sequence);
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PROBE);
     probe_fly(node, now, peer, tag, target.size > 0);
@@ -529,12 +523,7 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
     if (probe != NULL) {
         probe->asker_sequence = sequence;
     } else {
-        struct owed *owed = outbox_owe(node, from);
-
-        if (owed != NULL) {
-            owed->refused = sequence;
-            owed->has_refused = true;
-        }
+        asker_refuse(node, from, sequence);
     }
 }
 

@@ -15,7 +15,7 @@
 #define PARTING_MS      10000
 #define SINCE_AHEAD_S   UINT64_C(43200) /* half of what others take element 3 ahead of their now */
 #define OWN_INCARNATION (UINT64_C(1) << 30) /* a node's own are unix seconds, and above */
-#define LATE_US         (5 * US_PER_S) /* who wakes up so late was deaf itself */
+#define LATE_US         (5 * US_PER_S)      /* who wakes up so late was deaf itself */
 #define SWEEP_US        US_PER_S
 #define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
 #define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
@@ -404,6 +404,14 @@ static uint64_t peer_word(const struct peer *peer)
     return vector == NULL ? 0 : vector_get(vector, PRESENCE_STATE);
 }
 
+/* Its incarnation is a start, which only nodes of our kind have: its level, which we were not told
+ * yet, is still to come, unless it speaks for itself and says none. */
+static bool level_is_to_come(const struct node *node, const struct peer *peer)
+{
+    return peer->level == 0 && !peer->says_plain && !node->options.plain_only
+           && claim_incarnation(peer_word(peer)) >= OWN_INCARNATION;
+}
+
 /* What a peer is to us, by its presence and by what we heard of it. */
 static enum peer_state state_of(const struct node *node, struct moment now, const struct peer *peer)
 {
@@ -422,7 +430,7 @@ static enum peer_state state_of(const struct node *node, struct moment now, cons
         return state != 0 && reached ? PEER_ALIVE : PEER_NEW;
     }
     if (state != 0) {
-        return PEER_ALIVE; /* somebody vouches for it */
+        return level_is_to_come(node, peer) ? PEER_NEW : PEER_ALIVE; /* somebody vouches for it */
     }
     if (peer->heard_us == 0 || (peer->extended_us != 0 && !node->options.plain_only)) {
         return PEER_NEW;
@@ -547,8 +555,8 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer)
     if (state != 0 && claim_word(state) == WORD_ALIVE) {
         return;
     }
-    if (claim_incarnation(state) >= OWN_INCARNATION) {
-        return; /* it counts for itself: its level is still to come to us */
+    if (level_is_to_come(node, peer)) {
+        return;
     }
     if (peer->state == PEER_LEFT && clock_since_ms(now, peer->suspect_ms) < PARTING_MS) {
         return; /* these are its last words */
@@ -777,6 +785,9 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
         return;
     }
     stamp_receive(now, peer, claim.stamp);
+    if (source == SOURCE_SELF_SPEAKING && claim.values[PRESENCE_STATE] != 0) {
+        peer->says_plain = claim.values[PRESENCE_LEVEL] == 0;
+    }
     if (claim_any(&claim)) {
         peer_receive(node, now, from, peer, &claim, depth, reply);
     }

@@ -1,6 +1,7 @@
 #include "node/sync.h"
 
 #include "base/hash.h"
+#include "node/clock.h"
 #include "node/exchange.h"
 #include "node/recent.h"
 #include "node/state.h"
@@ -27,7 +28,10 @@
 #define TRANSFER_US     500000
 #define FULL_US         60000000 /* after the last key that was refused: as our `F` says */
 #define STALE_US        3000000
-#define LOSSES_MAX      16 /* in a row: nobody is there */
+#define LOSSES_MAX      16   /* in a row: nobody is there */
+#define AUDIT_EVERY     24   /* probes: one of them carries an audit, 81 bytes */
+#define AUDIT_KEYS      256  /* of the prefix that is looked at: 16 a child, a leaf list each */
+#define AUDIT_KEYS_MAX  1024 /* more are not added up for somebody else's */
 
 /* Who repairs us. While one peer sends much of a set, others are not asked for the same. */
 struct transfer {
@@ -41,12 +45,9 @@ struct sync_state {
     struct transfer transfers[TABLE_SET_COUNT];
     uint64_t begin_us[TABLE_SET_COUNT]; /* no exchange of the set is begun before */
     uint64_t paused_us;                 /* no exchange of D before */
+    uint32_t audit_left;                /* probes until the next audit */
+    uint8_t audit_set;                  /* enum table_set, whose turn it is */
 };
-
-static uint32_t ms_of(struct moment now)
-{
-    return (uint32_t)(now.mono_us / 1000);
-}
 
 static struct sync_state *state_obtain(struct node *node)
 {
@@ -59,6 +60,8 @@ static struct sync_state *state_obtain(struct node *node)
             return NULL;
         }
         state->hot.keep_ms = HOT_MS;
+        /* Nodes that start together do not audit together. */
+        state->audit_left = (uint32_t)random_below(&node->sync.random, AUDIT_EVERY);
         node->sync.state = state;
     }
     return state;
@@ -146,7 +149,7 @@ static void wait_set(struct peer *peer, struct moment now, enum table_set set)
     const uint32_t wait_ms =
         exponent >= WAIT_EXPONENT ? WAIT_MS_MAX : (uint32_t)WAIT_MS << exponent;
 
-    peer->sync_due_ms[set] = ms_of(now) + wait_ms;
+    peer->sync_due_ms[set] = clock_ms(now) + wait_ms;
     if (exponent < WAIT_EXPONENT) {
         peer->sync_wait[set]++;
     }
@@ -158,7 +161,7 @@ static bool may_begin(const struct node *node, struct moment now, const struct p
     const struct sync_state *state = node->sync.state;
     const struct exchange *exchange = exchange_find(node, peer);
 
-    if (peer->sync_wait[set] > 0 && (int32_t)(peer->sync_due_ms[set] - ms_of(now)) > 0) {
+    if (peer->sync_wait[set] > 0 && clock_is_ahead(now, peer->sync_due_ms[set], WAIT_MS_MAX)) {
         return false;
     }
     return now.mono_us >= state->begin_us[set] && !is_paused(state, now, set)
@@ -245,6 +248,74 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
     }
     transfer->last_us = now.mono_us;
     transfer->items++;
+}
+
+/* The audit. */
+
+/* Digests of a prefix's children, each the sum of its keys' contributions salted one by one: equal
+ * sums of contributions, by chance or by somebody's making, are not equal here. Time O(keys), at
+ * most AUDIT_KEYS_MAX. False: there are more. */
+static bool audit_add_up(const struct node *node, struct moment now, struct wire_tree *tree,
+                         uint32_t salt)
+{
+    const struct table *table = node->table;
+    const unsigned shift = 60 - 4 * (unsigned)tree->prefix.nibbles;
+    struct entry *entries[LISTED_SLICE];
+    uint64_t from = tree->prefix.bits;
+    size_t found = LISTED_SLICE;
+    size_t looked = 0;
+
+    memset(tree->children, 0, sizeof tree->children);
+    while (found == LISTED_SLICE && looked < AUDIT_KEYS_MAX) {
+        found = table_slice_hash(table, tree->prefix, from, entries, LISTED_SLICE);
+        looked += found;
+        for (size_t i = 0; i < found; i++) {
+            const uint64_t hash = entry_hash(table, entries[i]);
+            const uint64_t digest = digest_contribution(hash, entry_digest(entries[i]));
+
+            if (sync_exists(node, now, entries[i])) {
+                tree->children[hash >> shift & 15] += digest_salted(digest, salt);
+            }
+            from = hash + 1;
+        }
+    }
+    return found < LISTED_SLICE;
+}
+
+/* A random prefix of few keys; each key is as likely under it as any other. */
+static struct prefix audit_choose(struct node *node, enum table_set set)
+{
+    const uint64_t hash = random_next(&node->sync.random);
+    struct prefix prefix = { .set = (uint8_t)set };
+    uint64_t keys = table_stats(node->table).keys[set];
+
+    while (keys > AUDIT_KEYS && prefix.nibbles < 15) {
+        struct tree_child children[WIRE_TREE_CHILDREN];
+        const unsigned shift = 60 - 4 * (unsigned)prefix.nibbles;
+        const unsigned child = hash >> shift & 15;
+
+        table_children(node->table, prefix, children);
+        keys = children[child].keys;
+        prefix.bits |= (uint64_t)child << shift;
+        prefix.nibbles++;
+    }
+    return prefix;
+}
+
+void sync_audit_put(struct node *node, struct moment now, struct writer *writer, uint32_t salt)
+{
+    struct sync_state *state = state_obtain(node);
+    struct wire_tree tree;
+
+    if (state == NULL || state->audit_left-- > 0) {
+        return;
+    }
+    state->audit_left = AUDIT_EVERY - 1;
+    tree.prefix = audit_choose(node, (enum table_set)state->audit_set);
+    state->audit_set = state->audit_set == TABLE_M ? TABLE_D : TABLE_M;
+    if (audit_add_up(node, now, &tree, salt)) {
+        (void)writer_put_tree(writer, &tree);
+    }
 }
 
 /* Answering. Each field is answered from what the store says now. */
@@ -340,7 +411,6 @@ static void tree_answer(struct answer *answer, struct wire_tree tree, unsigned t
     const unsigned shift = 60 - 4 * (unsigned)tree.prefix.nibbles;
     unsigned different;
 
-    tree.prefix.bits &= prefix_mask(tree.prefix.nibbles);
     table_children(answer->node->table, tree.prefix, children);
     different = tree_differences(answer, &tree, children);
     answer->leaf_keys_max = different > MANY_DIFFERENT || trees > MANY_DIFFERENT
@@ -356,6 +426,47 @@ static void tree_answer(struct answer *answer, struct wire_tree tree, unsigned t
         if (digest_salted(children[i].digest, answer->salt) != tree.children[i]) {
             child_answer(answer, child, &children[i], tree.children[i]);
         }
+    }
+}
+
+/* A tree that came beside roots that are equal: where its sums are not, leaf lists tell which keys
+ * they hide. */
+static void audit_answer(const struct answer *answer, struct wire_tree theirs)
+{
+    const unsigned shift = 60 - 4 * (unsigned)theirs.prefix.nibbles;
+    struct wire_tree ours = { .prefix = theirs.prefix };
+
+    if (!audit_add_up(answer->node, answer->now, &ours, answer->salt)) {
+        return;
+    }
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        const struct order order = {
+            .prefix = { .bits = theirs.prefix.bits | (uint64_t)i << shift,
+                        .nibbles = (uint8_t)(theirs.prefix.nibbles + 1),
+                        .set = theirs.prefix.set },
+            .kind = ORDER_LEAF,
+        };
+
+        if (ours.children[i] != theirs.children[i]) {
+            exchange_order(answer->node, answer->exchange, order);
+        }
+    }
+}
+
+/* Beside roots a tree is an audit. Where these differ there is nothing hidden yet. */
+static void tree_judge(struct answer *answer, const struct message *message, struct wire_tree tree)
+{
+    const struct envelope *envelope = &message->envelope;
+    uint32_t ours[2];
+
+    tree.prefix.bits &= prefix_mask(tree.prefix.nibbles);
+    if ((envelope->has & WIRE_HAS_ROOTS) == 0) {
+        tree_answer(answer, tree, message->tree.left);
+        return;
+    }
+    sync_roots(answer->node, answer->salt, ours);
+    if (ours[tree.prefix.set] == envelope->roots[tree.prefix.set]) {
+        audit_answer(answer, tree);
     }
 }
 
@@ -546,7 +657,7 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
     }
     for (run = message->tree; message_next_tree(&run, &tree);) {
         if (answered[tree.prefix.set]) {
-            tree_answer(&answer, tree, message->tree.left);
+            tree_judge(&answer, message, tree);
         }
     }
     for (run = message->leaves; message_next_leaf(&run, &leaf);) {

@@ -3,7 +3,14 @@
 
 /* Anti-entropy (vignette(7), "Anti-entropy"): digests in every probe, and where they differ a
  * descent of the tree over key hashes, leaf lists, block digests, repairs and wants. Nothing is
- * remembered between datagrams but what is still to be sent. Private to the room. */
+ * remembered between datagrams but what is still to be sent. Private to the room.
+ *
+ * The audit. Digests are sums. Where the sums of two unequal sets are equal, by chance or because
+ * somebody who may write saw to it, no descent begins or gets there. So one probe in 24 carries, as
+ * `v` beside its `r`, the tree of a random prefix of at most 256 keys, of M and of D in turn. Its
+ * digests are not those of a descent: each is the sum, mod 2^32, of the salted contributions of the
+ * keys under that child. A node whose root of that set is equal adds up its own, and answers where
+ * they differ with the leaf list of that child. */
 
 #include "base/moment.h"
 #include "base/random.h"
@@ -37,6 +44,10 @@ void sync_roots(const struct node *node, uint32_t salt, uint32_t roots[2]);
  * due. `answering`: they came in an ack to our probe (the prober begins). */
 void sync_roots_received(struct node *node, struct moment now, struct peer *from,
                          const uint32_t roots[2], uint32_t salt, bool answering);
+
+/* Put an audit into a probe, if it is one's turn; `salt` is its `q`, and it carries our roots. Time
+ * O(256 keys). */
+void sync_audit_put(struct node *node, struct moment now, struct writer *writer, uint32_t salt);
 
 /* The variable fields of an extended datagram came from a validated peer. `salt` is its `q`. */
 void sync_receive(struct node *node, struct moment now, struct peer *from,

@@ -15,6 +15,7 @@ struct fixture {
     bool created;
     uint64_t digest_bytes; /* datagrams of digests and wants, with headers */
     uint64_t item_bytes;
+    uint64_t audits;
 };
 
 static int setup(void **state)
@@ -43,8 +44,11 @@ static bool watch(void *context, size_t from, size_t to, struct bytes datagram)
     if (message_decode(datagram, &message) != WIRE_OK || message.plain.key.size > 0) {
         return true;
     }
-    if (message.tree.left + message.leaves.left + message.block_digests.left + message.wanted.left
-        > 0) {
+    if (message.tree.left > 0 && (message.envelope.has & WIRE_HAS_ROOTS) != 0) {
+        fixture->audits++;
+    } else if (message.tree.left + message.leaves.left + message.block_digests.left
+                   + message.wanted.left
+               > 0) {
         fixture->digest_bytes += datagram.size + 28;
     } else if (message.items.left > 0) {
         fixture->item_bytes += datagram.size + 28;
@@ -112,9 +116,66 @@ static void test_sync_of_equal_nodes_exchanges_nothing(void **state)
     for (size_t i = 0; i < 3; i++) {
         load(fixture, i, 0, 1000);
     }
-    world_run(&fixture->world, 60 * WORLD_S);
+    world_run(&fixture->world, 240 * WORLD_S);
     assert_int_equal(fixture->digest_bytes, 0);
     assert_int_equal(fixture->item_bytes, 0);
+    assert_in_range(fixture->audits, 27, 33);
+}
+
+static bool first_has(const struct world *world, void *context)
+{
+    char key[32];
+
+    for (uint64_t i = 0; i < *(const uint64_t *)context; i++) {
+        if (world_count(world, key_of(i, key), 1, 5) < world->count) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Digests of no bits are always equal, those of 8 often: what they hide, audits find. */
+static void test_sync_audits_find_what_equal_sums_hide(void **state)
+{
+    static const struct {
+        uint64_t cut;
+        uint64_t keys;
+        size_t nodes;
+        uint64_t within_s;
+    } rows[] = {
+        { UINT64_MAX, 200, 2, 120 },
+        { UINT64_MAX, 3000, 2, 3600 },
+        { ~UINT64_C(255), 200, 4, 300 },
+    };
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t keys = rows[i].keys;
+
+        fixture->world.digests_cut = rows[i].cut;
+        world_begin(fixture, rows[i].nodes);
+        load(fixture, 1, 0, keys / 2);
+        load(fixture, 0, keys / 2, keys);
+        assert_true(world_run_until(&fixture->world, rows[i].within_s * WORLD_S, first_has, &keys));
+        assert_true(world_free(&fixture->world));
+        fixture->created = false;
+    }
+}
+
+/* What a node refuses stays different: where the roots are, audits are not answered. */
+static void test_sync_audits_are_not_answered_where_roots_differ(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t sent;
+
+    world_begin(fixture, 2);
+    table_set_keys_max(fixture->world.nodes[1].table, 2);
+    load(fixture, 0, 0, 20);
+    world_run(&fixture->world, 1200 * WORLD_S);
+    sent = node_stats(fixture->world.nodes[0].node)->sync_keys_sent;
+    world_run(&fixture->world, 600 * WORLD_S);
+    assert_true(node_stats(fixture->world.nodes[0].node)->sync_keys_sent - sent <= 5 * 20);
+    assert_int_equal(world_count(&fixture->world, "key1", 1, 5), 1);
 }
 
 /* Differences of all three sorts: only here, only there, in both and different. */
@@ -248,6 +309,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_sync_of_equal_nodes_exchanges_nothing),
+        TEST(test_sync_audits_find_what_equal_sums_hide),
+        TEST(test_sync_audits_are_not_answered_where_roots_differ),
         TEST(test_sync_finds_few_differences_in_few_bytes),
         TEST(test_sync_ends_in_spite_of_loss),
         TEST(test_sync_fills_an_empty_node_once),

@@ -165,7 +165,7 @@ static void node_start(struct world *world, size_t i, uint64_t seed)
     const struct table_options table_options = {
         .mem = &node->mem,
         .hash_secret = { (uint8_t)i },
-        .digest_mask = UINT64_MAX,
+        .digest_mask = ~world->digests_cut,
     };
     const struct address first = address_of(0);
     struct address_range anybody = { .bits = 0 };
@@ -193,7 +193,11 @@ static void node_start(struct world *world, size_t i, uint64_t seed)
 
 void world_create(struct world *world, size_t count, uint64_t seed)
 {
-    *world = (struct world){ .count = count, .now_us = WORLD_S, .delay_us = 1000 };
+    const uint64_t digests_cut = world->digests_cut;
+
+    *world = (struct world){
+        .count = count, .now_us = WORLD_S, .delay_us = 1000, .digests_cut = digests_cut
+    };
     random_seed(&world->random, seed, 1);
     world->nodes = calloc(count, sizeof *world->nodes);
     assert(world->nodes != NULL);

@@ -41,13 +41,15 @@ struct world {
     uint64_t order;
     uint64_t delay_us;
     unsigned loss_permille;
+    uint64_t digests_cut; /* bits of the digests that are not there */
     struct random random;
     /* Sees every datagram that leaves; false: it is lost. NULL: none is looked at. */
     bool (*filter)(void *context, size_t from, size_t to, struct bytes datagram);
     void *context;
 };
 
-/* Nodes that know of each other by the first one as their seed. */
+/* Nodes that know of each other by the first one as their seed. Of `world` only digests_cut is
+ * looked at. */
 void world_create(struct world *world, size_t count, uint64_t seed);
 
 /* Frees all; true when no node had memory left. */
