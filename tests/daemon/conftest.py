@@ -23,7 +23,7 @@ def limit():
         raise TimeoutError("the test took too long")
 
     signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(20)
+    signal.alarm(60 * daemons.SLOWNESS)
     yield
     signal.alarm(0)
 

@@ -6,6 +6,7 @@ all, the other kind included, although the two cannot live in one network withou
 """
 
 import contextlib
+import socket
 import time
 
 import pytest
@@ -26,6 +27,65 @@ def check_alive(*prototypes):
 
 def in_all(prototypes, key, vector, within_s):
     eventually(lambda: all(p.vector(key) == vector for p in prototypes), within_s, 0.05)
+
+
+# -- the models: what they would have died of, as it was seen with the originals
+
+RUBY_DIES = {
+    "nothing": b"", "no map": b"\x05", "a byte too many": wire.encode("a", {0: 1}) + b"\0",
+    "the byte that is never used": b"\xc1", "an aggregate": wire.encode("a*", {}),
+    "a broken pattern": wire.encode("(%", {}), "no vector": b"\x82\xa3key\xa1a\xa3ttl\x03",
+    "no ttl": wire.encode("known", {0: 1}, ttl=None), "too long": wire.encode("a" * 1500, {0: 1}),
+}
+CLOJURE_DIES = {
+    "nothing": b"", "no map": b"\x05", "str8": b"\x82\xa3key\xd9\x01a\xa6vector\x81\x00\x01",
+    "bin": b"\x82\xa3key\xc4\x01a\xa6vector\x81\x00\x01", "no key": b"\x81\xa3foo\x80",
+    "a broken pattern": wire.encode("(%", {}), "a text": wire.encode("a", {0: "x"}),
+    "a peer without a port": wire.encode("n:foo", {0: 1}),
+}
+
+
+@pytest.mark.parametrize("kind, name", [(Ruby, name) for name in RUBY_DIES] + [
+    (Clojure, name) for name in CLOJURE_DIES])
+def test_the_models_die_of_what_the_originals_died_of(kind, name):
+    with kind() as prototype, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(wire.encode("known", {0: 5}), prototype.address)
+        eventually(lambda: prototype.vector("known") == {0: 5})
+        assert prototype.deaths == []
+        sender.sendto((RUBY_DIES if kind is Ruby else CLOJURE_DIES)[name], prototype.address)
+        eventually(lambda: prototype.deaths)
+
+
+def test_two_ruby_models_storm_when_nobody_protects_them():
+    with Ruby(updates=False) as first, Ruby(updates=False) as second:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as liar:
+            for victim, other in ((first, second), (second, first)):
+                stamp = {0: int(time.time())}
+                liar.sendto(wire.encode(f"n:{other.text}", stamp, ttl=50), victim.address)
+            first.socket.sendto(wire.encode("hll", {0: 1}, ttl=50), second.address)
+            eventually(lambda: max(first.busiest, second.busiest) > STORM, 5)
+
+
+def data_frame(peer):
+    """The next message that is not about a peer, in hex."""
+    while b"n:" in (frame := peer.socket.recv(1500)):
+        pass
+    return frame.hex()
+
+
+def test_a_ruby_model_answers_and_passes_on_as_the_original():
+    with Ruby(updates=False) as ruby, wire.Peer(ruby) as a, wire.Peer(ruby) as b:
+        for peer in (a, b):
+            peer.say("hello", {0: 1}, ttl=1)
+        eventually(lambda: len(ruby.peers()) == 2)
+        a.send(bytes.fromhex("83a36b6579a3666f6fa6766563746f728200050307a374746c0a"))
+        assert data_frame(b) == "83a36b6579a3666f6fa6766563746f728200050307a374746c09"
+        a.send(bytes.fromhex("83a36b6579a3666f6fa6766563746f7283000803020501a374746c0a"))
+        assert data_frame(a) == "83a36b6579a3666f6fa6766563746f72810307a374746c09"
+        assert data_frame(b) == "83a36b6579a3666f6fa6766563746f728200080501a374746c09"
+
+
+# -- with us
 
 
 def test_ruby_alone_with_us_is_told_what_it_asks_and_what_changes(node):
