@@ -1,5 +1,6 @@
-/* Preloaded into the daemon by test_memory.py: the n-th allocation from now on fails, once. The test
- * writes n into the file that FAILING_MALLOC names, and reads there how many are left. 0: none fails.
+/* Preloaded into the daemon by test_memory.py: the n-th allocation from now on fails, once. The
+ * test writes n into the file that FAILING_MALLOC names, and reads there how many are left. 0: none
+ * fails.
  *
  * libevent is spared: its 2.1.12 crashes by itself where memory runs out while it accepts a
  * connection (evhttp_connection_free() of a half-made one), and nothing above it can help that. So

@@ -210,7 +210,7 @@ class Ruby(Prototype):
 
 
 class Clojure(Prototype):
-    """Sends what changed to four neighbours after three seconds without a change; answers nobody."""
+    """Sends what changed to four neighbours after three seconds of quiet; answers nobody."""
 
     def __init__(self, seeds=(), port=0):
         super().__init__(seeds, port)

@@ -144,7 +144,8 @@ def test_includes_are_read_sorted_and_relative_to_their_file(conf, tmp_path):
 
 def test_show_config_says_where_each_value_comes_from(conf):
     path = conf("max-keys 5\nbatch-delay = 10ms\nsearch-max 9\n")
-    found = run("--show-config", "-c", path, "--set", "search-max=8", "-q", "6001", "127.0.0.1:6002")
+    found = run("--show-config", "-c", path, "--set", "search-max=8", "-q", "6001",
+                "127.0.0.1:6002")
     lines = {line.split()[0]: line for line in found.stdout.splitlines() if line[0] != "#"}
     assert found.returncode == 0
     assert lines["max-keys"].startswith("max-keys 5") and f"{path}:1" in lines["max-keys"]

@@ -70,7 +70,8 @@ def test_a_node_that_joins_late_gets_all_there_was(start):
     lines = "".join(
         '{"key":"key%05d","vector":{"%d":%d}}\n' % (i, i % 300, i + 1) for i in range(5000)
     )
-    assert first.post("/keys", lines, headers={"Content-Type": "application/x-ndjson"}).status == 200
+    answer = first.post("/keys", lines, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status == 200
     second = start(seeds=[first])
     eventually(lambda: second.digest() == first.digest(), within_s=20, every_s=0.1)
     assert second.stats()["keys"] == 5000
@@ -283,7 +284,8 @@ def test_a_search_stops_at_search_max(start):
         node.post(f"/keys/foo{i}", {"0": 1})
     with wire.Peer(node) as peer:
         peer.say("foo%", {})
-        assert {m[0] for m in peer.listen(1.5) if m[0].startswith("foo")} == {"foo0", "foo1", "foo2"}
+        found = {message[0] for message in peer.listen(1.5) if "foo" in message[0]}
+        assert found == {"foo0", "foo1", "foo2"}
 
 
 def test_a_pattern_never_stores_whatever_it_brings(node):

@@ -108,7 +108,8 @@ def test_updates_beyond_max_memory_are_refused_whole(start):
     node = start("--set", "max-memory=4m")
     stored = 0
     for batch in range(200):
-        body = lines((f"fill:{batch}:{i}", {str(j * 300): 1 for j in range(10)}) for i in range(200))
+        vector = {str(j * 300): 1 for j in range(10)}
+        body = lines((f"fill:{batch}:{i}", vector) for i in range(200))
         before = node.digest()
         answer = node.post("/keys", body, headers=LINES)
         if answer.status != 200:

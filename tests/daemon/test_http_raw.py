@@ -95,7 +95,8 @@ FRAMING = {
     "chunk with an extension": (post(HOST + CHUNKED, b'7;x=1\r\n{"0":1}\r\n0\r\n\r\n'),
                                 {200, 201, 400, 413}),
     "chunk size of no digits": (post(HOST + CHUNKED, b'x\r\n{"0":1}\r\n0\r\n\r\n'), {400, 413}),
-    "a trailer": (post(HOST + CHUNKED, b'7\r\n{"0":1}\r\n0\r\nHost: evil\r\n\r\n'), {200, 201, 400}),
+    "a trailer": (post(HOST + CHUNKED, b'7\r\n{"0":1}\r\n0\r\nHost: evil\r\n\r\n'),
+                  {200, 201, 400}),
     "a space after a name": (post(HOST + b"X : a\r\n" + LENGTH), {400}),
     "an empty name": (post(HOST + b": a\r\n" + LENGTH), {400}),
     "a control byte in a name": (post(HOST + b"X\x01: a\r\n" + LENGTH), {400}),
@@ -387,7 +388,8 @@ def test_updates_and_reads_of_one_pipeline_see_each_other(node):
     with node.connect() as client:
         client.sendall(requests)
         answers = read_answers(client, 200)
-    assert [b'"0":%d}' % (i + 1) in body for i, (_, body) in enumerate(answers[1::2])] == [True] * 100
+    for i, (_, body) in enumerate(answers[1::2]):
+        assert b'"0":%d}' % (i + 1) in body
 
 
 def test_a_client_that_half_closes_gets_its_answer(node):

@@ -1,7 +1,7 @@
 """The n-th allocation fails, for n = 1, 2, 3 and on until a request no longer reaches it.
 
-Whatever was asked, the daemon lives, answers the next request, and an update is kept whole or not at
-all. The failing allocator is preloaded (failing_malloc.c, which also says whom it spares); it is
+Whatever was asked, the daemon lives, answers the next request, and an update is kept whole or not
+at all. The failing allocator is preloaded (failing_malloc.c, which also says whom it spares); it is
 built here, with the compiler that built the daemon.
 """
 
