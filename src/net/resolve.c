@@ -69,7 +69,6 @@ static void resolver_round_end(struct resolver *resolver)
             wait.tv_sec = RESOLVE_RETRY_S;
         }
     }
-    resolver_publish(resolver);
     (void)event_add(resolver->timer, &wait);
 }
 
@@ -117,8 +116,11 @@ static void resolver_on_answer(int result, struct evutil_addrinfo *list, void *a
                   log_string("hint", "check the name and the name server; trying on"));
     }
     resolver->waiting--;
-    if (resolver->waiting == 0 && !resolver->asking) {
-        resolver_round_end(resolver);
+    if (!resolver->asking) {
+        resolver_publish(resolver);
+        if (resolver->waiting == 0) {
+            resolver_round_end(resolver);
+        }
     }
 }
 
@@ -142,16 +144,41 @@ static void resolver_ask(struct resolver *resolver)
         }
     }
     resolver->asking = false;
+    resolver_publish(resolver); /* literals wait for no name server */
     if (resolver->waiting == 0) {
         resolver_round_end(resolver);
     }
 }
 
+/* Without a readable resolv.conf there are still literals and /etc/hosts. NULL: no memory. */
+static struct evdns_base *resolver_open(struct event_base *base)
+{
+    struct evdns_base *dns =
+        evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+
+    if (dns == NULL) {
+        dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        if (dns != NULL) {
+            (void)evdns_base_load_hosts(dns, "/etc/hosts");
+        }
+    }
+    return dns;
+}
+
+/* evdns reads resolv.conf and /etc/hosts only when it is opened, and either may have changed. No
+ * request is under way between two rounds. */
 static void resolver_on_timer(evutil_socket_t fd, short what, void *argument)
 {
+    struct resolver *resolver = argument;
+    struct evdns_base *fresh = resolver_open(resolver->options.base);
+
     (void)fd;
     (void)what;
-    resolver_ask(argument);
+    if (fresh != NULL) {
+        evdns_base_free(resolver->dns, 0);
+        resolver->dns = fresh;
+    }
+    resolver_ask(resolver);
 }
 
 enum status resolver_create(const struct resolve_options *options, struct resolver **resolver_out,
@@ -163,15 +190,7 @@ enum status resolver_create(const struct resolve_options *options, struct resolv
         return fault_set(why, STATUS_MEMORY, "no memory to resolve seeds");
     }
     resolver->options = *options;
-    /* Without a readable resolv.conf there are still literals and /etc/hosts. */
-    resolver->dns = evdns_base_new(options->base, EVDNS_BASE_INITIALIZE_NAMESERVERS
-                                                      | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    if (resolver->dns == NULL) {
-        resolver->dns = evdns_base_new(options->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-        if (resolver->dns != NULL) {
-            (void)evdns_base_load_hosts(resolver->dns, "/etc/hosts");
-        }
-    }
+    resolver->dns = resolver_open(options->base);
     resolver->timer = event_new(options->base, -1, 0, resolver_on_timer, resolver);
     if (resolver->dns == NULL || resolver->timer == NULL) {
         resolver_free(resolver);

@@ -3,7 +3,8 @@
 
 /* Seeds are names: this finds the addresses they have now, and again every minute, for ever, so
  * that a seed which moves is found. Never blocks the loop (libevent's evdns, which also reads
- * /etc/hosts). Called by main; hands complete lists to its owner. */
+ * /etc/hosts; that and resolv.conf are read anew each time), and what is known does not wait for
+ * a name server that never answers. Called by main; hands complete lists to its owner. */
 
 #include "base/address.h"
 #include "base/status.h"
