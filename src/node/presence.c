@@ -14,8 +14,7 @@
 #define OUTBID_US       (60 * US_PER_S)
 #define PARTING_MS      10000
 #define SINCE_AHEAD_S   UINT64_C(43200) /* half of what others take element 3 ahead of their now */
-#define OWN_INCARNATION (UINT64_C(1) << 30) /* a node's own are unix seconds, and above */
-#define LATE_US         (5 * US_PER_S)      /* who wakes up so late was deaf itself */
+#define LATE_US         (5 * US_PER_S)  /* who wakes up so late was deaf itself */
 #define SWEEP_US        US_PER_S
 #define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
 #define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
@@ -211,6 +210,20 @@ static struct peer *peer_obtain(struct node *node, const struct address *address
     return peer;
 }
 
+/* Spread what rose of a presence. A state goes nowhere without the level: who hears of a peer for
+ * the first time by it would take it for a plain one, speak plain to it and vouch for it. */
+static void entry_spread(struct node *node, struct moment now, struct entry *entry,
+                         const struct mark *raised, uint8_t depth, uint8_t ttl,
+                         const struct peer *from)
+{
+    struct mark mark = *raised;
+
+    if (mark_has(&mark, PRESENCE_STATE) && vector_get(entry_vector(entry), PRESENCE_LEVEL) != 0) {
+        mark_set(&mark, PRESENCE_LEVEL);
+    }
+    node_spread(node, now, entry, &mark, depth, ttl, from);
+}
+
 /* Our own presence. */
 
 /* Write elements of our own and spread them. False: no memory. */
@@ -223,7 +236,7 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
         return false;
     }
     if (!mark_empty(&result.raised)) {
-        node_spread(node, now, self, &result.raised, 0, 0, NULL);
+        entry_spread(node, now, self, &result.raised, 0, 0, NULL);
     }
     return true;
 }
@@ -318,7 +331,7 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
         return;
     }
     if (!mark_empty(&result.raised)) {
-        node_spread(node, now, self, &result.raised, depth, 0, from);
+        entry_spread(node, now, self, &result.raised, depth, 0, from);
         repair_note(node, now, from, depth);
         self_defend(node, now, &result.raised);
     }
@@ -404,14 +417,6 @@ static uint64_t peer_word(const struct peer *peer)
     return vector == NULL ? 0 : vector_get(vector, PRESENCE_STATE);
 }
 
-/* Its incarnation is a start, which only nodes of our kind have: its level, which we were not told
- * yet, is still to come, unless it speaks for itself and says none. */
-static bool level_is_to_come(const struct node *node, const struct peer *peer)
-{
-    return peer->level == 0 && !peer->says_plain && !node->options.plain_only
-           && claim_incarnation(peer_word(peer)) >= OWN_INCARNATION;
-}
-
 /* What a peer is to us, by its presence and by what we heard of it. */
 static enum peer_state state_of(const struct node *node, struct moment now, const struct peer *peer)
 {
@@ -430,7 +435,7 @@ static enum peer_state state_of(const struct node *node, struct moment now, cons
         return state != 0 && reached ? PEER_ALIVE : PEER_NEW;
     }
     if (state != 0) {
-        return level_is_to_come(node, peer) ? PEER_NEW : PEER_ALIVE; /* somebody vouches for it */
+        return PEER_ALIVE; /* somebody vouches for it */
     }
     if (peer->heard_us == 0 || (peer->extended_us != 0 && !node->options.plain_only)) {
         return PEER_NEW;
@@ -538,7 +543,7 @@ static bool peer_write(struct node *node, struct moment now, struct peer *peer,
     *raised = result.raised;
     if (!mark_empty(raised)) {
         presence_update_peer(node, now, peer);
-        node_spread(node, now, entry, raised, 0, TTL, NULL);
+        entry_spread(node, now, entry, raised, 0, TTL, NULL);
     }
     return true;
 }
@@ -553,9 +558,6 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer)
         return;
     }
     if (state != 0 && claim_word(state) == WORD_ALIVE) {
-        return;
-    }
-    if (level_is_to_come(node, peer)) {
         return;
     }
     if (peer->state == PEER_LEFT && clock_since_ms(now, peer->suspect_ms) < PARTING_MS) {
@@ -720,7 +722,7 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
             }
         }
         presence_update_peer(node, now, peer);
-        node_spread(node, now, entry, &result.raised, depth, ttl, from);
+        entry_spread(node, now, entry, &result.raised, depth, ttl, from);
         repair_note(node, now, from, depth);
     }
     if (reply != NULL && !marks_add(reply, node->mem, entry, &result.larger)) {
@@ -785,9 +787,6 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
         return;
     }
     stamp_receive(now, peer, claim.stamp);
-    if (source == SOURCE_SELF_SPEAKING && claim.values[PRESENCE_STATE] != 0) {
-        peer->says_plain = claim.values[PRESENCE_LEVEL] == 0;
-    }
     if (claim_any(&claim)) {
         peer_receive(node, now, from, peer, &claim, depth, reply);
     }
