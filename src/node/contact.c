@@ -1,5 +1,6 @@
 #include "node/contact.h"
 
+#include "node/clock.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -16,11 +17,6 @@
 #define RENEW_US         (480 * SECOND_US) /* `x` is heard at least once in ten minutes */
 #define STRANGER_KEPT_US (60 * SECOND_US)  /* a record without presence that is not heard */
 #define LEAVE_TRIES_MAX  3
-
-static uint32_t ms_of(struct moment now)
-{
-    return (uint32_t)(now.mono_us / 1000);
-}
 
 static bool is_live(const struct peer *peer)
 {
@@ -83,24 +79,10 @@ static void seed_remove(struct node *node, uint32_t position)
             (contact->seeds_count - position) * sizeof contact->seeds[0]);
 }
 
-/* A named cluster has plain peers only where they are named: elsewhere first contact is a hello,
- * which tells the cluster. */
-static bool speaks_plain_to(const struct node *node, const struct address *address)
-{
-    if (node->options.cluster_id == 0 || node->options.plain_only) {
-        return true;
-    }
-    for (size_t i = 0; i < node->options.plain_peers_count; i++) {
-        if (address_in_range(address, &node->options.plain_peers[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void seed_contact(struct node *node, struct moment now, struct peer *peer)
 {
-    if (!speaks_plain_to(node, &peer->address)) {
+    /* First contact where plain messages are not taken is a hello, which tells the cluster. */
+    if (!node->options.plain_only && !node_takes_plain(node, &peer->address)) {
         struct owed *owed = outbox_owe(node, peer);
 
         if (owed != NULL) {
@@ -379,11 +361,11 @@ void contact_hello(struct node *node, struct moment now, struct peer *peer, bool
 {
     const uint32_t waits_ms = hello_wait_ms(peer->hello_tries);
     const uint32_t early_ms = asked && waits_ms > HELLO_ASKED_MS ? waits_ms - HELLO_ASKED_MS : 0;
-    const uint32_t now_ms = ms_of(now);
     struct owed *owed;
 
-    /* 0 is "never said"; else it lies at most HELLO_WAIT_MAX ahead, and a wrapped past is past. */
-    if (peer->hello_due_ms != 0 && (int32_t)(peer->hello_due_ms - early_ms - now_ms) > 0) {
+    /* 0 is "never said". */
+    if (peer->hello_due_ms != 0
+        && clock_is_ahead(now, peer->hello_due_ms - early_ms, HELLO_WAIT_MAX)) {
         return;
     }
     owed = outbox_owe(node, peer);
@@ -392,7 +374,7 @@ void contact_hello(struct node *node, struct moment now, struct peer *peer, bool
         if (peer->hello_tries < UINT8_MAX) {
             peer->hello_tries++;
         }
-        peer->hello_due_ms = now_ms + hello_wait_ms(peer->hello_tries);
+        peer->hello_due_ms = clock_ms(now) + hello_wait_ms(peer->hello_tries);
         peer->hello_due_ms = peer->hello_due_ms == 0 ? 1 : peer->hello_due_ms;
     }
 }

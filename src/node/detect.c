@@ -13,8 +13,7 @@
 #define HELPERS           3 /* asked at once */
 #define HELPERS_MAX       6 /* asked in all: others, when not all of the first refused */
 #define INDIRECT_GRACE_US 50000
-#define UNMEASURED_US     US_PER_S /* an ack is waited for when the round trip is not known */
-#define HELPER_US         700000   /* ... of a helper, who tries for a while */
+#define FLIGHT_US         (2 * US_PER_S) /* an ack is waited for: a probe may last so long */
 #define PROBES_FIRST      4
 #define PROBES_MAX        64
 #define PROBES_SOON_MAX   16
@@ -371,15 +370,14 @@ static void dead_choose(struct node *node, struct moment now)
 
 /* Emission. */
 
-/* A flight holds a place in the peer's window: no longer than an ack can take. A helper's ack comes
- * late and would mislead the measuring of round trips: called a second try, it is not measured. */
+/* An ack counts as long as the probe may last: a way that has become longer is no death. Each try
+ * has a number of its own, so its round trip is measured whichever is acked; not that of a helper,
+ * who acks late: called a second try, it is left out. */
 static void probe_fly(struct node *node, struct moment now, struct peer *peer, uint64_t tag,
                       bool helper)
 {
-    const uint64_t direct_us = peer->srtt_us == 0 ? UNMEASURED_US : pace_rto_us(peer);
-
     (void)outbox_fly(node, now, peer, FLIGHT_PROBE, tag, helper ? 2 : 1, NULL,
-                     now.mono_us + (helper ? HELPER_US : direct_us));
+                     now.mono_us + FLIGHT_US);
 }
 
 static size_t probe_send(struct node *node, struct moment now, struct space space,

@@ -80,15 +80,6 @@ static void envelope_note(struct peer *from, const struct envelope *envelope)
     from->flags_theirs = envelope->flags;
 }
 
-static enum presence_source source_of(const struct peer *from, const struct address *about,
-                                      bool trusted)
-{
-    if (address_compare(&from->address, about) == 0) {
-        return SOURCE_SELF_SPEAKING;
-    }
-    return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
-}
-
 /* A set of elements that the sender is to be told; NULL when there is no memory for it. */
 static struct marks *reply_of(struct node *node, struct peer *from)
 {
@@ -101,8 +92,8 @@ static void presence_item(struct node *node, struct moment now, struct peer *fro
                           const struct address *about, struct elements elements, uint8_t depth,
                           bool trusted)
 {
-    presence_receive(node, now, from, about, elements, source_of(from, about, trusted), depth,
-                     trusted ? reply_of(node, from) : NULL);
+    presence_receive(node, now, from, about, elements, presence_source_of(from, about, trusted),
+                     depth, trusted ? reply_of(node, from) : NULL);
 }
 
 static void items_receive(struct node *node, struct moment now, struct peer *from,

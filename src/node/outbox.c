@@ -20,10 +20,19 @@ static struct flight *flight_slot(const struct outbox *outbox, uint32_t sequence
     return &outbox->flights[sequence & (outbox->flights_room - 1)];
 }
 
+/* Whether it takes a place in its peer's window. Probes and hellos do not: they are few, one at a
+ * time, and go where nobody may be. */
+static bool flight_fills_window(const struct flight *flight)
+{
+    return flight->kind != FLIGHT_PROBE && flight->kind != FLIGHT_HELLO;
+}
+
 static void flight_free(struct node *node, struct flight *flight)
 {
-    assert(flight->peer->in_flight > 0);
-    flight->peer->in_flight--;
+    if (flight_fills_window(flight)) {
+        assert(flight->peer->in_flight > 0);
+        flight->peer->in_flight--;
+    }
     flight->peer = NULL;
     node->outbox.flights_count--;
     marks_clear(&flight->carried, node->mem);
@@ -336,7 +345,7 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum fl
         flight->carried = *carried;
         *carried = (struct marks){ 0 };
     }
-    peer->in_flight++;
+    peer->in_flight += flight_fills_window(flight);
     outbox->flights_count++;
     if (due_us < outbox->flights_due_us) {
         outbox->flights_due_us = due_us;
@@ -359,7 +368,9 @@ void outbox_acked(struct node *node, struct moment now, struct peer *peer, uint3
     }
     flight = flight_take(node, slot);
     rtt_measure(peer, &flight, now);
-    pace_acked(peer);
+    if (flight_fills_window(&flight)) {
+        pace_acked(peer);
+    }
     flight_acked(node, now, &flight);
     marks_clear(&flight.carried, node->mem);
 }
@@ -540,7 +551,7 @@ void outbox_drop_peer(struct node *node, struct peer *peer)
 {
     struct outbox *outbox = &node->outbox;
 
-    for (uint32_t i = 0; i < outbox->flights_room && peer->in_flight > 0; i++) {
+    for (uint32_t i = 0; i < outbox->flights_room; i++) {
         if (outbox->flights[i].peer == peer) {
             flight_free(node, &outbox->flights[i]);
         }
@@ -569,14 +580,16 @@ void outbox_audit(const struct node *node)
 {
     const struct outbox *outbox = &node->outbox;
     const struct owed *last = NULL;
-    uint64_t in_flight = 0;
     uint32_t flights = 0;
+    uint32_t filling = 0;
+    uint32_t in_flight = 0;
 
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
         const struct flight *flight = &outbox->flights[i];
 
         if (flight->peer != NULL) {
             flights++;
+            filling += flight_fills_window(flight);
             assert(flight_slot(outbox, flight->sequence) == flight);
             assert(flight->due_us >= outbox->flights_due_us);
             marks_audit(&flight->carried);
@@ -586,7 +599,7 @@ void outbox_audit(const struct node *node)
     for (uint32_t i = 0; i < node->peers.count; i++) {
         in_flight += node->peers.by_address[i]->in_flight;
     }
-    assert(in_flight == flights);
+    assert(in_flight == filling);
     for (const struct owed *owed = outbox->owed_first; owed != NULL; owed = owed->next) {
         assert(owed->peer->owed == owed);
         assert(owed->acks_count <= OUTBOX_ACKS_MAX);

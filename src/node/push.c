@@ -1,6 +1,7 @@
 #include "node/push.h"
 
 #include "base/hash.h"
+#include "node/clock.h"
 #include "node/recent.h"
 #include "node/state.h"
 #include "store/digest.h"
@@ -301,16 +302,12 @@ void push_repeat(struct node *node, struct moment now, struct entry *entry, cons
 
 static bool peer_is_iffy(const struct peer *peer, struct moment now)
 {
-    const uint32_t now_ms = (uint32_t)(now.mono_us / 1000);
-
-    return peer->iffy > 0 && (int32_t)(peer->iffy_until_ms - now_ms) > 0;
+    return peer->iffy > 0 && clock_is_ahead(now, peer->iffy_until_ms, IFFY_MS << IFFY_EXPONENT_MAX);
 }
 
 static void peer_doubt(struct peer *peer, struct moment now)
 {
-    const uint32_t now_ms = (uint32_t)(now.mono_us / 1000);
-
-    peer->iffy_until_ms = now_ms + ((uint32_t)IFFY_MS << peer->iffy);
+    peer->iffy_until_ms = clock_ms(now) + ((uint32_t)IFFY_MS << peer->iffy);
     if (peer->iffy < IFFY_EXPONENT_MAX) {
         peer->iffy++;
     }

@@ -103,6 +103,17 @@ static void test_detect_accuses_nobody_at_rest(void **state)
     assert_int_equal(suspicions(&fixture->world), 0);
 }
 
+/* A round trip three times as long as the time-out that the fast way had led to. */
+static void test_detect_accuses_nobody_whose_way_has_become_longer(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 5, 4);
+    fixture->world.delay_us = 150000;
+    world_run(&fixture->world, 60 * WORLD_S);
+    assert_int_equal(suspicions(&fixture->world), 0);
+}
+
 static void test_detect_kills_nobody_at_a_tenth_lost(void **state)
 {
     struct fixture *fixture = *state;
@@ -199,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_detect_knows_a_killed_node_everywhere_in_time),
         TEST(test_detect_accuses_nobody_at_rest),
+        TEST(test_detect_accuses_nobody_whose_way_has_become_longer),
         TEST(test_detect_kills_nobody_at_a_tenth_lost),
         TEST(test_detect_asks_others_before_it_accuses),
         TEST(test_detect_cut_off_accuses_nobody),

@@ -216,7 +216,7 @@ static void test_outbox_says_hello_and_asks_until_it_was_echoed(void **state)
         assert_int_equal(fixture->message.envelope.sender_id, (uint32_t)fixture->node->presence.id);
         assert_int_equal(has(fixture, WIRE_HAS_SEQUENCE), validated == 0);
         assert_int_equal(has(fixture, WIRE_HAS_TOKEN), validated == 0);
-        assert_int_equal(fixture->peer->in_flight, 1);
+        assert_int_equal(fixture->node->outbox.flights_count, 1);
     }
     assert_int_equal(fixture->node->stats.sent[NODE_KIND_HELLO], 2);
 }
@@ -302,7 +302,7 @@ static void test_outbox_an_ack_of_the_right_peer_ends_a_flight(void **state)
 {
     struct fixture *fixture = *state;
     const uint32_t sequence =
-        fly(fixture, fixture->peer, FLIGHT_HELLO, 1, fixture->now.mono_us + SECOND_US);
+        fly(fixture, fixture->peer, FLIGHT_SYNC, 1, fixture->now.mono_us + SECOND_US);
 
     fixture->now.mono_us += 40000;
     outbox_acked(fixture->node, fixture->now, fixture->other, sequence);
@@ -315,6 +315,30 @@ static void test_outbox_an_ack_of_the_right_peer_ends_a_flight(void **state)
     outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
     assert_int_equal(fixture->peer->in_flight, 0);
     assert_true(outbox_due_us(fixture->node) == UINT64_MAX);
+}
+
+static void test_outbox_probes_and_hellos_take_no_place_in_a_window(void **state)
+{
+    static const enum flight_kind kinds[] = { FLIGHT_PROBE, FLIGHT_HELLO };
+    struct fixture *fixture = *state;
+
+    fixture->peer->window = PACE_WINDOW_MIN;
+    for (unsigned i = 0; i < 20; i++) {
+        const uint32_t sequence =
+            fly(fixture, fixture->peer, kinds[i % 2], 1, fixture->now.mono_us + SECOND_US);
+
+        assert_true(pace_window_allows(fixture->peer));
+        if (i < 10) {
+            outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+        }
+    }
+    assert_int_equal(fixture->peer->window, PACE_WINDOW_MIN);
+    for (unsigned i = 0; i < PACE_WINDOW_MIN; i++) {
+        assert_true(pace_window_allows(fixture->peer));
+        fly(fixture, fixture->peer, FLIGHT_SYNC, 1, fixture->now.mono_us + SECOND_US);
+    }
+    assert_false(pace_window_allows(fixture->peer));
+    outbox_audit(fixture->node);
 }
 
 static void test_outbox_measures_no_round_trip_of_what_was_sent_twice(void **state)
@@ -364,7 +388,7 @@ static void test_outbox_flights_agree_with_an_array(void **state)
 
         if (what < 6 && under_way < 200) {
             model[i].due_us = fixture->now.mono_us + 1 + random_below(&fixture->random, 5000);
-            model[i].sequence = fly(fixture, fixture->peer, FLIGHT_HELLO, 1, model[i].due_us);
+            model[i].sequence = fly(fixture, fixture->peer, FLIGHT_SYNC, 1, model[i].due_us);
             model[i].under_way = true;
             under_way++;
             i++;
@@ -438,14 +462,16 @@ static void test_outbox_forgets_a_peer_that_goes(void **state)
     struct fixture *fixture = *state;
     struct address to;
 
-    fly(fixture, fixture->peer, FLIGHT_HELLO, 1, fixture->now.mono_us + SECOND_US);
-    fly(fixture, fixture->other, FLIGHT_HELLO, 1, fixture->now.mono_us + SECOND_US);
+    fly(fixture, fixture->peer, FLIGHT_PROBE, 1, fixture->now.mono_us + SECOND_US);
+    fly(fixture, fixture->peer, FLIGHT_SYNC, 1, fixture->now.mono_us + SECOND_US);
+    fly(fixture, fixture->other, FLIGHT_SYNC, 1, fixture->now.mono_us + SECOND_US);
     outbox_owe_ack(fixture->node, fixture->peer, 1, false);
     outbox_owe_ack(fixture->node, fixture->other, 1, false);
     outbox_drop_peer(fixture->node, fixture->peer);
     outbox_audit(fixture->node);
     assert_int_equal(fixture->peer->in_flight, 0);
     assert_int_equal(fixture->other->in_flight, 1);
+    assert_int_equal(fixture->node->outbox.flights_count, 1);
     assert_null(fixture->peer->owed);
     assert_true(emit(fixture, &to));
     assert_int_equal(address_compare(&to, &fixture->other->address), 0);
@@ -492,6 +518,7 @@ int main(void)
         TEST(test_outbox_a_bare_record_is_an_answer_and_an_empty_one_is_not),
         TEST(test_outbox_holds_back_all_but_acks_at_the_rate),
         TEST(test_outbox_an_ack_of_the_right_peer_ends_a_flight),
+        TEST(test_outbox_probes_and_hellos_take_no_place_in_a_window),
         TEST(test_outbox_measures_no_round_trip_of_what_was_sent_twice),
         TEST(test_outbox_round_trip_follows_the_measurements),
         TEST(test_outbox_flights_agree_with_an_array),
