@@ -124,25 +124,28 @@ static bool results_grow(struct node *node, size_t count)
 }
 
 /* Merge all blocks of an update whose room is promised, or of which there is only one. The first
- * failure so is the only one, and nothing has changed then. */
+ * failure so is the only one, and nothing has changed then. The promise is for the store: what
+ * others need to hear of it is not drawn from it. */
 static enum status blocks_merge(struct node *node, struct moment now,
-                                const struct node_update *update, struct entry *entry,
+                                const struct node_update *update, struct reservation *reservation,
                                 struct node_update_result *result)
 {
+    struct entry *entry = result->entry;
     const size_t blocks = vector_blocks(update->elements);
     const bool kept = blocks <= node->results_room;
     struct merge_result unkept;
     struct block_room room;
 
-    result->entry = entry;
     result->blocks = kept ? node->results : NULL;
     result->blocks_count = kept ? blocks : 0;
     for (size_t i = 0; i < blocks; i++) {
         const struct block block = vector_block(update->elements, i, &room);
         struct merge_result *merged = kept ? &node->results[i] : &unkept;
-        const enum status status =
-            table_merge(node->table, entry, &block, CHANGE_FROM_CLIENT, merged);
+        enum status status;
 
+        table_draw(node->table, reservation);
+        status = table_merge(node->table, entry, &block, CHANGE_FROM_CLIENT, merged);
+        table_draw(node->table, NULL);
         if (status != STATUS_OK) {
             assert(i == 0);
             return status;
@@ -158,23 +161,24 @@ static enum status blocks_merge(struct node *node, struct moment now,
 
 /* The update of one key once its room is sure, as far as the caller saw to it. */
 static enum status key_merge(struct node *node, struct moment now, const struct node_update *update,
-                             struct node_update_result *result)
+                             struct reservation *reservation, struct node_update_result *result)
 {
-    struct node_update_result done = { .entry = table_find(node->table, update->key) };
+    struct node_update_result done = { 0 };
     enum status status;
 
     if (vector_blocks(update->elements) == 0) {
+        done.entry = table_find(node->table, update->key);
         *result = done;
         return STATUS_OK;
     }
-    done.created = done.entry == NULL || vector_size(entry_vector(done.entry)) == 0;
-    if (done.entry == NULL) {
-        status = table_obtain(node->table, update->key, TABLE_D, &done.entry);
-        if (status != STATUS_OK) {
-            return status;
-        }
+    table_draw(node->table, reservation);
+    status = table_obtain(node->table, update->key, TABLE_D, &done.entry);
+    table_draw(node->table, NULL);
+    if (status != STATUS_OK) {
+        return status;
     }
-    status = blocks_merge(node, now, update, done.entry, &done);
+    done.created = vector_size(entry_vector(done.entry)) == 0;
+    status = blocks_merge(node, now, update, reservation, &done);
     if (status == STATUS_OK) {
         *result = done;
     }
@@ -212,7 +216,7 @@ enum status join_update(struct node *node, struct moment now, const struct node_
     }
     /* One block is all or nothing by itself. */
     if (blocks <= 1) {
-        status = key_merge(node, now, update, result);
+        status = key_merge(node, now, update, NULL, result);
         return refusal_tell(node, now, status, update->key, why);
     }
     entry = table_find(node->table, update->key);
@@ -228,14 +232,9 @@ enum status join_update(struct node *node, struct moment now, const struct node_
 enum status join_apply(struct node *node, struct moment now, const struct node_update *update,
                        struct reservation *reservation, struct node_update_result *result)
 {
-    enum status status;
-
-    /* Asked for before the promise is drawn on: results are not part of it. */
+    /* Results are not part of the promise: where there is no room they are not kept. */
     (void)results_grow(node, vector_blocks(update->elements));
-    table_draw(node->table, reservation);
-    status = key_merge(node, now, update, result);
-    table_draw(node->table, NULL);
-    return status;
+    return key_merge(node, now, update, reservation, result);
 }
 
 /* Peers' data. */

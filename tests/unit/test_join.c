@@ -196,6 +196,45 @@ static void test_join_apply_cannot_fail_after_its_room_was_promised(void **state
     vector_clear(&vector, &mem);
 }
 
+/* What an update of many blocks to a new key draws on its promise. */
+static uint64_t promise_drawn(struct fixture *fixture, const char *key)
+{
+    struct place *place = &fixture->places[0];
+    struct mem mem = { 0 };
+    struct vector vector;
+    struct node_update change = { .key = bytes_of(key), .elements = &vector };
+    struct node_update_result result;
+    struct reservation reservation = { 0 };
+    uint64_t drawn;
+
+    run_us(fixture, 5 * SECOND_US);
+    vector_init(&vector);
+    vector_fill(&vector, &mem, MANY_BLOCKS, 1, 1);
+    assert_int_equal(
+        table_reserve(place->table, 1, table_merge_bytes_max(NULL, &vector), &reservation),
+        STATUS_OK);
+    drawn = reservation.mem.bytes;
+    assert_int_equal(node_apply(place->node, fixture->now, &change, &reservation, &result),
+                     STATUS_OK);
+    drawn -= reservation.mem.bytes;
+    table_release(place->table, &reservation);
+    vector_clear(&vector, &mem);
+    return drawn;
+}
+
+static void test_join_a_promise_is_not_drawn_on_to_tell_others(void **state)
+{
+    struct node_options options = options_of(1);
+    struct fixture *fixture = *state;
+    uint64_t drawn_alone;
+
+    nodes_create(fixture, 1);
+    (void)promise_drawn(fixture, "a"); /* begins a slab */
+    drawn_alone = promise_drawn(fixture, "b");
+    node_add(fixture, &options);
+    assert_true(promise_drawn(fixture, "c") == drawn_alone);
+}
+
 /* Elements in wire form, as they would come from a peer: index i of the row has value values[i]. */
 static struct elements elements_write(const uint64_t *values, unsigned count, uint8_t *buffer)
 {
@@ -346,6 +385,7 @@ int main(void)
         TEST(test_join_an_update_without_memory_changes_nothing),
         TEST(test_join_an_update_of_many_small_blocks_is_all_or_nothing),
         TEST(test_join_apply_cannot_fail_after_its_room_was_promised),
+        TEST(test_join_a_promise_is_not_drawn_on_to_tell_others),
         TEST(test_join_says_what_rose_and_what_goes_back),
         TEST(test_join_takes_what_a_rule_allows_and_refuses_the_rest),
         TEST(test_join_refuses_new_keys_at_the_limit_and_raises_known_ones),
