@@ -141,12 +141,13 @@ void lookup_insert(struct lookup *lookup, const struct slabs *slabs, uint32_t id
 }
 
 uint64_t lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct mem *mem,
-                     uint64_t room)
+                     uint64_t coming, uint64_t room)
 {
+    const unsigned splits = coming == 0 ? LOOKUP_SPLITS : LOOKUP_SPLITS_AHEAD;
     uint64_t left = room;
 
-    for (unsigned i = 0; i < LOOKUP_SPLITS; i++) {
-        if (lookup->bucket_count >= BUCKETS_PER_ENTRY * lookup->entry_count
+    for (unsigned i = 0; i < splits; i++) {
+        if (lookup->bucket_count >= BUCKETS_PER_ENTRY * (lookup->entry_count + coming)
             || lookup->bucket_count == BUCKETS_MAX) {
             break;
         }

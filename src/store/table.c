@@ -45,6 +45,12 @@ static uint64_t growth_room(const struct table *table)
     return table->drawn == NULL ? UINT64_MAX : table->drawn->growth_bytes;
 }
 
+/* Keys that the promise which is drawn on covers beside the one that is being created. */
+static uint64_t growth_keys(const struct table *table)
+{
+    return table->drawn == NULL || table->drawn->keys == 0 ? 0 : table->drawn->keys - 1;
+}
+
 static void growth_spend(struct table *table, uint64_t bytes)
 {
     if (table->drawn != NULL) {
@@ -113,7 +119,8 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     memcpy(entry->tower + height, key.data, key.size);
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);
-    growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, growth_room(table)));
+    growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, growth_keys(table),
+                                    growth_room(table)));
     return entry;
 }
 

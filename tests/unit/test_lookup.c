@@ -48,7 +48,7 @@ static uint32_t key_insert(struct fixture *fixture, unsigned i, uint64_t room)
     const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 1, 0);
 
     lookup_insert(&fixture->lookup, &fixture->slabs, id, lookup_hash(&fixture->lookup, key));
-    assert_true(lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, room) <= room);
+    assert_true(lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, 0, room) <= room);
     return id;
 }
 
@@ -134,10 +134,33 @@ static void test_lookup_growth_is_as_foreseen(void **state)
 
             lookup_insert(&fixture->lookup, &fixture->slabs, id,
                           lookup_hash(&fixture->lookup, key));
-            room -= lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, room);
+            room -= lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, 0, room);
             assert_true(fixture->lookup.bucket_count >= 2 * fixture->lookup.entry_count);
         }
         assert_true(fixture->lookup.segment_count <= segments_before + 2);
+    }
+}
+
+/* Where it is known how many come, the buckets are there when they do, at no higher a price. */
+static void test_lookup_grows_ahead_of_entries_that_are_foreseen(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t room = lookup_growth_bytes_max(&fixture->lookup, KEYS);
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        char text[16];
+        const struct bytes key = key_of(text, i);
+        const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 1, 0);
+
+        lookup_insert(&fixture->lookup, &fixture->slabs, id, lookup_hash(&fixture->lookup, key));
+        room -= lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, KEYS - 1 - i, room);
+        if (i == KEYS / 4) {
+            assert_true(fixture->lookup.bucket_count == 2 * KEYS);
+        }
+    }
+    assert_true(fixture->lookup.bucket_count == 2 * KEYS);
+    for (unsigned i = 0; i < KEYS; i++) {
+        assert_int_not_equal(key_find(fixture, i), 0);
     }
 }
 
@@ -168,6 +191,7 @@ int main(void)
         TEST(test_lookup_removes_from_anywhere_in_a_chain),
         TEST(test_lookup_catches_up_after_memory_was_short),
         TEST(test_lookup_growth_is_as_foreseen),
+        TEST(test_lookup_grows_ahead_of_entries_that_are_foreseen),
         TEST(test_lookup_touches_a_bucket_and_few_entries),
     };
 
