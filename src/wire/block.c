@@ -95,15 +95,21 @@ bool mark_empty(const struct mark *mark)
     return (mark->bits[0] | mark->bits[1] | mark->bits[2] | mark->bits[3]) == 0;
 }
 
+/* Set bits, by halves; the builtin would call into libgcc where the machine has no popcnt. */
+static unsigned bits_count(uint64_t bits)
+{
+    bits = bits - (bits >> 1 & UINT64_C(0x5555555555555555));
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)((bits * UINT64_C(0x0101010101010101)) >> 56);
+}
+
 unsigned mark_count(const struct mark *mark)
 {
     unsigned count = 0;
 
     for (unsigned i = 0; i < 4; i++) {
-        /* Kernighan's way; the builtin would call into libgcc where the machine has no popcnt. */
-        for (uint64_t bits = mark->bits[i]; bits != 0; bits &= bits - 1) {
-            count++;
-        }
+        count += bits_count(mark->bits[i]);
     }
     return count;
 }

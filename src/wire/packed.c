@@ -1,5 +1,6 @@
 #include "wire/packed.h"
 
+#include "wire/little.h"
 #include "wire/read.h"
 #include "wire/varint.h"
 
@@ -26,13 +27,17 @@ struct segment {
     unsigned exceptions_count;
 };
 
-/* Codes of `width` bits, lowest bits first. The accumulator holds less than a byte between calls,
- * and takes 32 bits at most at a time. */
+/* Codes on their way out: fewer than 32 bits between calls, so that another 32 find room. */
 struct codes {
     uint8_t *to;
-    const uint8_t *at;
     uint64_t held;
     unsigned held_bits;
+};
+
+/* A list of offsets, with room for one more than there can be. */
+struct offsets {
+    unsigned count;
+    uint8_t list[BLOCK_ELEMENTS + 1];
 };
 
 /* The largest code of a width. */
@@ -46,57 +51,32 @@ static size_t packed_codes_size(unsigned count, unsigned width)
     return ((size_t)count * width + 7) / 8;
 }
 
-static uint64_t codes_get_some(struct codes *codes, unsigned bits)
+/* The bits of a mask, 32 at most, from a bit on; eight bytes from there on can be read. */
+static inline uint64_t codes_get(const uint8_t *codes, size_t from, uint64_t mask)
 {
-    uint64_t code;
-
-    while (codes->held_bits < bits) {
-        codes->held |= (uint64_t)*codes->at++ << codes->held_bits;
-        codes->held_bits += 8;
-    }
-    code = codes->held & packed_mask(bits);
-    codes->held >>= bits;
-    codes->held_bits -= bits;
-    return code;
+    return little_get64(codes + from / 8) >> (from % 8) & mask;
 }
 
-static uint64_t codes_get(struct codes *codes, unsigned width)
-{
-    uint64_t code;
-
-    if (width <= 32) {
-        return codes_get_some(codes, width);
-    }
-    code = codes_get_some(codes, 32);
-    return code | codes_get_some(codes, width - 32) << 32;
-}
-
-static void codes_put_some(struct codes *codes, uint64_t code, unsigned bits)
+static inline void codes_put(struct codes *codes, uint64_t code, unsigned bits)
 {
     codes->held |= code << codes->held_bits;
     codes->held_bits += bits;
-    while (codes->held_bits >= 8) {
-        *codes->to++ = (uint8_t)codes->held;
-        codes->held >>= 8;
-        codes->held_bits -= 8;
+    if (codes->held_bits >= 32) {
+        little_put32(codes->to, (uint32_t)codes->held);
+        codes->to += 4;
+        codes->held >>= 32;
+        codes->held_bits -= 32;
     }
 }
 
-static void codes_put(struct codes *codes, uint64_t code, unsigned width)
+static uint8_t *codes_put_end(const struct codes *codes)
 {
-    if (width <= 32) {
-        codes_put_some(codes, code, width);
-        return;
-    }
-    codes_put_some(codes, code & packed_mask(32), 32);
-    codes_put_some(codes, code >> 32, width - 32);
-}
+    uint8_t *to = codes->to;
 
-static void codes_put_end(struct codes *codes)
-{
-    if (codes->held_bits > 0) {
-        *codes->to++ = (uint8_t)codes->held;
+    for (unsigned bits = 0; bits < codes->held_bits; bits += 8) {
+        *to++ = (uint8_t)(codes->held >> bits);
     }
+    return to;
 }
 
 /* Pairs of a sparse item: one. `position` is the least index that may come. */
@@ -292,17 +272,41 @@ static bool sparse_next(struct elements *elements, struct block_room *room, stru
     return true;
 }
 
-/* All 256 values of a segment; 0 where it has none. Returns the largest. */
+/* Codes into values, which are 0 until then. They are copied first, so that those at the end too
+ * can be taken from a whole word. */
+static void codes_unpack(const struct segment *segment, uint64_t values[BLOCK_ELEMENTS])
+{
+    const unsigned width = segment->width;
+    const uint64_t low = packed_mask(width < 32 ? width : 32);
+    const uint64_t base = segment->base;
+    uint8_t codes[BLOCK_ELEMENTS * PACKED_WIDTH_MAX / 8 + 8];
+    size_t from = 0;
+
+    memcpy(codes, segment->codes.data, segment->codes.size);
+    memset(codes + segment->codes.size, 0, 8);
+    for (unsigned i = segment->from; i <= segment->last; i++) {
+        values[i] = base + codes_get(codes, from, low);
+        from += width;
+    }
+    if (width > 32) {
+        const uint64_t high = packed_mask(width - 32);
+
+        from = 32;
+        for (unsigned i = segment->from; i <= segment->last; i++) {
+            values[i] += codes_get(codes, from, high) << 32;
+            from += width;
+        }
+    }
+}
+
+/* All 256 values of a segment; 0 where it has none. Returns the bitwise or of them. */
 static uint64_t segment_unpack(const struct segment *segment, uint64_t values[BLOCK_ELEMENTS])
 {
-    struct codes codes = { .at = segment->codes.data };
     struct read exceptions = segment->exceptions;
-    uint64_t largest = 0;
+    uint64_t bits = 0;
 
     memset(values, 0, BLOCK_ELEMENTS * sizeof values[0]);
-    for (unsigned i = segment->from; i <= segment->last; i++) {
-        values[i] = segment->base + codes_get(&codes, segment->width);
-    }
+    codes_unpack(segment, values);
     for (unsigned i = 0; i < segment->exceptions_count; i++) {
         unsigned offset = 0;
         uint64_t value = 0;
@@ -311,45 +315,60 @@ static uint64_t segment_unpack(const struct segment *segment, uint64_t values[BL
         assert(valid); /* packed_judge() has said so */
         values[offset] = value;
     }
-    for (unsigned i = segment->from; i <= segment->last; i++) {
-        largest = values[i] > largest ? values[i] : largest;
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
+        bits |= values[i];
     }
-    return largest;
+    return bits;
 }
 
-static uint8_t packed_width_bytes(uint64_t largest)
+static uint8_t packed_width_bytes(uint64_t bits)
 {
-    if (largest <= UINT8_MAX) {
+    if (bits <= UINT8_MAX) {
         return 1;
     }
-    if (largest <= UINT16_MAX) {
+    if (bits <= UINT16_MAX) {
         return 2;
     }
-    return largest <= UINT32_MAX ? 4 : 8;
+    return bits <= UINT32_MAX ? 4 : 8;
 }
 
-/* Put the values that are not 0 together, as narrow as the largest allows. */
-static void segment_narrow(const uint64_t values[BLOCK_ELEMENTS], uint64_t largest,
+/* Put the values that are not 0 together; each is written where the next one goes, whether it
+ * counts or not: no branch to miss. Returns their number. */
+#define NARROW(name, type)                                                               \
+    static unsigned name(const uint64_t values[BLOCK_ELEMENTS], type to[BLOCK_ELEMENTS], \
+                         uint8_t offsets[BLOCK_ELEMENTS])                                \
+    {                                                                                    \
+        unsigned count = 0;                                                              \
+        for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {                                  \
+            offsets[count] = (uint8_t)i;                                                 \
+            to[count] = (type)values[i];                                                 \
+            count += values[i] != 0;                                                     \
+        }                                                                                \
+        return count;                                                                    \
+    }
+
+NARROW(bytes_narrow, uint8_t)
+NARROW(shorts_narrow, uint16_t)
+NARROW(words_narrow, uint32_t)
+NARROW(longs_narrow, uint64_t)
+#undef NARROW
+
+/* A block of the values that are not 0, as narrow as the bitwise or of them allows. */
+static void segment_narrow(const uint64_t values[BLOCK_ELEMENTS], uint64_t bits,
                            struct block_room *room, struct block *block)
 {
-    const uint8_t width = packed_width_bytes(largest);
-    unsigned count = 0;
+    unsigned count;
 
-    for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
-        /* Written where the next one goes, whether it counts or not: no branch to miss. */
-        room->offsets[count] = (uint8_t)i;
-        switch (width) {
-        case 1: room->values8[count] = (uint8_t)values[i]; break;
-        case 2: room->values16[count] = (uint16_t)values[i]; break;
-        case 4: room->values32[count] = (uint32_t)values[i]; break;
-        default: room->values[count] = values[i]; break;
-        }
-        count += values[i] != 0;
+    block->width = packed_width_bytes(bits);
+    switch (block->width) {
+    case 1: count = bytes_narrow(values, room->values8, room->offsets); break;
+    case 2: count = shorts_narrow(values, room->values16, room->offsets); break;
+    case 4: count = words_narrow(values, room->values32, room->offsets); break;
+    default: count = longs_narrow(values, room->values, room->offsets); break;
     }
     block->values = room->values;
     block->offsets = count < BLOCK_ELEMENTS ? room->offsets : NULL;
     block->count = (uint16_t)count;
-    block->width = width;
 }
 
 static bool dense_next(struct elements *elements, struct block_room *room, struct block *block)
@@ -359,16 +378,16 @@ static bool dense_next(struct elements *elements, struct block_room *room, struc
     while (elements->rest.size > 0) {
         struct segment segment = { .number = 0 };
         struct read read = read_begin(elements->rest);
-        uint64_t largest;
+        uint64_t bits;
         bool valid = segment_read(&read, elements->position, &segment);
 
         assert(valid); /* packed_judge() has said so */
         elements->rest = read_rest(&read);
         elements->position = segment.number + 1;
-        largest = segment_unpack(&segment, values);
-        if (largest > 0) {
+        bits = segment_unpack(&segment, values);
+        if (bits != 0) {
             block->number = segment.number;
-            segment_narrow(values, largest, room, block);
+            segment_narrow(values, bits, room, block);
             return true;
         }
     }
@@ -417,41 +436,55 @@ static void range_measure(struct range *range)
     }
 }
 
-static void choice_offer(struct choice *best, struct choice offer)
+static void choice_offer(struct choice *best, uint64_t base, unsigned width, size_t size)
 {
-    offer.size += varint_size(offer.base);
-    if (offer.size < best->size) {
-        *best = offer;
+    size += varint_size(base);
+    if (size < best->size) {
+        *best = (struct choice){ base, size, width };
     }
 }
 
-/* Values within PACKED_NARROW of the least: every window of every width is tried, on the sums of
- * what their values would cost as exceptions. */
+/* The best window over `count` values within PACKED_NARROW of the least, by how often each comes:
+ * every window of every width is tried, on the sums of what their values would cost as exceptions.
+ * None ends above the largest: one of the same width that ends with it is as good. */
+static void choose_counted(const uint16_t seen[PACKED_NARROW], unsigned span, uint64_t least,
+                           unsigned count, struct choice *best)
+{
+    size_t below[PACKED_NARROW + 1]; /* cost of all values under the least + i */
+
+    assert(span >= 1);
+    assert(span <= PACKED_NARROW);
+    below[0] = 0;
+    for (unsigned i = 0; i < span; i++) {
+        below[i + 1] = below[i] + seen[i] * (1 + varint_size(least + i));
+    }
+    for (unsigned width = 0; width <= PACKED_NARROW_BITS; width++) {
+        const unsigned window = 1u << width < span ? 1u << width : span;
+        const size_t codes_size = packed_codes_size(count, width);
+
+        for (unsigned i = 0; i + window <= span; i++) {
+            const size_t patched = below[i] + below[span] - below[i + window];
+            const size_t size = codes_size + patched + (patched > 0);
+
+            if (size < best->size) {
+                choice_offer(best, least + i, width, size);
+            }
+        }
+        if (window == span) {
+            break; /* wider codes are of no use */
+        }
+    }
+}
+
 static void choose_narrow(const struct range *range, struct choice *best)
 {
-    const unsigned count = range->last - range->from + 1;
-    const unsigned span = (unsigned)(range->largest - range->least) + 1;
     uint16_t seen[PACKED_NARROW] = { 0 };
-    size_t below[PACKED_NARROW + 1] = { 0 }; /* cost of all values under the least + i */
 
-    assert(span <= PACKED_NARROW);
     for (unsigned i = range->from; i <= range->last; i++) {
         seen[range->values[i] - range->least]++;
     }
-    for (unsigned i = 0; i < span; i++) {
-        below[i + 1] = below[i] + seen[i] * (1 + varint_size(range->least + i));
-    }
-    for (unsigned width = 0; width <= PACKED_NARROW_BITS; width++) {
-        for (unsigned i = 0; i < span; i++) {
-            const unsigned end = span - i <= 1u << width ? span : i + (1u << width);
-            const size_t patched = below[i] + below[span] - below[end];
-
-            choice_offer(best, (struct choice){ .base = range->least + i,
-                                                .size = packed_codes_size(count, width) + patched
-                                                        + (patched > 0),
-                                                .width = width });
-        }
-    }
+    choose_counted(seen, (unsigned)(range->largest - range->least) + 1, range->least,
+                   range->last - range->from + 1, best);
 }
 
 /* Over a base: what is below it, or needs more bits above it than the width, is an exception. */
@@ -474,10 +507,7 @@ static void choose_wide(const struct range *range, uint64_t base, struct choice 
     }
     /* From the widest down: each step makes exceptions of those that needed just that bit. */
     for (unsigned width = PACKED_WIDTH_MAX;; width--) {
-        choice_offer(best, (struct choice){ .base = base,
-                                            .size = packed_codes_size(count, width) + patched
-                                                    + (patched > 0),
-                                            .width = width });
+        choice_offer(best, base, width, packed_codes_size(count, width) + patched + (patched > 0));
         if (width == 0) {
             break;
         }
@@ -485,9 +515,12 @@ static void choose_wide(const struct range *range, uint64_t base, struct choice 
     }
 }
 
-static bool segment_covers(const struct packed_segment *segment, uint64_t value)
+/* Bytes of a segment but for codes and exceptions. */
+static size_t segment_fixed_size(const struct packed_segment *segment)
 {
-    return value >= segment->base && value - segment->base <= packed_mask(segment->width);
+    const bool part = segment->from > 0 || segment->last < BLOCK_ELEMENTS - 1;
+
+    return (part ? 2u : 0u) + 1u + varint_size(segment->base);
 }
 
 /* The best segment for a range of offsets, its size exact. */
@@ -496,7 +529,6 @@ static void plan_range(const uint64_t values[BLOCK_ELEMENTS], unsigned from, uns
 {
     struct range range = { .values = values, .from = from, .last = last };
     struct choice best = { .size = SIZE_MAX };
-    const bool part = from > 0 || last < BLOCK_ELEMENTS - 1;
     uint64_t mask;
 
     range_measure(&range);
@@ -515,36 +547,194 @@ static void plan_range(const uint64_t values[BLOCK_ELEMENTS], unsigned from, uns
                                         .from = (uint8_t)from,
                                         .last = (uint8_t)last,
                                         .width = (uint8_t)best.width };
-    segment->size = (part ? 2u : 0u) + 1u + varint_size(best.base)
-                    + packed_codes_size(last - from + 1, best.width);
+    segment->size = segment_fixed_size(segment) + packed_codes_size(last - from + 1, best.width);
     for (unsigned i = from; i <= last; i++) {
-        if (!segment_covers(segment, values[i])) {
+        if (values[i] - best.base > mask) {
             segment->size += 1 + varint_size(values[i]) + (segment->exceptions == 0);
             segment->exceptions++;
         }
     }
 }
 
+/* How often each value comes in a block of values below PACKED_NARROW. */
+struct census {
+    uint16_t seen[PACKED_NARROW];
+    unsigned largest;
+};
+
+static void census_take(struct census *census, const uint64_t values[BLOCK_ELEMENTS])
+{
+    uint8_t seen[4][PACKED_NARROW] = { { 0 } }; /* in turns: neighbours are often the same value */
+
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i += 4) {
+        seen[0][values[i]]++;
+        seen[1][values[i + 1]]++;
+        seen[2][values[i + 2]]++;
+        seen[3][values[i + 3]]++;
+    }
+    census->largest = 0;
+    for (unsigned i = 0; i < PACKED_NARROW; i++) {
+        census->seen[i] = (uint16_t)(seen[0][i] + seen[1][i] + seen[2][i] + seen[3][i]);
+        census->largest = census->seen[i] > 0 ? i : census->largest;
+    }
+}
+
+/* As plan_range(), without looking at the values again: what is not in the range is 0. */
+static void plan_counted(const struct census *census, unsigned from, unsigned last,
+                         struct packed_segment *segment)
+{
+    const unsigned count = last - from + 1;
+    struct choice best = { .size = SIZE_MAX };
+    struct census inside = *census;
+    unsigned least = 0;
+    unsigned end;
+
+    inside.seen[0] = (uint16_t)(inside.seen[0] - (BLOCK_ELEMENTS - count));
+    while (inside.seen[least] == 0) {
+        least++;
+    }
+    choose_counted(inside.seen + least, census->largest - least + 1, least, count, &best);
+    *segment = (struct packed_segment){ .base = best.base,
+                                        .exceptions = (uint16_t)count,
+                                        .from = (uint8_t)from,
+                                        .last = (uint8_t)last,
+                                        .width = (uint8_t)best.width };
+    end = (unsigned)best.base + (1u << best.width);
+    for (unsigned i = (unsigned)best.base; i < end && i < PACKED_NARROW; i++) {
+        segment->exceptions = (uint16_t)(segment->exceptions - inside.seen[i]);
+    }
+    segment->size = segment_fixed_size(segment) + packed_codes_size(count, best.width)
+                    + (size_t)segment->exceptions * 2 + (segment->exceptions > 0);
+}
+
 void packed_plan(const uint64_t values[BLOCK_ELEMENTS], struct packed_segment *segment)
 {
     struct packed_segment whole;
+    struct census census;
     unsigned from = 0;
     unsigned last = BLOCK_ELEMENTS - 1;
+    uint64_t bits = 0;
 
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
+        bits |= values[i];
+    }
+    assert(bits != 0);
     while (values[from] == 0) {
         from++;
-        assert(from < BLOCK_ELEMENTS);
     }
     while (values[last] == 0) {
         last--;
     }
-    plan_range(values, from, last, segment);
-    if (from > 0 || last < BLOCK_ELEMENTS - 1) {
+    if (bits < PACKED_NARROW) {
+        census_take(&census, values);
+        plan_counted(&census, from, last, segment);
+    } else {
+        plan_range(values, from, last, segment);
+    }
+    if (from == 0 && last == BLOCK_ELEMENTS - 1) {
+        return;
+    }
+    if (bits < PACKED_NARROW) {
+        plan_counted(&census, 0, BLOCK_ELEMENTS - 1, &whole);
+    } else {
         plan_range(values, 0, BLOCK_ELEMENTS - 1, &whole);
-        if (whole.size <= segment->size) {
-            *segment = whole;
+    }
+    if (whole.size <= segment->size) {
+        *segment = whole;
+    }
+}
+
+/* The segment of one element, which has room if any has. */
+static unsigned cut_to_one(const uint64_t values[BLOCK_ELEMENTS], struct packed_segment *segment,
+                           unsigned from, size_t room)
+{
+    struct packed_segment one = { .base = values[from],
+                                  .from = (uint8_t)from,
+                                  .last = (uint8_t)from };
+
+    one.size = segment_fixed_size(&one);
+    if (one.size > room) {
+        return 0;
+    }
+    *segment = one;
+    return from + 1;
+}
+
+unsigned packed_cut(const uint64_t values[BLOCK_ELEMENTS], struct packed_segment *segment,
+                    size_t room)
+{
+    const uint64_t mask = packed_mask(segment->width);
+    const unsigned last = segment->last;
+    const size_t fixed = 2 + 1 + varint_size(segment->base); /* a part, for all of it did not fit */
+    struct packed_segment cut = *segment;
+    unsigned from = segment->from;
+    size_t patched = 0;
+    unsigned exceptions = 0;
+    unsigned end = 0;
+
+    while (values[from] == 0) {
+        from++;
+        assert(from <= last);
+    }
+    cut.from = (uint8_t)from;
+    for (unsigned i = from; i <= last; i++) {
+        if (values[i] - cut.base > mask) {
+            patched += 1 + varint_size(values[i]) + (exceptions == 0);
+            exceptions++;
+        }
+        if (values[i] == 0) {
+            continue; /* a segment need not end with it */
+        }
+        cut.last = (uint8_t)i;
+        cut.exceptions = (uint16_t)exceptions;
+        cut.size = fixed + packed_codes_size(i - from + 1, cut.width) + patched;
+        if (cut.size > room) {
+            break;
+        }
+        *segment = cut;
+        end = i + 1;
+    }
+    return end > 0 ? end : cut_to_one(values, segment, from, room);
+}
+
+/* The code of a value, 0 when it is an exception; then its offset is added to a list. */
+static inline uint64_t code_make(uint64_t value, const struct packed_segment *segment,
+                                 uint64_t mask, unsigned offset, struct offsets *outside)
+{
+    const uint64_t above = value - segment->base;
+    const bool covered = above <= mask;
+
+    outside->list[outside->count] = (uint8_t)offset; /* stays only when counted */
+    outside->count += !covered;
+    return covered ? above : 0;
+}
+
+/* Codes of a segment, lowest bits first; narrow ones are put in fours. */
+static uint8_t *codes_pack(uint8_t *to, const uint64_t values[BLOCK_ELEMENTS],
+                           const struct packed_segment *segment, struct offsets *outside)
+{
+    const unsigned width = segment->width;
+    const uint64_t mask = packed_mask(width);
+    struct codes codes = { .to = to };
+    unsigned i = segment->from;
+
+    for (; width <= 8 && i + 3 <= segment->last; i += 4) {
+        const uint64_t one = code_make(values[i], segment, mask, i, outside);
+        const uint64_t two = code_make(values[i + 1], segment, mask, i + 1, outside);
+        const uint64_t three = code_make(values[i + 2], segment, mask, i + 2, outside);
+        const uint64_t four = code_make(values[i + 3], segment, mask, i + 3, outside);
+
+        codes_put(&codes, (one | two << width) | (three | four << width) << (2 * width), 4 * width);
+    }
+    for (; i <= segment->last; i++) {
+        const uint64_t code = code_make(values[i], segment, mask, i, outside);
+
+        codes_put(&codes, code & UINT32_MAX, width < 32 ? width : 32);
+        if (width > 32) {
+            codes_put(&codes, code >> 32, width - 32);
         }
     }
+    return codes_put_end(&codes);
 }
 
 uint8_t *packed_segment_put(uint8_t *to, const uint64_t values[BLOCK_ELEMENTS],
@@ -552,8 +742,9 @@ uint8_t *packed_segment_put(uint8_t *to, const uint64_t values[BLOCK_ELEMENTS],
 {
     const bool part = segment->from > 0 || segment->last < BLOCK_ELEMENTS - 1;
     const bool patched = segment->exceptions > 0;
-    struct codes codes = { .held = 0 };
+    struct offsets outside;
 
+    outside.count = 0;
     assert(gap <= PACKED_NUMBER_MAX);
     to = varint_put(to, gap << 1 | part);
     if (part) {
@@ -565,19 +756,10 @@ uint8_t *packed_segment_put(uint8_t *to, const uint64_t values[BLOCK_ELEMENTS],
     if (patched) {
         *to++ = (uint8_t)(segment->exceptions - 1);
     }
-    codes.to = to;
-    for (unsigned i = segment->from; i <= segment->last; i++) {
-        const bool covered = segment_covers(segment, values[i]);
-
-        codes_put(&codes, covered ? values[i] - segment->base : 0, segment->width);
-    }
-    codes_put_end(&codes);
-    to = codes.to;
-    for (unsigned i = segment->from; i <= segment->last; i++) {
-        if (!segment_covers(segment, values[i])) {
-            *to++ = (uint8_t)i;
-            to = varint_put(to, values[i]);
-        }
+    to = codes_pack(to, values, segment, &outside);
+    for (unsigned i = 0; i < outside.count; i++) {
+        *to++ = outside.list[i];
+        to = varint_put(to, values[outside.list[i]]);
     }
     return to;
 }

@@ -83,6 +83,12 @@ struct packed_segment {
  * is; wider ones the best width over their least value. Watched by bench/decode. */
 void packed_plan(const uint64_t values[BLOCK_ELEMENTS], struct packed_segment *segment);
 
+/* Cut a planned segment, which does not fit, to as many of its elements, from the first on, as take
+ * `room` bytes with the same base and width, or to the first alone. Returns the offset behind the
+ * last one taken; 0, and the segment untouched, when not even one fits. */
+unsigned packed_cut(const uint64_t values[BLOCK_ELEMENTS], struct packed_segment *segment,
+                    size_t room);
+
 /* Write a planned segment; gap as above. Returns the end of what was written, which is
  * varint_size(2 * gap + 1) + segment->size bytes after `to` at most. */
 uint8_t *packed_segment_put(uint8_t *to, const uint64_t values[BLOCK_ELEMENTS],

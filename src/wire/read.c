@@ -215,12 +215,12 @@ static enum read_family read_family_next(const struct read *read)
     return read_head_short(byte).family;
 }
 
-bool read_map_is_next(const struct read *read)
+bool read_map_is_next_wide(const struct read *read)
 {
     return read_family_next(read) == READ_MAP;
 }
 
-bool read_text_is_next(const struct read *read)
+bool read_text_is_next_wide(const struct read *read)
 {
     const enum read_family family = read_family_next(read);
 

@@ -109,9 +109,17 @@ static inline bool read_map(struct read *read, uint32_t *pairs_out)
 }
 bool read_array(struct read *read, uint32_t *values_out);
 
-/* What comes next, without taking it. */
-bool read_map_is_next(const struct read *read);
-bool read_text_is_next(const struct read *read);
+/* What comes next, without taking it; the short forms are seen in place. */
+bool read_map_is_next_wide(const struct read *read);
+bool read_text_is_next_wide(const struct read *read);
+static inline bool read_map_is_next(const struct read *read)
+{
+    return (read->at < read->end && (*read->at & 0xf0) == 0x80) || read_map_is_next_wide(read);
+}
+static inline bool read_text_is_next(const struct read *read)
+{
+    return (read->at < read->end && (*read->at & 0xe0) == 0xa0) || read_text_is_next_wide(read);
+}
 
 /* Pass over one value of any type. WIRE_TOO_DEEP when it holds containers that, with the `depth`
  * around it, are more than READ_DEPTH_MAX. Time: the value's bytes. */

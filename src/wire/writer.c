@@ -417,21 +417,58 @@ static bool pair_put(struct writer *writer, uint64_t index, uint64_t value)
     return true;
 }
 
-static void picked_from(struct picked *picked, const struct block *block, const struct mark *mark)
-{
-    memset(picked->values, 0, sizeof picked->values);
-    picked->mark = (struct mark){ .number = block->number };
-    picked->count = 0;
-    for (unsigned i = 0; i < block->count; i++) {
-        const unsigned offset = block_offset(block, i);
-        const uint64_t value = block_value(block, i);
+/* The values of a dense block, widened. */
+#define WIDEN(name, type)                                     \
+    static void name(uint64_t *restrict to, const type *from) \
+    {                                                         \
+        for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {       \
+            to[i] = from[i];                                  \
+        }                                                     \
+    }
 
-        if (value != 0 && (mark == NULL || mark_has(mark, offset))) {
-            picked->values[offset] = value;
-            mark_set(&picked->mark, offset);
-            picked->count++;
+WIDEN(bytes_widen, uint8_t)
+WIDEN(shorts_widen, uint16_t)
+WIDEN(words_widen, uint32_t)
+#undef WIDEN
+
+static void block_widen(uint64_t values[BLOCK_ELEMENTS], const struct block *block)
+{
+    if (block->offsets == NULL) {
+        switch (block->width) {
+        case 0: break; /* a bitmap: one by one, below */
+        case 1: bytes_widen(values, block->values); return;
+        case 2: shorts_widen(values, block->values); return;
+        case 4: words_widen(values, block->values); return;
+        default: memcpy(values, block->values, BLOCK_ELEMENTS * sizeof values[0]); return;
         }
     }
+    memset(values, 0, BLOCK_ELEMENTS * sizeof values[0]);
+    for (unsigned i = 0; i < block->count; i++) {
+        values[block_offset(block, i)] = block_value(block, i);
+    }
+}
+
+/* Leave the marked values alone, all of them when mark is NULL, and say which those are. */
+static void picked_from(struct picked *picked, const struct block *block, const struct mark *mark)
+{
+    picked->mark = (struct mark){ .number = block->number };
+    block_widen(picked->values, block);
+    for (unsigned word = 0; word < 4; word++) {
+        const uint64_t wanted = mark == NULL ? ~UINT64_C(0) : mark->bits[word];
+        uint64_t *const values = picked->values + word * 64;
+        uint64_t present = 0;
+
+        for (unsigned i = 0; i < 64; i += 4) {
+            present |= ((uint64_t)(values[i] != 0) | (uint64_t)(values[i + 1] != 0) << 1
+                        | (uint64_t)(values[i + 2] != 0) << 2 | (uint64_t)(values[i + 3] != 0) << 3)
+                       << i;
+        }
+        for (uint64_t bits = present & ~wanted; bits != 0; bits &= bits - 1) {
+            values[__builtin_ctzll(bits)] = 0;
+        }
+        picked->mark.bits[word] = present & wanted;
+    }
+    picked->count = mark_count(&picked->mark);
 }
 
 /* The first offset >= `from` that was picked, or BLOCK_ELEMENTS. */
@@ -503,49 +540,39 @@ static unsigned put_sparse(struct writer *writer, const struct picked *picked)
     return offset;
 }
 
-/* Plan the elements below `end`, of which there is one, and leave them alone in `below`. False:
- * they do not fit. */
-static bool dense_plan(const struct writer *writer, const struct picked *picked, unsigned end,
-                       uint64_t below[BLOCK_ELEMENTS], struct packed_segment *segment)
+/* Bytes that can be added to the open bin, its longer header taken off. */
+static size_t packed_room(const struct writer *writer)
 {
-    const uint64_t gap = picked->mark.number - writer->position;
+    const size_t room = writer_room(writer);
+    const size_t growth =
+        header_growth(HEADER_BIN, writer->entry_count, writer->entry_count + room);
 
-    memcpy(below, picked->values, end * sizeof below[0]);
-    memset(below + end, 0, (BLOCK_ELEMENTS - end) * sizeof below[0]);
-    packed_plan(below, segment);
-    return packed_fits(writer, varint_size(gap << 1 | 1) + segment->size);
+    return room < growth ? 0 : room - growth;
 }
 
 /* A segment with all that was picked, or with as much from the start as fits. */
 static unsigned put_dense(struct writer *writer, const struct picked *picked)
 {
     const uint64_t gap = picked->mark.number - writer->position;
-    const unsigned first = picked_next(picked, 0);
-    unsigned fits = first; /* nothing is below it */
-    unsigned exceeds = BLOCK_ELEMENTS + 1;
-    struct packed_segment segment;
-    uint64_t below[BLOCK_ELEMENTS];
+    const size_t head = varint_size(gap << 1 | 1);
     uint8_t bytes[WIRE_EXTENDED_BYTES_MAX];
+    struct packed_segment segment;
+    unsigned end = BLOCK_ELEMENTS;
     size_t size;
 
     assert(picked->mark.number >= writer->position); /* blocks ascend */
-    for (unsigned end = BLOCK_ELEMENTS; exceeds - fits > 1; end = (fits + exceeds) / 2) {
-        if (dense_plan(writer, picked, end, below, &segment)) {
-            fits = end;
-        } else {
-            exceeds = end;
-        }
+    packed_plan(picked->values, &segment);
+    if (!packed_fits(writer, head + segment.size)) {
+        const size_t room = packed_room(writer);
+
+        end = room < head ? 0 : packed_cut(picked->values, &segment, room - head);
     }
-    if (fits > first) {
-        if (fits < BLOCK_ELEMENTS) {
-            /* The last plan tried was perhaps one that did not fit. */
-            (void)dense_plan(writer, picked, fits, below, &segment);
-        }
-        size = (size_t)(packed_segment_put(bytes, below, &segment, gap) - bytes);
+    if (end > 0) {
+        size = (size_t)(packed_segment_put(bytes, picked->values, &segment, gap) - bytes);
         memcpy(packed_take(writer, size), bytes, size);
         writer->position = picked->mark.number + 1;
     }
-    return picked_next(picked, fits);
+    return picked_next(picked, end);
 }
 
 /* Bytes of what was picked as pairs of a sparse item that is at `position`. */

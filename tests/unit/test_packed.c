@@ -189,6 +189,49 @@ static void test_packed_gives_back_what_went_in(void **state)
     }
 }
 
+/* The elements below an offset, and nothing else, come back from a segment that was cut there; it
+ * takes no more than it was given, and says how much. */
+static void test_packed_cuts_a_segment_to_what_fits(void **state)
+{
+    uint64_t values[BLOCK_ELEMENTS];
+    struct packed_segment whole;
+    struct packed_segment cut;
+    struct random random;
+    struct trip trip;
+
+    (void)state;
+    random_seed(&random, 7, 3);
+    for (unsigned round = 0; round < 3000; round++) {
+        unsigned first = 0;
+        unsigned end;
+        size_t room;
+
+        random_block(&random, values);
+        while (values[first] == 0) {
+            first++;
+        }
+        packed_plan(values, &whole);
+        cut = whole;
+        room = random_below(&random, whole.size);
+        end = packed_cut(values, &cut, room);
+        if (end == 0) {
+            assert_int_equal(cut.size, whole.size);
+            assert_true(room < 3 + VARINT_BYTES_MAX); /* no more than one element takes */
+            continue;
+        }
+        assert_true(end > first);
+        assert_true(cut.size <= room);
+        trip_begin(&trip, PACKED_DENSE);
+        memcpy(trip.values[0], values, end * sizeof values[0]);
+        trip.size =
+            1 + (size_t)(packed_segment_put(trip.bytes + 1, values, &cut, 5) - trip.bytes - 1);
+        trip.numbers[0] = 5;
+        trip.blocks = 1;
+        assert_int_equal(trip.size, 2 + cut.size);
+        trip_check(&trip);
+    }
+}
+
 static void test_packed_spends_little_on_what_is_regular(void **state)
 {
     struct trip trip;
@@ -325,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_packed_dense_example_of_the_header_is_true),
         cmocka_unit_test(test_packed_takes_the_extremes_of_64_bits),
         cmocka_unit_test(test_packed_gives_back_what_went_in),
+        cmocka_unit_test(test_packed_cuts_a_segment_to_what_fits),
         cmocka_unit_test(test_packed_spends_little_on_what_is_regular),
         cmocka_unit_test(test_packed_refuses_what_is_not_of_its_form),
         cmocka_unit_test(test_packed_takes_what_lies_at_the_edges_of_its_form),
