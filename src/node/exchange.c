@@ -97,7 +97,8 @@ void exchange_repair(struct node *node, struct exchange *exchange, struct entry 
                      const struct mark *mark)
 {
     exchange->blocked = false;
-    if (!marks_add(&exchange->repairs, node->mem, entry, mark)) {
+    if (exchange->repairs.count < EXCHANGE_REPAIRS_MAX
+        && !marks_add(&exchange->repairs, node->mem, entry, mark)) {
         node->stats.memory_refused++;
     }
 }

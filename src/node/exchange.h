@@ -25,6 +25,7 @@ struct peer;
 /* An empty side is told as a leaf list without keys, whatever the size of the prefix. */
 #define EXCHANGE_LEAF_KEYS_MAX 32
 #define EXCHANGE_ORDERS_MAX    8192 /* to one peer; more are forgotten, and asked for again */
+#define EXCHANGE_REPAIRS_MAX   8192 /* blocks, likewise: nobody has the whole store kept waiting */
 
 enum order_kind {
     ORDER_TREE,   /* the digests of a prefix's children */

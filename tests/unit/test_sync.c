@@ -2,6 +2,8 @@
  * bytes, and say nothing when nothing differs. */
 
 #include "base/text.h"
+#include "node/exchange.h"
+#include "node/state.h"
 #include "node/sync.h"
 #include "wire/message.h"
 
@@ -287,6 +289,37 @@ static void test_sync_with_a_full_node_waits_longer_and_longer(void **state)
 }
 
 /* What push is still bringing is no difference worth an exchange of items. */
+/* All of a store at once, as somebody may want who lists every key: what is forgotten is found
+ * again. */
+static void test_sync_keeps_no_more_than_a_part_of_the_store_waiting(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world_node *node;
+    struct entry *entries[64];
+    const struct prefix all = { .set = TABLE_D };
+    struct exchange *exchange;
+    struct moment now;
+    uint64_t from = 0;
+    uint64_t keys = 9000;
+    size_t count;
+
+    world_begin(fixture, 2);
+    node = &fixture->world.nodes[0];
+    load(fixture, 0, 0, keys);
+    now = (struct moment){ .mono_us = fixture->world.now_us, .unix_s = WORLD_UNIX_S };
+    exchange = exchange_obtain(node->node, now,
+                               peers_find(&node->node->peers, &fixture->world.nodes[1].address));
+    do {
+        count = table_slice_hash(node->table, all, from, entries, 64);
+        for (size_t i = 0; i < count; i++) {
+            (void)exchange_repair_all(node->node, now, exchange, entries[i]);
+            from = entry_hash(node->table, entries[i]) + 1;
+        }
+    } while (count == 64);
+    assert_int_equal(exchange->repairs.count, EXCHANGE_REPAIRS_MAX);
+    assert_true(world_run_until(&fixture->world, 60 * WORLD_S, first_has, &keys));
+}
+
 static void test_sync_leaves_alone_what_is_under_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -316,6 +349,7 @@ int main(void)
         TEST(test_sync_fills_an_empty_node_once),
         TEST(test_sync_mends_a_big_vector_by_its_blocks),
         TEST(test_sync_with_a_full_node_waits_longer_and_longer),
+        TEST(test_sync_keeps_no_more_than_a_part_of_the_store_waiting),
         TEST(test_sync_leaves_alone_what_is_under_way),
     };
 
