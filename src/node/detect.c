@@ -342,7 +342,8 @@ static void suspects_look(struct node *node, struct moment now)
     }
 }
 
-/* One random dead member every 5 s, for ever: a healed partition joins by itself. */
+/* One random dead member every 5 s at the latest, for ever: a healed partition joins by itself. At
+ * random times, since all nodes learn of a death at once: together they try every moment. */
 static void dead_choose(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
@@ -352,7 +353,8 @@ static void dead_choose(struct node *node, struct moment now)
     if (dead == 0 || now.mono_us < state->dead_due_us) {
         return;
     }
-    state->dead_due_us = now.mono_us + DEAD_US;
+    state->dead_due_us =
+        now.mono_us + DEAD_US / 2 + random_below(&node->detect.random, DEAD_US / 2);
     skip = random_below(&node->detect.random, dead);
     for (uint32_t i = 0; i < node->peers.count; i++) {
         struct peer *peer = peers_at(&node->peers, i);
