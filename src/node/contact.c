@@ -45,7 +45,7 @@ static bool seed_has(const struct contact *contact, const struct address *addres
     return false;
 }
 
-static void seed_add(struct node *node, const struct address *address, bool introduced)
+static void seed_add(struct node *node, const struct address *address)
 {
     struct contact *contact = &node->contact;
     struct peer *peer;
@@ -58,7 +58,6 @@ static void seed_add(struct node *node, const struct address *address, bool intr
     peer = seed_peer(node, address);
     if (peer != NULL) {
         peer->is_seed = true;
-        peer->is_introduced = introduced;
     }
 }
 
@@ -69,7 +68,6 @@ static void seed_remove(struct node *node, uint32_t position)
 
     if (peer != NULL) {
         peer->is_seed = false;
-        peer->is_introduced = false;
     }
     contact->seeds_count--;
     if (position < contact->seeds_configured) {
@@ -266,11 +264,11 @@ void contact_seeds(struct node *node, struct moment now, const struct address *a
         seed_remove(node, contact->seeds_count - 1);
     }
     for (size_t i = 0; i < count; i++) {
-        seed_add(node, &addresses[i], false);
+        seed_add(node, &addresses[i]);
     }
     contact->seeds_configured = contact->seeds_count;
     for (uint32_t i = 0; i < introduced_count; i++) {
-        seed_add(node, &introduced[i], true);
+        seed_add(node, &introduced[i]);
     }
     if (any_new) {
         contact->seeds_wait_us = SEEDS_WAIT_US;
@@ -295,7 +293,7 @@ enum status contact_introduce(struct node *node, struct moment now, const struct
     if (contact->seeds_count == NODE_SEEDS_MAX || seed_peer(node, address) == NULL) {
         return fault_set(why, STATUS_FULL, "no room for another address to contact");
     }
-    seed_add(node, address, true);
+    seed_add(node, address);
     contact->seeds_wait_us = SEEDS_WAIT_US;
     contact->seeds_due_us = now.mono_us;
     return STATUS_OK;

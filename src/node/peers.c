@@ -149,21 +149,6 @@ uint32_t peers_after(const struct peers *peers, const struct address *address)
     return is_there ? position + 1 : position;
 }
 
-struct peer *peers_find_id(const struct peers *peers, uint32_t id)
-{
-    struct peer *found = NULL;
-
-    for (uint32_t i = 0; i < peers->members; i++) {
-        if ((uint32_t)peers->by_id[i]->id == id) {
-            if (found != NULL) {
-                return NULL;
-            }
-            found = peers->by_id[i];
-        }
-    }
-    return found;
-}
-
 struct peer *peers_obtain(struct peers *peers, const struct address *address, uint64_t id)
 {
     struct peer *peer = peers_find(peers, address);

@@ -51,13 +51,12 @@ struct peer {
     uint8_t window;                        /* datagrams it may have unacked from us */
     uint8_t window_acks;                   /* since the window last grew; pace.c */
     uint8_t window_theirs;                 /* its `W`; 255: not said */
-    uint8_t in_flight;                     /* unacked */
+    uint8_t in_flight;                     /* unacked, of what fills the window; outbox.c */
     uint8_t flags_theirs;                  /* its `F` */
     uint8_t level;                         /* protocol level, from element 1; 0: plain */
     uint8_t state;                         /* enum peer_state */
     uint8_t dialect;                       /* enum peer_dialect */
     bool is_seed;                          /* configured or introduced */
-    bool is_introduced;
     bool has_token;
     bool converged;
     bool member; /* in the trie: live, and validated or plain and heard */
@@ -84,10 +83,6 @@ struct peer *peers_find(const struct peers *peers, const struct address *address
 
 /* Position of the first peer whose address is above this one; the count when there is none. */
 uint32_t peers_after(const struct peers *peers, const struct address *address);
-
-/* The member whose id has these low 32 bits, or NULL when there is none or more than one. Time
- * O(members). */
-struct peer *peers_find_id(const struct peers *peers, uint32_t id);
 
 /* Find or create. NULL: NODE_PEERS_MAX or memory. */
 struct peer *peers_obtain(struct peers *peers, const struct address *address, uint64_t id);

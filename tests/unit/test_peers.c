@@ -111,20 +111,6 @@ static void test_peers_after_walks_in_address_order(void **state)
     }
 }
 
-static void test_peers_find_id_wants_exactly_one_member(void **state)
-{
-    struct fixture *fixture = *state;
-    struct peer *one = obtain(fixture, 1, UINT64_C(0x1111111100000009));
-    struct peer *two = obtain(fixture, 2, UINT64_C(0x2222222200000009));
-
-    assert_null(peers_find_id(&fixture->peers, 9));
-    assert_true(peers_set_member(&fixture->peers, one, true));
-    assert_ptr_equal(peers_find_id(&fixture->peers, 9), one);
-    assert_true(peers_set_member(&fixture->peers, two, true));
-    assert_null(peers_find_id(&fixture->peers, 9));
-    assert_null(peers_find_id(&fixture->peers, 8));
-}
-
 /* Obtains, drops, states and membership at random; then every range of the trie is counted. */
 static void test_peers_agree_with_a_plain_array(void **state)
 {
@@ -208,7 +194,6 @@ int main(void)
         TEST(test_peers_find_does_not_find_what_was_never_obtained),
         TEST(test_peers_stop_at_their_limit),
         TEST(test_peers_after_walks_in_address_order),
-        TEST(test_peers_find_id_wants_exactly_one_member),
         TEST(test_peers_agree_with_a_plain_array),
         TEST(test_peers_survive_every_failed_allocation),
     };
