@@ -2,6 +2,7 @@
 
 #include "node/join.h"
 #include "node/state.h"
+#include "store/pattern.h"
 
 #include <assert.h>
 #include <string.h>
@@ -109,6 +110,8 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
 
         if (presence_address(item.key, &about)) {
             presence_item(node, now, from, &about, item.elements, depth, trusted);
+        } else if (pattern_is(item.key)) {
+            node->stats.refused_keys++; /* a question, wherever it comes; never stored */
         } else if (trusted) {
             join_item(node, now, from, &item, depth, reply_of(node, from));
         }

@@ -241,7 +241,7 @@ struct node_stats {
     uint64_t dropped[WIRE_DROP_COUNT];
     uint64_t refused_cluster;  /* datagrams of another cluster, or plain where not taken */
     uint64_t refused_credit;   /* answers not sent: the address had no credit */
-    uint64_t refused_keys;     /* new keys not taken: the table is full */
+    uint64_t refused_keys;     /* new keys not taken: the table is full, or they are patterns */
     uint64_t refused_values;   /* elements above a max-value rule */
     uint64_t refused_presence; /* presence elements out of bounds or from strangers */
     uint64_t elements_raised;  /* by peers */

@@ -320,6 +320,20 @@ static void repair_note(struct node *node, struct moment now, struct peer *from,
     }
 }
 
+/* Nothing rose. What came by push (from a level above 0, on which an introduction begins) is passed
+ * on all the same: who passed it on before may have died half-way. */
+static void claim_repeat(struct node *node, struct moment now, const struct peer *from,
+                         struct entry *entry, const struct claim *claim, uint8_t depth)
+{
+    struct claim_block room;
+    const struct block block = claim_block(claim, &room);
+    const struct mark mark = block_mark(&block);
+
+    if (depth > 0) {
+        push_repeat(node, now, entry, &mark, depth, from);
+    }
+}
+
 /* Somebody speaks of us. */
 static void self_receive(struct node *node, struct moment now, struct peer *from,
                          const struct claim *claim, uint8_t depth, struct marks *reply)
@@ -334,6 +348,8 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
         entry_spread(node, now, self, &result.raised, depth, 0, from);
         repair_note(node, now, from, depth);
         self_defend(node, now, &result.raised);
+    } else {
+        claim_repeat(node, now, from, self, claim, depth);
     }
     if (reply != NULL && !marks_add(reply, node->mem, self, &result.larger)) {
         node->stats.memory_refused++;
@@ -724,6 +740,8 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
         presence_update_peer(node, now, peer);
         entry_spread(node, now, entry, &result.raised, depth, ttl, from);
         repair_note(node, now, from, depth);
+    } else {
+        claim_repeat(node, now, from, entry, claim, depth);
     }
     if (reply != NULL && !marks_add(reply, node->mem, entry, &result.larger)) {
         node->stats.memory_refused++;

@@ -265,6 +265,25 @@ static void test_extended_counts_copies_and_sends_back_what_is_larger(void **sta
     assert_int_equal(item.key.size, 3);
 }
 
+static void test_extended_keys_that_are_patterns_are_not_stored(void **state)
+{
+    struct fixture *fixture = *state;
+    struct words data = {
+        .envelope = { .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH, .sequence = 4, .depth = 1 },
+        .key = "fo%",
+        .value = 7,
+    };
+
+    nodes_create(fixture, 1);
+    introduce(fixture);
+    say(fixture, &data);
+    data.key = "f*o";
+    say(fixture, &data);
+    assert_null(table_find(fixture->places[0].table, bytes_of("fo%")));
+    assert_null(table_find(fixture->places[0].table, bytes_of("f*o")));
+    assert_int_equal(node_stats(fixture->places[0].node)->refused_keys, 2);
+}
+
 static void test_extended_answers_who_with_a_hello_at_most_once_a_second(void **state)
 {
     struct fixture *fixture = *state;
@@ -345,6 +364,7 @@ int main(void)
         TEST(test_extended_who_gives_a_wrong_id_is_not_answered),
         TEST(test_extended_data_of_strangers_is_neither_taken_nor_acked),
         TEST(test_extended_counts_copies_and_sends_back_what_is_larger),
+        TEST(test_extended_keys_that_are_patterns_are_not_stored),
         TEST(test_extended_answers_who_with_a_hello_at_most_once_a_second),
         TEST(test_extended_of_another_cluster_is_refused_before_all_else),
         TEST(test_extended_kind_is_the_first_that_applies),

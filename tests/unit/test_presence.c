@@ -469,29 +469,70 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
     }
 }
 
+/* A claim of one or two elements by a peer, as it comes in an extended datagram. */
+static void claim_hear(struct world *world, const char *from, const char *key,
+                       const struct pair *pairs, size_t count, uint8_t depth)
+{
+    const struct address source = address_of(from);
+    struct peer *peer = presence_heard(world->node, world->now, &source, true);
+    struct address about;
+    struct message message;
+    uint8_t frame[256];
+    const size_t size = frame_make(frame, bytes_of(key), pairs, count, 2, 0);
+
+    assert_true(presence_address(bytes_of(key), &about));
+    assert_int_equal(message_decode((struct bytes){ frame, size }, &message), WIRE_OK);
+    presence_receive(world->node, world->now, peer, &about, message.plain.elements,
+                     presence_source_of(peer, &about, true), depth, NULL);
+}
+
 static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange(void **state)
 {
+    static const struct {
+        uint64_t incarnation;
+        uint8_t depth;
+        uint8_t wait;
+    } rows[] = {
+        { WORLD_START_S, WIRE_DEPTH_STOP, 0 },
+        { WORLD_START_S, WIRE_DEPTH_STOP, 5 }, /* raises nothing */
+        { WORLD_START_S + 1, 0, 5 },           /* not by a repair */
+    };
     struct world *world = *state;
-    const struct address about = address_of("10.0.0.9:7000");
-    const uint64_t alive = WORLD_START_S << 2;
-    struct peer *from;
 
-    world_meet(world, (const char *const[]){ "10.0.0.2:7000" }, 1, 0);
-    from = peer_of(world, "10.0.0.2:7000");
-    for (unsigned i = 0; i < 3; i++) {
-        /* What raises nothing, or comes by push, changes nothing. */
-        const uint64_t value = i == 0 ? alive : alive + 4;
-        const uint8_t depth = i == 1 ? 0 : WIRE_DEPTH_STOP;
-        uint8_t frame[256];
-        const struct pair pair = { PRESENCE_STATE, value };
-        struct message message;
-        const size_t size = frame_make(frame, bytes_of("n:10.0.0.9:7000"), &pair, 1, 2, 0);
+    world_meet(world, (const char *const[]){ A }, 1, 0);
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct pair pair = { PRESENCE_STATE, rows[i].incarnation << 2 };
 
-        assert_int_equal(message_decode((struct bytes){ frame, size }, &message), WIRE_OK);
-        from->sync_wait[TABLE_M] = 5;
-        presence_receive(world->node, world->now, from, &about, message.plain.elements,
-                         SOURCE_TRUSTED, depth, NULL);
-        assert_int_equal(from->sync_wait[TABLE_M], i == 0 ? 0 : 5);
+        peer_of(world, A)->sync_wait[TABLE_M] = 5;
+        claim_hear(world, A, "n:10.0.0.9:7000", &pair, 1, rows[i].depth);
+        assert_int_equal(peer_of(world, A)->sync_wait[TABLE_M], rows[i].wait);
+    }
+}
+
+/* Who has it already may be asked to cover a subtree for somebody who died half-way. */
+static void test_presence_that_raised_nothing_by_push_is_passed_on_once(void **state)
+{
+    static const uint8_t depths[] = { WIRE_DEPTH_STOP, 0, 1, 1, 2 };
+    static const bool passed_on[] = { false, false, true, false, false };
+    const struct pair level[] = {
+        { PRESENCE_LEVEL, WORLD_START_S << 16 | 1 },
+        { PRESENCE_STATE, WORLD_START_S << 2 },
+    };
+    struct world *world = *state;
+    char key[32];
+
+    for (unsigned i = 0; i < 32; i++) {
+        (void)snprintf(key, sizeof key, "n:10.0.1.%u:7000", i + 1);
+        claim_hear(world, key + 2, key, level, 2, WIRE_DEPTH_STOP);
+    }
+    assert_int_equal(world->node->peers.members, 32);
+    world_emit(world);
+    for (unsigned i = 0; i < sizeof depths; i++) {
+        const uint64_t sent = node_stats(world->node)->sent[NODE_KIND_PUSH];
+
+        claim_hear(world, "10.0.1.1:7000", "n:10.0.2.1:7000", level, 2, depths[i]);
+        world_emit(world);
+        assert_int_equal(node_stats(world->node)->sent[NODE_KIND_PUSH] > sent, passed_on[i]);
     }
 }
 
@@ -572,6 +613,7 @@ int main(void)
         TEST(test_presence_counts_independent_suspectors_of_this_incarnation),
         TEST(test_presence_suspicion_shrinks_with_suspectors_and_grows_with_members),
         TEST(test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange),
+        TEST(test_presence_that_raised_nothing_by_push_is_passed_on_once),
         TEST(test_presence_of_strangers_leaves_places_for_others),
         TEST(test_presence_is_looked_at_again_when_time_has_passed),
         TEST(test_presence_survives_every_failing_allocation),
