@@ -1,0 +1,448 @@
+#include "sim/check.h"
+
+#include "base/hash.h"
+#include "node/extended.h"
+#include "node/state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/frame.h"
+#include "sim/ledger.h"
+#include "sim/red.h"
+#include "sim/world.h"
+
+#define AUDIT_TURNS  257 /* a turn in so many is looked at in full */
+#define SLICE        64
+#define VOUCHED_MOST 1000000 /* incarnations of plain peers count from 1, a node's from its start */
+#define ONCE         "once:" /* keys of which every element is written once, as scenarios promise */
+
+/* Bytes that a node may send, kept as its own bucket keeps them. */
+struct meter {
+    double tokens;
+    uint64_t filled_us;
+};
+
+struct checks {
+    unsigned which;
+    struct ledger written; /* key, index, value: was written */
+    struct ledger shadows; /* machine, key, index: value when last seen */
+    struct ledger depths;  /* machine, key, index: 1 + lowest level by which it came */
+    struct ledger drops;   /* machine, key: how often it was forgotten */
+    uint64_t *lives;       /* of each machine: how often its store began anew */
+    struct meter *meters;
+    uint64_t turns;
+};
+
+struct checks *checks_create(unsigned which, size_t machines)
+{
+    struct checks *checks = calloc(1, sizeof *checks);
+
+    assert(checks != NULL);
+    checks->which = which;
+    checks->lives = calloc(machines, sizeof *checks->lives);
+    checks->meters = calloc(machines, sizeof *checks->meters);
+    assert(checks->lives != NULL && checks->meters != NULL);
+    return checks;
+}
+
+void checks_free(struct checks *checks)
+{
+    ledger_clear(&checks->written);
+    ledger_clear(&checks->shadows);
+    ledger_clear(&checks->depths);
+    ledger_clear(&checks->drops);
+    free(checks->lives);
+    free(checks->meters);
+    free(checks);
+}
+
+/* Names in the ledgers. */
+
+static uint64_t key_name(struct bytes key)
+{
+    static const uint8_t secret[16] = { 5 };
+
+    return hash_sip(secret, key);
+}
+
+static uint64_t element_name(uint64_t key, uint64_t index)
+{
+    return hash_mix(key, index);
+}
+
+static uint64_t place_name(const struct checks *checks, uint32_t machine, uint64_t key)
+{
+    const uint64_t life = hash_mix(checks->lives[machine], machine);
+    const uint64_t place = hash_mix(life, key);
+
+    return hash_mix(place, ledger_get(&checks->drops, place));
+}
+
+static uint32_t number_of(const struct world *world, const struct machine *machine)
+{
+    return (uint32_t)(machine - world->machines);
+}
+
+void check_written(struct checks *checks, struct bytes key, uint64_t index, uint64_t value)
+{
+    if ((checks->which & CHECK_SOUND) != 0) {
+        ledger_set(&checks->written, hash_mix(element_name(key_name(key), index), value), 1);
+    }
+}
+
+void check_forget(struct checks *checks, const struct world *world, const struct machine *machine)
+{
+    checks->lives[number_of(world, machine)]++;
+}
+
+/* Sound. */
+
+/* The state words and what goes with them that anybody may write of a peer. Who has said nothing
+ * of itself yet looks plain, and is vouched for in incarnations far below every node's own. */
+static bool anybody_writes(uint64_t index, uint64_t value)
+{
+    return (index == PRESENCE_STATE && value / 4 < VOUCHED_MOST)
+           || (index == PRESENCE_STATE && (value & 3) != WORD_ALIVE) || index == PRESENCE_SINCE
+           || (index >= PRESENCE_CONFIRM && index < PRESENCE_CONFIRM + PRESENCE_CONFIRM_COUNT);
+}
+
+static bool is_own(const struct machine *machine, struct bytes key)
+{
+    uint8_t text[NODE_PRESENCE_KEY_MAX];
+    const struct bytes own = node_presence_key(&machine->address, text);
+
+    return own.size == key.size && memcmp(own.data, key.data, key.size) == 0;
+}
+
+static bool is_plain(const struct world *world, struct bytes key)
+{
+    struct address address;
+    uint32_t machine;
+
+    if (!presence_address(key, &address)) {
+        return false;
+    }
+    machine = world_machine_of(world, &address);
+    return machine == WORLD_NOBODY || world->machines[machine].kind != MACHINE_NODE;
+}
+
+/* In one turn a peer's word and our own may fall into one change; so presence is judged by whose
+ * it is and what it says, not by where the change came from. */
+static void element_sound(struct world *world, struct machine *machine, const struct entry *entry,
+                          uint64_t index, uint64_t value)
+{
+    struct checks *checks = world->checks;
+    const struct bytes key = entry_key(entry);
+    const uint64_t name = hash_mix(element_name(key_name(key), index), value);
+
+    if (entry_set(entry) == TABLE_M
+        && (is_own(machine, key) || anybody_writes(index, value) || is_plain(world, key))) {
+        ledger_set(&checks->written, name, 1);
+    } else if (ledger_get(&checks->written, name) == 0) {
+        red("sound", "machine %u stores %.*s[%llu] = %llu, which nobody wrote",
+            number_of(world, machine), (int)key.size, (const char *)key.data,
+            (unsigned long long)index, (unsigned long long)value);
+    }
+}
+
+/* Turns. */
+
+static void element_check(struct world *world, struct machine *machine, const struct change *change,
+                          uint64_t index, uint64_t value)
+{
+    struct checks *checks = world->checks;
+    const struct bytes key = entry_key(change->entry);
+    const uint64_t place = place_name(checks, number_of(world, machine), key_name(key));
+    const uint64_t name = element_name(place, index);
+
+    if ((checks->which & CHECK_SOUND) != 0 && world->options.faults.corrupt_permille == 0) {
+        element_sound(world, machine, change->entry, index, value);
+    }
+    if ((checks->which & CHECK_MONOTONE) != 0) {
+        if (value < ledger_get(&checks->shadows, name)) {
+            red("monotone", "machine %u: %.*s[%llu] fell to %llu", number_of(world, machine),
+                (int)key.size, (const char *)key.data, (unsigned long long)index,
+                (unsigned long long)value);
+        }
+        ledger_set(&checks->shadows, name, value);
+    }
+    if ((checks->which & CHECK_DEPTH) != 0 && change->origin == CHANGE_FROM_CLIENT) {
+        ledger_set(&checks->depths, name, 1);
+    }
+}
+
+static void change_check(struct world *world, struct machine *machine, const struct change *change)
+{
+    const struct vector *vector = entry_vector(change->entry);
+    const struct mark *raised = &change->raised;
+    struct block_room room;
+    struct block block;
+
+    if (change->dropped) {
+        const uint64_t life =
+            hash_mix(world->checks->lives[number_of(world, machine)], number_of(world, machine));
+        const uint64_t place = hash_mix(life, key_name(entry_key(change->entry)));
+
+        ledger_set(&world->checks->drops, place, ledger_get(&world->checks->drops, place) + 1);
+        return;
+    }
+    block = vector_block(vector, vector_seek(vector, raised->number), &room);
+    for (unsigned o = mark_next(raised, 0); o < BLOCK_ELEMENTS; o = mark_next(raised, o + 1)) {
+        element_check(world, machine, change, raised->number << 8 | o, block_get(&block, o));
+    }
+}
+
+/* Whether every element of an entry is what it was when it last was in the feed. `learn`: it is
+ * what it is from now on. */
+static void entry_check(struct world *world, struct machine *machine, const struct entry *entry,
+                        bool learn)
+{
+    const struct vector *vector = entry_vector(entry);
+    const struct bytes key = entry_key(entry);
+    const uint64_t place = place_name(world->checks, number_of(world, machine), key_name(key));
+
+    for (size_t i = 0; i < vector_blocks(vector); i++) {
+        struct block_room room;
+        const struct block block = vector_block(vector, i, &room);
+
+        for (unsigned j = 0; j < block.count; j++) {
+            const uint64_t index = block.number << 8 | block_offset(&block, j);
+            const uint64_t name = element_name(place, index);
+            const uint64_t shadow = ledger_get(&world->checks->shadows, name);
+
+            if (learn) {
+                ledger_set(&world->checks->shadows, name, block_value(&block, j));
+            } else if (block_value(&block, j) != shadow) {
+                red("monotone", "machine %u: %.*s[%llu] is %llu, was %llu, and no feed says so",
+                    number_of(world, machine), (int)key.size, (const char *)key.data,
+                    (unsigned long long)index, (unsigned long long)block_value(&block, j),
+                    (unsigned long long)shadow);
+            }
+        }
+    }
+}
+
+static void store_check(struct world *world, struct machine *machine, bool learn)
+{
+    struct entry *entries[SLICE];
+    struct bytes after = { NULL, 0 };
+    size_t count;
+
+    do {
+        count = table_slice(machine->table, (struct bytes){ NULL, 0 }, after, entries, SLICE);
+        for (size_t i = 0; i < count; i++) {
+            entry_check(world, machine, entries[i], learn);
+            after = entry_key(entries[i]);
+        }
+    } while (count == SLICE);
+}
+
+void check_turn(struct world *world, struct machine *machine)
+{
+    struct checks *checks = world->checks;
+    const struct changes changes = table_changes(machine->table);
+
+    if ((checks->which & (CHECK_MONOTONE | CHECK_SOUND | CHECK_DEPTH)) != 0) {
+        for (size_t i = 0; i < changes.count; i++) {
+            change_check(world, machine, &changes.list[i]);
+        }
+    }
+    if (checks->turns++ % AUDIT_TURNS != 0 || machine->node == NULL) {
+        return;
+    }
+    if ((checks->which & CHECK_AUDIT) != 0) {
+        table_audit(machine->table);
+        node_audit(machine->node);
+    }
+    if ((checks->which & CHECK_MONOTONE) != 0) {
+        store_check(world, machine, false);
+    }
+}
+
+void check_loaded(struct world *world, struct machine *machine)
+{
+    if ((world->checks->which & CHECK_MONOTONE) != 0) {
+        store_check(world, machine, true);
+    }
+}
+
+void check_end(struct world *world)
+{
+    for (size_t i = 0; i < world->count; i++) {
+        struct machine *machine = &world->machines[i];
+
+        if (machine->node == NULL || !machine->up) {
+            continue;
+        }
+        if ((world->checks->which & CHECK_AUDIT) != 0) {
+            table_audit(machine->table);
+            node_audit(machine->node);
+        }
+        if ((world->checks->which & CHECK_MONOTONE) != 0) {
+            store_check(world, machine, false);
+        }
+    }
+}
+
+/* Depth. */
+
+static bool is_once(struct bytes key)
+{
+    return key.size > strlen(ONCE) && memcmp(key.data, ONCE, strlen(ONCE)) == 0;
+}
+
+/* Ask or tell about every element of every item of a push. */
+static void push_walk(struct world *world, uint32_t machine, const struct message *message,
+                      void (*tell)(struct checks *checks, uint64_t name, uint8_t depth))
+{
+    struct run items = message->items;
+    struct item item;
+
+    if ((message->envelope.has & WIRE_HAS_DEPTH) == 0) {
+        return;
+    }
+    while (message_next_item(&items, &item)) {
+        uint64_t place;
+        struct block_room room;
+        struct block block;
+
+        if (!is_once(item.key)) {
+            continue;
+        }
+        place = place_name(world->checks, machine, key_name(item.key));
+        while (elements_next(&item.elements, &room, &block)) {
+            for (unsigned j = 0; j < block.count; j++) {
+                tell(world->checks,
+                     element_name(place, block.number << 8 | block_offset(&block, j)),
+                     message->envelope.depth);
+            }
+        }
+    }
+}
+
+static void depth_taken(struct checks *checks, uint64_t name, uint8_t depth)
+{
+    const uint64_t known = ledger_get(&checks->depths, name);
+
+    if (known == 0 || known > (uint64_t)depth + 1) {
+        ledger_set(&checks->depths, name, (uint64_t)depth + 1);
+    }
+}
+
+static void depth_sent(struct checks *checks, uint64_t name, uint8_t depth)
+{
+    const uint64_t known = ledger_get(&checks->depths, name);
+
+    if (depth != WIRE_DEPTH_STOP && known > depth) {
+        red("depth", "passed on at level %u what came at level %llu", depth,
+            (unsigned long long)known - 1);
+    }
+}
+
+/* Wire. */
+
+static void plain_check(const struct world *world, const struct machine *machine,
+                        const struct address *to, struct bytes datagram)
+{
+    struct frame *frame = calloc(1, sizeof *frame);
+    const uint32_t receiver = world_machine_of(world, to);
+    const bool to_prototype =
+        receiver != WORLD_NOBODY && world->machines[receiver].kind != MACHINE_NODE;
+    const uint64_t now_min = world_moment(world, machine).unix_s / 60;
+    struct address address;
+
+    assert(frame != NULL);
+    frame_read(datagram, frame);
+    if (frame->odd != 0 || datagram.size > WIRE_PLAIN_BYTES_MAX || !frame->has_ttl
+        || frame->ttl > 3) {
+        red("wire", "a plain frame of %zu bytes, ttl %llu, odd 0x%x", datagram.size,
+            (unsigned long long)frame->ttl, frame->odd);
+    }
+    if (frame->key.size >= 2 && memcmp(frame->key.data, "n:", 2) == 0
+        && !(frame->key.size == 3 && frame->key.data[2] == '%')) {
+        if (to_prototype
+            && (!presence_address(frame->key, &address) || !address_is_ipv4(&address))) {
+            red("wire", "a plain peer is sent the key %.*s", (int)frame->key.size,
+                (const char *)frame->key.data);
+        }
+        for (size_t i = 0; i < frame->count; i++) {
+            if (frame->elements[i].index == 0 && frame->elements[i].value > now_min) {
+                red("wire", "a stamp of %llu at minute %llu",
+                    (unsigned long long)frame->elements[i].value, (unsigned long long)now_min);
+            }
+        }
+    }
+    free(frame);
+}
+
+/* Rate. */
+
+static void rate_check(struct world *world, struct machine *machine, const char *what, size_t size)
+{
+    struct meter *meter = &world->checks->meters[number_of(world, machine)];
+    const uint64_t most = world->options.node.bytes_per_second_max;
+    const double rate = most == 0 ? 1e6 : (double)most;
+    const double burst = PACE_BURST_BYTES + WIRE_EXTENDED_BYTES_MAX + NETWORK_HEADER_BYTES;
+
+    if (meter->filled_us == 0) {
+        meter->tokens = burst;
+    }
+    meter->tokens += (double)(world->now_us - meter->filled_us) * rate / 1e6;
+    meter->tokens = meter->tokens > burst ? burst : meter->tokens;
+    meter->filled_us = world->now_us;
+    meter->tokens -= (double)(size + NETWORK_HEADER_BYTES);
+    if (meter->tokens < 0) {
+        red("rate", "machine %u sends faster than %.0f bytes a second: %s of %zu bytes",
+            number_of(world, machine), rate, what, size);
+    }
+}
+
+static bool is_ack(const struct message *message)
+{
+    return message->extended && message->acks.left > 0 && message->items.left == 0;
+}
+
+void check_sent(struct world *world, struct machine *machine, const struct address *to,
+                struct bytes datagram)
+{
+    struct checks *checks = world->checks;
+    const uint32_t receiver = world_machine_of(world, to);
+    struct message message;
+
+    if ((checks->which & (CHECK_WIRE | CHECK_DEPTH | CHECK_RATE)) == 0) {
+        return;
+    }
+    if (message_decode(datagram, &message) != WIRE_OK) {
+        red("wire", "machine %u sends what is no message", number_of(world, machine));
+    }
+    if ((checks->which & CHECK_WIRE) != 0) {
+        if (!message.extended) {
+            plain_check(world, machine, to, datagram);
+        } else if (datagram.size > WIRE_EXTENDED_BYTES_MAX) {
+            red("wire", "an extended datagram of %zu bytes", datagram.size);
+        } else if (receiver != WORLD_NOBODY && world->machines[receiver].kind != MACHINE_NODE
+                   && world->machines[receiver].kind != MACHINE_STRANGER) {
+            red("wire", "a plain peer is sent `x`");
+        }
+    }
+    if ((checks->which & CHECK_DEPTH) != 0 && message.extended) {
+        push_walk(world, number_of(world, machine), &message, depth_sent);
+    }
+    if ((checks->which & CHECK_RATE) != 0 && !is_ack(&message)) {
+        rate_check(world, machine,
+                   message.extended ? node_kind_label(extended_kind(&message)) : "plain",
+                   datagram.size);
+    }
+}
+
+void check_taken(struct world *world, struct machine *machine, struct bytes datagram)
+{
+    struct message message;
+
+    if ((world->checks->which & CHECK_DEPTH) != 0 && message_decode(datagram, &message) == WIRE_OK
+        && message.extended) {
+        push_walk(world, number_of(world, machine), &message, depth_taken);
+    }
+}

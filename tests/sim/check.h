@@ -1,0 +1,61 @@
+#ifndef SIM_CHECK_H
+#define SIM_CHECK_H
+
+/* What must hold in every run, whatever fails around the nodes. Called by the world after every
+ * turn and for every datagram; a broken one ends the program.
+ *
+ *  monotone   no stored element ever falls, and none changes without being in the feed
+ *  sound      every stored value was written by a client or an owner; only an owner makes itself
+ *             alive, unless it is plain and cannot
+ *  audit      structures and incremental digests agree with what is computed from scratch (sampled)
+ *  depth      a push goes down: its level is above the one by which its sender got the change
+ *  wire       every datagram is well formed and within its limit; what goes to a plain peer is a
+ *             plain frame that both prototypes survive, of a key that it may get
+ *  rate       bytes of a node stay within its rate and burst, acks apart */
+
+#include "base/address.h"
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct world;
+struct machine;
+struct checks;
+
+enum check {
+    CHECK_MONOTONE = 1,
+    CHECK_SOUND = 2,
+    CHECK_AUDIT = 4,
+    CHECK_DEPTH = 8,
+    CHECK_WIRE = 16,
+    CHECK_RATE = 32,
+    CHECK_EVERY = 63
+};
+
+struct checks *checks_create(unsigned which, size_t machines);
+void checks_free(struct checks *checks);
+
+/* Somebody is about to write this element, or has put it on the wire: it may be stored. */
+void check_written(struct checks *checks, struct bytes key, uint64_t index, uint64_t value);
+
+/* A turn of a node is over but for node_turn_end(). */
+void check_turn(struct world *world, struct machine *machine);
+
+/* A node is gone with its store, or back with one that is older: nothing is known of it. */
+void check_forget(struct checks *checks, const struct world *world, const struct machine *machine);
+
+/* A node is about to start over a store that has something in it already. */
+void check_loaded(struct world *world, struct machine *machine);
+
+/* A datagram leaves a node. */
+void check_sent(struct world *world, struct machine *machine, const struct address *to,
+                struct bytes datagram);
+
+/* A datagram is about to be taken by a node. */
+void check_taken(struct world *world, struct machine *machine, struct bytes datagram);
+
+/* Everything that is stored anywhere is looked at once more, at the end of a run. */
+void check_end(struct world *world);
+
+#endif /* SIM_CHECK_H */

@@ -1,0 +1,271 @@
+/* The simulator: real nodes under a virtual clock, from a seed. One random run, a figure, or the
+ * table of all figures. The first line of its output is the complete command, and so is the last
+ * where something is red. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sim/figures.h"
+#include "sim/red.h"
+#include "sim/report.h"
+#include "sim/run.h"
+
+#define COMMAND_MAX 512
+
+const struct figure figures[] = {
+    { "push", "updates to 1000 nodes at 1 % loss", figure_push },
+    { "push-dead", "updates while 3 in 10 have died unnoticed", figure_push_dead },
+    { "push-loss", "updates to 1000 nodes at 25 % loss", figure_push_loss },
+    { "idle", "bytes of a cluster at rest", figure_idle },
+    { "kill", "a node is killed and comes back", figure_kill },
+    { "false-deaths", "who lives is not called dead", figure_false_deaths },
+    { "healing", "partitions end", figure_healing },
+    { "differences", "anti-entropy finds what differs", figure_differences },
+    { "pull", "an empty node catches up", figure_pull },
+};
+const size_t figures_count = sizeof figures / sizeof figures[0];
+
+struct command {
+    struct run_options run;
+    struct figure_options figure;
+    const char *figure_name; /* NULL: a random run; "": all of them */
+    bool has_seed;
+    bool has_nodes;
+    bool twice;   /* the same run again gives the same datagrams */
+    bool shifted; /* and with all clocks ten years on, the same stores */
+};
+
+size_t figure_scaled(const struct figure_options *options, size_t whole, size_t least)
+{
+    const size_t scaled = (size_t)((double)whole * options->scale);
+
+    return scaled < least ? least : scaled;
+}
+
+static void usage(int status)
+{
+    FILE *to = status == 0 ? stdout : stderr;
+
+    fprintf(to, "usage: sim [--seed S] [--nodes N] [--seconds T] [--faults NAME,...]\n"
+                "           [--digest-bits B] [--twice] [--shifted]\n"
+                "       sim --figure NAME|--table [--seed S] [--nodes N] [--scale X]\n"
+                "faults:");
+    for (size_t i = 0; run_fault_names[i] != NULL; i++) {
+        fprintf(to, " %s", run_fault_names[i]);
+    }
+    fprintf(to, " every none\nfigures:\n");
+    for (size_t i = 0; i < figures_count; i++) {
+        fprintf(to, "  %-14s %s\n", figures[i].name, figures[i].about);
+    }
+    exit(status);
+}
+
+static uint64_t number_of(const char *text)
+{
+    char *end;
+    const uint64_t number = strtoull(text, &end, 0);
+
+    if (*text == '\0' || *end != '\0') {
+        fprintf(stderr, "sim: %s is not a number\n", text);
+        usage(2);
+    }
+    return number;
+}
+
+static unsigned faults_of(const char *names)
+{
+    unsigned faults = 0;
+
+    while (*names != '\0') {
+        const size_t size = strcspn(names, ",");
+        size_t i = 0;
+
+        while (run_fault_names[i] != NULL
+               && (strlen(run_fault_names[i]) != size
+                   || memcmp(run_fault_names[i], names, size) != 0)) {
+            i++;
+        }
+        if (run_fault_names[i] != NULL) {
+            faults |= 1u << i;
+        } else if (size == 5 && memcmp(names, "every", 5) == 0) {
+            faults |= RUN_PLAIN - 1u;
+        } else if (size != 4 || memcmp(names, "none", 4) != 0) {
+            fprintf(stderr, "sim: no fault is called %.*s\n", (int)size, names);
+            usage(2);
+        }
+        names += names[size] == ',' ? size + 1 : size;
+    }
+    return faults;
+}
+
+/* Options without a value. False: it is none. */
+static bool flag_read(struct command *command, const char *name)
+{
+    if (strcmp(name, "--table") == 0) {
+        command->figure_name = "";
+    } else if (strcmp(name, "--twice") == 0) {
+        command->twice = true;
+    } else if (strcmp(name, "--shifted") == 0) {
+        command->shifted = true;
+    } else if (strcmp(name, "--help") == 0) {
+        usage(0);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void option_read(struct command *command, const char *name, const char *value)
+{
+    if (value == NULL) {
+        fprintf(stderr, "sim: %s wants a value, or is no option\n", name);
+        usage(2);
+    }
+    if (strcmp(name, "--seed") == 0) {
+        command->run.seed = number_of(value);
+        command->has_seed = true;
+    } else if (strcmp(name, "--nodes") == 0) {
+        command->run.nodes = number_of(value);
+        command->has_nodes = true;
+    } else if (strcmp(name, "--seconds") == 0) {
+        command->run.seconds = number_of(value);
+    } else if (strcmp(name, "--faults") == 0) {
+        command->run.faults = faults_of(value);
+    } else if (strcmp(name, "--digest-bits") == 0) {
+        command->run.digest_bits = (unsigned)number_of(value);
+    } else if (strcmp(name, "--figure") == 0) {
+        command->figure_name = value;
+    } else if (strcmp(name, "--scale") == 0) {
+        command->figure.scale = strtod(value, NULL);
+    } else {
+        fprintf(stderr, "sim: no option is called %s\n", name);
+        usage(2);
+    }
+}
+
+/* The clock of the machine is read here and nowhere else, and only where no seed was given. */
+static uint64_t seed_fresh(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return ((uint64_t)now.tv_sec << 20 ^ (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 40)
+           & 0xffffffffffff;
+}
+
+static void command_read(struct command *command, int count, char **arguments)
+{
+    for (int i = 1; i < count; i++) {
+        if (!flag_read(command, arguments[i])) {
+            option_read(command, arguments[i], i + 1 < count ? arguments[i + 1] : NULL);
+            i++;
+        }
+    }
+    if (!command->has_seed) {
+        command->run.seed = seed_fresh();
+    }
+    if (!command->has_nodes) {
+        command->run.nodes = 2 + command->run.seed % 7;
+        command->figure.nodes = 0;
+    } else {
+        command->figure.nodes = command->run.nodes;
+    }
+    if (command->run.nodes < 1 || command->run.digest_bits < 1 || command->run.digest_bits > 64) {
+        usage(2);
+    }
+    command->figure.seed = command->run.seed;
+}
+
+/* The command that makes this very run again. */
+static void command_print(const struct command *command, const char *program)
+{
+    static char text[COMMAND_MAX];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s --seed 0x%llx", program,
+                                   (unsigned long long)command->run.seed);
+
+    if (command->figure_name != NULL) {
+        const bool all = command->figure_name[0] == '\0';
+
+        used += (size_t)snprintf(text + used, sizeof text - used, " %s%s --scale %g",
+                                 all ? "--table" : "--figure ", command->figure_name,
+                                 command->figure.scale);
+        if (command->figure.nodes > 0) {
+            snprintf(text + used, sizeof text - used, " --nodes %zu", command->figure.nodes);
+        }
+        red_command(text);
+        return;
+    }
+    used +=
+        (size_t)snprintf(text + used, sizeof text - used, " --nodes %zu --seconds %llu --faults ",
+                         command->run.nodes, (unsigned long long)command->run.seconds);
+    for (size_t i = 0; run_fault_names[i] != NULL; i++) {
+        if ((command->run.faults >> i & 1) != 0) {
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s,", run_fault_names[i]);
+        }
+    }
+    if (command->run.faults == 0) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "none,");
+    }
+    snprintf(text + used - 1, sizeof text - used + 1, " --digest-bits %u%s%s",
+             command->run.digest_bits, command->twice ? " --twice" : "",
+             command->shifted ? " --shifted" : "");
+    red_command(text);
+}
+
+static void run(const struct command *command)
+{
+    const struct run_result result = run_random(&command->run);
+
+    printf("settled after %.1f s, %llu datagrams, trace %016llx\n", (double)result.settled_us / 1e6,
+           (unsigned long long)result.datagrams, (unsigned long long)result.trace);
+    if (command->twice) {
+        const struct run_result again = run_random(&command->run);
+
+        if (again.trace != result.trace || again.content != result.content) {
+            red("same seed, same run", "the second run had the trace %016llx",
+                (unsigned long long)again.trace);
+        }
+    }
+    if (command->shifted) {
+        struct run_options options = command->run;
+        struct run_result later;
+
+        options.unix_shift_s = 315360000; /* ten years */
+        later = run_random(&options);
+        if (later.content != result.content) {
+            red("clocks", "ten years later the same run has other stores");
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct command command = {
+        .run = { .seconds = 60, .digest_bits = 64, .faults = RUN_PLAIN - 1u },
+        .figure = { .scale = 1 },
+    };
+    bool found = false;
+
+    command_read(&command, argc, argv);
+    command_print(&command, argv[0]);
+    if (command.figure_name == NULL) {
+        run(&command);
+        return 0;
+    }
+    for (size_t i = 0; i < figures_count; i++) {
+        if (command.figure_name[0] == '\0' || strcmp(command.figure_name, figures[i].name) == 0) {
+            figures[i].run(&command.figure);
+            found = true;
+        }
+    }
+    if (!found) {
+        usage(2);
+    }
+    if (report_missed() > 0) {
+        red("figures", "%u of them are missed", report_missed());
+    }
+    return 0;
+}
