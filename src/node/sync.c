@@ -15,6 +15,7 @@
 #define PATIENT_ROUNDS  2
 #define ROUND_US        900000 /* between exchanges that we begin; probes come once a second */
 #define ROUND_HOT_US    5000000
+#define TAKING_PART_US  300000 /* after a tree came */
 #define PAUSE_US        5000000 /* of D, after more changed than can be told apart */
 #define WAIT_MS         1000
 #define WAIT_MS_MAX     300000
@@ -634,6 +635,15 @@ static void wanted_answer(const struct answer *answer, uint64_t hash)
     }
 }
 
+/* While we take part in somebody's exchange of a set, we do not begin one: of two with the same
+ * peer at the same time, each would find all that the other finds. */
+static void begin_wait(struct sync_state *state, struct moment now, enum table_set set)
+{
+    if (state->begin_us[set] < now.mono_us + TAKING_PART_US) {
+        state->begin_us[set] = now.mono_us + TAKING_PART_US;
+    }
+}
+
 void sync_receive(struct node *node, struct moment now, struct peer *from,
                   const struct message *message, uint32_t salt)
 {
@@ -657,6 +667,7 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
     }
     for (run = message->tree; message_next_tree(&run, &tree);) {
         if (answered[tree.prefix.set]) {
+            begin_wait(node->sync.state, now, (enum table_set)tree.prefix.set);
             tree_judge(&answer, message, tree);
         }
     }
