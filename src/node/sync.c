@@ -15,7 +15,7 @@
 #define PATIENT_ROUNDS  2
 #define ROUND_US        900000 /* between exchanges that we begin; probes come once a second */
 #define ROUND_HOT_US    5000000
-#define TAKING_PART_US  300000 /* after a tree came */
+#define TAKING_PART_US  300000  /* after a tree came */
 #define PAUSE_US        5000000 /* of D, after more changed than can be told apart */
 #define WAIT_MS         1000
 #define WAIT_MS_MAX     300000
