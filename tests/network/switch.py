@@ -29,6 +29,7 @@ SOL_PACKET = 263
 PACKET_IGNORE_OUTGOING = 23
 SO_RCVBUFFORCE = 33
 UDP_BYTES_MAX = 1200  # what any node may put into a datagram
+OWN_PLACES = 100  # places from this number on are of tests themselves: they may send anything
 BATCH = 64  # packets taken from one place before another gets its turn
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -263,8 +264,7 @@ class Switch(threading.Thread):
                 self.pass_on(packet, self.paths.get((origin, where), self.default), where)
 
     def limit(self, source):
-        """Places that tests themselves send from are not looked at."""
-        return UDP_BYTES_MAX if self.places[source].number < 100 else 65535
+        return UDP_BYTES_MAX if self.places[source].number < OWN_PLACES else 65535
 
     def pass_on(self, packet, path, where):
         if path.cut or (path.loss and self.random.random() < path.loss):
