@@ -455,6 +455,39 @@ static unsigned inlined_join(const struct inlined_element *before, unsigned coun
     return inlined_fits(after, count) ? count : 0;
 }
 
+/* A few elements where there was nothing: how keys and scratch vectors begin. False: not so. */
+static bool inlined_begin(struct vector *vector, const struct block *block, uint64_t salt,
+                          struct merge_result *result)
+{
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
+    struct mark raised = { .number = block->number };
+
+    if (vector->heap.form != FORM_INLINED || vector->inlined.count > 0 || block->offsets == NULL
+        || block->count > INLINED_ELEMENTS_MAX) {
+        return false;
+    }
+    for (unsigned i = 0; i < block->count; i++) {
+        elements[i].index = block->number << 8 | block->offsets[i];
+        elements[i].value = merge_load(block->values, block->width, i);
+        if (elements[i].value == 0) {
+            return false;
+        }
+        mark_set(&raised, block->offsets[i]);
+    }
+    if (!inlined_fits(elements, block->count)) {
+        return false;
+    }
+    inlined_write(vector, elements, block->count);
+    if (result != NULL) {
+        *result = (struct merge_result){
+            .raised = raised,
+            .larger = { .number = block->number },
+            .digest_delta = merge_digest(block, salt),
+        };
+    }
+    return true;
+}
+
 static enum status inlined_merge(struct vector *vector, struct mem *mem, struct join *join,
                                  uint64_t salt, bool with_digest)
 {
@@ -552,7 +585,7 @@ enum status vector_merge(struct vector *vector, struct mem *mem, const struct bl
     assert(block->count >= 1);
     assert(block->count <= BLOCK_ELEMENTS);
     assert(block->offsets != NULL || block->count == BLOCK_ELEMENTS);
-    if (heap_join(vector, block, salt, result)) {
+    if (heap_join(vector, block, salt, result) || inlined_begin(vector, block, salt, result)) {
         return STATUS_OK;
     }
     return any_merge(vector, mem, block, salt, result);
@@ -580,23 +613,45 @@ enum status vector_join(struct vector *vector, struct mem *mem, const struct vec
     return STATUS_OK;
 }
 
+/* Elements from `from` on that lie in the same block. */
+static unsigned inlined_block_end(const struct inlined_element *elements, unsigned count,
+                                  unsigned from)
+{
+    unsigned to = from;
+
+    while (to < count && elements[to].index >> 8 == elements[from].index >> 8) {
+        to++;
+    }
+    return to;
+}
+
 size_t vector_blocks(const struct vector *vector)
 {
-    struct inlined_parts parts;
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
+    unsigned count;
+    size_t blocks = 0;
 
     switch (vector->heap.form) {
     case FORM_RUN: return vector->heap.at.run->count;
     case FORM_DIRECTORY: return (size_t)vector->heap.at.directory->blocks;
     default: break;
     }
-    inlined_parts_of(vector, &parts);
-    return parts.count;
+    if (vector->inlined.count < 2) {
+        return vector->inlined.count;
+    }
+    count = inlined_read(vector, elements);
+    for (unsigned i = 0; i < count; i = inlined_block_end(elements, count, i)) {
+        blocks++;
+    }
+    return blocks;
 }
 
 struct block vector_block(const struct vector *vector, size_t position, struct block_room *room)
 {
-    struct inlined_parts parts;
-    struct block block;
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
+    unsigned count;
+    unsigned first = 0;
+    unsigned end;
 
     if (vector->heap.form != FORM_INLINED) {
         const struct run *run = heap_run(vector, &position);
@@ -604,14 +659,21 @@ struct block vector_block(const struct vector *vector, size_t position, struct b
         assert(position < run->count);
         return run_view(run, (unsigned)position);
     }
-    inlined_parts_of(vector, &parts);
-    assert(position < parts.count);
-    block = parts.blocks[position].view;
-    memcpy(room->values, block.values, block.count * sizeof room->values[0]);
-    memcpy(room->offsets, block.offsets, block.count);
-    block.values = room->values;
-    block.offsets = room->offsets;
-    return block;
+    count = inlined_read(vector, elements);
+    for (; position > 0; position--) {
+        first = inlined_block_end(elements, count, first);
+    }
+    assert(first < count);
+    end = inlined_block_end(elements, count, first);
+    for (unsigned i = first; i < end; i++) {
+        room->values[i - first] = elements[i].value;
+        room->offsets[i - first] = (uint8_t)elements[i].index;
+    }
+    return (struct block){ .number = elements[first].index >> 8,
+                           .values = room->values,
+                           .offsets = room->offsets,
+                           .count = (uint16_t)(end - first),
+                           .width = 8 };
 }
 
 size_t vector_seek(const struct vector *vector, uint64_t number)
@@ -789,6 +851,9 @@ uint64_t vector_merge_bytes_max(const struct vector *vector, const struct vector
     struct block_room room;
     const struct run *run = NULL;
 
+    if (vector == NULL && more->heap.form == FORM_INLINED) {
+        return 0; /* what fits inline fits in parts */
+    }
     if (vector == NULL || vector->heap.form == FORM_INLINED) {
         struct vector empty;
 
