@@ -7,7 +7,7 @@
 #define US_PER_S UINT64_C(1000000)
 
 #define RTO_MIN_US   100000
-#define RTO_MAX_US   3000000 /* a peer that slept and then acked does not make others wait as long */
+#define RTO_MAX_US   3000000 /* a peer that slept and then acked seems far away */
 #define CREDIT_MAX   1000000 /* what is counted beyond tells nothing more */
 #define TOKENS_MAX   ((int64_t)PACE_BURST_BYTES * (int64_t)US_PER_S)
 #define TOKENS_LEAST (-TOKENS_MAX) /* acks leave without tokens: debt, but not without end */
