@@ -310,8 +310,8 @@ static void entry_answer(struct node *node, struct moment now, struct peer *to, 
     }
 }
 
-/* One question a source, the newest. A node of our kind asks when it begins, and before it has heard
- * of what kind we are: what it wants to know anti-entropy tells it in a fraction of the bytes. */
+/* One question a source, the newest. A node of our kind asks when it begins, before it has heard of
+ * what kind we are: what it wants to know anti-entropy tells it in a fraction of the bytes. */
 static void pattern_answer(struct node *node, struct moment now, struct peer *from,
                            const struct item *item, uint8_t ttl)
 {
