@@ -10,6 +10,8 @@
 #define TRIES_MAX 200
 /* Beside what the updates need by themselves: a block or a list that is copied while it grows. */
 #define RESERVE_SLACK_BYTES 262144
+/* Blocks and updates, tens of nanoseconds to a microsecond each, between two looks at the clock. */
+#define CLOCK_WORK 32
 
 /* What stands between the first byte of a body and its answer. */
 struct bulk {
@@ -30,6 +32,7 @@ struct bulk {
     uint64_t bytes_needed;
     uint64_t bytes_left; /* of the promise, after the most that was drawn on it */
     unsigned tries;
+    unsigned work; /* since the clock was looked at */
 
     uint64_t changed;
     uint64_t elements_raised;
@@ -65,6 +68,26 @@ static void bulk_free(void *state)
     table_release(bulk->table, &bulk->reserved);
     mem_free(bulk->mem, bulk->results, bulk->results_room * sizeof *bulk->results);
     mem_free(bulk->mem, bulk, sizeof *bulk);
+}
+
+/* Whether the step is over, asked after each piece: looking at the clock costs as much as a small
+ * one. */
+static bool work_is_over(struct bulk *bulk, const struct http_request *request)
+{
+    bulk->work++;
+    if (bulk->work < CLOCK_WORK) {
+        return false;
+    }
+    bulk->work = 0;
+    return http_step_is_over(request);
+}
+
+/* What a piece of an update could newly charge. The one change of a new key is in what is promised
+ * for the key. */
+static uint64_t piece_bytes_max(const struct entry *entry, const struct vector *piece)
+{
+    return entry == NULL && vector_blocks(piece) <= 1 ? vector_merge_bytes_max(NULL, piece)
+                                                      : table_merge_bytes_max(entry, piece);
 }
 
 static struct bytes bulk_key(const struct bulk *bulk, const struct http_request *request)
@@ -249,8 +272,7 @@ static enum status piece_apply(struct http_request *request, struct http_context
 {
     const struct node_update update = { .key = bulk->key, .elements = &bulk->piece };
     const struct entry *entry = table_find(bulk->table, bulk->key);
-    const uint64_t needed =
-        vector_merge_bytes_max(entry == NULL ? NULL : entry_vector(entry), &bulk->piece);
+    const uint64_t needed = piece_bytes_max(entry, &bulk->piece);
     struct reservation extra = { 0 };
     struct reservation *reservation = &bulk->reserved;
     struct node_update_result result;
@@ -274,6 +296,7 @@ static enum status piece_apply(struct http_request *request, struct http_context
     bulk->has_raised |= result.elements_raised > 0;
     bulk->is_created |= result.created;
     results_keep(bulk, &result);
+    bulk->work += (unsigned)vector_blocks(&bulk->piece);
     vector_clear(&bulk->piece, bulk->mem);
     return STATUS_OK;
 }
@@ -297,7 +320,7 @@ static enum http_step apply_step(struct http_request *request, struct http_conte
 {
     struct bulk *bulk = (struct bulk *)state;
 
-    while (!http_step_is_over(request)) {
+    for (;;) {
         if (vector_blocks(&bulk->piece) == 0 && !bulk->is_in_update) {
             bulk->changed += bulk->has_raised ? 1 : 0;
             bulk->has_raised = false;
@@ -309,17 +332,17 @@ static enum http_step apply_step(struct http_request *request, struct http_conte
             }
             bulk->is_in_update = true;
         }
-        if (vector_blocks(&bulk->piece) == 0 && !piece_load(bulk)) {
-            if (bulk->is_in_update) {
+        if (vector_blocks(&bulk->piece) > 0 || piece_load(bulk)) {
+            if (piece_apply(request, context, bulk) != STATUS_OK) {
                 return apply_later(request, bulk);
             }
-            continue;
-        }
-        if (piece_apply(request, context, bulk) != STATUS_OK) {
+        } else if (bulk->is_in_update) {
             return apply_later(request, bulk);
         }
+        if (work_is_over(bulk, request)) {
+            return HTTP_STEP_AGAIN;
+        }
     }
-    return HTTP_STEP_AGAIN;
 }
 
 /* All was read and is right: promise room for it. From here on nothing of the input can fail. */
@@ -353,7 +376,10 @@ static enum http_step accept(struct http_request *request, struct bulk *bulk)
     }
     bulk->bytes_left = bytes;
     bulk->cursor = batch_first(&bulk->batch);
-    http_outlive(request);
+    if (!http_outlive(request)) {
+        http_refuse(request, 503, "there is no memory to apply the update; try again");
+        return HTTP_STEP_DONE;
+    }
     http_continue(request, apply_step, bulk, bulk_free);
     return HTTP_STEP_AGAIN;
 }
@@ -461,9 +487,9 @@ static bool take_on(struct http_request *request, struct http_context *context, 
         entry = NULL;
     }
     bulk->keys_needed += is_first && entry == NULL && vector_blocks(&bulk->piece) > 0 ? 1 : 0;
-    bulk->bytes_needed +=
-        vector_merge_bytes_max(entry == NULL ? NULL : entry_vector(entry), &bulk->piece);
+    bulk->bytes_needed += piece_bytes_max(entry, &bulk->piece);
     bulk->is_taking = !is_taken;
+    bulk->work += (unsigned)vector_blocks(&bulk->piece);
     return true;
 }
 
@@ -478,21 +504,21 @@ static enum read_event piece_read(struct http_request *request, struct http_cont
             if (!take_on(request, context, bulk)) {
                 return READ_DONE;
             }
-            if (http_step_is_over(request)) {
+            if (work_is_over(bulk, request)) {
                 return READ_BUSY;
             }
         }
         event = body_read(&bulk->body, rest);
-        if (event == READ_MEMORY || event == READ_REFUSED) {
+        if (event == READ_MORE || event == READ_MEMORY || event == READ_REFUSED) {
             return event;
         }
         if (event == READ_UPDATE && !take_on(request, context, bulk)) {
             return READ_DONE;
         }
-        if (event == READ_MORE) {
-            return READ_MORE;
+        if (event == READ_BUSY) {
+            bulk->work += CLOCK_WORK; /* a part of sorting */
         }
-        if (http_step_is_over(request)) {
+        if (work_is_over(bulk, request)) {
             return READ_BUSY;
         }
     }
