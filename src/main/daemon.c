@@ -66,6 +66,7 @@ struct daemon {
     struct resolve_seed seeds[NODE_SEEDS_MAX];
     char self_text[ADDRESS_TEXT_MAX + 1];
     uint16_t http_port; /* that peers may be told; 0: none */
+    bool has_watchdog;  /* the service manager ends us when we do not speak up */
 };
 
 static struct moment daemon_read_clocks(void)
@@ -177,6 +178,9 @@ static void daemon_on_second(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     report_changes(daemon->report);
+    if (daemon->has_watchdog) {
+        (void)notify_send("WATCHDOG=1"); /* the loop turns: that is what a watchdog wants to know */
+    }
 }
 
 static void daemon_on_resolved(void *owner, const struct address *addresses, size_t count)
@@ -226,10 +230,16 @@ static void daemon_on_stop(evutil_socket_t signal, short what, void *argument)
 static void daemon_on_reload(evutil_socket_t signal, short what, void *argument)
 {
     struct daemon *daemon = argument;
+    char reloading[64];
 
     (void)signal;
     (void)what;
+    /* systemd wants the moment too, to tell this reload from an earlier one. */
+    (void)snprintf(reloading, sizeof reloading, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                   (unsigned long long)daemon_moment(daemon).mono_us);
+    (void)notify_send(reloading);
     daemon->options.reload(daemon->options.owner);
+    (void)notify_send("READY=1");
 }
 
 /* -- starting ------------------------------------------------------------------------------ */
@@ -538,6 +548,7 @@ enum status daemon_create(const struct daemon_options *options, struct daemon **
     daemon->options = *options;
     daemon->config = options->config;
     daemon->timer_us = UINT64_MAX;
+    daemon->has_watchdog = getenv("WATCHDOG_USEC") != NULL;
     daemon->base = daemon_new_base();
     if (daemon->base == NULL) {
         status = fault_set(why, STATUS_SYSTEM, "no event base: %s", strerror(errno));

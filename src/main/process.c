@@ -90,9 +90,6 @@ void process_tell(int ready_fd, enum process_exit exit)
                 (void)close(null);
             }
         }
-        if (chdir("/") != 0) {
-            (void)0; /* the folder we were started in stays busy, that is all */
-        }
     }
     if (write(ready_fd, &told, 1) != 1) {
         (void)0; /* the parent was killed: nobody waits for the word */

@@ -23,13 +23,14 @@ enum process_exit {
 size_t process_descriptors(void);
 
 /* Go to the background: returns in the child, which has the terminal's output until
- * process_ready(). The parent waits for that and exits with the status it is told, so that who
+ * process_tell(). The parent waits for that and exits with the status it is told, so that who
  * started us knows how it went.
  *
  * STATUS_SYSTEM: cannot fork. */
 MUST_CHECK enum status process_daemonize(int *ready_fd_out, struct fault *why);
 
-/* Tell the waiting parent. `exit` EXIT_GOOD also lets go of the terminal. ready_fd -1: nobody. */
+/* Tell the waiting parent. `exit` EXIT_GOOD also lets go of the terminal, but not of the folder we
+ * were started in: paths of the command line mean the same at a reload. ready_fd -1: nobody. */
 void process_tell(int ready_fd, enum process_exit exit);
 
 /* Become a user and a group; NULL or "" leaves them. After the sockets are open.
