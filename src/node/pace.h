@@ -5,7 +5,7 @@
  * the credit of addresses that have not shown that they receive where they send from. Every
  * datagram is asked for here before it is encoded and charged here after. Private to the room.
  *
- * Source: vignette(7), "Pacing" and "Strangers"; the window is AIMD as in RFC 5681, in datagrams. */
+ * Source: vignette(7), "Pacing" and "Strangers"; the window is AIMD, RFC 5681, in datagrams. */
 
 #include "base/address.h"
 #include "base/moment.h"
