@@ -68,36 +68,36 @@ size_t run_units_rounded(size_t units)
     return units <= RUN_UNITS_MAX && rounded > RUN_UNITS_MAX ? RUN_UNITS_MAX : rounded;
 }
 
-struct run *run_create(struct mem *mem, size_t units)
+struct vector_run *run_create(struct mem *mem, size_t units)
 {
-    struct run *run;
+    struct vector_run *run;
 
     assert(units >= 1);
     assert(units <= RUN_UNITS_MAX);
     run = mem_alloc(mem, units * RUN_UNIT_BYTES);
     if (run != NULL) {
-        *run = (struct run){ .capacity = (uint16_t)units };
+        *run = (struct vector_run){ .capacity = (uint16_t)units };
     }
     return run;
 }
 
-void run_free(struct run *run, struct mem *mem)
+void run_free(struct vector_run *run, struct mem *mem)
 {
     mem_free(mem, run, run_bytes(run));
 }
 
-static uint64_t *heads_of(struct run *run)
+static uint64_t *heads_of(struct vector_run *run)
 {
     return (uint64_t *)(void *)run + run->capacity - run->count;
 }
 
-static uint16_t *ties_of(struct run *run)
+static uint16_t *ties_of(struct vector_run *run)
 {
     return (uint16_t *)(void *)heads_of(run) - run->count;
 }
 
 /* Heads and ties follow the end of the allocation. */
-static void slots_move(struct run *run, size_t capacity)
+static void slots_move(struct vector_run *run, size_t capacity)
 {
     const void *from = run_ties(run);
 
@@ -105,10 +105,10 @@ static void slots_move(struct run *run, size_t capacity)
     memmove(ties_of(run), from, (size_t)run->count * RUN_SLOT_BYTES);
 }
 
-struct run *run_resize(struct run *run, struct mem *mem, size_t units)
+struct vector_run *run_resize(struct vector_run *run, struct mem *mem, size_t units)
 {
     const size_t before = run->capacity;
-    struct run *resized;
+    struct vector_run *resized;
 
     assert(units <= RUN_UNITS_MAX);
     assert(units >= run_units_needed(run->used, run->count));
@@ -128,7 +128,7 @@ struct run *run_resize(struct run *run, struct mem *mem, size_t units)
     return resized;
 }
 
-unsigned run_search(const struct run *run, uint64_t number)
+unsigned run_search(const struct vector_run *run, uint64_t number)
 {
     const uint64_t *heads = run_heads(run);
     const uint64_t wanted = number << 8;
@@ -147,7 +147,7 @@ unsigned run_search(const struct run *run, uint64_t number)
     return from;
 }
 
-bool run_fits(const struct run *run, size_t more_units, unsigned more_count)
+bool run_fits(const struct vector_run *run, size_t more_units, unsigned more_count)
 {
     return run_units_needed(run->used + more_units, run->count + more_count) <= run->capacity;
 }
@@ -236,7 +236,7 @@ void run_pack_joined(const struct run_block *joined, const struct run_block *our
 
 /* Heads and ties make place for one more in front of `slot`: those in front of it move down by a
  * head and a tie, the ties from it on by a head. */
-static void slot_open(struct run *run, unsigned slot)
+static void slot_open(struct vector_run *run, unsigned slot)
 {
     uint64_t *heads = heads_of(run);
     uint16_t *ties = ties_of(run);
@@ -249,7 +249,7 @@ static void slot_open(struct run *run, unsigned slot)
 
 /* The payload between two units gets another size: move what comes after, and say so in the ties
  * from `slot` on. */
-static void payload_resize(struct run *run, unsigned slot, unsigned end, unsigned grown)
+static void payload_resize(struct vector_run *run, unsigned slot, unsigned end, unsigned grown)
 {
     uint16_t *ties = ties_of(run);
 
@@ -263,13 +263,15 @@ static void payload_resize(struct run *run, unsigned slot, unsigned end, unsigne
     run->used = (uint16_t)(run->used + grown);
 }
 
-static void slot_write(struct run *run, unsigned slot, unsigned unit, const struct run_block *block)
+static void slot_write(struct vector_run *run, unsigned slot, unsigned unit,
+                       const struct run_block *block)
 {
     heads_of(run)[slot] = block->view.number << 8 | (block->count - 1);
     ties_of(run)[slot] = (uint16_t)(unit << 3 | block->class);
 }
 
-void run_insert(struct run *run, unsigned slot, const struct run_block *block, const void *payload)
+void run_insert(struct vector_run *run, unsigned slot, const struct run_block *block,
+                const void *payload)
 {
     const unsigned unit = run_unit(run, slot);
     const unsigned units = run_block_units(block->class, block->count);
@@ -281,7 +283,8 @@ void run_insert(struct run *run, unsigned slot, const struct run_block *block, c
     memcpy(run->words + unit, payload, (size_t)units * RUN_UNIT_BYTES);
 }
 
-void run_replace(struct run *run, unsigned slot, const struct run_block *block, const void *payload)
+void run_replace(struct vector_run *run, unsigned slot, const struct run_block *block,
+                 const void *payload)
 {
     const unsigned unit = run_unit(run, slot);
     const unsigned units = run_block_units(block->class, block->count);
@@ -294,7 +297,8 @@ void run_replace(struct run *run, unsigned slot, const struct run_block *block, 
     memcpy(run->words + unit, payload, (size_t)units * RUN_UNIT_BYTES);
 }
 
-unsigned run_max_stretch(struct run *run, unsigned slot, const struct run *theirs, unsigned from)
+unsigned run_max_stretch(struct vector_run *run, unsigned slot, const struct vector_run *theirs,
+                         unsigned from)
 {
     const uint64_t *our_heads = run_heads(run) + slot;
     const uint64_t *their_heads = run_heads(theirs) + from;
@@ -317,7 +321,7 @@ unsigned run_max_stretch(struct run *run, unsigned slot, const struct run *their
     return count;
 }
 
-unsigned run_max(struct run *run, unsigned slot, const struct block *theirs)
+unsigned run_max(struct vector_run *run, unsigned slot, const struct block *theirs)
 {
     void *values = run->words + run_unit(run, slot);
     const unsigned before = (unsigned)(run_heads(run)[slot] & 0xff) + 1;
@@ -332,7 +336,7 @@ unsigned run_max(struct run *run, unsigned slot, const struct block *theirs)
     return after - before;
 }
 
-void run_count(struct run *run, unsigned slot, unsigned fresh_count)
+void run_count(struct vector_run *run, unsigned slot, unsigned fresh_count)
 {
     heads_of(run)[slot] += fresh_count;
 }
@@ -349,7 +353,7 @@ static unsigned value_position(const struct block *block, unsigned from, unsigne
     return from;
 }
 
-void run_raise(struct run *run, unsigned slot, const struct block *theirs,
+void run_raise(struct vector_run *run, unsigned slot, const struct block *theirs,
                const struct mark *raised, unsigned fresh_count)
 {
     const struct block ours = run_view(run, slot);
@@ -371,7 +375,7 @@ void run_raise(struct run *run, unsigned slot, const struct block *theirs,
     heads_of(run)[slot] += fresh_count;
 }
 
-void run_split(struct run *run, unsigned slot, struct run *upper)
+void run_split(struct vector_run *run, unsigned slot, struct vector_run *upper)
 {
     const unsigned unit = run_unit(run, slot);
     const unsigned count = run->count - slot;
@@ -397,7 +401,7 @@ void run_split(struct run *run, unsigned slot, struct run *upper)
     run->count = (uint16_t)slot;
 }
 
-uint64_t run_audit(const struct run *run)
+uint64_t run_audit(const struct vector_run *run)
 {
     uint64_t elements = 0;
     unsigned unit = 0;

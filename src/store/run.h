@@ -41,7 +41,7 @@
 /* The largest block there is: 256 values of 8 bytes, head and tie. */
 #define RUN_BLOCK_BYTES_MAX (BLOCK_ELEMENTS * 8 + RUN_SLOT_BYTES)
 
-struct run {
+struct vector_run {
     uint16_t capacity; /* units of the whole allocation, this header included */
     uint16_t used;     /* units of payloads */
     uint16_t count;    /* blocks */
@@ -49,7 +49,7 @@ struct run {
     uint64_t words[];
 };
 
-_Static_assert(sizeof(struct run) == RUN_HEADER_UNITS * RUN_UNIT_BYTES, "the header");
+_Static_assert(sizeof(struct vector_run) == RUN_HEADER_UNITS * RUN_UNIT_BYTES, "the header");
 _Static_assert(RUN_UNITS_MAX < 1 << 13, "a tie has 13 bits for the first unit");
 
 /* A block as it is to be kept. */
@@ -77,44 +77,44 @@ size_t run_units_needed(size_t used, size_t count);
 size_t run_units_rounded(size_t units);
 
 /* An empty run of exactly this capacity, or NULL. */
-struct run *run_create(struct mem *mem, size_t units);
-void run_free(struct run *run, struct mem *mem);
+struct vector_run *run_create(struct mem *mem, size_t units);
+void run_free(struct vector_run *run, struct mem *mem);
 
 /* Change the capacity. NULL: the run is as it was. The run may have moved. */
-struct run *run_resize(struct run *run, struct mem *mem, size_t units);
+struct vector_run *run_resize(struct vector_run *run, struct mem *mem, size_t units);
 
-static inline const uint64_t *run_heads(const struct run *run)
+static inline const uint64_t *run_heads(const struct vector_run *run)
 {
     return (const uint64_t *)(const void *)run + run->capacity - run->count;
 }
 
-static inline const uint16_t *run_ties(const struct run *run)
+static inline const uint16_t *run_ties(const struct vector_run *run)
 {
     return (const uint16_t *)(const void *)run_heads(run) - run->count;
 }
 
-static inline size_t run_bytes(const struct run *run)
+static inline size_t run_bytes(const struct vector_run *run)
 {
     return (size_t)run->capacity * RUN_UNIT_BYTES;
 }
 
-static inline uint64_t run_number(const struct run *run, unsigned slot)
+static inline uint64_t run_number(const struct vector_run *run, unsigned slot)
 {
     return run_heads(run)[slot] >> 8;
 }
 
 /* First unit of the payload of a block, or of the free room when slot is the count. */
-static inline unsigned run_unit(const struct run *run, unsigned slot)
+static inline unsigned run_unit(const struct vector_run *run, unsigned slot)
 {
     return slot == run->count ? run->used : run_ties(run)[slot] >> 3;
 }
 
 /* Position of the first block whose number is >= number; the count when there is none. */
-unsigned run_search(const struct run *run, uint64_t number);
+unsigned run_search(const struct vector_run *run, uint64_t number);
 
 /* The same; at once where blocks stand without gaps, as those of a sketch do: the position is then
  * the distance from the first. */
-static inline unsigned run_seek(const struct run *run, uint64_t number)
+static inline unsigned run_seek(const struct vector_run *run, uint64_t number)
 {
     const uint64_t *heads = run_heads(run);
     const uint64_t guess = number - (run->count > 0 ? heads[0] >> 8 : 0);
@@ -132,7 +132,7 @@ static const uint8_t run_class_dense_from[RUN_CLASSES] = { 13, 125, 169, 204, 22
 /* The block at a position, by reference to the run: void after any change. Written field by field
  * where it is wanted: views are looked at as soon as they are made, and to copy one just written
  * costs more than to make it. */
-static inline struct block run_view(const struct run *run, unsigned slot)
+static inline struct block run_view(const struct vector_run *run, unsigned slot)
 {
     const uint64_t head = run_heads(run)[slot];
     const unsigned tie = run_ties(run)[slot];
@@ -152,7 +152,8 @@ static inline struct block run_view(const struct run *run, unsigned slot)
     };
 }
 
-static inline void run_block(const struct run *run, unsigned slot, struct run_block *block_out)
+static inline void run_block(const struct vector_run *run, unsigned slot,
+                             struct run_block *block_out)
 {
     block_out->view = run_view(run, slot);
     block_out->class = run_ties(run)[slot] & 7;
@@ -160,7 +161,7 @@ static inline void run_block(const struct run *run, unsigned slot, struct run_bl
 }
 
 /* Whether the block at a position is dense in this width; 0 is a bitmap. */
-static inline bool run_is_dense(const struct run *run, unsigned slot, unsigned width)
+static inline bool run_is_dense(const struct vector_run *run, unsigned slot, unsigned width)
 {
     static const uint8_t widths[RUN_CLASSES] = { 0, 1, 2, 4, 8 };
     const unsigned class = run_ties(run)[slot] & 7;
@@ -170,7 +171,7 @@ static inline bool run_is_dense(const struct run *run, unsigned slot, unsigned w
 }
 
 /* Free units, after what `count` more blocks would take. */
-bool run_fits(const struct run *run, size_t more_units, unsigned more_count);
+bool run_fits(const struct vector_run *run, size_t more_units, unsigned more_count);
 
 /* Lay out a block's payload: run_block_units() units into `payload`, which is as many. */
 void run_pack(const struct run_block *block, void *payload);
@@ -181,36 +182,38 @@ void run_pack_joined(const struct run_block *joined, const struct run_block *our
 
 /* Put a new block in front of position `slot`, or replace the one at `slot` by a form that is not
  * smaller. Asserts that it fits. */
-void run_insert(struct run *run, unsigned slot, const struct run_block *block, const void *payload);
-void run_replace(struct run *run, unsigned slot, const struct run_block *block,
+void run_insert(struct vector_run *run, unsigned slot, const struct run_block *block,
+                const void *payload);
+void run_replace(struct vector_run *run, unsigned slot, const struct run_block *block,
                  const void *payload);
 
 /* Values of the block at `slot`, which is dense in bytes, for merge_bytes(); and after it: so many of
  * them are new. */
-static inline uint8_t *run_values(struct run *run, unsigned slot)
+static inline uint8_t *run_values(struct vector_run *run, unsigned slot)
 {
     return (uint8_t *)(run->words + (run_ties(run)[slot] >> 3));
 }
-void run_count(struct run *run, unsigned slot, unsigned fresh_count);
+void run_count(struct vector_run *run, unsigned slot, unsigned fresh_count);
 
 /* Join theirs into the block at `slot`, both dense in the same width, not 0. Returns how many
  * elements are new. */
-unsigned run_max(struct run *run, unsigned slot, const struct block *theirs);
+unsigned run_max(struct vector_run *run, unsigned slot, const struct block *theirs);
 
 /* Join as many blocks from position `from` of theirs on as stand in the same order from `slot` of
  * ours on and are full on both sides: 256 bytes, none 0. Those are one stretch of memory. Returns
  * how many. */
-unsigned run_max_stretch(struct run *run, unsigned slot, const struct run *theirs, unsigned from);
+unsigned run_max_stretch(struct vector_run *run, unsigned slot, const struct vector_run *theirs,
+                         unsigned from);
 
 /* Write theirs where `raised` says so, into the block at `slot`, which has all those elements or
  * is dense; `fresh_count` of them are new. Neither class nor form may change by it. */
-void run_raise(struct run *run, unsigned slot, const struct block *theirs,
+void run_raise(struct vector_run *run, unsigned slot, const struct block *theirs,
                const struct mark *raised, unsigned fresh_count);
 
 /* Move the blocks from position `slot` on into `upper`, which is empty and has the room. */
-void run_split(struct run *run, unsigned slot, struct run *upper);
+void run_split(struct vector_run *run, unsigned slot, struct vector_run *upper);
 
 /* Abort unless everything above holds. Returns the number of elements. */
-uint64_t run_audit(const struct run *run);
+uint64_t run_audit(const struct vector_run *run);
 
 #endif /* STORE_RUN_H */

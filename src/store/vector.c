@@ -16,7 +16,7 @@ enum form { FORM_INLINED, FORM_RUN, FORM_DIRECTORY };
  * always found in the last run whose number is not above its own. */
 struct directory_row {
     uint64_t number; /* of the first block; 0 in the first row */
-    struct run *run;
+    struct vector_run *run;
     uint64_t before; /* blocks in the rows before */
 };
 
@@ -30,7 +30,7 @@ struct directory {
 
 /* Where a block is, or would be put. */
 struct place {
-    struct run *run;
+    struct vector_run *run;
     size_t row;
     unsigned slot;
     bool found;
@@ -88,7 +88,7 @@ static enum status directory_reserve(struct vector *vector, struct mem *mem)
     size_t rows;
 
     if (vector->heap.form == FORM_RUN) {
-        struct run *run = vector->heap.at.run;
+        struct vector_run *run = vector->heap.at.run;
 
         directory = mem_alloc(mem, directory_bytes(DIRECTORY_ROWS_MIN));
         if (directory == NULL) {
@@ -120,7 +120,7 @@ static enum status directory_reserve(struct vector *vector, struct mem *mem)
 }
 
 /* The run of a place was given another capacity, and perhaps another address. */
-static void place_moved(struct vector *vector, struct place *place, struct run *run,
+static void place_moved(struct vector *vector, struct place *place, struct vector_run *run,
                         size_t bytes_before)
 {
     place->run = run;
@@ -136,7 +136,7 @@ static void place_moved(struct vector *vector, struct place *place, struct run *
  * order, behind its last block, so that runs filled in order are full. */
 static unsigned split_slot(const struct vector *vector, const struct place *place)
 {
-    const struct run *run = place->run;
+    const struct vector_run *run = place->run;
     const size_t half = run_units_needed(run->used, run->count) * RUN_UNIT_BYTES / 2;
     const bool last =
         vector->heap.form == FORM_RUN || place->row + 1 == vector->heap.at.directory->count;
@@ -153,7 +153,7 @@ static unsigned split_slot(const struct vector *vector, const struct place *plac
     return slot;
 }
 
-static void directory_insert(struct directory *directory, size_t row, struct run *run,
+static void directory_insert(struct directory *directory, size_t row, struct vector_run *run,
                              uint64_t number, uint64_t before)
 {
     assert(directory->count < directory->capacity);
@@ -180,8 +180,8 @@ static enum status place_split(struct vector *vector, struct mem *mem, struct pl
     const size_t bytes_before = run_bytes(place->run);
     const uint64_t first =
         above && !place->found && place->slot == slot ? number : run_number(place->run, slot);
-    struct run *upper = run_create(mem, run_units_rounded(upper_units));
-    struct run *lower;
+    struct vector_run *upper = run_create(mem, run_units_rounded(upper_units));
+    struct vector_run *lower;
     uint64_t before;
 
     if (upper == NULL) {
@@ -216,7 +216,7 @@ static enum status place_reserve(struct vector *vector, struct mem *mem, struct 
     const size_t needed =
         run_units_needed(place->run->used + more_units, place->run->count + more_count);
     const size_t bytes_before = run_bytes(place->run);
-    struct run *run;
+    struct vector_run *run;
 
     if (needed <= place->run->capacity) {
         return STATUS_OK;
@@ -369,7 +369,7 @@ static size_t directory_row_at(const struct directory *directory, uint64_t posit
 }
 
 /* The run that has the block at a position, which becomes the position within it. */
-static const struct run *heap_run(const struct vector *vector, size_t *position)
+static const struct vector_run *heap_run(const struct vector *vector, size_t *position)
 {
     const struct directory *directory = vector->heap.at.directory;
     size_t row;
@@ -386,7 +386,7 @@ static const struct run *heap_run(const struct vector *vector, size_t *position)
  * stroke. Returns how many. */
 static size_t heap_join_stretch(struct vector *vector, const struct vector *more, size_t position)
 {
-    const struct run *theirs = heap_run(more, &position);
+    const struct vector_run *theirs = heap_run(more, &position);
     const struct place place = place_find(vector, run_number(theirs, (unsigned)position));
 
     return place.found ? run_max_stretch(place.run, place.slot, theirs, (unsigned)position) : 0;
@@ -400,7 +400,7 @@ static enum status inlined_spill(struct vector *vector, struct mem *mem,
     struct block_room room;
     uint64_t payload[BLOCK_ELEMENTS];
     size_t used = 0;
-    struct run *run;
+    struct vector_run *run;
 
     if (join->ours.count == 0) {
         memmove(parts->blocks + at + 1, parts->blocks + at,
@@ -654,7 +654,7 @@ struct block vector_block(const struct vector *vector, size_t position, struct b
     unsigned end;
 
     if (vector->heap.form != FORM_INLINED) {
-        const struct run *run = heap_run(vector, &position);
+        const struct vector_run *run = heap_run(vector, &position);
 
         assert(position < run->count);
         return run_view(run, (unsigned)position);
@@ -750,7 +750,7 @@ static void growth_close(struct growth *growth)
     growth->more_count = 0;
 }
 
-static void growth_open(struct growth *growth, const struct run *run)
+static void growth_open(struct growth *growth, const struct vector_run *run)
 {
     growth->used = run->used;
     growth->count = run->count;
@@ -807,7 +807,7 @@ static bool inlined_together(const struct vector *vector, const struct vector *m
 static struct run_block any_block(const struct vector *vector, size_t position,
                                   struct block_room *room)
 {
-    const struct run *run;
+    const struct vector_run *run;
     struct run_block block;
 
     if (vector->heap.form == FORM_INLINED) {
@@ -849,7 +849,7 @@ uint64_t vector_merge_bytes_max(const struct vector *vector, const struct vector
     const size_t blocks = vector_blocks(more);
     struct growth growth = { 0 };
     struct block_room room;
-    const struct run *run = NULL;
+    const struct vector_run *run = NULL;
 
     if (vector == NULL && more->heap.form == FORM_INLINED) {
         return 0; /* what fits inline fits in parts */

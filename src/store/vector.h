@@ -37,8 +37,8 @@
  * allocation (bench/memory). */
 #define VECTOR_INLINE_BYTES 22
 
-struct run;       /* store/run.h */
-struct directory; /* vector.c: several runs */
+struct vector_run; /* store/run.h */
+struct directory;  /* vector.c: several runs */
 
 /* Size matters more than anything here: it is embedded in every entry. */
 struct vector {
@@ -46,7 +46,7 @@ struct vector {
         struct {
             uint64_t size; /* non-zero elements */
             union {
-                struct run *run;
+                struct vector_run *run;
                 struct directory *directory;
             } at;
             uint8_t unused[VECTOR_INLINE_BYTES + 1 - sizeof(uint64_t) - sizeof(void *)];

@@ -9,7 +9,7 @@
 
 struct fixture {
     struct mem mem;
-    struct run *run;
+    struct vector_run *run;
 };
 
 static int setup(void **state)
@@ -42,7 +42,8 @@ static void source_make(struct run_block *block, uint64_t values[BLOCK_ELEMENTS]
         &(struct block){ .number = number, .values = values, .count = BLOCK_ELEMENTS, .width = 8 });
 }
 
-static void insert(struct run *run, unsigned slot, uint64_t number, unsigned count, uint64_t value)
+static void insert(struct vector_run *run, unsigned slot, uint64_t number, unsigned count,
+                   uint64_t value)
 {
     uint64_t values[BLOCK_ELEMENTS];
     uint64_t payload[BLOCK_ELEMENTS];
@@ -152,8 +153,8 @@ static void test_run_split_parts_the_blocks_anywhere(void **state)
     struct fixture *fixture = *state;
 
     for (unsigned cut = 0; cut <= 20; cut++) {
-        struct run *upper = run_create(&fixture->mem, RUN_UNITS_MAX);
-        struct run *lower = run_create(&fixture->mem, RUN_UNITS_MAX);
+        struct vector_run *upper = run_create(&fixture->mem, RUN_UNITS_MAX);
+        struct vector_run *lower = run_create(&fixture->mem, RUN_UNITS_MAX);
 
         assert_non_null(upper);
         assert_non_null(lower);
@@ -177,8 +178,8 @@ static void test_run_split_parts_the_blocks_anywhere(void **state)
 static void test_run_resize_that_fails_leaves_the_run(void **state)
 {
     struct fixture *fixture = *state;
-    struct run *run = run_create(&fixture->mem, 21);
-    struct run *other;
+    struct vector_run *run = run_create(&fixture->mem, 21);
+    struct vector_run *other;
 
     assert_non_null(run);
     insert(run, 0, 1, 3, 300);
