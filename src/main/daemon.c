@@ -222,6 +222,7 @@ static void daemon_on_stop(evutil_socket_t signal, short what, void *argument)
     log_event(daemon->options.log, LOG_LEVEL_INFO, "stopping",
               log_string("signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
     (void)notify_send("STOPPING=1");
+    resolver_stop(daemon->resolver);
     node_leave(daemon->node, now);
     http_server_stop(daemon->server, DAEMON_DRAIN_MS * 1000);
     (void)event_add(daemon->stop_check, &often);

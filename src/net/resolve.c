@@ -211,6 +211,12 @@ static void resolver_cancel(struct resolver *resolver)
     }
 }
 
+void resolver_stop(struct resolver *resolver)
+{
+    resolver_cancel(resolver);
+    (void)event_del(resolver->timer);
+}
+
 void resolver_free(struct resolver *resolver)
 {
     if (resolver == NULL) {

@@ -40,6 +40,10 @@ struct resolve_options {
 
 MUST_CHECK enum status resolver_create(const struct resolve_options *options,
                                        struct resolver **resolver_out, struct fault *why);
+
+/* Ask nothing any more. evdns gives the memory of what it was asked back when the loop next turns,
+ * so this comes a turn or more before resolver_free(). */
+void resolver_stop(struct resolver *resolver);
 void resolver_free(struct resolver *resolver);
 
 /* Take a new list and begin at once. STATUS_MEMORY: the old one goes on. */

@@ -132,6 +132,20 @@ static void test_resolver_may_be_freed_while_a_name_is_asked(void **state)
     assert_int_equal(fixture->count, 0);
 }
 
+/* A sanitizer says whether evdns had its turn. */
+static void test_resolver_stops_while_a_name_is_asked(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct resolve_seed seeds[] = { { "127.0.0.1", 6001 }, { "nowhere.invalid", 6001 } };
+    struct fault why;
+
+    assert_int_equal(resolver_seeds(fixture->resolver, seeds, 2, &why), STATUS_OK);
+    assert_int_equal(fixture->count, 1); /* the literal waited for nobody */
+    resolver_stop(fixture->resolver);
+    (void)event_base_loop(fixture->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(fixture->calls, 1);
+}
+
 static void test_resolve_now_and_route(void **state)
 {
     const struct resolve_seed good = { "127.0.0.1", 6001 };
@@ -156,6 +170,7 @@ int main(void)
         TEST(test_resolver_gives_literals_and_localhost),
         TEST(test_resolver_takes_a_new_list_and_an_empty_one),
         TEST(test_resolver_may_be_freed_while_a_name_is_asked),
+        TEST(test_resolver_stops_while_a_name_is_asked),
         TEST(test_resolve_now_and_route),
     };
 
