@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A bite of the ballast beyond what is needed, for the allocator's own ends. */
+#define MEM_BALLAST_STEP ((size_t)64 << 10)
+
 /* Take `size` bytes from the reserve that is drawn on; what it does not have is charged to the
  * account, so that a promise that was too small is still within the limit. */
 static bool mem_charge(struct mem *mem, size_t size)
@@ -26,15 +29,30 @@ static bool mem_charge(struct mem *mem, size_t size)
     return true;
 }
 
-/* The system said no while a promise is being kept: give the ballast back to it, once. */
-static bool mem_drop_ballast(struct mem *mem)
+/* The system said no while a promise is being kept: give back as much of the ballast as the
+ * allocation needs and some more for the allocator's own ends, but not all of it, since others
+ * would take the rest before the promise is kept to its end. False: there is none left. */
+static bool mem_shrink_ballast(struct mem *mem, size_t size)
 {
-    if (mem->draw == NULL || mem->draw->ballast == NULL) {
+    struct mem_reserve *draw = mem->draw;
+    size_t give = MEM_BALLAST_STEP;
+    void *smaller = NULL;
+
+    if (draw == NULL || draw->ballast == NULL) {
         return false;
     }
-    free(mem->draw->ballast);
-    mem->draw->ballast = NULL;
-    mem->draw->ballast_size = 0;
+    if (size < draw->ballast_size) {
+        give += size;
+    }
+    if (give < draw->ballast_size) {
+        smaller = realloc(draw->ballast, draw->ballast_size - give);
+    }
+    if (smaller == NULL) {
+        free(draw->ballast);
+        give = draw->ballast_size;
+    }
+    draw->ballast = smaller;
+    draw->ballast_size -= give;
     return true;
 }
 
@@ -47,7 +65,7 @@ void *mem_alloc(struct mem *mem, size_t size)
         return NULL;
     }
     block = malloc(size);
-    if (block == NULL && mem_drop_ballast(mem)) {
+    while (block == NULL && mem_shrink_ballast(mem, size)) {
         block = malloc(size);
     }
     if (block == NULL) {
@@ -78,7 +96,7 @@ void *mem_grow(struct mem *mem, void *block, size_t size_old, size_t size_new)
         return NULL;
     }
     grown = realloc(block, size_new);
-    if (grown == NULL && mem_drop_ballast(mem)) {
+    while (grown == NULL && mem_shrink_ballast(mem, size_new)) {
         grown = realloc(block, size_new);
     }
     if (grown == NULL) {
@@ -106,15 +124,17 @@ bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes)
     if (bytes == 0) {
         return true;
     }
-    if (bytes > SIZE_MAX || !mem_charge(mem, (size_t)bytes)) {
+    if (bytes > SIZE_MAX / 2 || !mem_charge(mem, (size_t)bytes)) {
         return false;
     }
-    reserve->ballast = malloc((size_t)bytes);
+    /* A quarter more than was promised: malloc's own share, and what others get of the bites. */
+    reserve->ballast_size = (size_t)bytes + (size_t)bytes / 4;
+    reserve->ballast = malloc(reserve->ballast_size);
     if (reserve->ballast == NULL) {
+        reserve->ballast_size = 0;
         mem->used_bytes -= bytes;
         return false;
     }
-    reserve->ballast_size = (size_t)bytes;
     reserve->bytes = bytes;
     return true;
 }

@@ -23,8 +23,8 @@ struct mem {
 };
 
 /* Room promised: bytes charged in advance, and as much address space held in one untouched block
- * (the ballast), which is given back to malloc should malloc ever say no while drawing. Open: it
- * is embedded in whoever made the promise; only base/mem.c touches the fields. */
+ * (the ballast), which is given back to malloc bite by bite should it say no while drawing. Open:
+ * it is embedded in whoever made the promise; only base/mem.c touches the fields. */
 struct mem_reserve {
     uint64_t bytes; /* still promised */
     void *ballast;

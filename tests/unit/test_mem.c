@@ -2,7 +2,44 @@
 
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <string.h>
+
+/* A system with so much memory: the program is linked with -Wl,--wrap of these. */
+static size_t system_left = SIZE_MAX / 2;
+
+void *__real_malloc(size_t size);
+void *__real_realloc(void *block, size_t size);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void __wrap_free(void *block);
+
+void *__wrap_malloc(size_t size)
+{
+    void *block = size > system_left ? NULL : __real_malloc(size);
+
+    system_left -= malloc_usable_size(block);
+    return block;
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    const size_t before = malloc_usable_size(block);
+    void *grown = size > before && size - before > system_left ? NULL : __real_realloc(block, size);
+
+    if (grown != NULL) {
+        system_left += before;
+        system_left -= malloc_usable_size(grown);
+    }
+    return grown;
+}
+
+void __wrap_free(void *block)
+{
+    system_left += malloc_usable_size(block);
+    __real_free(block);
+}
 
 #include "unit/test.h"
 
@@ -118,6 +155,36 @@ static void test_mem_reserve_keeps_its_promise_past_limit_and_countdown(void **s
     mem_free(&fixture->mem, other, 40);
 }
 
+static void test_mem_reserve_keeps_its_promise_beside_others_when_the_system_has_no_more(
+    void **state)
+{
+    enum { PIECES = 64, PIECE = 1 << 20 };
+    struct fixture *fixture = *state;
+    void *pieces[PIECES];
+    size_t taken = 0;
+    void *others[256];
+
+    assert_true(mem_reserve(&fixture->mem, &fixture->reserve, (uint64_t)PIECES * PIECE));
+    system_left = 0;
+    for (size_t i = 0; i < PIECES; i++) {
+        mem_draw(&fixture->mem, &fixture->reserve);
+        pieces[i] = mem_alloc(&fixture->mem, PIECE);
+        mem_draw(&fixture->mem, NULL);
+        assert_non_null(pieces[i]);
+        /* Somebody else takes whatever was given back on top of it. */
+        others[taken] = mem_alloc(&fixture->mem, PIECE / 32);
+        taken += others[taken] != NULL;
+    }
+    assert_true(taken > 0);
+    system_left = SIZE_MAX / 2;
+    for (size_t i = 0; i < PIECES; i++) {
+        mem_free(&fixture->mem, pieces[i], PIECE);
+    }
+    while (taken > 0) {
+        mem_free(&fixture->mem, others[--taken], PIECE / 32);
+    }
+}
+
 static void test_mem_reserve_that_does_not_fit_promises_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -154,6 +221,7 @@ int main(void)
         TEST(test_mem_countdown_fails_the_nth_allocation_only),
         TEST(test_mem_grow_keeps_the_content),
         TEST(test_mem_reserve_keeps_its_promise_past_limit_and_countdown),
+        TEST(test_mem_reserve_keeps_its_promise_beside_others_when_the_system_has_no_more),
         TEST(test_mem_reserve_that_does_not_fit_promises_nothing),
         TEST(test_mem_release_gives_back_what_was_not_drawn_and_may_come_twice),
     };
