@@ -585,7 +585,7 @@ void node_token(const struct node *node, struct moment now, const struct address
     }
 }
 
-static bool any_extended(struct node *node, struct moment now)
+bool node_has_extended(struct node *node, struct moment now)
 {
     if (!node->has_extended_known) {
         node->has_extended_known = true;
@@ -600,7 +600,7 @@ static bool any_extended(struct node *node, struct moment now)
 void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
                  uint8_t depth, uint8_t ttl, const struct peer *from)
 {
-    if (any_extended(node, now)) {
+    if (node_has_extended(node, now)) {
         push_queue(node, now, entry, mark, depth, ttl, from);
     } else if (depth != WIRE_DEPTH_STOP) {
         plain_spread(node, now, entry, mark, ttl, from);

@@ -57,6 +57,9 @@ bool node_trusts(const struct node *node, const struct peer *peer, struct moment
 /* Ordinary extended datagrams may go to it: level >= 1, heard a valid `x` within ten minutes. */
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now);
 
+/* Whether they may go to any member; found once a turn. Without one, nothing is under way by push. */
+bool node_has_extended(struct node *node, struct moment now);
+
 /* The token that an address must echo. `epoch` 0: the present one, 1: the one before. */
 void node_token(const struct node *node, struct moment now, const struct address *address,
                 unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES]);

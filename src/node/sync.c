@@ -95,7 +95,9 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
 {
     struct sync_state *state;
 
-    if (changes.count == 0) {
+    /* Where push has nobody to send to, nothing is under way; and a member that comes the moment
+     * after was not sent it. */
+    if (changes.count == 0 || !node_has_extended(node, now)) {
         return;
     }
     state = state_obtain(node);
