@@ -4,8 +4,9 @@
  *
  *     name    ours_ns    memcpy_ns    ratio
  *
- * ours_ns is one join of two sketches of 16,384 byte registers (64 dense blocks, in cache), pure by
- * vector_join(), with marks by vector_merge(), as the daemon calls them, or, where the name says "element" or "block", one merge
+ * ours_ns is one join of two sketches of 16,384 byte registers (64 dense blocks, in cache): pure by
+ * vector_join(), block by block by vector_merge() without a result, with marks and digest by
+ * vector_merge() as the daemon calls it; or, where the name says "element" or "block", one merge
  * of so much; memcpy_ns is one memcpy() of 16 KiB; ratio is the first by the second. Medians of
  * ROUNDS rounds, the two taken in turns. Vectors are made anew before each round, outside of the
  * time taken. "worst" rows are the longest of all calls instead.
