@@ -38,11 +38,13 @@ class Not(str):
 
 
 class LoopbackPlace:
-    """Where there are no namespaces: another address of loopback."""
+    """Where there are no namespaces: an address of loopback, not that of another run's."""
+
+    NETWORK = f"127.{100 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
 
     def __init__(self, number):
         self.number = number
-        self.address = f"127.0.9.{number}"
+        self.address = f"{self.NETWORK}.{number}"
 
     def enter(self):
         pass
@@ -175,7 +177,8 @@ class Ledger:
             for key in found.keys() | self.keys.keys()
             if found.get(key) != self.keys.get(key)
         }
-        return "" if not wrong else f"{member.text} has (is, should be): {dict(list(wrong.items())[:5])}"
+        some = dict(list(wrong.items())[:5])
+        return f"{member.text} has (is, should be): {some}" if wrong else ""
 
 
 class Network:

@@ -172,7 +172,10 @@ class Switch(threading.Thread):
         end = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
         end.bind((outer, ETH_P_IP))
         end.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-        end.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+        try:
+            end.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+        except PermissionError:  # not root: as much as it may have
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 20)
         end.setblocking(False)
         self.places[address] = place
         self.ends[address] = (end, (outer, ETH_P_IP, 0, 1, place.mac))

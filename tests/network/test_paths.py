@@ -65,6 +65,7 @@ def test_datagrams_that_come_twice_late_and_out_of_order_change_nothing(network)
 
 
 def test_nothing_is_fragmented_where_links_are_small(network):
+    network.switch  # it is who sees fragments
     members = network.cluster(3)
     for member in members:
         member.place.ip(f"link set {member.place.interface} mtu 1280")

@@ -13,7 +13,8 @@ DAY_S = 24 * 3600
 
 
 def plain(key, vector=None, ttl=3, **fields):
-    return msgpack.packb({"key": key, "vector": vector or {}, "ttl": ttl, **fields}, use_bin_type=False)
+    message = {"key": key, "vector": vector or {}, "ttl": ttl, **fields}
+    return msgpack.packb(message, use_bin_type=False)
 
 
 def seconds(member, count):
