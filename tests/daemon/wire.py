@@ -29,6 +29,10 @@ class Refused(Exception):
     """A datagram is to be dropped whole."""
 
 
+class Undecided(Refused):
+    """An extension of type -1 that is no timestamp: msgpack refuses it, here it is any other."""
+
+
 class Pairs(list):
     """A map as it was sent: duplicates and order are kept."""
 
@@ -36,9 +40,12 @@ class Pairs(list):
 def unpack(datagram):
     try:
         return msgpack.unpackb(
-            datagram, raw=True, strict_map_key=False, object_pairs_hook=Pairs, timestamp=0
+            datagram, raw=True, strict_map_key=False, object_pairs_hook=Pairs, timestamp=0,
+            ext_hook=lambda code, data: (code, data),  # reserved codes are types like others
         )
     except (ValueError, msgpack.exceptions.UnpackException, OverflowError, RecursionError) as why:
+        if "timestamp" in str(why):
+            raise Undecided(repr(why)) from why
         raise Refused(repr(why)) from why
 
 
