@@ -187,8 +187,8 @@ void run_insert(struct vector_run *run, unsigned slot, const struct run_block *b
 void run_replace(struct vector_run *run, unsigned slot, const struct run_block *block,
                  const void *payload);
 
-/* Values of the block at `slot`, which is dense in bytes, for merge_bytes(); and after it: so many of
- * them are new. */
+/* Values of the block at `slot`, which is dense in bytes, for merge_bytes(); and after it: so many
+ * of them are new. */
 static inline uint8_t *run_values(struct vector_run *run, unsigned slot)
 {
     return (uint8_t *)(run->words + (run_ties(run)[slot] >> 3));

@@ -300,8 +300,8 @@ static enum status heap_apply(struct vector *vector, struct mem *mem, struct pla
     return STATUS_OK;
 }
 
-/* Both dense in the same width: joined in place, at once where they are of bytes or nobody asks what
- * rose. False: it takes more than that. */
+/* Both dense in the same width: joined in place, at once where they are of bytes or nobody asks
+ * what rose. False: it takes more than that. */
 static inline bool heap_join(struct vector *vector, const struct block *theirs, uint64_t salt,
                              struct merge_result *result)
 {

@@ -108,8 +108,21 @@ bool read_bytes(struct read *read, size_t size, struct bytes *bytes_out)
 
 bool read_number_wide(struct read *read, uint64_t *number_out)
 {
+    const uint8_t *const at = read->at;
     struct read_head head;
 
+    /* Two forms that values often have; the rest byte by byte. */
+    if (read_left(read) >= 5 && at[0] == 0xce) {
+        *number_out =
+            (uint64_t)at[1] << 24 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 8 | (uint64_t)at[4];
+        read->at = at + 5;
+        return true;
+    }
+    if (read_left(read) >= 2 && at[0] == 0xcc) {
+        *number_out = at[1];
+        read->at = at + 2;
+        return true;
+    }
     if (!read_head(read, &head)) {
         return false;
     }

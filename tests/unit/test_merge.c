@@ -73,7 +73,7 @@ static bool same_dense_width(const struct sample *ours, const struct sample *the
            && ours->block.width == theirs->block.width && ours->block.width > 0;
 }
 
-/* What merge_bytes() does of its own to two blocks dense in bytes is what the other functions say. */
+/* What merge_bytes() does to two blocks dense in bytes is what the other functions say. */
 static void check_bytes(const struct sample *ours, const struct sample *theirs,
                         const struct merge_plan *plan, uint64_t delta)
 {
