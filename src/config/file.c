@@ -1,10 +1,12 @@
 #include "config/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* The files that are open, each included by the one before it. */
 struct config_stack {
@@ -181,30 +183,41 @@ static void file_line(struct config_stack *stack, struct config_line *line)
     }
 }
 
+/* What can be read as a file of settings: a sentence if not. */
+static const char *file_refuse(const struct config_stack *stack, const struct stat *stat)
+{
+    if (!S_ISREG(stat->st_mode)) {
+        return "it is not a regular file";
+    }
+    if (stat->st_size > CONFIG_FILE_BYTES_MAX) {
+        return "it is larger than 16 MiB";
+    }
+    for (unsigned i = 0; i < stack->depth; i++) {
+        if (stack->devices[i] == stat->st_dev && stack->inodes[i] == stat->st_ino) {
+            return "it includes itself";
+        }
+    }
+    return stack->depth < CONFIG_INCLUDE_DEPTH_MAX ? NULL
+                                                   : "files include one another more than 8 deep";
+}
+
 /* The whole file, with room for one byte more. NULL: `why` says the reason. */
 static char *file_load(struct config_stack *stack, const char *path, size_t *size_out,
                        const char **why)
 {
-    FILE *file = fopen(path, "re");
+    /* A reload must not wait for the writer of a pipe. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat stat;
     char *text = NULL;
+    size_t size = 0;
+    ssize_t more;
 
-    if (file == NULL || fstat(fileno(file), &stat) != 0) {
+    if (fd < 0 || fstat(fd, &stat) != 0) {
         *why = strerror(errno);
         goto close_file;
     }
-    if (!S_ISREG(stat.st_mode) || stat.st_size > CONFIG_FILE_BYTES_MAX) {
-        *why = S_ISREG(stat.st_mode) ? "it is larger than 16 MiB" : "it is not a regular file";
-        goto close_file;
-    }
-    for (unsigned i = 0; i < stack->depth; i++) {
-        if (stack->devices[i] == stat.st_dev && stack->inodes[i] == stat.st_ino) {
-            *why = "it includes itself";
-            goto close_file;
-        }
-    }
-    if (stack->depth == CONFIG_INCLUDE_DEPTH_MAX) {
-        *why = "files include one another more than 8 deep";
+    *why = file_refuse(stack, &stat);
+    if (*why != NULL) {
         goto close_file;
     }
     text = malloc((size_t)stat.st_size + 1);
@@ -212,18 +225,23 @@ static char *file_load(struct config_stack *stack, const char *path, size_t *siz
         *why = "no memory";
         goto close_file;
     }
-    *size_out = fread(text, 1, (size_t)stat.st_size, file);
-    if (ferror(file) != 0) {
-        *why = "it cannot be read";
+    do {
+        more = read(fd, text + size, (size_t)stat.st_size - size);
+        size += more > 0 ? (size_t)more : 0;
+    } while (more > 0);
+    if (more < 0) {
+        *why = strerror(errno);
         free(text);
         text = NULL;
+        goto close_file;
     }
+    *size_out = size;
     stack->devices[stack->depth] = stat.st_dev;
     stack->inodes[stack->depth] = stat.st_ino;
 
 close_file:
-    if (file != NULL) {
-        (void)fclose(file);
+    if (fd >= 0) {
+        (void)close(fd);
     }
     return text;
 }

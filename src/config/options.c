@@ -12,6 +12,7 @@
 #define CONFIG_SENTENCE_MAX 600
 #define CONFIG_NAME_MAX     255  /* of names and hosts: as DNS and keys have it */
 #define CONFIG_PATH_MAX     4000 /* under PATH_MAX */
+#define CONFIG_UNIX_MAX     107  /* sun_path of unix(7), less a NUL */
 
 #define OPTION_AT_DURATION(name) offsetof(struct config, name##_ms)
 #define OPTION_AT_SIZE(name)     offsetof(struct config, name##_bytes)
@@ -294,7 +295,7 @@ static const char *option_form(const struct config_option *option)
         [CHECK_SEED] = "host:port, the port 1..65535, IPv6 in brackets",
         [CHECK_RANGE] = "an address or a block such as 10.0.0.0/8, or none",
         [CHECK_RULE] = "PATTERN VALUE, the value a whole number",
-        [CHECK_HTTP] = "[host:]port, unix:PATH or off",
+        [CHECK_HTTP] = "[host:]port, unix:/PATH (at most 107 bytes) or off",
     };
 
     return option->check == CHECK_NUMBER ? types[option->type] : checks[option->check];
@@ -396,7 +397,7 @@ static bool option_is_text(const struct config_option *option, const char *value
     case CHECK_RULE: return option_is_rule(value);
     default: /* CHECK_HTTP */
         if (strncmp(value, "unix:", 5) == 0) {
-            return value[5] == '/' && option_is_clean(text, CONFIG_PATH_MAX);
+            return value[5] == '/' && option_is_clean(text, 5 + CONFIG_UNIX_MAX);
         }
         return text_is(text, "off") || option_is_endpoint(text, false, 0);
     }
@@ -620,6 +621,31 @@ void config_compare(const struct config *old, const struct config *new,
                     : *(const uint64_t *)one == *(const uint64_t *)other;
         if (!equal) {
             differs(owner, option_name(&config_options[i], name));
+        }
+    }
+}
+
+static size_t option_size(const struct config_option *option)
+{
+    return option->type == OPTION_TEXTS      ? sizeof(struct config_list)
+           : option->type == OPTION_ONE_TEXT ? sizeof(char *)
+                                             : sizeof(uint64_t);
+}
+
+void config_keep(struct config *now, struct config *next)
+{
+    for (size_t i = 0; i < config_options_count; i++) {
+        const struct config_origin origin = now->origins[i];
+        const size_t size = option_size(&config_options[i]);
+        uint8_t kept[sizeof(struct config_list)];
+
+        if (config_options[i].when == OPTION_RESTART) {
+            memcpy(kept, config_field(now, &config_options[i]), size);
+            memcpy(config_field(now, &config_options[i]), config_field(next, &config_options[i]),
+                   size);
+            memcpy(config_field(next, &config_options[i]), kept, size);
+            now->origins[i] = next->origins[i];
+            next->origins[i] = origin;
         }
     }
 }

@@ -113,7 +113,7 @@ const char *option_name(const struct config_option *option, char *to);
 /* The known name nearest to a wrong one. */
 const struct config_option *option_nearest(const char *name);
 
-/* Whether the default, the least and the most are printed as people write them; into `to`. */
+/* A number as people write it (30s, 16m, yes), with a NUL, cut to `size`. */
 void option_print_number(const struct config_option *option, uint64_t number, char *to,
                          size_t size);
 
@@ -139,5 +139,9 @@ void config_show(const struct config *config, FILE *to);
 /* Call back for each setting that differs and cannot be changed while running. */
 void config_compare(const struct config *old, const struct config *new,
                     void (*differs)(void *owner, const char *name), void *owner);
+
+/* Exchange the settings that cannot be changed while running, so that `next` has those in force.
+ * Done again, it undoes that. */
+void config_keep(struct config *now, struct config *next);
 
 #endif /* CONFIG_OPTIONS_H */

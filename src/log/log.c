@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LOG_TO_SYSLOG (-1)
 
 /* How often an event was written in the present second. */
 struct log_slot {
@@ -24,7 +27,7 @@ struct log_slot {
 
 struct log {
     struct log_options options;
-    int fd; /* -1: syslog */
+    int fd; /* or LOG_TO_SYSLOG */
     uint64_t second;
     unsigned lines;
     struct log_slot slots[LOG_EVENTS_MAX];
@@ -49,7 +52,7 @@ static enum status log_open_target(const char *target, int *fd_out, struct fault
     }
     if (strcmp(target, "syslog") == 0) {
         openlog("vignetted", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-        *fd_out = -1;
+        *fd_out = LOG_TO_SYSLOG;
         return STATUS_OK;
     }
     fd = open(target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
@@ -61,11 +64,10 @@ static enum status log_open_target(const char *target, int *fd_out, struct fault
     return STATUS_OK;
 }
 
+/* stderr and syslog belong to the whole process, and stay: another log may write there. */
 static void log_close_target(int fd)
 {
-    if (fd == -1) {
-        closelog();
-    } else if (fd != STDERR_FILENO) {
+    if (fd != LOG_TO_SYSLOG && fd != STDERR_FILENO) {
         (void)close(fd);
     }
 }
@@ -96,19 +98,12 @@ void log_close(struct log *log)
     }
 }
 
-enum status log_reopen(struct log *log, const struct log_options *options, struct fault *why)
+void log_replace(struct log *log, struct log *next)
 {
-    int fd;
-    const enum status status = log_open_target(options->target, &fd, why);
-
-    if (status == STATUS_OK) {
-        if (fd != log->fd) { /* stderr to stderr and syslog to syslog stay open */
-            log_close_target(log->fd);
-        }
-        log->fd = fd;
-        log->options = *options;
-    }
-    return status;
+    log_close_target(log->fd);
+    log->fd = next->fd;
+    log->options = next->options;
+    free(next);
 }
 
 static struct log_slot *log_slot(struct log *log, const char *event)
@@ -244,8 +239,12 @@ size_t log_put_value(struct space space, struct bytes value, enum log_format for
 static void log_put_field(struct log_line *line, const struct log_field *field,
                           enum log_format format)
 {
+    const size_t room = sizeof line->text - 2 - line->size; /* kept: JSON's brace, the newline */
     char digits[TEXT_U64_MAX];
 
+    if (strlen(field->name) + 4 + sizeof digits > room) {
+        return; /* a field stands there with its value or not at all */
+    }
     if (format == LOG_FORMAT_JSON) {
         log_puts(line, ",\"");
         log_puts(line, field->name);
@@ -257,8 +256,7 @@ static void log_put_field(struct log_line *line, const struct log_field *field,
     }
     if (!field->is_text) {
         log_put(line, digits, text_put_u64(digits, field->number));
-    } else if (line->size < sizeof line->text - 2) {
-        /* Two bytes are kept: the brace of JSON and the newline. */
+    } else {
         const struct space space = { (uint8_t *)line->text + line->size,
                                      sizeof line->text - 2 - line->size };
 
@@ -296,13 +294,22 @@ static void log_put_head(struct log_line *line, const struct log *log, enum log_
         log_puts(line, "\"");
         return;
     }
-    if (log->fd >= 0) { /* syslog has its own time */
+    if (log->fd != LOG_TO_SYSLOG) { /* syslog has its own time */
         log_put_time(line);
         log_puts(line, " ");
         log_puts(line, log_levels[level]);
         log_puts(line, " ");
     }
     log_puts(line, event);
+}
+
+/* Whether a line can be written without waiting for whoever reads stderr, which is not ours to set
+ * to O_NONBLOCK. poll(2) promises that a pipe takes at least a page, and a line is shorter. */
+static bool log_is_ready(const struct log *log)
+{
+    struct pollfd ready = { .fd = log->fd, .events = POLLOUT };
+
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
 }
 
 void log_write(struct log *log, enum log_level level, const char *event,
@@ -333,12 +340,12 @@ void log_write(struct log *log, enum log_level level, const char *event,
     if (log->options.format == LOG_FORMAT_JSON) {
         log_puts(&line, "}");
     }
-    if (log->fd < 0) {
+    if (log->fd == LOG_TO_SYSLOG) {
         syslog(log_priorities[level], "%.*s", (int)line.size, line.text);
         return;
     }
     line.text[line.size++] = '\n';
-    if (write(log->fd, line.text, line.size) < 0) {
+    if (!log_is_ready(log) || write(log->fd, line.text, line.size) < 0) {
         return; /* a full pipe or disk: the line is lost, the daemon is not */
     }
 }

@@ -5,12 +5,12 @@
  * object, to stderr, syslog or a file.
  *
  * Called by net, http, config and main; never by the core, which counts instead. A line is written
- * with one system call and never waited for; what strangers sent stands in it escaped, so that a
+ * with one system call and never waited for (only syslog(3) may wait); what strangers sent stands in it escaped, so that a
  * line is always one line and no terminal is steered. Lines are limited, each event by itself and
  * all together, so that nobody can fill a disk from outside; what was left out is counted in the
  * next line of that event (`suppressed=n`).
  *
- * Errors: log_open() and log_reopen() alone can fail. A line that cannot be written is lost. */
+ * Errors: log_open() alone can fail. A line that cannot be written is lost. */
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -48,10 +48,10 @@ MUST_CHECK enum status log_open(const struct log_options *options, struct log **
                                 struct fault *why);
 void log_close(struct log *log);
 
-/* Take new options and open the file anew (after logrotate moved it). On failure the log goes on
- * as it was. */
-MUST_CHECK enum status log_reopen(struct log *log, const struct log_options *options,
-                                  struct fault *why);
+/* Go on as another log, which log_open() made with new options (after logrotate moved the file) and
+ * which is gone afterwards. In two steps, so that a reload can still say no after the file is open.
+ */
+void log_replace(struct log *log, struct log *next);
 
 /* Write a line, unless the level or the limit says no. `event` is a literal, lower case with
  * underscores; `fields` ends with one without a name. */

@@ -23,7 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DAEMON_LISTENERS_MAX 16
 #define DAEMON_UNIX_PATH_MAX 108  /* what sun_path holds */
 #define DAEMON_PORT_TRIES    16   /* port 0: one number that is free in UDP and in TCP */
 #define DAEMON_DRAIN_MS      5000 /* answers under way when we stop */
@@ -58,10 +57,10 @@ struct daemon {
     struct settings_lists lists[2]; /* of the node's options now and before a reload */
     unsigned list;
     struct node_options node_options;
-    struct http_listener listeners[DAEMON_LISTENERS_MAX];
-    char listener_texts[DAEMON_LISTENERS_MAX][ADDRESS_TEXT_MAX + 1];
+    struct http_listener listeners[SETTINGS_LISTENERS_MAX];
+    char listener_texts[SETTINGS_LISTENERS_MAX][ADDRESS_TEXT_MAX + 1];
     size_t listeners_count;
-    char unix_paths[DAEMON_LISTENERS_MAX][DAEMON_UNIX_PATH_MAX]; /* files that we made */
+    char unix_paths[SETTINGS_LISTENERS_MAX][DAEMON_UNIX_PATH_MAX]; /* files that we made */
     size_t unix_paths_count;
     struct resolve_seed seeds[NODE_SEEDS_MAX];
     char self_text[ADDRESS_TEXT_MAX + 1];
@@ -235,6 +234,9 @@ static void daemon_on_reload(evutil_socket_t signal, short what, void *argument)
 
     (void)signal;
     (void)what;
+    if (daemon->stop_us != 0) {
+        return; /* seeds would be asked for again */
+    }
     /* systemd wants the moment too, to tell this reload from an earlier one. */
     (void)snprintf(reloading, sizeof reloading, "RELOADING=1\nMONOTONIC_USEC=%llu",
                    (unsigned long long)daemon_moment(daemon).mono_us);
@@ -340,10 +342,7 @@ static enum status daemon_listen(struct daemon *daemon, struct fault *why)
     if (list->count == 0) {
         return daemon_listen_tcp(daemon, daemon->bound, why);
     }
-    if (list->count > DAEMON_LISTENERS_MAX) {
-        return fault_set(why, STATUS_INVALID, "http-listen: at most %d of them, not %zu",
-                         DAEMON_LISTENERS_MAX, list->count);
-    }
+    assert(list->count <= SETTINGS_LISTENERS_MAX);
     for (size_t i = 0; i < list->count && strcmp(list->texts[i], "off") != 0; i++) {
         const enum status status = daemon_listen_one(daemon, list->texts[i], why);
 
@@ -623,12 +622,8 @@ static void daemon_say_ready(struct daemon *daemon)
 static void daemon_start_seeds(struct daemon *daemon)
 {
     const size_t count = settings_seeds(daemon->config, daemon->seeds);
-    struct fault why;
 
-    if (resolver_seeds(daemon->resolver, daemon->seeds, count, &why) != STATUS_OK) {
-        log_event(daemon->options.log, LOG_LEVEL_ERROR, "seeds_failed",
-                  log_string("reason", why.text));
-    }
+    resolver_seeds(daemon->resolver, daemon->seeds, count);
 }
 
 void daemon_run(struct daemon *daemon)

@@ -3,6 +3,7 @@
 #include "config/command.h"
 #include "log/log.h"
 #include "main/daemon.h"
+#include "main/libevent.h"
 #include "main/process.h"
 #include "main/settings.h"
 
@@ -35,15 +36,36 @@ static void say_in_log(void *owner, const char *sentence)
     log_event(program->log, LOG_LEVEL_ERROR, "reload_refused", log_string("reason", sentence));
 }
 
+/* Take settings that were found good; everything that can fail comes before what changes. */
+static enum status take(struct program *program, const struct config *next, struct fault *why)
+{
+    struct log_options options;
+    struct log *log;
+    enum status status;
+
+    settings_log(next, &options);
+    status = log_open(&options, &log, why);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = daemon_reload(program->daemon, next, why);
+    if (status != STATUS_OK) {
+        log_close(log);
+        return status;
+    }
+    log_replace(program->log, log);
+    return STATUS_OK;
+}
+
 /* SIGHUP: all or nothing. */
 static void reload(void *owner)
 {
     struct program *program = owner;
+    struct config *now = &program->configs[program->config];
     struct config *next = &program->configs[program->config ^ 1];
     struct config_report report = { .say = say_in_log, .owner = program };
     enum command_action action;
     const char *file;
-    struct log_options log;
     struct fault why;
 
     if (command_read(program->argc, program->argv, next, &action, &file, &report) != COMMAND_GOOD
@@ -51,18 +73,14 @@ static void reload(void *owner)
         config_clear(next);
         return;
     }
-    settings_log(next, &log);
-    if (log_reopen(program->log, &log, &why) != STATUS_OK) {
+    config_keep(now, next);
+    if (take(program, next, &why) != STATUS_OK) {
         say_in_log(program, why.text);
+        config_keep(now, next);
         config_clear(next);
         return;
     }
-    if (daemon_reload(program->daemon, next, &why) != STATUS_OK) {
-        say_in_log(program, why.text);
-        config_clear(next);
-        return;
-    }
-    config_clear(&program->configs[program->config]);
+    config_clear(now);
     program->config ^= 1;
     log_event(program->log, LOG_LEVEL_INFO, "reloaded",
               log_string("file", file == NULL ? "none" : file));
@@ -86,6 +104,9 @@ static enum process_exit run(struct program *program)
     struct fault why;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    if (process_standard(&why) != STATUS_OK) {
+        return EXIT_SOFTWARE;
+    }
     if (config->daemonize != 0 && process_daemonize(&program->ready_fd, &why) != STATUS_OK) {
         return fail(program, EXIT_SOFTWARE, &why);
     }
@@ -93,6 +114,7 @@ static enum process_exit run(struct program *program)
     if (log_open(&log, &program->log, &why) != STATUS_OK) {
         return fail(program, EXIT_CANNOT_CREATE, &why);
     }
+    libevent_log(program->log);
     options.log = program->log;
     options.descriptors = process_descriptors();
     if (config->pidfile[0] != '\0'
@@ -137,6 +159,7 @@ int main(int argc, char **argv)
         exit = result == COMMAND_USAGE ? EXIT_USAGE : EXIT_CONFIG;
     }
     daemon_free(program.daemon);
+    libevent_log(NULL);
     process_pidfile_remove(program.configs[program.config].pidfile, program.pid_fd);
     log_close(program.log);
     config_clear(&program.configs[program.config]);

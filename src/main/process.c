@@ -12,6 +12,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum status process_standard(struct fault *why)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0) {
+        return fault_set(why, STATUS_SYSTEM, "cannot open /dev/null: %s", strerror(errno));
+    }
+    (void)close(fd);
+    return STATUS_OK;
+}
+
 size_t process_descriptors(void)
 {
     struct rlimit limit;
@@ -60,7 +74,11 @@ enum status process_daemonize(int *ready_fd_out, struct fault *why)
     }
     child = fork();
     if (child < 0) {
-        return fault_set(why, STATUS_SYSTEM, "cannot go to the background: %s", strerror(errno));
+        const int reason = errno;
+
+        (void)close(pipe_fds[0]);
+        (void)close(pipe_fds[1]);
+        return fault_set(why, STATUS_SYSTEM, "cannot go to the background: %s", strerror(reason));
     }
     if (child > 0) {
         (void)close(pipe_fds[1]);

@@ -19,6 +19,12 @@ enum process_exit {
     EXIT_CONFIG = 78         /* wrong configuration */
 };
 
+/* Open what is closed of stdin, stdout and stderr, as /dev/null. Otherwise the next sockets would
+ * get these numbers, and what is meant for stderr would go to a peer or into the pid file.
+ *
+ * STATUS_SYSTEM: cannot be opened. */
+MUST_CHECK enum status process_standard(struct fault *why);
+
 /* Raise the limit on descriptors as far as it goes; returns it. */
 size_t process_descriptors(void);
 
@@ -33,7 +39,7 @@ MUST_CHECK enum status process_daemonize(int *ready_fd_out, struct fault *why);
  * were started in: paths of the command line mean the same at a reload. ready_fd -1: nobody. */
 void process_tell(int ready_fd, enum process_exit exit);
 
-/* Become a user and a group; NULL or "" leaves them. After the sockets are open.
+/* Become a user and a group, and drop all other groups; "" leaves them. After the sockets are open.
  *
  * STATUS_INVALID: no such user or group; STATUS_SYSTEM: not allowed. */
 MUST_CHECK enum status process_become(const char *user, const char *group, struct fault *why);

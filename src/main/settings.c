@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+_Static_assert((int)NODE_SEEDS_MAX <= (int)RESOLVE_SEEDS_MAX, "the resolver takes every seed");
+
 #define SETTINGS_HOST_DEFAULT "127.0.0.1"
 /* Descriptors that are not connections: sockets, log, epoll, a spare one, room for libraries. */
 #define SETTINGS_DESCRIPTORS_KEPT 32
@@ -28,6 +30,8 @@ bool settings_check(const struct config *config, struct config_report *report)
 {
     bool good = settings_fits(&config->seed, NODE_SEEDS_MAX, "seed", report);
 
+    good =
+        settings_fits(&config->http_listen, SETTINGS_LISTENERS_MAX, "http-listen", report) && good;
     good = settings_fits(&config->trust, NODE_TRUST_MAX, "trust", report) && good;
     good = settings_fits(&config->plain_peer, NODE_TRUST_MAX, "plain-peer", report) && good;
     return settings_fits(&config->max_value, NODE_VALUES_MAX, "max-value", report) && good;

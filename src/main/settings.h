@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define SETTINGS_LISTENERS_MAX 16 /* addresses of the HTTP interface */
+
 /* Lists of a node's options, which point into it. */
 struct settings_lists {
     struct address_range trust[NODE_TRUST_MAX];

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 #include <event2/util.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ struct resolver {
     struct resolve_options options;
     struct evdns_base *dns;
     struct event *timer;
-    struct resolve_name *names;
+    struct resolve_name names[RESOLVE_SEEDS_MAX];
+    struct resolve_name before[RESOLVE_SEEDS_MAX]; /* while a list takes the place of another */
     size_t count;
     size_t waiting; /* names whose answer is not here yet */
     struct address last[RESOLVE_ADDRESSES_MAX];
@@ -229,33 +231,42 @@ void resolver_free(struct resolver *resolver)
     if (resolver->timer != NULL) {
         event_free(resolver->timer);
     }
-    free(resolver->names);
     free(resolver);
 }
 
-enum status resolver_seeds(struct resolver *resolver, const struct resolve_seed *seeds,
-                           size_t count, struct fault *why)
+/* A name of the new list; what it had in the old one is kept, whether it answers now or not. */
+static void resolver_place(struct resolver *resolver, size_t position, size_t before_count,
+                           const struct resolve_seed *seed)
 {
-    struct resolve_name *names = calloc(count + 1, sizeof *names);
+    struct resolve_name *name = &resolver->names[position];
 
-    if (names == NULL) {
-        return fault_set(why, STATUS_MEMORY, "no memory for %zu seeds", count);
+    *name = (struct resolve_name){ .resolver = resolver, .seed = *seed };
+    for (size_t i = 0; i < before_count; i++) {
+        const struct resolve_name *before = &resolver->before[i];
+
+        if (before->seed.port == seed->port && strcmp(before->seed.host, seed->host) == 0) {
+            *name = *before;
+        }
     }
-    for (size_t i = 0; i < count; i++) {
-        names[i].resolver = resolver;
-        names[i].seed = seeds[i];
-    }
+}
+
+void resolver_seeds(struct resolver *resolver, const struct resolve_seed *seeds, size_t count)
+{
+    const size_t before_count = resolver->count;
+
+    assert(count <= RESOLVE_SEEDS_MAX);
     resolver_cancel(resolver);
     (void)event_del(resolver->timer);
-    free(resolver->names);
-    resolver->names = names;
+    memcpy(resolver->before, resolver->names, before_count * sizeof resolver->names[0]);
+    for (size_t i = 0; i < count; i++) {
+        resolver_place(resolver, i, before_count, &seeds[i]);
+    }
     resolver->count = count;
     if (count == 0) {
         resolver_publish(resolver);
-        return STATUS_OK;
+    } else {
+        resolver_ask(resolver);
     }
-    resolver_ask(resolver);
-    return STATUS_OK;
 }
 
 enum status resolve_now(const struct resolve_seed *seed, struct address *address_out,

@@ -4,7 +4,8 @@
 /* Seeds are names: this finds the addresses they have now, and again every minute, for ever, so
  * that a seed which moves is found. Never blocks the loop (libevent's evdns, which also reads
  * /etc/hosts; that and resolv.conf are read anew each time), and what is known does not wait for
- * a name server that never answers. Called by main; hands complete lists to its owner. */
+ * a name server that never answers. Sources that only nsswitch.conf(5) knows, such as mDNS or LDAP,
+ * are not asked. Called by main; hands complete lists to its owner. */
 
 #include "base/address.h"
 #include "base/status.h"
@@ -20,6 +21,7 @@ struct resolver; /* opaque */
 #define RESOLVE_INTERVAL_S    60 /* between two rounds: as long as a short DNS lifetime */
 #define RESOLVE_RETRY_S       5  /* after a round in which a name failed and none is known yet */
 #define RESOLVE_ADDRESSES_MAX 256
+#define RESOLVE_SEEDS_MAX     256
 #define RESOLVE_HOST_MAX      255
 
 /* A host and a port that somebody wrote: a name, an IPv4 or an IPv6 literal without brackets. */
@@ -46,11 +48,12 @@ MUST_CHECK enum status resolver_create(const struct resolve_options *options,
 void resolver_stop(struct resolver *resolver);
 void resolver_free(struct resolver *resolver);
 
-/* Take a new list and begin at once. STATUS_MEMORY: the old one goes on. */
-MUST_CHECK enum status resolver_seeds(struct resolver *resolver, const struct resolve_seed *seeds,
-                                      size_t count, struct fault *why);
+/* Take a new list, at most RESOLVE_SEEDS_MAX, and begin at once. A name that stood in the old one
+ * keeps the addresses it had until it answers again. */
+void resolver_seeds(struct resolver *resolver, const struct resolve_seed *seeds, size_t count);
 
-/* One name, now and blocking, for what is needed to start (`listen`, `advertise`).
+/* One name, now and blocking, for what is needed to start (`listen`, `advertise`). Asks whatever
+ * nsswitch.conf(5) says.
  *
  * STATUS_INVALID: no such host; `why` says so. */
 MUST_CHECK enum status resolve_now(const struct resolve_seed *seed, struct address *address_out,

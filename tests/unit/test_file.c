@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "unit/test.h"
@@ -200,9 +201,23 @@ static void test_file_that_cannot_be_read_says_why(void **state)
     assert_non_null(strstr(fixture->said, "not a regular file"));
 }
 
+static void test_file_that_is_a_pipe_is_refused_and_not_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "%s/a.conf", fixture->folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    (void)alarm(10);
+    assert_false(config_read(&fixture->config, path, &fixture->report));
+    (void)alarm(0);
+    assert_non_null(strstr(fixture->said, "not a regular file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_file_that_is_a_pipe_is_refused_and_not_waited_for),
         TEST(test_file_lines_in_all_their_forms),
         TEST(test_file_tells_every_error_with_its_line),
         TEST(test_file_refuses_nul_mark_and_long_lines),

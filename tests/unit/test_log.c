@@ -159,20 +159,78 @@ static void test_log_lines_of_one_event_and_of_all_are_limited(void **state)
     assert_in_range(read_log(fixture), LOG_LINES_MAX, 2 * LOG_LINES_MAX);
 }
 
-static void test_log_reopen_follows_a_moved_file_and_keeps_the_old_on_failure(void **state)
+static void test_log_replaced_by_another_follows_a_moved_file(void **state)
 {
     struct fixture *fixture = *state;
-    struct log_options options = { .target = fixture->path, .level = LOG_LEVEL_INFO };
-    const struct log_options wrong = { .target = "/nowhere/at/all", .level = LOG_LEVEL_INFO };
+    const struct log_options options = { .target = fixture->path, .level = LOG_LEVEL_INFO };
+    struct log *next;
     struct fault why;
 
-    open_log(fixture, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    open_log(fixture, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     assert_int_equal(unlink(fixture->path), 0);
-    assert_int_equal(log_reopen(fixture->log, &options, &why), STATUS_OK);
-    assert_int_equal(log_reopen(fixture->log, &wrong, &why), STATUS_SYSTEM);
-    assert_non_null(strstr(why.text, "/nowhere/at/all"));
+    assert_int_equal(log_open(&options, &next, &why), STATUS_OK);
+    log_replace(fixture->log, next);
     log_write(fixture->log, LOG_LEVEL_INFO, "again", NULL);
     assert_int_equal(read_log(fixture), 1);
+}
+
+static void test_log_another_that_is_not_taken_leaves_syslog_open(void **state)
+{
+    const struct log_options options = { .target = "syslog", .level = LOG_LEVEL_INFO };
+    struct fixture *fixture = *state;
+    struct log *next;
+    struct fault why;
+
+    assert_int_equal(log_open(&options, &fixture->log, &why), STATUS_OK);
+    assert_int_equal(log_open(&options, &next, &why), STATUS_OK);
+    log_close(next);
+    log_write(fixture->log, LOG_LEVEL_INFO, "still_here", NULL);
+}
+
+/* A full pipe as stderr: what waited for its reader would wait for ever. */
+static void test_log_waits_for_nobody_who_reads_stderr(void **state)
+{
+    const struct log_options options = { .target = "stderr", .level = LOG_LEVEL_INFO };
+    static const char full[4096];
+    struct fixture *fixture = *state;
+    const int stderr_kept = dup(STDERR_FILENO);
+    struct fault why;
+    int fds[2];
+
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(fds[1], full, sizeof full) > 0) {
+    }
+    assert_int_equal(fcntl(fds[1], F_SETFL, 0), 0);
+    assert_int_equal(log_open(&options, &fixture->log, &why), STATUS_OK);
+    assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+    (void)alarm(10);
+    log_write(fixture->log, LOG_LEVEL_INFO, "lost", NULL);
+    (void)alarm(0);
+    assert_int_equal(dup2(stderr_kept, STDERR_FILENO), STDERR_FILENO);
+    (void)close(stderr_kept);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
+static void test_log_json_has_a_field_with_its_value_or_not_at_all(void **state)
+{
+    struct fixture *fixture = *state;
+    char long_text[LOG_LINE_BYTES_MAX];
+
+    open_log(fixture, LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    memset(long_text, 'a', sizeof long_text);
+    for (size_t size = sizeof long_text - 160; size < sizeof long_text; size += 40) {
+        log_event(fixture->log, LOG_LEVEL_INFO, "cut",
+                  log_text("text", (struct bytes){ (const uint8_t *)long_text, size }),
+                  log_number("last", 12345));
+    }
+    assert_in_range(read_log(fixture), 4, 5);
+    for (const char *line = fixture->text; *line != '\0'; line = strchr(line, '\n') + 1) {
+        const char *end = strchr(line, '\n');
+
+        assert_true(end[-1] == '}' && (end[-2] == '"' || end[-2] == '5'));
+    }
 }
 
 static void test_log_open_of_a_folder_says_which(void **state)
@@ -204,7 +262,10 @@ int main(void)
         TEST(test_log_values_are_escaped),
         TEST(test_log_json_is_one_object_a_line_even_when_cut),
         TEST(test_log_lines_of_one_event_and_of_all_are_limited),
-        TEST(test_log_reopen_follows_a_moved_file_and_keeps_the_old_on_failure),
+        TEST(test_log_replaced_by_another_follows_a_moved_file),
+        TEST(test_log_another_that_is_not_taken_leaves_syslog_open),
+        TEST(test_log_waits_for_nobody_who_reads_stderr),
+        TEST(test_log_json_has_a_field_with_its_value_or_not_at_all),
         TEST(test_log_open_of_a_folder_says_which),
         TEST(test_log_levels_have_names),
     };

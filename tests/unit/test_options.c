@@ -272,6 +272,46 @@ static void test_options_compare_names_what_waits_for_a_restart(void **state)
     config_clear(&other);
 }
 
+/* As a reload does, twice: what waits is named each time, and what is in force stays. */
+static void test_options_that_wait_for_a_restart_keep_what_is_in_force(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config *now = &fixture->config;
+    struct config next;
+
+    assert_true(config_put(now, "http-listen", "6001", &in_file, &fixture->report));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(config_init(&next));
+        assert_true(config_put(&next, "cluster", "blue", &in_file, &fixture->report));
+        assert_true(config_put(&next, "max-keys", "5", &in_file, &fixture->report));
+        config_keep(now, &next);
+        fixture->said[0] = '\0';
+        config_compare(now, &next, note_difference, fixture);
+        assert_string_equal(fixture->said, "cluster\nhttp-listen\n");
+        config_clear(now);
+        *now = next;
+        assert_string_equal(now->cluster, "");
+        assert_int_equal(now->http_listen.count, 1);
+        assert_int_equal(now->max_keys, 5);
+    }
+    assert_true(config_init(&next));
+    config_keep(now, &next);
+    config_keep(now, &next);
+    assert_int_equal(now->http_listen.count, 1);
+    config_clear(&next);
+}
+
+static void test_options_of_a_unix_socket_have_a_path_that_fits(void **state)
+{
+    struct fixture *fixture = *state;
+    char value[5 + 108 + 1] = "unix:/";
+
+    memset(value + 6, 'x', sizeof value - 7);
+    assert_false(config_put(&fixture->config, "http-listen", value, &in_file, &fixture->report));
+    value[5 + 107] = '\0';
+    assert_true(config_put(&fixture->config, "http-listen", value, &in_file, &fixture->report));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +324,8 @@ int main(void)
         TEST(test_options_unknown_name_is_told_the_nearest),
         TEST(test_options_that_contradict_are_found),
         TEST(test_options_compare_names_what_waits_for_a_restart),
+        TEST(test_options_that_wait_for_a_restart_keep_what_is_in_force),
+        TEST(test_options_of_a_unix_socket_have_a_path_that_fits),
     };
 
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

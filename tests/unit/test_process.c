@@ -111,6 +111,30 @@ static void test_process_descriptors_are_some(void **state)
     assert_true(process_descriptors() >= 64);
 }
 
+/* In a process of its own, which was started without any of the three. */
+static void test_process_standard_descriptors_are_open_and_no_others(void **state)
+{
+    const pid_t child = fork();
+    int status;
+
+    (void)state;
+    if (child == 0) {
+        struct fault why;
+        int fd;
+
+        for (fd = 0; fd < 10; fd++) {
+            (void)close(fd);
+        }
+        if (process_standard(&why) != STATUS_OK) {
+            _exit(1);
+        }
+        fd = dup(STDERR_FILENO);
+        _exit(fd == STDERR_FILENO + 1 && write(STDERR_FILENO, "", 1) == 1 ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_process_of_an_unknown_user_or_group_is_refused),
         cmocka_unit_test(test_process_in_the_background_tells_who_waits),
         cmocka_unit_test(test_process_descriptors_are_some),
+        cmocka_unit_test(test_process_standard_descriptors_are_open_and_no_others),
     };
 
     return cmocka_run_group_tests_name("process", tests, NULL, NULL);

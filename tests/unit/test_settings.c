@@ -111,6 +111,11 @@ static void test_settings_too_long_a_list_is_refused(void **state)
     put(fixture, "trust", "10.0.0.0/8");
     assert_false(settings_check(&fixture->config, &fixture->report));
     assert_non_null(strstr(fixture->said, "trust: at most 64"));
+    for (unsigned i = 0; i < SETTINGS_LISTENERS_MAX + 1; i++) {
+        put(fixture, "http-listen", "6001");
+    }
+    assert_false(settings_check(&fixture->config, &fixture->report));
+    assert_non_null(strstr(fixture->said, "http-listen: at most 16"));
 }
 
 static void test_settings_connections_leave_descriptors_for_the_rest(void **state)
