@@ -131,10 +131,14 @@ http_handler api_stats_get;   /* api_node.c */
 http_handler api_openapi_get; /* api_node.c */
 
 /* One key's vector, at once or in steps: as GET shows it, or as POST with an empty vector answers:
- * all of it is larger than nothing (api_keys.c). */
+ * all of it is larger than nothing (api_keys.c). The digest is from before the first element was
+ * read: what rises while the steps go on may be in the answer and not in its digest, so that a
+ * client that goes by the digest reads once too often rather than misses something.
+ *
+ * HTTP_STEP_DONE: the answer is complete; HTTP_STEP_AGAIN: it goes on in steps. */
 enum api_vector_form { API_VECTOR, API_VECTOR_LARGER };
-void api_vector_answer(struct http_request *request, struct http_context *context,
-                       const struct entry *entry, enum api_vector_form form);
+enum http_step api_vector_answer(struct http_request *request, struct http_context *context,
+                                 const struct entry *entry, enum api_vector_form form);
 
 /* Other ways of api_key_get: for patterns (api_list.c, api_aggregate.c). */
 http_handler api_search_get;

@@ -150,14 +150,12 @@ static void larger_begin(struct json_writer *json)
     json_begin_object(json);
 }
 
-void update_answer(struct http_request *request, struct bytes key,
-                   const struct node_update_result *result)
+void update_answer(struct http_request *request, const struct node_update_result *result)
 {
     const struct vector *vector = result->entry == NULL ? NULL : entry_vector(result->entry);
     struct reply reply;
     struct json_writer *json = update_head(&reply, request, result->created);
 
-    (void)key;
     for (size_t i = 0; i < result->blocks_count; i++) {
         mark_put(json, vector, &result->blocks[i].raised);
     }
@@ -345,8 +343,22 @@ static enum http_step apply_step(struct http_request *request, struct http_conte
     }
 }
 
+/* A large body that says nothing: whatever is there is larger. */
+static enum http_step answer_nothing(struct http_request *request, struct http_context *context)
+{
+    const struct node_update_result nothing = { 0 };
+    const struct entry *entry = table_find(context->table, http_key(request));
+
+    if (entry != NULL && vector_size(entry_vector(entry)) > 0) {
+        return api_vector_answer(request, context, entry, API_VECTOR_LARGER);
+    }
+    update_answer(request, &nothing);
+    return HTTP_STEP_DONE;
+}
+
 /* All was read and is right: promise room for it. From here on nothing of the input can fail. */
-static enum http_step accept(struct http_request *request, struct bulk *bulk)
+static enum http_step accept(struct http_request *request, struct http_context *context,
+                             struct bulk *bulk)
 {
     const uint64_t bytes = bulk->bytes_needed + RESERVE_SLACK_BYTES;
     enum status status;
@@ -357,6 +369,9 @@ static enum http_step accept(struct http_request *request, struct bulk *bulk)
         bulk->is_open = false;
     }
     vector_clear(&bulk->piece, bulk->mem); /* the last one that was checked */
+    if (bulk->form == BULK_KEY && bulk->blocks_taken == 0) {
+        return answer_nothing(request, context);
+    }
     if (bulk->form != BULK_KEYS && bulk->blocks_taken > 0) {
         bulk->results =
             (struct merge_result *)mem_alloc(bulk->mem, bulk->blocks_taken * sizeof *bulk->results);
@@ -560,7 +575,7 @@ static enum http_step read_step(struct http_request *request, struct http_contex
         }
     }
     event = body_end(&bulk->body);
-    return event == READ_DONE ? accept(request, bulk) : read_refuse(request, bulk, event);
+    return event == READ_DONE ? accept(request, context, bulk) : read_refuse(request, bulk, event);
 }
 
 /* -- joining ------------------------------------------------------------------------------- */
@@ -578,7 +593,7 @@ static enum http_step join_take_step(struct http_request *request, struct http_c
             return HTTP_STEP_AGAIN;
         }
     } while (bulk->is_taking);
-    return accept(request, bulk);
+    return accept(request, context, bulk);
 }
 
 /* Join the sources into a scratch vector, a block at a time. A source not seen here is empty. */

@@ -17,7 +17,6 @@ enum bulk_form {
 void bulk_begin(struct http_request *request, struct http_context *context, enum bulk_form form);
 
 /* The answer to one update, from what its merges found. `results` are ascending by block. */
-void update_answer(struct http_request *request, struct bytes key,
-                   const struct node_update_result *result);
+void update_answer(struct http_request *request, const struct node_update_result *result);
 
 #endif /* HTTP_API_BULK_H */

@@ -70,8 +70,8 @@ static enum http_step reading_step(struct http_request *request, struct http_con
     return HTTP_STEP_DONE;
 }
 
-void api_vector_answer(struct http_request *request, struct http_context *context,
-                       const struct entry *entry, enum api_vector_form form)
+enum http_step api_vector_answer(struct http_request *request, struct http_context *context,
+                                 const struct entry *entry, enum api_vector_form form)
 {
     const struct bytes key = http_key(request);
     const struct vector *vector = entry_vector(entry);
@@ -82,7 +82,7 @@ void api_vector_answer(struct http_request *request, struct http_context *contex
 
     if (reading == NULL) {
         reply_memory(request);
-        return;
+        return HTTP_STEP_DONE;
     }
     reading->mem = context->mem;
     reading->number = 0;
@@ -107,13 +107,14 @@ void api_vector_answer(struct http_request *request, struct http_context *contex
     json_begin_object(json);
     if (is_large) {
         http_continue(request, reading_step, reading, reading_free);
-        return;
+        return HTTP_STEP_AGAIN;
     }
     (void)reply_vector(json, vector, &reading->number, NULL);
     json_end_object(json);
     json_end_object(json);
     reply_end(&reading->reply);
     reading_free(reading);
+    return HTTP_STEP_DONE;
 }
 
 /* A vector that lies ready, with the head of the key it was asked for under. */
@@ -255,7 +256,7 @@ void api_key_get(struct http_request *request, struct http_context *context)
         pattern_get(request, context);
         return;
     }
-    if (key_is_presence(key)) {
+    if (node_is_reserved(key)) {
         presence_get(request, context);
         return;
     }
@@ -283,6 +284,6 @@ void api_key_get(struct http_request *request, struct http_context *context)
     } else if (http_accepts(request, "application/msgpack")) {
         packed_get(request, context, entry);
     } else {
-        api_vector_answer(request, context, entry, API_VECTOR);
+        (void)api_vector_answer(request, context, entry, API_VECTOR);
     }
 }

@@ -1,6 +1,7 @@
-/* Pages of keys, in byte order, and searches: pages that show the vectors. */
+/* Pages of keys, in byte order, and searches: listings that show the vectors. */
 
-#include "http/api.h"
+#include "http/api_items.h"
+#include "http/api_names.h"
 #include "store/pattern.h"
 
 #include <string.h>
@@ -17,21 +18,18 @@ struct listing {
     struct name prefix;
     struct name pattern; /* size 0: none */
     struct name after;   /* what was looked at last; a copy, so that no iterator can go stale */
-    struct name shown;   /* what was written last */
     uint64_t limit;
     uint64_t count;
-    uint64_t number; /* of the vector under way: block to go on from */
-    bool has_vectors;
-    bool is_presence; /* keys of peers: in the order of their addresses */
-    bool is_empty;    /* prefix and pattern contradict each other */
-    bool is_in_item;
-    struct reply reply;
+    bool is_empty; /* prefix and pattern contradict each other */
+    struct names names;
+    struct items items;
 };
 
 static void listing_free(void *state)
 {
     struct listing *listing = (struct listing *)state;
 
+    items_clear(&listing->items);
     mem_free(listing->mem, listing, sizeof *listing);
 }
 
@@ -58,182 +56,146 @@ static bool wanted(const struct listing *listing, struct bytes key)
     return listing->pattern.size == 0 || pattern_matches(name_bytes(&listing->pattern), key);
 }
 
-/* -- writing ------------------------------------------------------------------------------- */
-
-static void item_begin(struct listing *listing, struct bytes key, const struct vector *vector,
-                       const uint64_t *digest)
-{
-    struct json_writer *json = &listing->reply.json;
-
-    json_begin_object(json);
-    json_name(json, "key");
-    json_string(json, key);
-    json_name(json, "size");
-    json_u64(json, vector_size(vector));
-    if (digest != NULL) {
-        json_name(json, "digest");
-        json_hex64(json, *digest);
-    }
-    if (listing->has_vectors) {
-        json_name(json, "vector");
-        json_begin_object(json);
-    }
-    name_set(&listing->shown, key);
-    listing->count++;
-    listing->number = 0;
-    listing->is_in_item = true;
-}
-
-static void item_end(struct listing *listing)
-{
-    if (listing->has_vectors) {
-        json_end_object(&listing->reply.json);
-    }
-    json_end_object(&listing->reply.json);
-    listing->is_in_item = false;
-}
-
-/* The rest of the item under way. False: the step is over. */
-static bool item_write(struct http_request *request, struct http_context *context,
-                       struct listing *listing)
-{
-    const struct entry *entry = table_find(context->table, name_bytes(&listing->shown));
-
-    if (listing->has_vectors && entry != NULL
-        && !reply_vector(&listing->reply.json, entry_vector(entry), &listing->number, request)) {
-        return false;
-    }
-    item_end(listing);
-    return true;
-}
+/* -- listing ------------------------------------------------------------------------------- */
 
 static enum http_step pause(struct listing *listing)
 {
-    reply_flush(&listing->reply);
+    items_flush(&listing->items);
     return HTTP_STEP_AGAIN;
 }
 
-static enum http_step finish(struct listing *listing, enum http_step step, const struct name *next)
+static enum http_step finish(struct listing *listing, bool has_more)
 {
-    struct json_writer *json = &listing->reply.json;
-
-    json_end_array(json);
-    if (next != NULL) {
-        json_name(json, "next");
-        json_string(json, name_bytes(next));
-    }
-    json_end_object(json);
-    reply_end(&listing->reply);
-    return step;
+    items_end(&listing->items, has_more);
+    return HTTP_STEP_DONE;
 }
 
-/* -- keys of the store --------------------------------------------------------------------- */
+static enum http_step unfinished(struct listing *listing, enum items_progress progress)
+{
+    return progress == ITEMS_MEMORY ? HTTP_STEP_ABORT : pause(listing);
+}
 
-enum slice { SLICE_ON, SLICE_PAUSE, SLICE_FULL };
+/* What became of a key or a slice of them. */
+enum shown { SHOWN, SHOWN_PART /* the step is over */, SHOWN_ALL /* up to the limit */, SHOWN_NOT };
+
+static enum shown shown_of(enum items_progress progress)
+{
+    return progress == ITEMS_DONE ? SHOWN : progress == ITEMS_OVER ? SHOWN_PART : SHOWN_NOT;
+}
 
 /* Show what is wanted of a slice, up to the last key looked at. */
-static enum slice slice_write(struct http_request *request, struct http_context *context,
-                              struct listing *listing, struct entry *const *entries, size_t count)
+static enum shown slice_show(struct http_request *request, struct listing *listing,
+                             struct entry *const *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct entry *entry = entries[i];
-        const struct bytes key = entry_key(entry);
-        const uint64_t digest = entry_digest(entry);
+        const struct bytes key = entry_key(entries[i]);
+        const uint64_t digest = entry_digest(entries[i]);
+        enum shown shown = SHOWN;
 
         if (http_step_is_over(request)) {
-            return SLICE_PAUSE;
+            return SHOWN_PART;
         }
-        if (entry_set(entry) == TABLE_D && wanted(listing, key)) {
+        if (entry_set(entries[i]) == TABLE_D && wanted(listing, key)) {
             if (listing->count == listing->limit) {
-                return SLICE_FULL;
+                return SHOWN_ALL;
             }
-            item_begin(listing, key, entry_vector(entry), &digest);
-            name_set(&listing->after, key);
-            if (!item_write(request, context, listing)) {
-                return SLICE_PAUSE;
-            }
-        } else {
-            name_set(&listing->after, key);
+            listing->count++;
+            shown = shown_of(
+                items_put(&listing->items, request, key, entry_vector(entries[i]), &digest));
+        }
+        name_set(&listing->after, key);
+        if (shown != SHOWN) {
+            return shown;
         }
     }
-    return SLICE_ON;
+    return SHOWN;
 }
 
 static enum http_step keys_step(struct http_request *request, struct http_context *context,
                                 void *state)
 {
     struct listing *listing = (struct listing *)state;
+    const enum items_progress resumed = items_resume(&listing->items, request, context);
     struct entry *entries[SLICE_KEYS];
 
-    if (listing->is_in_item && !item_write(request, context, listing)) {
-        return pause(listing);
+    if (resumed != ITEMS_DONE) {
+        return unfinished(listing, resumed);
     }
-    while (!listing->is_empty && !http_step_is_over(request)) {
+    while (!listing->is_empty) {
         const size_t count = table_slice(context->table, name_bytes(&listing->prefix),
                                          name_bytes(&listing->after), entries, SLICE_KEYS);
 
-        switch (slice_write(request, context, listing, entries, count)) {
-        case SLICE_PAUSE: return pause(listing);
-        case SLICE_FULL: return finish(listing, HTTP_STEP_DONE, &listing->shown);
-        case SLICE_ON: break;
+        switch (slice_show(request, listing, entries, count)) {
+        case SHOWN_PART: return pause(listing);
+        case SHOWN_ALL: return finish(listing, true);
+        case SHOWN_NOT: return HTTP_STEP_ABORT;
+        case SHOWN: break;
         }
         if (count < SLICE_KEYS) {
-            return finish(listing, HTTP_STEP_DONE, NULL);
+            break;
         }
     }
-    return listing->is_empty ? finish(listing, HTTP_STEP_DONE, NULL) : pause(listing);
+    return finish(listing, false);
 }
 
-/* -- keys of peers ------------------------------------------------------------------------- */
+/* -- keys that begin with "n:" --------------------------------------------------------------- */
 
-static void presence_write(struct http_context *context, struct listing *listing, struct bytes key)
+/* Show one, unless there is nothing of it any more. */
+static enum shown name_show(struct http_request *request, struct http_context *context,
+                            struct listing *listing, struct bytes key)
 {
-    struct vector vector;
+    const struct entry *entry = table_find(context->table, key);
+    struct vector presence;
+    enum shown shown = SHOWN;
 
-    if (presence_vector(context, key, &vector)) {
-        item_begin(listing, key, &vector, NULL);
-        if (listing->has_vectors) {
-            (void)reply_vector(&listing->reply.json, &vector, &listing->number, NULL);
-        }
-        item_end(listing);
+    if (listing->count == listing->limit) {
+        return SHOWN_ALL;
     }
-    vector_clear(&vector, context->mem);
+    if (entry != NULL && entry_set(entry) == TABLE_D) {
+        const uint64_t digest = entry_digest(entry);
+
+        listing->count++;
+        return shown_of(items_put(&listing->items, request, key, entry_vector(entry), &digest));
+    }
+    if (presence_vector(context, key, &presence)) {
+        listing->count++;
+        shown = shown_of(items_put(&listing->items, request, key, &presence, NULL));
+    }
+    vector_clear(&presence, context->mem);
+    return shown;
 }
 
-static enum http_step peers_step(struct http_request *request, struct http_context *context,
+static enum http_step names_step(struct http_request *request, struct http_context *context,
                                  void *state)
 {
     struct listing *listing = (struct listing *)state;
-    struct peer_view peers[SLICE_KEYS];
-    struct address after;
-    size_t count;
+    const enum items_progress resumed = items_resume(&listing->items, request, context);
+    struct bytes key;
 
-    do {
-        const struct bytes text = { listing->after.data + 2, listing->after.size - 2 };
-        const bool is_first = listing->after.size == 0;
+    if (resumed != ITEMS_DONE) {
+        return unfinished(listing, resumed);
+    }
+    while (!http_step_is_over(request)) {
+        enum shown shown = SHOWN;
 
-        if (!is_first && !address_from_text(text, &after)) {
-            break;
+        switch (names_next(&listing->names, request, context, name_bytes(&listing->prefix),
+                           name_bytes(&listing->after), &key)) {
+        case NAMES_OVER: return pause(listing);
+        case NAMES_END: return finish(listing, false);
+        case NAMES_ONE: break;
         }
-        count = node_peers(context->node, is_first ? NULL : &after, peers, SLICE_KEYS);
-        for (size_t i = 0; i < count; i++) {
-            uint8_t buffer[API_PRESENCE_KEY_MAX];
-            const struct bytes key = { buffer, presence_key_put(buffer, &peers[i].address) };
-
-            name_set(&listing->after, key);
-            if (!begins_with(key, name_bytes(&listing->prefix)) || !wanted(listing, key)) {
-                continue;
-            }
-            if (listing->count == listing->limit) {
-                return finish(listing, HTTP_STEP_DONE, &listing->shown);
-            }
-            presence_write(context, listing, key);
+        if (wanted(listing, key)) {
+            shown = name_show(request, context, listing, key);
         }
-        if (count == SLICE_KEYS && http_step_is_over(request)) {
-            return pause(listing);
+        name_set(&listing->after, key);
+        switch (shown) {
+        case SHOWN_PART: return pause(listing);
+        case SHOWN_ALL: return finish(listing, true);
+        case SHOWN_NOT: return HTTP_STEP_ABORT;
+        case SHOWN: break;
         }
-    } while (count == SLICE_KEYS);
-    return finish(listing, HTTP_STEP_DONE, NULL);
+    }
+    return pause(listing);
 }
 
 /* -- beginning ----------------------------------------------------------------------------- */
@@ -254,16 +216,22 @@ static bool name_query(struct http_request *request, const char *parameter, stru
     return true;
 }
 
+/* A page is for people and has an end; lines and msgpack are for programs, which take all that
+ * there is as it comes. */
 static struct listing *listing_create(struct http_request *request, struct http_context *context)
 {
-    struct listing *listing = (struct listing *)mem_alloc(context->mem, sizeof *listing);
+    const enum items_form form = items_form_of(request);
+    const bool is_page = form == ITEMS_PAGE;
+    struct listing *listing = (struct listing *)mem_alloc_zeroed(context->mem, sizeof *listing);
 
     if (listing == NULL) {
         reply_memory(request);
         return NULL;
     }
-    *listing = (struct listing){ .mem = context->mem, .limit = API_KEYS_LIMIT };
-    if (!query_u64(request, "limit", 1, API_KEYS_LIMIT_MAX, &listing->limit)
+    listing->mem = context->mem;
+    listing->limit = is_page ? API_KEYS_LIMIT : UINT64_MAX;
+    items_init(&listing->items, context->mem, form, query_flag(request, "vectors"));
+    if (!query_u64(request, "limit", 1, is_page ? API_KEYS_LIMIT_MAX : UINT64_MAX, &listing->limit)
         || !name_query(request, "after", &listing->after)) {
         listing_free(listing);
         return NULL;
@@ -284,26 +252,16 @@ static void listing_limit(struct listing *listing)
             listing->is_empty = true;
         }
     }
-    listing->is_presence = key_is_presence(name_bytes(&listing->prefix)) && !listing->is_empty;
 }
 
 static void listing_begin(struct http_request *request, struct listing *listing, const char *name)
 {
-    const struct bytes after = name_bytes(&listing->after);
-    struct json_writer *json;
-
     listing_limit(listing);
-    if (listing->is_presence && after.size > 0 && !key_is_presence(after)) {
-        http_refuse(request, 400, "'after' is not a key of this listing");
-        listing_free(listing);
-        return;
-    }
-    http_stream_begin(request, 200, "application/json", HTTP_LENGTH_UNKNOWN);
-    json = reply_begin(&listing->reply, request);
-    json_begin_object(json);
-    json_name(json, name);
-    json_begin_array(json);
-    http_continue(request, listing->is_presence ? peers_step : keys_step, listing, listing_free);
+    items_begin(&listing->items, request, name);
+    http_continue(request,
+                  key_is_presence(name_bytes(&listing->prefix)) && !listing->is_empty ? names_step
+                                                                                      : keys_step,
+                  listing, listing_free);
 }
 
 void api_keys_get(struct http_request *request, struct http_context *context)
@@ -318,7 +276,6 @@ void api_keys_get(struct http_request *request, struct http_context *context)
         listing_free(listing);
         return;
     }
-    listing->has_vectors = query_flag(request, "vectors");
     listing_begin(request, listing, "keys");
 }
 
@@ -330,6 +287,6 @@ void api_search_get(struct http_request *request, struct http_context *context)
         return;
     }
     name_set(&listing->pattern, http_key(request));
-    listing->has_vectors = true;
+    listing->items.has_vectors = true;
     listing_begin(request, listing, "results");
 }

@@ -4,25 +4,10 @@
 
 #include <msgpack.h>
 
+#include <assert.h>
 #include <string.h>
 
-struct copying {
-    struct mem *mem;
-    uint8_t key[HTTP_KEY_BYTES_MAX];
-    size_t key_size;
-    uint64_t digest;
-    uint64_t number; /* of the block to go on from, of either vector */
-    struct vector copy;
-    struct reply reply;
-};
-
-static void copying_free(void *state)
-{
-    struct copying *copying = (struct copying *)state;
-
-    vector_clear(&copying->copy, copying->mem);
-    mem_free(copying->mem, copying, sizeof *copying);
-}
+/* -- pieces -------------------------------------------------------------------------------- */
 
 static int put(void *data, const char *bytes, size_t size)
 {
@@ -30,106 +15,210 @@ static int put(void *data, const char *bytes, size_t size)
     return 0;
 }
 
-static void text_put(msgpack_packer *packer, struct bytes text)
+static msgpack_packer packer_of(struct json_writer *json)
 {
-    msgpack_pack_str(packer, text.size);
-    msgpack_pack_str_body(packer, text.data, text.size);
+    return (msgpack_packer){ .data = json, .callback = put };
 }
 
-static void name_put(msgpack_packer *packer, const char *name)
+void packed_map(struct json_writer *json, uint64_t pairs)
 {
-    text_put(packer, (struct bytes){ (const uint8_t *)name, strlen(name) });
+    msgpack_packer packer = packer_of(json);
+
+    msgpack_pack_map(&packer, pairs);
 }
 
-static void head_put(msgpack_packer *packer, struct bytes key, uint64_t size, uint64_t digest)
+void packed_text(struct json_writer *json, struct bytes text)
+{
+    msgpack_packer packer = packer_of(json);
+
+    msgpack_pack_str(&packer, text.size);
+    msgpack_pack_str_body(&packer, text.data, text.size);
+}
+
+void packed_name(struct json_writer *json, const char *name)
+{
+    packed_text(json, (struct bytes){ (const uint8_t *)name, strlen(name) });
+}
+
+void packed_u64(struct json_writer *json, uint64_t number)
+{
+    msgpack_packer packer = packer_of(json);
+
+    msgpack_pack_uint64(&packer, number);
+}
+
+void packed_hex64(struct json_writer *json, uint64_t number)
 {
     char hex[16];
 
-    text_put_hex64(hex, digest);
-    msgpack_pack_map(packer, 4);
-    name_put(packer, "key");
-    text_put(packer, key);
-    name_put(packer, "size");
-    msgpack_pack_uint64(packer, size);
-    name_put(packer, "digest");
-    text_put(packer, (struct bytes){ (const uint8_t *)hex, sizeof hex });
-    name_put(packer, "vector");
-    msgpack_pack_map(packer, size);
+    text_put_hex64(hex, number);
+    packed_text(json, (struct bytes){ (const uint8_t *)hex, sizeof hex });
 }
 
-static void block_put(msgpack_packer *packer, const struct block *block)
+static void block_put(struct json_writer *json, const struct block *block)
 {
     for (unsigned i = 0; i < block->count; i++) {
         const uint64_t value = block_value(block, i);
 
         if (value != 0) {
-            msgpack_pack_uint64(packer, block->number << 8 | block_offset(block, i));
-            msgpack_pack_uint64(packer, value);
+            packed_u64(json, block->number << 8 | block_offset(block, i));
+            packed_u64(json, value);
         }
     }
+}
+
+void packed_vector(struct json_writer *json, const struct vector *vector)
+{
+    const size_t count = vector_blocks(vector);
+    struct block_room room;
+
+    packed_map(json, vector_size(vector));
+    for (size_t i = 0; i < count; i++) {
+        const struct block block = vector_block(vector, i, &room);
+
+        block_put(json, &block);
+    }
+}
+
+/* -- large vectors ------------------------------------------------------------------------- */
+
+void packed_copy_init(struct packed_copy *copy)
+{
+    *copy = (struct packed_copy){ 0 };
+    vector_init(&copy->vector);
+}
+
+void packed_copy_clear(struct packed_copy *copy, struct mem *mem)
+{
+    vector_clear(&copy->vector, mem);
+    packed_copy_init(copy);
+}
+
+enum packed_progress packed_copy_take(struct packed_copy *copy, const struct http_request *request,
+                                      struct mem *mem, const struct vector *vector)
+{
+    const size_t count = vector_blocks(vector);
+    struct block_room room;
+
+    for (size_t i = vector_seek(vector, copy->number); i < count; i++) {
+        const struct block block = vector_block(vector, i, &room);
+
+        copy->number = block.number;
+        if (http_step_is_over(request)) {
+            return PACKED_OVER;
+        }
+        if (vector_merge(&copy->vector, mem, &block, 0, NULL) != STATUS_OK) {
+            return PACKED_MEMORY;
+        }
+    }
+    copy->number = 0;
+    copy->is_whole = true;
+    return PACKED_DONE;
+}
+
+bool packed_copy_is_whole(const struct packed_copy *copy)
+{
+    return copy->is_whole;
+}
+
+uint64_t packed_copy_size(const struct packed_copy *copy)
+{
+    return vector_size(&copy->vector);
+}
+
+bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
+                     struct json_writer *json)
+{
+    const size_t count = vector_blocks(&copy->vector);
+    struct block_room room;
+
+    assert(copy->is_whole);
+    for (size_t i = vector_seek(&copy->vector, copy->number); i < count; i++) {
+        const struct block block = vector_block(&copy->vector, i, &room);
+
+        copy->number = block.number;
+        if (http_step_is_over(request)) {
+            return false;
+        }
+        block_put(json, &block);
+    }
+    return true;
+}
+
+/* -- one key ------------------------------------------------------------------------------- */
+
+struct sending {
+    struct mem *mem;
+    uint8_t key[HTTP_KEY_BYTES_MAX];
+    size_t key_size;
+    uint64_t digest; /* from before the first block was copied */
+    struct packed_copy copy;
+    struct reply reply;
+};
+
+static void sending_free(void *state)
+{
+    struct sending *sending = (struct sending *)state;
+
+    packed_copy_clear(&sending->copy, sending->mem);
+    mem_free(sending->mem, sending, sizeof *sending);
+}
+
+/* All but the vector. */
+static void head_put(struct json_writer *json, struct bytes key, uint64_t size, uint64_t digest)
+{
+    packed_map(json, 4);
+    packed_name(json, "key");
+    packed_text(json, key);
+    packed_name(json, "size");
+    packed_u64(json, size);
+    packed_name(json, "digest");
+    packed_hex64(json, digest);
+    packed_name(json, "vector");
 }
 
 static enum http_step write_step(struct http_request *request, struct http_context *context,
                                  void *state)
 {
-    struct copying *copying = (struct copying *)state;
-    const size_t count = vector_blocks(&copying->copy);
-    struct block_room room;
-    msgpack_packer packer;
+    struct sending *sending = (struct sending *)state;
+    const bool is_all = packed_copy_put(&sending->copy, request, &sending->reply.json);
 
     (void)context;
-    msgpack_packer_init(&packer, &copying->reply.json, put);
-    for (size_t i = vector_seek(&copying->copy, copying->number); i < count; i++) {
-        const struct block block = vector_block(&copying->copy, i, &room);
-
-        copying->number = block.number;
-        if (http_step_is_over(request)) {
-            reply_flush(&copying->reply);
-            return HTTP_STEP_AGAIN;
-        }
-        block_put(&packer, &block);
-    }
-    reply_flush(&copying->reply);
-    return HTTP_STEP_DONE;
+    reply_flush(&sending->reply);
+    return is_all ? HTTP_STEP_DONE : HTTP_STEP_AGAIN;
 }
 
 /* Copied: from here on the size is known and stays. */
-static void write_begin(struct http_request *request, struct copying *copying)
+static void write_begin(struct http_request *request, struct sending *sending)
 {
-    msgpack_packer packer;
+    const uint64_t size = packed_copy_size(&sending->copy);
+    struct json_writer *json;
 
-    http_etag(request, copying->digest);
+    http_etag(request, sending->digest);
     http_stream_begin(request, 200, "application/msgpack", HTTP_LENGTH_UNKNOWN);
-    msgpack_packer_init(&packer, reply_begin(&copying->reply, request), put);
-    head_put(&packer, (struct bytes){ copying->key, copying->key_size },
-             vector_size(&copying->copy), copying->digest);
-    copying->number = 0;
-    http_continue(request, write_step, copying, copying_free);
+    json = reply_begin(&sending->reply, request);
+    head_put(json, (struct bytes){ sending->key, sending->key_size }, size, sending->digest);
+    packed_map(json, size);
+    http_continue(request, write_step, sending, sending_free);
 }
 
 static enum http_step copy_step(struct http_request *request, struct http_context *context,
                                 void *state)
 {
-    struct copying *copying = (struct copying *)state;
+    struct sending *sending = (struct sending *)state;
     const struct entry *entry =
-        table_find(context->table, (struct bytes){ copying->key, copying->key_size });
-    const struct vector *vector = entry == NULL ? NULL : entry_vector(entry);
-    const size_t count = vector == NULL ? 0 : vector_blocks(vector);
-    struct block_room room;
+        table_find(context->table, (struct bytes){ sending->key, sending->key_size });
 
-    for (size_t i = count == 0 ? 0 : vector_seek(vector, copying->number); i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-
-        copying->number = block.number;
-        if (http_step_is_over(request)) {
-            return HTTP_STEP_AGAIN;
-        }
-        if (vector_merge(&copying->copy, context->mem, &block, 0, NULL) != STATUS_OK) {
-            reply_memory(request);
-            return HTTP_STEP_DONE;
-        }
+    if (entry == NULL) {
+        http_refuse(request, 404, "no such key here any more");
+        return HTTP_STEP_DONE;
     }
-    write_begin(request, copying);
+    switch (packed_copy_take(&sending->copy, request, context->mem, entry_vector(entry))) {
+    case PACKED_OVER: return HTTP_STEP_AGAIN;
+    case PACKED_MEMORY: reply_memory(request); return HTTP_STEP_DONE;
+    case PACKED_DONE: break;
+    }
+    write_begin(request, sending);
     return HTTP_STEP_AGAIN;
 }
 
@@ -137,41 +226,35 @@ static void large_get(struct http_request *request, struct http_context *context
                       const struct entry *entry)
 {
     const struct bytes key = entry_key(entry);
-    struct copying *copying = (struct copying *)mem_alloc_zeroed(context->mem, sizeof *copying);
+    struct sending *sending = (struct sending *)mem_alloc_zeroed(context->mem, sizeof *sending);
 
-    if (copying == NULL) {
+    if (sending == NULL) {
         reply_memory(request);
         return;
     }
-    copying->mem = context->mem;
-    copying->digest = entry_digest(entry);
-    copying->key_size = key.size;
-    memcpy(copying->key, key.data, key.size);
-    vector_init(&copying->copy);
-    http_continue(request, copy_step, copying, copying_free);
+    sending->mem = context->mem;
+    sending->digest = entry_digest(entry);
+    sending->key_size = key.size;
+    memcpy(sending->key, key.data, key.size);
+    packed_copy_init(&sending->copy);
+    http_continue(request, copy_step, sending, sending_free);
 }
 
 void packed_get(struct http_request *request, struct http_context *context,
                 const struct entry *entry)
 {
     const struct vector *vector = entry_vector(entry);
-    const size_t count = vector_blocks(vector);
-    struct block_room room;
     struct reply reply;
-    msgpack_packer packer;
+    struct json_writer *json;
 
-    if (count > API_AT_ONCE_BLOCKS) {
+    if (vector_blocks(vector) > API_AT_ONCE_BLOCKS) {
         large_get(request, context, entry);
         return;
     }
     http_etag(request, entry_digest(entry));
     http_begin(request, 200, "application/msgpack");
-    msgpack_packer_init(&packer, reply_begin(&reply, request), put);
-    head_put(&packer, entry_key(entry), vector_size(vector), entry_digest(entry));
-    for (size_t i = 0; i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-
-        block_put(&packer, &block);
-    }
+    json = reply_begin(&reply, request);
+    head_put(json, entry_key(entry), vector_size(vector), entry_digest(entry));
+    packed_vector(json, vector);
     reply_flush(&reply);
 }

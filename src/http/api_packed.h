@@ -1,12 +1,47 @@
 #ifndef HTTP_API_PACKED_H
 #define HTTP_API_PACKED_H
 
-/* A key's vector as application/msgpack: {"key", "size", "digest", "vector": {0: 5}}. Called by
- * api_keys.c. A map says how many pairs it has before the first, so a vector too large to be
- * written at once is first copied, in steps. */
+/* Answers as application/msgpack. A map says how many pairs it has before the first, and a vector
+ * may gain elements between two steps; so one too large to be written at once is copied first, in
+ * steps, and written from the copy. Called by api_keys.c and api_items.c. */
 
 #include "http/api.h"
 
+/* A large vector on its way out. Open: embedded in the state of a step; only api_packed.c touches
+ * the fields. All zero, but for packed_copy_init(), before and after. */
+struct packed_copy {
+    struct vector vector;
+    uint64_t number; /* block to go on from, of the original and then of the copy */
+    bool is_whole;
+};
+
+void packed_copy_init(struct packed_copy *copy);
+void packed_copy_clear(struct packed_copy *copy, struct mem *mem);
+
+enum packed_progress { PACKED_DONE, PACKED_OVER /* the step is */, PACKED_MEMORY };
+
+/* Copy on. */
+enum packed_progress packed_copy_take(struct packed_copy *copy, const struct http_request *request,
+                                      struct mem *mem, const struct vector *vector);
+bool packed_copy_is_whole(const struct packed_copy *copy);
+
+/* The number of its elements, and its elements as pairs, as far as the step goes. False: the step
+ * is over. */
+uint64_t packed_copy_size(const struct packed_copy *copy);
+bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
+                     struct json_writer *json);
+
+/* Pieces of msgpack, handed on through the space of a writer of JSON. */
+void packed_map(struct json_writer *json, uint64_t pairs);
+void packed_text(struct json_writer *json, struct bytes text);
+void packed_name(struct json_writer *json, const char *name);
+void packed_u64(struct json_writer *json, uint64_t number);
+void packed_hex64(struct json_writer *json, uint64_t number);
+
+/* A whole vector as a map, at once. */
+void packed_vector(struct json_writer *json, const struct vector *vector);
+
+/* One key: {"key", "size", "digest", "vector": {0: 5}}. */
 void packed_get(struct http_request *request, struct http_context *context,
                 const struct entry *entry);
 

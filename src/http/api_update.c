@@ -47,10 +47,10 @@ static void update_apply(struct http_request *request, struct http_context *cont
         return;
     }
     if (vector_blocks(elements) == 0 && result.entry != NULL) {
-        api_vector_answer(request, context, result.entry, API_VECTOR_LARGER);
+        (void)api_vector_answer(request, context, result.entry, API_VECTOR_LARGER);
         return;
     }
-    update_answer(request, update.key, &result);
+    update_answer(request, &result);
 }
 
 void api_key_post(struct http_request *request, struct http_context *context)

@@ -324,6 +324,10 @@ enum read_event packed_reader_read(struct packed_reader *reader, struct bytes *r
     while (rest->size > 0 || (reader->is_in_string && reader->string_left == 0)) {
         enum read_event event;
 
+        if (reader->verdict == READ_DONE && reader->form == PACKED_FORM_BULK) {
+            reader->verdict = READ_MORE;
+            reader->expect = EXPECT_START;
+        }
         if (reader->verdict == READ_DONE) {
             reader->expect = EXPECT_START;
             return refuse(reader, "something follows the end of the document");

@@ -12,7 +12,8 @@
 
 enum packed_form {
     PACKED_FORM_VECTOR,  /* {0: 3}: one READ_UPDATE without a key */
-    PACKED_FORM_BULK,    /* {"foo": {0: 3}}: a READ_UPDATE each */
+    PACKED_FORM_BULK,    /* {"foo": {0: 3}}: a READ_UPDATE each; several such maps may follow each
+                          * other, for who does not know beforehand how many keys there are */
     PACKED_FORM_ELEMENTS /* ["a", 17]: a READ_ELEMENT each, an integer as its decimal text */
 };
 

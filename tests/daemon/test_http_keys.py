@@ -3,10 +3,11 @@
     one key       update, read, ranges, chosen elements, msgpack, digests, long polls
     names         which bytes a key may have and how they travel
     numbers       what JSON may say, what is refused and where
-    many keys     pages, prefixes, patterns, searches, aggregates
+    many keys     pages, prefixes, patterns, searches, aggregates; whole listings as they come
     methods       HEAD, OPTIONS, PUT, PATCH, DELETE, query parameters, types
 """
 
+import io
 import json
 import threading
 import time
@@ -415,12 +416,107 @@ def test_presence_is_listed_only_when_asked_for_by_prefix(cluster):
     first, second = cluster(2)
     first.post("/keys/data", {"0": 1})
     assert [i["key"] for i in first.get("/keys").json()["keys"]] == ["data"]
-    found = [i["key"] for i in first.get("/keys?prefix=n:").json()["keys"]]
-    assert f"n:{second.text}" in found
+    assert first.get("/keys?prefix=n").json()["keys"] == []
     assert first.get("/keys?match=%25").json()["keys"][0]["key"] == "data"
     own = first.get(f"/keys/n:{second.text}").json()
     assert int(own["vector"]["2"]) & 3 == 0 and "digest" not in own
     assert first.get("/keys/n:127.0.0.1:1").status == 404
+
+
+def test_presence_is_listed_in_byte_order_with_our_own_and_data_among_it(cluster):
+    nodes = cluster(3)
+    first = nodes[0]
+    for name in ("n:0", "n:127.0.0.1:5x", "n:host:6000", "n", "n;"):
+        first.post(f"/keys/{name}", {"0": 1})
+    expected = sorted([f"n:{node.text}" for node in nodes]
+                      + ["n:0", "n:127.0.0.1:5x", "n:host:6000"])
+    items = eventually(lambda: [i for i in [first.get("/keys?prefix=n:&vectors=1").json()["keys"]]
+                                if len(i) == len(expected)])[0]
+    assert [item["key"] for item in items] == expected
+    assert [item["key"] for item in items if "digest" in item] == \
+        ["n:0", "n:127.0.0.1:5x", "n:host:6000"]
+    assert all(item["vector"] and item["size"] == len(item["vector"]) for item in items)
+    assert first.get("/keys/n:host:6000").json()["digest"]
+    for limit in (1, 2, 4):
+        assert list(first.keys(f"prefix=n:&limit={limit}")) == expected
+    assert list(first.keys("match=n:1%25&limit=2")) == [k for k in expected if k.startswith("n:1")]
+    assert list(first.keys("prefix=n:h")) == ["n:host:6000"]
+    many = [f"n:z{i:03}" for i in range(150)]
+    first.post("/keys", {name: {"0": 1} for name in many})
+    assert list(first.keys("prefix=n:&limit=70")) == expected + many
+    assert list(first.keys("prefix=n:z&match=%259")) == many[9::10]
+    assert list(first.keys("match=n%25&limit=4")) == [
+        "n", "n:0", "n:127.0.0.1:5x", "n:host:6000", *many, "n;"]
+
+
+def test_an_empty_update_asks_for_all_however_it_is_padded(shared):
+    elements = {str(i << 8): i + 1 for i in range(300)}
+    shared.post("/keys/asked", elements)
+    for body in ("{}", "{" + " " * 5000 + "}", '{"0":0}', '{"7":0' + " " * 5000 + "}"):
+        for key, larger in (("asked", elements), ("never-asked", {})):
+            answer = shared.post(f"/keys/{key}", body)
+            assert (answer.status, answer.json()["larger"], answer.json()["changed"]) == (
+                200, larger, {})
+
+
+# -- whole listings, for programs
+
+
+def listing_of(node, path, kind):
+    answer = node.get(path, headers={"Accept": kind})
+    assert answer.headers["Content-Type"] == kind and "Accept" in answer.headers["Vary"]
+    if kind == "application/x-ndjson":
+        return [json.loads(line) for line in answer.body.splitlines()]
+    return list(msgpack.Unpacker(io.BytesIO(answer.body), strict_map_key=False, raw=False))
+
+
+KINDS = ["application/x-ndjson", "application/msgpack"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_listing_can_be_had_line_by_line_and_is_not_cut(cluster, kind):
+    node, = cluster(1)
+    node.post("/keys", {f"key:{i:04}": {"0": i + 1} for i in range(3000)})
+    found = listing_of(node, "/keys", kind)
+    assert [item["key"] for item in found] == [f"key:{i:04}" for i in range(3000)]
+    page = node.get("/keys?limit=10000").json()["keys"]
+    assert found == page
+    assert listing_of(node, "/keys?limit=2&after=key:0041", kind) == page[42:44]
+    assert listing_of(node, "/keys?prefix=none", kind) == []
+    assert [item["key"] for item in listing_of(node, "/keys?prefix=n:", kind)] == [f"n:{node.text}"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_listing_with_vectors_is_what_another_node_takes(cluster, kind):
+    node, = cluster(1)
+    other, = cluster(1)
+    node.post("/keys", {f"key:{i:04}": {str(j << 8): i + j + 1 for j in range(i % 4)}
+                        for i in range(2000)})
+    node.post("/keys", {"large": {str(i * 77): str(2 ** 64 - 1 - i) for i in range(20000)},
+                        "dense": {str(i): i + 1 for i in range(100000)}})
+    body = node.get("/keys?vectors=1", headers={"Accept": kind}).body
+    assert other.post("/keys", body, headers={"Content-Type": kind}).json()["keys"] == 1502
+    assert other.digest() == node.digest()
+    assert listing_of(node, "/keys?vectors=1&limit=3", kind)[0] == (
+        {"dense": {i: i + 1 for i in range(100000)}} if kind == "application/msgpack"
+        else node.get("/keys?prefix=dense&vectors=1").json()["keys"][0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_listing_waits_for_a_client_that_does_not_read(cluster, kind):
+    node, = cluster(1)
+    for part in range(5):
+        node.post("/keys", {f"key:{part}:{i:05}": {str(j << 9): i for j in range(20)}
+                            for i in range(1, 3000)})
+    before = node.memory_bytes()
+    with node.connect() as client:
+        client.sendall(f"GET /keys?vectors=1 HTTP/1.1\r\nHost: localhost\r\nAccept: {kind}\r\n"
+                       "\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+        for _ in range(20):
+            assert node.get("/health").status == 200
+        assert node.memory_bytes() - before < 4 << 20
+    eventually(lambda: node.stats()["http_stepping"] == 0)
 
 
 # -- methods

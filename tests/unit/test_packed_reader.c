@@ -142,6 +142,7 @@ static void test_packed_reader_takes_small_documents(void **state)
         { PACKED_FORM_BULK, "\x80", 1 },
         { PACKED_FORM_BULK, "\x81\xa1\x61\x80", 4 },
         { PACKED_FORM_BULK, "\x81\xc4\x01\x61\x81\0\1", 7 },
+        { PACKED_FORM_BULK, "\x81\xa1\x61\x80\x80\x81\xa1\x62\x81\0\1", 11 },
         { PACKED_FORM_ELEMENTS, "\x90", 1 },
         { PACKED_FORM_ELEMENTS, "\x93\xa0\x07\xc4\1\xff", 6 },
     };
@@ -162,6 +163,11 @@ static void test_packed_reader_refuses_the_rest(void **state)
 {
     static const struct text table[] = {
         { PACKED_FORM_VECTOR, "", 0 },
+        { PACKED_FORM_VECTOR, "\x80\x80", 2 },
+        { PACKED_FORM_ELEMENTS, "\x90\x90", 2 },
+        { PACKED_FORM_BULK, "\x81\xa1\x61\x80\x81\xa1\x61\x80", 8 }, /* the same key */
+        { PACKED_FORM_BULK, "\x80\x90", 2 },
+        { PACKED_FORM_BULK, "\x80\x81", 2 },
         { PACKED_FORM_VECTOR, "\xc1", 1 },
         { PACKED_FORM_VECTOR, "\xc0", 1 },
         { PACKED_FORM_VECTOR, "\x90", 1 },

@@ -1,0 +1,210 @@
+#include "http/api_items.h"
+
+#include <string.h>
+
+void items_init(struct items *items, struct mem *mem, enum items_form form, bool has_vectors)
+{
+    *items = (struct items){ .mem = mem, .form = (uint8_t)form, .has_vectors = has_vectors };
+    packed_copy_init(&items->copy);
+}
+
+void items_clear(struct items *items)
+{
+    packed_copy_clear(&items->copy, items->mem);
+}
+
+enum items_form items_form_of(const struct http_request *request)
+{
+    if (http_accepts(request, "application/x-ndjson")) {
+        return ITEMS_LINES;
+    }
+    return http_accepts(request, "application/msgpack") ? ITEMS_PACKED : ITEMS_PAGE;
+}
+
+void items_begin(struct items *items, struct http_request *request, const char *name)
+{
+    static const char *const types[] = { [ITEMS_PAGE] = "application/json",
+                                         [ITEMS_LINES] = "application/x-ndjson",
+                                         [ITEMS_PACKED] = "application/msgpack" };
+    struct json_writer *json;
+
+    http_header_add(request, "Vary", "Accept");
+    http_stream_begin(request, 200, types[items->form], HTTP_LENGTH_UNKNOWN);
+    json = reply_begin(&items->reply, request);
+    if (items->form == ITEMS_PAGE) {
+        json_begin_object(json);
+        json_name(json, name);
+        json_begin_array(json);
+    }
+}
+
+/* -- JSON ---------------------------------------------------------------------------------- */
+
+static void json_item_begin(struct items *items, struct bytes key, const struct vector *vector,
+                            const uint64_t *digest)
+{
+    struct json_writer *json = &items->reply.json;
+
+    if (items->form == ITEMS_LINES) {
+        json_restart(json);
+    }
+    json_begin_object(json);
+    json_name(json, "key");
+    json_string(json, key);
+    json_name(json, "size");
+    json_u64(json, vector_size(vector));
+    if (digest != NULL) {
+        json_name(json, "digest");
+        json_hex64(json, *digest);
+    }
+    if (items->has_vectors) {
+        json_name(json, "vector");
+        json_begin_object(json);
+    }
+}
+
+static void json_item_end(struct items *items)
+{
+    struct json_writer *json = &items->reply.json;
+
+    if (items->has_vectors) {
+        json_end_object(json);
+    }
+    json_end_object(json);
+    if (items->form == ITEMS_LINES) {
+        json_put_literal(json, "\n");
+    }
+}
+
+/* `request` NULL: all of the vector at once. */
+static enum items_progress json_item_go_on(struct items *items, const struct vector *vector,
+                                           const struct http_request *request)
+{
+    if (items->has_vectors && vector != NULL
+        && !reply_vector(&items->reply.json, vector, &items->number, request)) {
+        return ITEMS_OVER;
+    }
+    json_item_end(items);
+    return ITEMS_DONE;
+}
+
+/* -- msgpack ------------------------------------------------------------------------------- */
+
+static void packed_item_put(struct items *items, const struct vector *vector,
+                            const uint64_t *digest)
+{
+    struct json_writer *json = &items->reply.json;
+
+    if (items->has_vectors) {
+        packed_map(json, 1);
+        packed_text(json, items_last(items));
+        packed_vector(json, vector);
+        return;
+    }
+    packed_map(json, digest == NULL ? 2 : 3);
+    packed_name(json, "key");
+    packed_text(json, items_last(items));
+    packed_name(json, "size");
+    packed_u64(json, vector_size(vector));
+    if (digest != NULL) {
+        packed_name(json, "digest");
+        packed_hex64(json, *digest);
+    }
+}
+
+/* A large vector. Nothing is written before it is copied; gone by then, it is left out. */
+static enum items_progress packed_item_go_on(struct items *items, const struct vector *vector,
+                                             const struct http_request *request)
+{
+    struct json_writer *json = &items->reply.json;
+
+    if (!packed_copy_is_whole(&items->copy)) {
+        if (vector == NULL) {
+            packed_copy_clear(&items->copy, items->mem);
+            return ITEMS_DONE;
+        }
+        switch (packed_copy_take(&items->copy, request, items->mem, vector)) {
+        case PACKED_OVER: return ITEMS_OVER;
+        case PACKED_MEMORY: return ITEMS_MEMORY;
+        case PACKED_DONE: break;
+        }
+        packed_map(json, 1);
+        packed_text(json, items_last(items));
+        packed_map(json, packed_copy_size(&items->copy));
+    }
+    if (!packed_copy_put(&items->copy, request, json)) {
+        return ITEMS_OVER;
+    }
+    packed_copy_clear(&items->copy, items->mem);
+    return ITEMS_DONE;
+}
+
+/* -- any form ------------------------------------------------------------------------------ */
+
+static enum items_progress item_go_on(struct items *items, const struct vector *vector,
+                                      const struct http_request *request)
+{
+    const enum items_progress progress = items->form == ITEMS_PACKED
+                                             ? packed_item_go_on(items, vector, request)
+                                             : json_item_go_on(items, vector, request);
+
+    items->is_in_item = progress == ITEMS_OVER;
+    return progress;
+}
+
+enum items_progress items_put(struct items *items, struct http_request *request, struct bytes key,
+                              const struct vector *vector, const uint64_t *digest)
+{
+    const bool is_at_once =
+        digest == NULL || !items->has_vectors || vector_blocks(vector) <= API_AT_ONCE_BLOCKS;
+
+    items->number = 0;
+    items->key_size = key.size;
+    memcpy(items->key, key.data, key.size);
+    if (items->form == ITEMS_PACKED && is_at_once) {
+        packed_item_put(items, vector, digest);
+        return ITEMS_DONE;
+    }
+    if (items->form != ITEMS_PACKED) {
+        json_item_begin(items, key, vector, digest);
+    }
+    return item_go_on(items, vector, is_at_once ? NULL : request);
+}
+
+enum items_progress items_resume(struct items *items, struct http_request *request,
+                                 struct http_context *context)
+{
+    const struct entry *entry;
+
+    if (!items->is_in_item) {
+        return ITEMS_DONE;
+    }
+    entry = table_find(context->table, items_last(items));
+    return item_go_on(items, entry == NULL ? NULL : entry_vector(entry), request);
+}
+
+struct bytes items_last(const struct items *items)
+{
+    return (struct bytes){ items->key, items->key_size };
+}
+
+void items_flush(struct items *items)
+{
+    reply_flush(&items->reply);
+}
+
+void items_end(struct items *items, bool has_more)
+{
+    struct json_writer *json = &items->reply.json;
+
+    if (items->form == ITEMS_PAGE) {
+        json_end_array(json);
+        if (has_more) {
+            json_name(json, "next");
+            json_string(json, items_last(items));
+        }
+        json_end_object(json);
+        json_put_literal(json, "\n");
+    }
+    reply_flush(&items->reply);
+}
