@@ -341,8 +341,31 @@ def test_a_reload_that_has_an_error_on_line_7_changes_nothing(from_file):
 def test_a_setting_that_waits_for_a_restart_is_named(from_file):
     node, path = from_file
     path.write_text("listen 127.0.0.1:0\nmax-keys 3\ncluster other\nreceive-buffer 1m\n")
-    said = reload(node)
-    assert "cluster" in said and "receive-buffer" in said
+    for _ in range(2):  # and stays waiting: the second reload says so too
+        said = reload(node)
+        assert "cluster" in said and "receive-buffer" in said
+    path.write_text("listen 127.0.0.1:0\nmax-keys 3\n")
+    assert "waits_for_restart" not in reload(node)
+
+
+def test_a_pid_file_named_by_a_reload_is_not_removed(start, conf, tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    theirs.write_text("1\n")
+    path = conf(f"listen 127.0.0.1:0\npidfile {ours}\n")
+    node = start("-c", str(path), port=None)
+    path.write_text(f"listen 127.0.0.1:0\npidfile {theirs}\n")
+    assert "pidfile" in reload(node)
+    assert node.stop() == 0
+    assert theirs.read_text() == "1\n" and not ours.exists()
+
+
+def test_a_log_file_that_cannot_be_opened_refuses_the_whole_reload(from_file):
+    node, path = from_file
+    path.write_text("listen 127.0.0.1:0\nmax-keys 100\nlog-target /nowhere/at/all\n")
+    assert "/nowhere/at/all" in reload(node)
+    for i in range(5):
+        last = node.post(f"/keys/k{i}", {"0": 1})
+    assert last.status == 507
 
 
 def test_a_seed_added_by_reload_is_contacted(start, from_file):

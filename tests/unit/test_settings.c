@@ -111,6 +111,12 @@ static void test_settings_too_long_a_list_is_refused(void **state)
     put(fixture, "trust", "10.0.0.0/8");
     assert_false(settings_check(&fixture->config, &fixture->report));
     assert_non_null(strstr(fixture->said, "trust: at most 64"));
+}
+
+static void test_settings_too_many_addresses_of_http_are_refused(void **state)
+{
+    struct fixture *fixture = *state;
+
     for (unsigned i = 0; i < SETTINGS_LISTENERS_MAX + 1; i++) {
         put(fixture, "http-listen", "6001");
     }
@@ -189,6 +195,7 @@ int main(void)
         TEST(test_settings_trust_loopback_unless_told),
         TEST(test_settings_trust_none_is_nobody),
         TEST(test_settings_too_long_a_list_is_refused),
+        TEST(test_settings_too_many_addresses_of_http_are_refused),
         TEST(test_settings_connections_leave_descriptors_for_the_rest),
         TEST(test_settings_log_of_a_daemon_goes_to_syslog),
         TEST(test_settings_addresses),
