@@ -27,6 +27,7 @@ enum status listen_tcp(struct address *address, int *fd_out, struct fault *why)
 {
     const int family = sockaddr_family(address);
     const int on = 1;
+    const int off = 0;
     struct sockaddr_storage name;
     socklen_t size = sockaddr_put(address, family, &name);
     const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -37,6 +38,9 @@ enum status listen_tcp(struct address *address, int *fd_out, struct fault *why)
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (family == AF_INET6) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    }
     if (bind(fd, (const struct sockaddr *)&name, size) != 0 || listen(fd, LISTEN_BACKLOG) != 0) {
         goto close_socket;
     }
@@ -77,6 +81,7 @@ enum status listen_unix(const char *path, int *fd_out, struct fault *why)
 {
     struct sockaddr_un name = { .sun_family = AF_UNIX };
     enum status status;
+    bool is_bound;
     int fd;
 
     if (strlen(path) >= sizeof name.sun_path) {
@@ -91,11 +96,14 @@ enum status listen_unix(const char *path, int *fd_out, struct fault *why)
     if (fd < 0) {
         return fault_set(why, STATUS_SYSTEM, "cannot open a Unix socket: %s", strerror(errno));
     }
-    if (bind(fd, (const struct sockaddr *)&name, sizeof name) != 0
-        || chmod(path, 0660) != 0 /* connect(2) asks for write permission */
+    is_bound = bind(fd, (const struct sockaddr *)&name, sizeof name) == 0;
+    if (!is_bound || chmod(path, 0660) != 0 /* connect(2) asks for write permission */
         || listen(fd, LISTEN_BACKLOG) != 0) {
         status =
             fault_set(why, STATUS_SYSTEM, "cannot listen on unix:%s: %s", path, strerror(errno));
+        if (is_bound) {
+            (void)unlink(path);
+        }
         (void)close(fd);
         return status;
     }

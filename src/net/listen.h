@@ -8,6 +8,7 @@
 #include "base/status.h"
 
 /* Listen on a TCP address. `address->port` 0: any; the real one is written back on STATUS_OK.
+ * [::] takes IPv4 too, as the gossip socket there does.
  * Accepted sockets have TCP_NODELAY: answers to pipelined requests leave at once.
  *
  * STATUS_SYSTEM: `why` names address and reason. The caller closes *fd_out. */
@@ -17,8 +18,8 @@ MUST_CHECK enum status listen_tcp(struct address *address, int *fd_out, struct f
  * answers is refused, and so is any other kind of file. Who may connect is decided by the file's
  * mode, 0660.
  *
- * STATUS_SYSTEM: `why` names the path and the reason. The caller closes *fd_out and, when it ends,
- * unlinks the path. */
+ * STATUS_INVALID: the path is too long; STATUS_SYSTEM: `why` names it and the reason. The caller
+ * closes *fd_out and, when it ends, unlinks the path. */
 MUST_CHECK enum status listen_unix(const char *path, int *fd_out, struct fault *why);
 
 #endif /* NET_LISTEN_H */

@@ -1,5 +1,6 @@
 #include "net/notify.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ bool notify_send(const char *message)
     struct sockaddr_un name = { .sun_family = AF_UNIX };
     size_t size;
     ssize_t sent;
+    int reason;
     int fd;
 
     if (path == NULL || path[0] == '\0') {
@@ -20,6 +22,7 @@ bool notify_send(const char *message)
     }
     size = strlen(path);
     if (size >= sizeof name.sun_path) {
+        errno = ENAMETOOLONG;
         return false;
     }
     memcpy(name.sun_path, path, size);
@@ -32,6 +35,8 @@ bool notify_send(const char *message)
     }
     sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (const struct sockaddr *)&name,
                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size));
+    reason = errno;
     (void)close(fd);
+    errno = reason;
     return sent >= 0;
 }

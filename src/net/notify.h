@@ -7,7 +7,8 @@
 #include <stdbool.h>
 
 /* Send one message of newline-separated assignments ("READY=1\nSTATUS=..."). False: there is a
- * socket, and it did not take the message; errno says why. */
+ * socket, and it did not take the message; errno says why. Waits while the manager's queue is full:
+ * a lost READY=1 would have it stop us. */
 bool notify_send(const char *message);
 
 #endif /* NET_NOTIFY_H */

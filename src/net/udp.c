@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define UDP_RECEIVE_BYTES 65536 /* more than any datagram */
-#define UDP_SEND_BYTES    2048  /* more than we ever send */
 #define UDP_SOURCES       1024  /* peers whose local address is remembered; a power of 2 */
 
 /* What the kernel says beside a datagram: to which address it came, and how many were dropped. */
@@ -31,8 +30,8 @@ struct udp_slot {
 
 /* Which of our addresses a peer writes to. */
 struct udp_source {
-    struct address peer;
-    uint8_t ip[16]; /* all zero: not known */
+    struct address peer; /* port 0: none */
+    uint8_t ip[16];
 };
 
 struct udp {
@@ -90,13 +89,16 @@ static void udp_read_control(struct udp *udp, struct msghdr *header, const struc
             struct in_pktinfo info;
 
             memcpy(&info, CMSG_DATA(c), sizeof info);
-            memcpy(local.ip + 12, &info.ipi_addr, 4);
+            /* Not ipi_addr, which of a broadcast is no address that an answer could leave from. */
+            memcpy(local.ip + 12, &info.ipi_spec_dst, 4);
             udp_note_local(udp, from, local.ip);
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             struct in6_pktinfo info;
 
             memcpy(&info, CMSG_DATA(c), sizeof info);
-            udp_note_local(udp, from, (const uint8_t *)&info.ipi6_addr);
+            if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) {
+                udp_note_local(udp, from, (const uint8_t *)&info.ipi6_addr);
+            }
         }
     }
 }
@@ -221,6 +223,18 @@ static bool udp_fill(struct udp *udp, udp_emit *emit, void *owner)
     return true;
 }
 
+/* The kernel refused a datagram: no route, a firewall, or an address that was ours once. The next
+ * one to this peer leaves from the address that the kernel chooses. */
+static void udp_refused(struct udp *udp, const struct udp_slot *slot)
+{
+    struct address to;
+
+    udp->stats.send_errors++;
+    if (sockaddr_get((const struct sockaddr *)&slot->name, &to)) {
+        udp_source(udp, &to)->peer.port = 0;
+    }
+}
+
 /* Hand the batch to the kernel. False: the socket is full. */
 static bool udp_flush(struct udp *udp)
 {
@@ -236,8 +250,7 @@ static bool udp_flush(struct udp *udp)
             return false;
         }
         if (count <= 0) {
-            udp->stats.send_errors++; /* this one alone: no route, a firewall */
-            udp->pending_first++;
+            udp_refused(udp, &udp->out_slots[udp->pending_first++]); /* this one alone */
             continue;
         }
         for (int i = 0; i < count; i++) {

@@ -8,7 +8,9 @@
  * Called by main alone. It never looks into a datagram and knows no node.
  *
  * Answers leave from the address that the question came to, also when the socket listens on all
- * of them: the address to which a peer last wrote is remembered in a table of fixed size. */
+ * of them: the address to which a peer last wrote is remembered in a table of fixed size.
+ *
+ * A socket on [::] takes and sends IPv4 too, whatever net.ipv6.bindv6only says. */
 
 #include "base/address.h"
 #include "base/bytes.h"
@@ -21,8 +23,9 @@
 struct event_base;
 struct udp; /* opaque */
 
-#define UDP_BATCH       32 /* datagrams a system call */
-#define UDP_BATCHES_MAX 16 /* receive calls a pass of the loop: HTTP and timers get their turn */
+#define UDP_SEND_BYTES  2048 /* of a datagram: more than any that the node makes */
+#define UDP_BATCH       32   /* datagrams a system call */
+#define UDP_BATCHES_MAX 16   /* receive calls a pass of the loop: HTTP and timers get their turn */
 
 struct udp_options {
     struct event_base *base;
@@ -36,8 +39,7 @@ struct udp_options {
     void (*wanted)(void *owner);
 };
 
-/* Encode the next datagram into the space (at least `size_max` of udp_send()) and say where it
- * goes; 0: none. */
+/* Encode the next datagram into the space, UDP_SEND_BYTES, and say where it goes; 0: none. */
 typedef size_t udp_emit(void *owner, struct space space, struct address *to);
 
 struct udp_stats {

@@ -2,6 +2,7 @@
 
 #include "net/notify.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,7 +51,9 @@ static void test_notify_of_an_overlong_path_fails(void **state)
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = '\0';
     assert_int_equal(setenv("NOTIFY_SOCKET", path, 1), 0);
+    errno = 0;
     assert_false(notify_send("READY=1"));
+    assert_int_equal(errno, ENAMETOOLONG);
 }
 
 int main(void)

@@ -4,7 +4,12 @@
 
 #include <event2/event.h>
 
+#include <arpa/inet.h>
+#include <net/if.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "unit/test.h"
 
@@ -143,6 +148,56 @@ static void test_udp_answers_from_the_address_it_was_asked_at(void **state)
     assert_int_equal(address_compare(&fixture->last_from, &wildcard), 0);
 }
 
+/* Whoever can write to all on a wire must not thereby silence us towards the one he names. */
+static void test_udp_answers_what_came_to_a_broadcast_or_multicast_address(void **state)
+{
+    static const char *const groups[][2] = {
+        { "0.0.0.0:0", "127.255.255.255" },
+        { "[::]:0", "ff01::1" },
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        const bool is_v6 = i == 1;
+        const int sender = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+        const int on = 1;
+        struct sockaddr_storage name = { 0 };
+        struct sockaddr_in *in = (struct sockaddr_in *)&name;
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&name;
+        struct timeval second = { .tv_sec = 5 };
+        char answer[32];
+
+        fixture->other = open_udp(fixture, groups[i][0]);
+        if (is_v6) {
+            *in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+                                          .sin6_port = htons(udp_address(fixture->other).port),
+                                          .sin6_scope_id = if_nametoindex("lo") };
+            (void)inet_pton(AF_INET6, groups[i][1], &in6->sin6_addr);
+        } else {
+            *in = (struct sockaddr_in){ .sin_family = AF_INET,
+                                        .sin_port = htons(udp_address(fixture->other).port) };
+            (void)inet_pton(AF_INET, groups[i][1], &in->sin_addr);
+        }
+        (void)setsockopt(sender, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
+        (void)setsockopt(sender, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
+        if (sendto(sender, fixture->last, 16, 0, (struct sockaddr *)&name,
+                   is_v6 ? sizeof *in6 : sizeof *in)
+            == 16) {
+            await(fixture, (unsigned)i + 1);
+            fixture->to = fixture->last_from;
+            fixture->left = 1;
+            udp_send(fixture->other, on_emit, fixture);
+            assert_int_equal(udp_stats(fixture->other).send_errors, 0);
+            assert_int_equal(recv(sender, answer, sizeof answer, 0), 16);
+        } else {
+            print_message("no way to %s here\n", groups[i][1]);
+        }
+        (void)close(sender);
+        udp_close(fixture->other);
+        fixture->other = NULL;
+    }
+}
+
 static void test_udp_to_nowhere_is_counted_and_does_not_stop_the_rest(void **state)
 {
     struct fixture *fixture = *state;
@@ -180,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_udp_sends_and_receives_more_than_a_batch),
         TEST(test_udp_answers_from_the_address_it_was_asked_at),
+        TEST(test_udp_answers_what_came_to_a_broadcast_or_multicast_address),
         TEST(test_udp_to_nowhere_is_counted_and_does_not_stop_the_rest),
         TEST(test_udp_open_of_a_taken_port_says_which),
     };
