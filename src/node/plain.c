@@ -69,13 +69,16 @@ static struct plain_queue *queue_obtain(struct node *node, struct peer *peer)
     if (queue != NULL) {
         return queue;
     }
-    queue = mem_alloc_zeroed(node->mem, sizeof *queue);
+    queue = agenda_reserve(&node->plain.agenda, node->mem, node->plain.queues + 1)
+                ? mem_alloc_zeroed(node->mem, sizeof *queue)
+                : NULL;
     if (queue == NULL) {
         node->stats.memory_refused++;
         return NULL;
     }
     queue->peer = peer;
     peer->plain = queue;
+    node->plain.queues++;
     queue_link(&node->plain, queue);
     return queue;
 }
@@ -84,7 +87,9 @@ static void queue_free(struct node *node, struct plain_queue *queue)
 {
     search_end(node, queue);
     queue_clear(queue, node->mem);
+    agenda_set(&node->plain.agenda, queue, UINT64_MAX);
     queue_unlink(&node->plain, queue);
+    node->plain.queues--;
     queue->peer->plain = NULL;
     mem_free(node->mem, queue, sizeof *queue);
 }
@@ -92,6 +97,14 @@ static void queue_free(struct node *node, struct plain_queue *queue)
 static bool queue_idle(const struct plain_queue *queue)
 {
     return queue_empty(queue) && queue->search == NULL;
+}
+
+/* Something of a queue has changed that its time depends on. */
+static void queue_plan(struct node *node, struct plain_queue *queue)
+{
+    const bool any = !queue_empty(queue) || search_has_answer(queue);
+
+    agenda_set(&node->plain.agenda, queue, any ? queue_due_us(queue) : UINT64_MAX);
 }
 
 /* Whether one key more may wait: whoever sends from addresses that are not its own must not have
@@ -109,11 +122,14 @@ static void key_queue(struct node *node, struct moment now, struct peer *peer, s
 {
     struct plain_queue *queue = ttl == 0 ? NULL : queue_obtain(node, peer);
 
-    if (queue != NULL
-        && (!queue_has_room(node, now, queue)
-            || !queue_add(queue, node->mem, now, entry, mark, ttl, what))) {
+    if (queue == NULL) {
+        return;
+    }
+    if (!queue_has_room(node, now, queue)
+        || !queue_add(queue, node->mem, now, entry, mark, ttl, what)) {
         node->stats.memory_refused++;
     }
+    queue_plan(node, queue);
 }
 
 /* What may go where. */
@@ -243,6 +259,7 @@ void plain_introduce(struct node *node, struct moment now, struct peer *peer, bo
     }
     if (query && peer->dialect != DIALECT_NO_TTL) {
         queue->asks_peers = true; /* who sends no ttl answers no questions */
+        queue_plan(node, queue);
     }
 }
 
@@ -303,11 +320,13 @@ static void entry_answer(struct node *node, struct moment now, struct peer *to, 
         return;
     }
     queue = queue_obtain(node, to);
-    if (queue != NULL
-        && (!queue_has_room(node, now, queue)
-            || !queue_add_entry(queue, node->mem, now, entry, ttl))) {
+    if (queue == NULL) {
+        return;
+    }
+    if (!queue_has_room(node, now, queue) || !queue_add_entry(queue, node->mem, now, entry, ttl)) {
         node->stats.memory_refused++;
     }
+    queue_plan(node, queue);
 }
 
 /* One question a source, the newest. A node of our kind asks when it begins, before it has heard of
@@ -538,39 +557,35 @@ static size_t datagram_put(struct node *node, struct moment now, struct plain_qu
     return size;
 }
 
-static bool queue_has_any(const struct plain_queue *queue)
-{
-    return !queue_empty(queue) || search_has_answer(queue);
-}
-
 size_t plain_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct plain *plain = &node->plain;
-    struct plain_queue *next;
+    struct agenda *agenda = &node->plain.agenda;
+    struct plain_queue *queue;
 
-    for (struct plain_queue *queue = plain->first; queue != NULL; queue = next) {
+    while ((queue = agenda_first(agenda)) != NULL && queue->due_us <= now.mono_us) {
         struct peer *peer = queue->peer;
         size_t size;
 
-        next = queue->next;
-        if (!queue_has_any(queue) || now.mono_us < queue_due_us(queue)) {
+        if (queue_due_us(queue) > now.mono_us) {
+            queue_plan(node, queue); /* its peer's dialect has changed */
             continue;
         }
         if (!pace_credit_allows(node, peer, WIRE_PLAIN_BYTES_MAX)) {
             queue->blocked_us = now.mono_us + NO_CREDIT_WAIT_US;
+            queue_plan(node, queue);
             continue;
         }
         size = datagram_put(node, now, queue, space);
         if (size == 0) {
+            agenda_set(agenda, queue, UINT64_MAX);
             continue;
         }
         queue_sent(queue, now);
+        queue_plan(node, queue);
         pace_sent(node, now, peer, size);
         node->stats.sent[NODE_KIND_PLAIN]++;
         node->stats.sent_bytes[NODE_KIND_PLAIN] += size;
         *to = peer->address;
-        queue_unlink(plain, queue); /* the others first, the next time */
-        queue_link(plain, queue);
         return size;
     }
     return 0;
@@ -643,20 +658,23 @@ static void queues_sweep(struct node *node, struct moment now)
 static void searches_step(struct node *node, struct moment now)
 {
     struct plain *plain = &node->plain;
-    struct plain_queue *next;
     unsigned steps = 0;
+    uint32_t left = plain->searches;
 
-    if (plain->searches == 0) {
-        return;
-    }
-    for (struct plain_queue *queue = plain->first; queue != NULL && steps < STEPS_MAX;
-         queue = next) {
-        next = queue->next;
-        if (search_due_us(queue) <= now.mono_us) {
-            search_step(node, now, queue);
-            queue_unlink(plain, queue);
-            queue_link(plain, queue);
-            steps++;
+    for (uint32_t i = 0; left > 0 && i < plain->searches && steps < STEPS_MAX; left--) {
+        struct plain_queue *queue = plain->searching[i];
+
+        if (search_due_us(queue) > now.mono_us) {
+            i++;
+            continue;
+        }
+        search_step(node, now, queue);
+        queue_plan(node, queue);
+        steps++;
+        if (queue->search != NULL) {
+            memmove(&plain->searching[i], &plain->searching[i + 1],
+                    (plain->searches - 1 - i) * sizeof plain->searching[0]);
+            plain->searching[plain->searches - 1] = queue;
         }
     }
 }
@@ -683,6 +701,7 @@ void plain_tick(struct node *node, struct moment now)
 uint64_t plain_due_us(const struct node *node)
 {
     const struct plain *plain = &node->plain;
+    const struct plain_queue *first = agenda_first(&plain->agenda);
     uint64_t due_us = UINT64_MAX;
 
     if (node->peers.count > 0 && !node->presence.leaving) {
@@ -691,13 +710,13 @@ uint64_t plain_due_us(const struct node *node)
             due_us = plain->revived_us + REVIVE_US;
         }
     }
-    for (const struct plain_queue *queue = plain->first; queue != NULL; queue = queue->next) {
-        const uint64_t search_us = search_due_us(queue);
+    for (uint32_t i = 0; i < plain->searches; i++) {
+        const uint64_t search_us = search_due_us(plain->searching[i]);
 
         due_us = search_us < due_us ? search_us : due_us;
-        if (queue_has_any(queue) && queue_due_us(queue) < due_us) {
-            due_us = queue_due_us(queue);
-        }
+    }
+    if (first != NULL && first->due_us < due_us) {
+        due_us = first->due_us;
     }
     return due_us;
 }
@@ -713,6 +732,7 @@ void plain_drop_entry(struct node *node, const struct entry *entry)
 {
     for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = queue->next) {
         queue_drop_entry(queue, node->mem, entry);
+        queue_plan(node, queue);
     }
 }
 
@@ -721,4 +741,5 @@ void plain_clear(struct node *node)
     while (node->plain.first != NULL) {
         queue_free(node, node->plain.first);
     }
+    agenda_clear(&node->plain.agenda, node->mem);
 }

@@ -7,6 +7,7 @@
 
 #include "base/moment.h"
 #include "base/random.h"
+#include "node/agenda.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -17,18 +18,23 @@
 
 struct node;
 
+#define PLAIN_SEARCHES_MAX 64 /* at once, of all sources together */
+
 struct plain_queue; /* what one plain peer is still to get; queue.c */
 
 /* Open, because it is embedded in the node; only node/plain.c touches the fields. */
 struct plain {
-    struct plain_queue *first; /* every queue there is; who was served last is at the end */
+    struct plain_queue *first; /* every queue there is */
     struct plain_queue *last;
     struct random random;
     uint64_t asked_us;     /* of the budget of questions for unseen keys: it is full at ... */
     uint64_t announced_us; /* when our presence last went round */
     uint64_t revived_us;   /* when a silent peer was last contacted */
     uint32_t announced;    /* position among the members of who gets it next */
-    uint32_t searches;     /* questions being answered */
+    struct agenda agenda;  /* of the queues that have something to say */
+    struct plain_queue *searching[PLAIN_SEARCHES_MAX]; /* questions being answered, next first */
+    uint32_t searches;
+    uint32_t queues;
 };
 
 void plain_clear(struct node *node);

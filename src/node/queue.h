@@ -44,7 +44,8 @@ struct queue_key {
     uint8_t what;      /* enum queue_what bits */
 };
 
-/* Open, because node/plain.c links queues with each other; only node/queue.c touches the rest. */
+/* Open, because node/plain.c links queues with each other and node/agenda.c orders them; only
+ * node/queue.c touches the rest. */
 struct plain_queue {
     struct peer *peer;
     struct plain_queue *next;
@@ -63,6 +64,8 @@ struct plain_queue {
     uint64_t rate_us;      /* when all that left will have been paid for */
     uint64_t blocked_us;   /* not before: the peer had no credit */
     uint64_t announced_us; /* when it last got our presence */
+    uint64_t due_us;       /* node/agenda.c: its time there */
+    uint32_t place;        /* node/agenda.c: its place there plus one; 0: none */
     bool asks_peers;       /* a question for `n:%` waits */
 };
 

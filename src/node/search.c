@@ -7,11 +7,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define SEARCHES_MAX 64             /* at once, of all sources together */
-#define SLICE        256            /* keys looked at in one step */
-#define STEP_US      UINT64_C(1000) /* from one step to the next: others have turns */
-#define WAITING_MAX  256            /* found keys that wait; more are looked for later */
-#define JOIN_MAX     ((uint64_t)4 * 1024 * 1024) /* bytes of a join; a larger one has no answer */
+#define SLICE       256            /* keys looked at in one step */
+#define STEP_US     UINT64_C(1000) /* from one step to the next: others have turns */
+#define WAITING_MAX 256            /* found keys that wait; more are looked for later */
+#define JOIN_MAX    ((uint64_t)4 * 1024 * 1024) /* bytes of a join; a larger one has no answer */
 
 struct search {
     struct vector given; /* what the asker has */
@@ -73,7 +72,7 @@ void search_begin(struct node *node, struct moment now, struct plain_queue *queu
 
     assert(item->key.size <= WIRE_KEY_BYTES_MAX && ttl > 0);
     search_end(node, queue);
-    if (node->plain.searches == SEARCHES_MAX) {
+    if (node->plain.searches == PLAIN_SEARCHES_MAX) {
         return;
     }
     search = mem_alloc_zeroed(node->mem, sizeof *search);
@@ -92,11 +91,23 @@ void search_begin(struct node *node, struct moment now, struct plain_queue *queu
     search->due_us = now.mono_us;
     search->ttl = ttl;
     queue->search = search;
-    node->plain.searches++;
+    node->plain.searching[node->plain.searches++] = queue;
     if (!given_read(node, search, item->elements)) {
         node->stats.memory_refused++;
         search_end(node, queue);
     }
+}
+
+static void searching_remove(struct plain *plain, const struct plain_queue *queue)
+{
+    uint32_t position = 0;
+
+    while (plain->searching[position] != queue) {
+        position++;
+    }
+    plain->searches--;
+    memmove(&plain->searching[position], &plain->searching[position + 1],
+            (plain->searches - position) * sizeof plain->searching[0]);
 }
 
 void search_end(struct node *node, struct plain_queue *queue)
@@ -110,7 +121,7 @@ void search_end(struct node *node, struct plain_queue *queue)
     vector_clear(&search->join, node->mem);
     mem_free(node->mem, search, sizeof *search);
     queue->search = NULL;
-    node->plain.searches--;
+    searching_remove(&node->plain, queue);
 }
 
 /* Have what is larger than the asker's wait. False: no memory. */
