@@ -1,5 +1,7 @@
 #include "store/inlined.h"
 
+#include "store/digest.h"
+
 #include <assert.h>
 
 static unsigned number_bytes(uint64_t number)
@@ -70,6 +72,43 @@ void inlined_write(struct vector *vector, const struct inlined_element *elements
         to += 1 + index_size + value_size;
     }
     vector->inlined.count = (uint8_t)count;
+}
+
+bool inlined_join_one(struct vector *vector, uint64_t index, uint64_t value, uint64_t salt,
+                      struct merge_result *result)
+{
+    struct inlined_element elements[INLINED_ELEMENTS_MAX];
+    const unsigned count = inlined_read(vector, elements);
+    struct inlined_element *ours = elements;
+    uint64_t digest_delta = 0;
+    bool larger;
+    bool raised;
+
+    while (ours < elements + count && ours->index != index) {
+        ours++;
+    }
+    if (ours == elements + count || value == 0) {
+        return false;
+    }
+    raised = value > ours->value;
+    larger = value < ours->value;
+    if (raised) {
+        digest_delta =
+            digest_element(salt, index, value) - digest_element(salt, index, ours->value);
+        ours->value = value;
+        if (!inlined_fits(elements, count)) {
+            return false;
+        }
+        inlined_write(vector, elements, count);
+    }
+    if (result != NULL) {
+        *result = (struct merge_result){ .raised.number = index >> 8,
+                                         .larger.number = index >> 8,
+                                         .digest_delta = digest_delta };
+        result->raised.bits[(index & 255) >> 6] = (uint64_t)raised << (index & 63);
+        result->larger.bits[(index & 255) >> 6] = (uint64_t)larger << (index & 63);
+    }
+    return true;
 }
 
 void inlined_parts_make(struct inlined_parts *parts, const struct inlined_element *elements,

@@ -33,6 +33,13 @@ bool inlined_fits(const struct inlined_element *elements, unsigned count);
 /* Put back elements that fit. */
 void inlined_write(struct vector *vector, const struct inlined_element *elements, unsigned count);
 
+/* Join one element that is there already, as that of almost every datagram is, where it stands.
+ * False, and nothing done: it is not there, its value is 0, or the larger value does not fit.
+ *
+ * result  as vector_merge() */
+bool inlined_join_one(struct vector *vector, uint64_t index, uint64_t value, uint64_t salt,
+                      struct merge_result *result);
+
 /* Inlined elements as blocks, ascending: their views point into the struct, which must not be
  * copied. */
 struct inlined_parts {

@@ -588,6 +588,11 @@ enum status vector_merge(struct vector *vector, struct mem *mem, const struct bl
     if (heap_join(vector, block, salt, result) || inlined_begin(vector, block, salt, result)) {
         return STATUS_OK;
     }
+    if (vector->heap.form == FORM_INLINED && block->count == 1
+        && inlined_join_one(vector, block->number << 8 | block->offsets[0],
+                            merge_load(block->values, block->width, 0), salt, result)) {
+        return STATUS_OK;
+    }
     return any_merge(vector, mem, block, salt, result);
 }
 

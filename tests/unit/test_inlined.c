@@ -79,12 +79,67 @@ static void test_inlined_parts_are_the_blocks(void **state)
     assert_true(block_get(&parts.blocks[0].view, 255) == 1);
 }
 
+static void test_inlined_join_one_raises_what_is_there_and_nothing_else(void **state)
+{
+    const struct inlined_element elements[] = { { 3, 9 }, { 300, 200 }, { 1ull << 40, 300 } };
+    static const struct {
+        uint64_t index;
+        uint64_t value;
+        bool joined;
+        bool raised;
+        bool larger;
+    } cases[] = {
+        { 300, 201, true, true, false },         { 300, 200, true, false, false },
+        { 300, 1, true, false, true },           { 1ull << 40, 301, true, true, false },
+        { 3, UINT32_MAX, true, true, false },    { 3, 0, false, false, false },
+        { 4, 9, false, false, false },           { 259, 9, false, false, false },
+        { 300, UINT64_MAX, false, false, false } /* 23 bytes in all */
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const uint64_t index = cases[i].index;
+        struct inlined_element found[INLINED_ELEMENTS_MAX];
+        struct merge_result result;
+        struct vector vector;
+        struct vector before;
+
+        vector_init(&vector);
+        inlined_write(&vector, elements, 3);
+        before = vector;
+        assert_int_equal(inlined_join_one(&vector, index, cases[i].value, 5, &result),
+                         cases[i].joined);
+        if (!cases[i].raised) {
+            assert_memory_equal(&vector, &before, sizeof vector);
+        }
+        if (!cases[i].joined) {
+            continue;
+        }
+        inlined_audit(&vector);
+        assert_true(result.raised.number == index >> 8);
+        assert_true(result.larger.number == index >> 8);
+        assert_int_equal(mark_count(&result.raised), cases[i].raised);
+        assert_int_equal(mark_count(&result.larger), cases[i].larger);
+        assert_int_equal(mark_has(&result.raised, index & 255), cases[i].raised);
+        assert_int_equal(mark_has(&result.larger, index & 255), cases[i].larger);
+        assert_true(vector_digest(&vector, 5) == vector_digest(&before, 5) + result.digest_delta);
+        assert_int_equal(inlined_read(&vector, found), 3);
+        for (unsigned j = 0; j < 3; j++) {
+            assert_true(found[j].index == elements[j].index);
+            assert_true(found[j].value
+                        == (cases[i].raised && index == elements[j].index ? cases[i].value
+                                                                          : elements[j].value));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inlined_write_lays_out_as_the_header_says),
         cmocka_unit_test(test_inlined_read_gives_back_every_size),
         cmocka_unit_test(test_inlined_fits_counts_to_the_byte),
+        cmocka_unit_test(test_inlined_join_one_raises_what_is_there_and_nothing_else),
         cmocka_unit_test(test_inlined_parts_are_the_blocks),
     };
 
