@@ -8,12 +8,13 @@
 #define MEM_BALLAST_STEP ((size_t)64 << 10)
 
 /* Take `size` bytes from the reserve that is drawn on; what it does not have is charged to the
- * account, so that a promise that was too small is still within the limit. */
-static bool mem_charge(struct mem *mem, size_t size)
+ * account, so that a promise that was too small is still within the limit. `promised_out` is the
+ * reserve's part. */
+static bool mem_charge(struct mem *mem, size_t size, uint64_t *promised_out)
 {
     struct mem_reserve *draw = mem->draw;
-    uint64_t promised = draw == NULL ? 0 : draw->bytes < size ? draw->bytes : size;
-    uint64_t more = size - promised;
+    const uint64_t promised = draw == NULL ? 0 : draw->bytes < size ? draw->bytes : size;
+    const uint64_t more = size - promised;
 
     if (more > 0 && mem->fail_countdown > 0 && --mem->fail_countdown == 0) {
         return false;
@@ -26,7 +27,17 @@ static bool mem_charge(struct mem *mem, size_t size)
         draw->bytes -= promised;
     }
     mem->used_bytes += more;
+    *promised_out = promised;
     return true;
+}
+
+/* Undo a charge. */
+static void mem_refund(struct mem *mem, size_t size, uint64_t promised)
+{
+    mem->used_bytes -= size - promised;
+    if (promised > 0) {
+        mem->draw->bytes += promised;
+    }
 }
 
 /* The system said no while a promise is being kept: give back as much of the ballast as the
@@ -58,10 +69,11 @@ static bool mem_shrink_ballast(struct mem *mem, size_t size)
 
 void *mem_alloc(struct mem *mem, size_t size)
 {
+    uint64_t promised;
     void *block;
 
     assert(size >= 1);
-    if (!mem_charge(mem, size)) {
+    if (!mem_charge(mem, size, &promised)) {
         return NULL;
     }
     block = malloc(size);
@@ -69,7 +81,7 @@ void *mem_alloc(struct mem *mem, size_t size)
         block = malloc(size);
     }
     if (block == NULL) {
-        mem->used_bytes -= size;
+        mem_refund(mem, size, promised);
     }
     return block;
 }
@@ -86,13 +98,14 @@ void *mem_alloc_zeroed(struct mem *mem, size_t size)
 
 void *mem_grow(struct mem *mem, void *block, size_t size_old, size_t size_new)
 {
-    size_t more = size_new > size_old ? size_new - size_old : 0;
+    const size_t more = size_new > size_old ? size_new - size_old : 0;
+    uint64_t promised = 0;
     void *grown;
 
     assert(size_new >= 1);
     assert(block != NULL || size_old == 0);
     assert(mem->used_bytes >= size_old);
-    if (more > 0 && !mem_charge(mem, more)) {
+    if (more > 0 && !mem_charge(mem, more, &promised)) {
         return NULL;
     }
     grown = realloc(block, size_new);
@@ -100,7 +113,7 @@ void *mem_grow(struct mem *mem, void *block, size_t size_old, size_t size_new)
         grown = realloc(block, size_new);
     }
     if (grown == NULL) {
-        mem->used_bytes -= more;
+        mem_refund(mem, more, promised);
         return NULL;
     }
     if (size_new < size_old) {
@@ -119,12 +132,14 @@ void mem_free(struct mem *mem, void *block, size_t size)
 
 bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes)
 {
+    uint64_t promised;
+
     assert(reserve->bytes == 0 && reserve->ballast == NULL);
     assert(mem->draw == NULL);
     if (bytes == 0) {
         return true;
     }
-    if (bytes > SIZE_MAX / 2 || !mem_charge(mem, (size_t)bytes)) {
+    if (bytes > SIZE_MAX / 2 || !mem_charge(mem, (size_t)bytes, &promised)) {
         return false;
     }
     /* A quarter more than was promised: malloc's own share, and what others get of the bites. */
@@ -132,7 +147,7 @@ bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes)
     reserve->ballast = malloc(reserve->ballast_size);
     if (reserve->ballast == NULL) {
         reserve->ballast_size = 0;
-        mem->used_bytes -= bytes;
+        mem_refund(mem, (size_t)bytes, promised);
         return false;
     }
     reserve->bytes = bytes;

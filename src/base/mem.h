@@ -56,7 +56,8 @@ bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes);
 
 /* From now on take allocations out of this reserve; NULL: out of the account again. While the
  * reserve lasts, neither limit nor countdown is asked, and what is freed or shrunk goes back to
- * the account, not to the reserve. */
+ * the account, not to the reserve. An allocation that malloc refuses even so leaves the reserve as
+ * it was, less the ballast. */
 void mem_draw(struct mem *mem, struct mem_reserve *reserve);
 
 /* Give back what is left of a promise. Allowed on an all-zero reserve and twice. */

@@ -212,6 +212,23 @@ static void test_mem_release_gives_back_what_was_not_drawn_and_may_come_twice(vo
     mem_free(&fixture->mem, block, 10);
 }
 
+static void test_mem_refused_while_drawing_changes_neither_account_nor_reserve(void **state)
+{
+    struct fixture *fixture = *state;
+    const size_t impossible = SIZE_MAX / 4 * 3;
+    void *block;
+
+    assert_true(mem_reserve(&fixture->mem, &fixture->reserve, 1000));
+    mem_draw(&fixture->mem, &fixture->reserve);
+    block = mem_alloc(&fixture->mem, 100);
+    assert_non_null(block);
+    assert_null(mem_alloc(&fixture->mem, impossible));
+    assert_null(mem_grow(&fixture->mem, block, 100, impossible));
+    assert_int_equal(fixture->mem.used_bytes, 1000);
+    assert_int_equal(fixture->reserve.bytes, 900);
+    mem_free(&fixture->mem, block, 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +241,7 @@ int main(void)
         TEST(test_mem_reserve_keeps_its_promise_beside_others_when_the_system_has_no_more),
         TEST(test_mem_reserve_that_does_not_fit_promises_nothing),
         TEST(test_mem_release_gives_back_what_was_not_drawn_and_may_come_twice),
+        TEST(test_mem_refused_while_drawing_changes_neither_account_nor_reserve),
     };
 
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
