@@ -57,7 +57,7 @@ bool node_trusts(const struct node *node, const struct peer *peer, struct moment
 /* Ordinary extended datagrams may go to it: level >= 1, heard a valid `x` within ten minutes. */
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now);
 
-/* Whether they may go to any member; found once a turn. Without one, nothing is under way by push. */
+/* Whether they may go to any member; found once a turn. Without one, push has nothing under way. */
 bool node_has_extended(struct node *node, struct moment now);
 
 /* The token that an address must echo. `epoch` 0: the present one, 1: the one before. */
