@@ -191,7 +191,7 @@ class Ruby(Prototype):
         larger = {i: mine[i] for i, v in vector.items() if known and mine.get(i, 0) > v}
         raised = {i: v for i, v in vector.items() if not known or v > mine.get(i, 0)}
         mine.update(raised)
-        if larger:
+        if larger and source is not None:  # an update of its own has nobody to answer
             self.send(key, larger, ttl, source)
         if raised:
             peers = self.peers(source)
