@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define HOST_SHOWN_MAX 100
+
 /* -- what a request says -------------------------------------------------------------------- */
 
 struct moment http_now(const struct http_request *request)
@@ -151,7 +153,7 @@ static bool admit_framing(struct http_request *request, enum evhttp_cmd_type com
     request->fault = request_framing_fault(headers, framing);
     if (request->fault == NULL
         && !request_target_read(evhttp_request_get_uri(request->evhttp), &request->target)) {
-        request->fault = "the target is not a path";
+        request->fault = "the target is neither a path nor an http URL";
     }
     if (request->fault == NULL) {
         return true;
@@ -162,24 +164,32 @@ static bool admit_framing(struct http_request *request, enum evhttp_cmd_type com
     return false;
 }
 
+/* Whom the client means: an absolute target has it, and then the Host does not matter. */
+static struct bytes host_of(const struct http_request *request)
+{
+    return request->target.authority.data != NULL ? request->target.authority
+                                                  : http_header(request, "Host");
+}
+
 /* Whether the client means us: a page of another site that has its name point to our address, or
  * sends its visitors' browsers here, does not pass. */
 static bool admit_origin(struct http_request *request)
 {
     const struct http_options *options = &request->server->options;
-    const char *host = header_find(request, "Host");
+    const struct bytes host = host_of(request);
     const char *origin = header_find(request, "Origin");
 
     if (request->connection->listener->is_unix) {
         return true;
     }
-    if (host != NULL
-        && !request_host_is_known(host, request->server->own_name, options->hosts,
+    if (host.data != NULL
+        && !request_host_is_known(host, request->server->own_names, options->hosts,
                                   options->hosts_count)) {
         request->fault = "host";
         refuse_count(request, HTTP_REFUSED_HOST);
-        http_refuse(request, 403, "the Host '%.100s' is not known here; add it with http-host",
-                    host);
+        http_refuse(request, 403, "the Host '%.*s' is not known here; add it with http-host",
+                    host.size < HOST_SHOWN_MAX ? (int)host.size : HOST_SHOWN_MAX,
+                    (const char *)host.data);
         return false;
     }
     if (origin != NULL

@@ -9,29 +9,41 @@
 #include <string.h>
 #include <strings.h>
 
+/* Where the authority of an absolute form begins; NULL: it is none. */
+static const char *authority_of(const char *uri)
+{
+    if (strncasecmp(uri, "http://", 7) == 0) {
+        return uri + 7;
+    }
+    return strncasecmp(uri, "https://", 8) == 0 ? uri + 8 : NULL;
+}
+
 bool request_target_read(const char *uri, struct request_target *target_out)
 {
-    const size_t size = strlen(uri);
-    const char *question;
-    size_t path_size;
+    const char *authority = authority_of(uri);
+    const char *path = authority == NULL ? uri : authority + strcspn(authority, "/?");
+    const char *query = path + strcspn(path, "?");
+    struct request_target target = { 0 };
 
-    if (uri[0] != '/' || uri[1] == '/') {
-        return false;
-    }
-    for (size_t i = 0; i < size; i++) {
-        const unsigned char byte = (unsigned char)uri[i];
+    for (const char *at = uri; *at != '\0'; at++) {
+        const unsigned char byte = (unsigned char)*at;
 
         if (byte <= ' ' || byte >= 0x7f || byte == '#') {
             return false;
         }
     }
-    question = strchr(uri, '?');
-    path_size = question == NULL ? size : (size_t)(question - uri);
-    target_out->path = (struct bytes){ (const uint8_t *)uri + 1, path_size - 1 };
-    target_out->query = (struct bytes){ NULL, 0 };
-    if (question != NULL) {
-        target_out->query = (struct bytes){ (const uint8_t *)question + 1, size - path_size - 1 };
+    if (authority != NULL) {
+        target.authority = (struct bytes){ (const uint8_t *)authority, (size_t)(path - authority) };
     }
+    if (authority != NULL ? path == authority : path[0] != '/' || path[1] == '/') {
+        return false;
+    }
+    path += *path == '/';
+    target.path = (struct bytes){ (const uint8_t *)path, (size_t)(query - path) };
+    if (*query == '?') {
+        target.query = (struct bytes){ (const uint8_t *)query + 1, strlen(query + 1) };
+    }
+    *target_out = target;
     return true;
 }
 
@@ -231,43 +243,42 @@ const char *request_framing_fault(const struct evkeyvalq *headers, struct reques
 
 /* The host of "host", "host:port" or "[address]:port", without brackets and trailing dot. False
  * when there is something else after it. */
-static bool host_read(const char *text, struct bytes *host_out)
+static bool host_read(struct bytes text, struct bytes *host_out)
 {
-    const char *end;
-    const char *rest;
+    const bool is_literal = text.size > 0 && text.data[0] == '[';
+    size_t from = is_literal ? 1 : 0;
+    size_t to = from;
+    size_t rest;
 
-    if (*text == '[') {
-        end = strchr(text, ']');
-        if (end == NULL) {
-            return false;
-        }
-        text++;
-        rest = end + 1;
-    } else {
-        end = text + strcspn(text, ":");
-        rest = end;
+    while (to < text.size && text.data[to] != (is_literal ? ']' : ':')) {
+        to++;
     }
-    if (*rest == ':') {
-        rest++;
-        rest += strspn(rest, "0123456789");
-    }
-    if (*rest != '\0') {
+    if (is_literal && to == text.size) {
         return false;
     }
-    if (end > text && end[-1] == '.') {
-        end--;
+    rest = is_literal ? to + 1 : to;
+    if (rest < text.size && text.data[rest] == ':') {
+        rest++;
+        while (rest < text.size && text.data[rest] >= '0' && text.data[rest] <= '9') {
+            rest++;
+        }
     }
-    *host_out = (struct bytes){ (const uint8_t *)text, (size_t)(end - text) };
+    if (rest < text.size) {
+        return false;
+    }
+    if (to > from && text.data[to - 1] == '.') {
+        to--;
+    }
+    *host_out = (struct bytes){ text.data + from, to - from };
     return host_out->size > 0;
 }
 
 static bool bytes_are_name(struct bytes host, const char *name)
 {
-    return name != NULL && strlen(name) == host.size
-           && strncasecmp((const char *)host.data, name, host.size) == 0;
+    return strlen(name) == host.size && strncasecmp((const char *)host.data, name, host.size) == 0;
 }
 
-bool request_host_is_known(const char *host, const char *own, const char *const *names,
+bool request_host_is_known(struct bytes host, const char *own, const char *const *names,
                            size_t names_count)
 {
     struct bytes name;
@@ -276,9 +287,13 @@ bool request_host_is_known(const char *host, const char *own, const char *const 
     if (!host_read(host, &name)) {
         return false;
     }
-    if (address_ip_from_text(name, ip) || bytes_are_name(name, "localhost")
-        || bytes_are_name(name, own)) {
+    if (address_ip_from_text(name, ip) || bytes_are_name(name, "localhost")) {
         return true;
+    }
+    for (; own != NULL && *own != '\0'; own += strlen(own) + 1) {
+        if (bytes_are_name(name, own)) {
+            return true;
+        }
     }
     for (size_t i = 0; i < names_count; i++) {
         if (bytes_are_name(name, names[i])) {
@@ -288,22 +303,42 @@ bool request_host_is_known(const char *host, const char *own, const char *const 
     return false;
 }
 
-bool request_origin_is_known(const char *origin, const char *host, const char *const *origins,
+bool request_origin_is_known(const char *origin, struct bytes host, const char *const *origins,
                              size_t origins_count)
 {
-    const char *rest = NULL;
+    const char *rest = authority_of(origin);
 
     for (size_t i = 0; i < origins_count; i++) {
         if (strcmp(origins[i], "*") == 0 || strcasecmp(origins[i], origin) == 0) {
             return true;
         }
     }
-    if (strncasecmp(origin, "http://", 7) == 0) {
-        rest = origin + 7;
-    } else if (strncasecmp(origin, "https://", 8) == 0) {
-        rest = origin + 8;
+    return rest != NULL && host.data != NULL && bytes_are_name(host, rest);
+}
+
+void request_own_names_add(char *own, size_t room, const char *name, const char *line)
+{
+    const size_t name_size = strlen(name);
+    size_t used = 0;
+
+    while (own[used] != '\0') {
+        used += strlen(own + used) + 1;
     }
-    return rest != NULL && host != NULL && strcasecmp(rest, host) == 0;
+    line += strcspn(line, " \t\r\n#"); /* the address */
+    while (*line == ' ' || *line == '\t') {
+        size_t size;
+
+        line += strspn(line, " \t");
+        size = strcspn(line, " \t\r\n#");
+        if (size > name_size && strncasecmp(line, name, name_size) == 0 && line[name_size] == '.'
+            && room - used > size + 1) {
+            memcpy(own + used, line, size);
+            own[used + size] = '\0';
+            own[used + size + 1] = '\0';
+            used += size + 1;
+        }
+        line += size;
+    }
 }
 
 bool request_type_is(const char *value, struct bytes type)

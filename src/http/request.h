@@ -18,14 +18,16 @@
 
 struct evkeyvalq;
 
-/* A target as it came, cut at its '?'. Views into the target. */
+/* A target as it came, taken apart. Views into the target. */
 struct request_target {
-    struct bytes path;  /* without the first '/', not decoded */
-    struct bytes query; /* without the '?', not decoded; empty when there is none */
+    struct bytes authority; /* of an absolute form, which stands for the Host; data NULL: none */
+    struct bytes path;      /* without the first '/', not decoded */
+    struct bytes query;     /* without the '?', not decoded; empty when there is none */
 };
 
-/* False: the target is no path ("*", an absolute form, an authority as in "//a/b", a fragment), or
- * has a space, a control byte or a byte above 0x7e. *target_out untouched then. */
+/* False: the target is neither a path nor an absolute form of http or https ("*", an authority as
+ * in "//a/b" or alone, a fragment), or has a space, a control byte or a byte above 0x7e.
+ * *target_out untouched then. */
 bool request_target_read(const char *uri, struct request_target *target_out);
 
 /* Decode %xx once; with `plus`, '+' becomes a space. `to` has room for raw.size bytes and may be
@@ -65,14 +67,20 @@ struct request_framing {
  * the answer, after which the connection must be closed. */
 const char *request_framing_fault(const struct evkeyvalq *headers, struct request_framing framing);
 
-/* Whether a Host names us: an address, localhost, `own` (our host's name, or NULL), or one of the
- * names. A port after it does not matter, nor do case and a trailing dot. */
-bool request_host_is_known(const char *host, const char *own, const char *const *names,
+/* Whether a Host names us: an address, localhost, `own` (names of our host, each ended by a NUL and
+ * all of them by another, or NULL), or one of the names. A port after it does not matter, nor do
+ * case and a trailing dot. */
+bool request_host_is_known(struct bytes host, const char *own, const char *const *names,
                            size_t names_count);
 
-/* Whether an Origin is ours (http or https, then exactly the Host header) or one of the allowed. */
-bool request_origin_is_known(const char *origin, const char *host, const char *const *origins,
+/* Whether an Origin is ours (http or https, then exactly the Host; data NULL: there is none) or one
+ * of the allowed. */
+bool request_origin_is_known(const char *origin, struct bytes host, const char *const *origins,
                              size_t origins_count);
+
+/* The full names that a line of hosts(5) gives the host of this name: those that begin with it and
+ * a dot. Adds them to `own` as above, as far as there is room. */
+void request_own_names_add(char *own, size_t room, const char *name, const char *line);
 
 /* Whether a Content-Type value is this type, its parameters and case aside. */
 bool request_type_is(const char *value, struct bytes type);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -568,6 +569,28 @@ static bool events_make(struct http_server *server)
            && server->sweep != NULL && server->resume != NULL && server->cut != NULL;
 }
 
+/* The names that this host gives itself. The full ones are those of /etc/hosts: a resolver could
+ * take long, or say what somebody else wants. */
+static void own_names_find(struct http_server *server)
+{
+    char name[256] = { 0 };
+    char line[1024];
+    FILE *hosts;
+
+    if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0') {
+        return;
+    }
+    memcpy(server->own_names, name, strlen(name));
+    hosts = fopen("/etc/hosts", "re");
+    if (hosts == NULL) {
+        return;
+    }
+    while (fgets(line, sizeof line, hosts) != NULL) {
+        request_own_names_add(server->own_names, sizeof server->own_names, name, line);
+    }
+    (void)fclose(hosts);
+}
+
 /* Everything of the server but its listeners. False: no memory. */
 static bool parts_make(struct http_server *server)
 {
@@ -587,9 +610,7 @@ static bool parts_make(struct http_server *server)
     server->park = park_create(server->mem, secret);
     server->scrap = evbuffer_new();
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (gethostname(server->own_name, sizeof server->own_name - 1) != 0) {
-        server->own_name[0] = '\0';
-    }
+    own_names_find(server);
     return (server->listeners != NULL || listeners_count == 0) && server->route_answers != NULL
            && server->park != NULL && server->scrap != NULL && events_make(server);
 }

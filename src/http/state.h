@@ -162,10 +162,10 @@ struct http_server {
     bool is_stopping;
     bool is_told; /* turn_wanted was called because the server has stopped */
     size_t common_size;
-    char common[400];   /* headers of every answer */
-    char date[40];      /* for Date */
-    int64_t date_s;     /* that it was made for */
-    char own_name[256]; /* this host's; "" when unknown */
+    char common[400];     /* headers of every answer */
+    char date[40];        /* for Date */
+    int64_t date_s;       /* that it was made for */
+    char own_names[1024]; /* of this host, each ended by a NUL, and the list by another */
     uint64_t durable_ticket;
     struct http_stats stats;
 };

@@ -162,8 +162,10 @@ def test_what_stands_after_an_odd_request_that_was_refused_never_runs(shared, na
 
 
 @pytest.mark.parametrize("target, wanted", [
-    (b"//keys/x", 400), (b"//localhost/health", 400), (b"http://localhost/health", 400),
-    (b"http://evil/keys/x", 400), (b"*", 400), (b"keys/x", 400), (b"/keys/%zz", 400),
+    (b"//keys/x", 400), (b"//localhost/health", 400), (b"http:///health", 400),
+    (b"http://localhost/health", 200), (b"HTTP://127.0.0.1:1/health?", 200),
+    (b"https://[::1]/keys/x", 404), (b"http://evil/keys/x", 403), (b"http://evil@localhost/", 403),
+    (b"ftp://localhost/health", 400), (b"http://localhost/health#x", 400), (b"*", 400), (b"keys/x", 400), (b"/keys/%zz", 400),
     (b"/keys/%00", 400), (b"/keys/%", 400), (b"/keys/../health", 404), (b"/health#x", 400),
     (b"/../health", 404), (b"/%68ealth", 404), (b"/health?", 200), (b"/health%00", 404),
     (b"/health/", 404), (b"/HEALTH", 404), (b"", 400), (b"?", 400), (b"/health?x=%zz", 400),
@@ -171,6 +173,12 @@ def test_what_stands_after_an_odd_request_that_was_refused_never_runs(shared, na
 def test_targets_are_paths_as_they_stand(shared, target, wanted):
     answer = send(shared, b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
     assert status(answer) == wanted, answer
+
+
+def test_the_host_of_an_absolute_target_stands_for_the_header(shared):
+    request = b"GET http://%s/health HTTP/1.1\r\nHost: %s\r\n\r\n"
+    assert status(send(shared, request % (b"localhost", b"evil.example"))) == 200
+    assert status(send(shared, request % (b"evil.example", b"localhost"))) == 403
 
 
 # -- whose page

@@ -47,14 +47,20 @@ static void test_request_target_is_cut_at_the_question_mark(void **state)
 {
     static const struct {
         const char *uri;
+        const char *authority;
         const char *path;
         const char *query;
     } rows[] = {
-        { "/", "", "" },
-        { "/keys/a%2Fb", "keys/a%2Fb", "" },
-        { "/keys/a//b?x=1?y", "keys/a//b", "x=1?y" },
-        { "/?", "", "" },
-        { "/..", "..", "" },
+        { "/", "", "", "" },
+        { "/keys/a%2Fb", "", "keys/a%2Fb", "" },
+        { "/keys/a//b?x=1?y", "", "keys/a//b", "x=1?y" },
+        { "/?", "", "", "" },
+        { "/..", "", "..", "" },
+        { "/http://a/b", "", "http://a/b", "" },
+        { "http://127.0.0.1:6001/keys/a?x", "127.0.0.1:6001", "keys/a", "x" },
+        { "HTTPS://[::1]", "[::1]", "", "" },
+        { "http://a?x=/", "a", "", "x=/" },
+        { "http://a//b", "a", "/b", "" },
     };
 
     (void)state;
@@ -62,6 +68,8 @@ static void test_request_target_is_cut_at_the_question_mark(void **state)
         struct request_target target;
 
         assert_true(request_target_read(rows[i].uri, &target));
+        assert_bytes(target.authority, rows[i].authority);
+        assert_int_equal(target.authority.data != NULL, rows[i].authority[0] != '\0');
         assert_bytes(target.path, rows[i].path);
         assert_bytes(target.query, rows[i].query);
     }
@@ -70,8 +78,23 @@ static void test_request_target_is_cut_at_the_question_mark(void **state)
 static void test_request_target_refuses_what_is_no_path(void **state)
 {
     static const char *const rows[] = {
-        "",     "*",     "keys", "//keys/a", "http://127.0.0.1/keys", "127.0.0.1:80",
-        "/a b", "/a\tb", "/a#b", "/a\x7f",   "/caf\xc3\xa9",          "/a\x01",
+        "",
+        "*",
+        "keys",
+        "//keys/a",
+        "http:///keys",
+        "127.0.0.1:80",
+        "ftp://a/b",
+        "http://a/b#c",
+        "http:a",
+        "http://",
+        "http://a b/c",
+        "/a b",
+        "/a\tb",
+        "/a#b",
+        "/a\x7f",
+        "/caf\xc3\xa9",
+        "/a\x01",
         "?x=1",
     };
 
@@ -233,8 +256,39 @@ static void test_request_framing_has_one_reading(void **state)
     }
 }
 
+/* What a line of hosts(5) adds for a host called "own". */
+static void test_request_own_names_are_those_that_go_on_from_the_short_one(void **state)
+{
+    static const struct {
+        const char *line;
+        const char *names; /* with commas between them */
+    } rows[] = {
+        { "127.0.1.1\town.example own\n", "own.example" },
+        { "127.0.1.1 own own.a OWN.b # own.c", "own.a,OWN.b" },
+        { "127.0.1.1 owner.example notown.example own", "" },
+        { "# 127.0.1.1 own.example", "" },
+        { "own.example", "" },
+        { "127.0.1.1 own.01234567890123456789 own.short", "own.short" }, /* no room for the first */
+        { "", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char own[24] = "own";
+        char joined[64] = "";
+
+        request_own_names_add(own, sizeof own, "own", rows[i].line);
+        for (const char *name = own + 4; *name != '\0'; name += strlen(name) + 1) {
+            strcat(joined, joined[0] == '\0' ? "" : ",");
+            strcat(joined, name);
+        }
+        assert_string_equal(joined, rows[i].names);
+    }
+}
+
 static void test_request_host_is_known(void **state)
 {
+    static const char own[] = "own\0own.example\0";
     static const char *const names[] = { "db.example" };
     static const struct {
         const char *host;
@@ -249,6 +303,8 @@ static void test_request_host_is_known(void **state)
         { "LocalHost:6001", true },
         { "localhost.", true },
         { "own", true },
+        { "OWN.example.:80", true },
+        { "own.example.org", false },
         { "db.example:1", true },
         { "DB.example.", true },
         { "evil.example", false },
@@ -262,16 +318,17 @@ static void test_request_host_is_known(void **state)
         { "", false },
         { ":80", false },
         { ".", false },
-        { "own.example", false },
+        { "own.other", false },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (request_host_is_known(rows[i].host, "own", names, 1) != rows[i].is_known) {
+        if (request_host_is_known(text(rows[i].host), own, names, 1) != rows[i].is_known) {
             fail_msg("'%s'", rows[i].host);
         }
     }
-    assert_false(request_host_is_known("own", NULL, NULL, 0));
+    assert_false(request_host_is_known(text("own"), NULL, NULL, 0));
+    assert_false(request_host_is_known(text(""), own, NULL, 0));
 }
 
 static void test_request_origin_is_known(void **state)
@@ -280,16 +337,16 @@ static void test_request_origin_is_known(void **state)
     static const char *const any[] = { "*" };
 
     (void)state;
-    assert_true(request_origin_is_known("http://127.0.0.1:6001", "127.0.0.1:6001", NULL, 0));
-    assert_true(request_origin_is_known("https://DB.example", "db.example", NULL, 0));
-    assert_true(request_origin_is_known("https://app.example", "127.0.0.1", origins, 1));
-    assert_true(request_origin_is_known("https://evil.example", "127.0.0.1", any, 1));
-    assert_false(request_origin_is_known("https://evil.example", "127.0.0.1", origins, 1));
-    assert_false(request_origin_is_known("http://127.0.0.1:7000", "127.0.0.1:6001", NULL, 0));
-    assert_false(request_origin_is_known("null", "127.0.0.1", origins, 1));
-    assert_false(request_origin_is_known("ftp://127.0.0.1", "127.0.0.1", NULL, 0));
-    assert_false(request_origin_is_known("http://127.0.0.1", NULL, NULL, 0));
-    assert_false(request_origin_is_known("", "", NULL, 0));
+    assert_true(request_origin_is_known("http://127.0.0.1:6001", text("127.0.0.1:6001"), NULL, 0));
+    assert_true(request_origin_is_known("https://DB.example", text("db.example"), NULL, 0));
+    assert_true(request_origin_is_known("https://app.example", text("127.0.0.1"), origins, 1));
+    assert_true(request_origin_is_known("https://evil.example", text("127.0.0.1"), any, 1));
+    assert_false(request_origin_is_known("https://evil.example", text("127.0.0.1"), origins, 1));
+    assert_false(request_origin_is_known("http://127.0.0.1:7000", text("127.0.0.1:6001"), NULL, 0));
+    assert_false(request_origin_is_known("null", text("127.0.0.1"), origins, 1));
+    assert_false(request_origin_is_known("ftp://127.0.0.1", text("127.0.0.1"), NULL, 0));
+    assert_false(request_origin_is_known("http://127.0.0.1", (struct bytes){ NULL, 0 }, NULL, 0));
+    assert_false(request_origin_is_known("", text(""), NULL, 0));
 }
 
 static void test_request_type_ignores_parameters_and_case(void **state)
@@ -382,6 +439,7 @@ int main(void)
         TEST(test_request_query_says_when_there_is_no_memory),
         TEST(test_request_words_have_whole_words),
         TEST(test_request_framing_has_one_reading),
+        TEST(test_request_own_names_are_those_that_go_on_from_the_short_one),
         TEST(test_request_host_is_known),
         TEST(test_request_origin_is_known),
         TEST(test_request_type_ignores_parameters_and_case),
