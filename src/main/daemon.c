@@ -432,6 +432,17 @@ static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
     return STATUS_OK;
 }
 
+static struct api_socket daemon_socket(void *shell)
+{
+    const struct daemon *daemon = shell;
+    const struct udp_stats udp = udp_stats(daemon->udp);
+
+    return (struct api_socket){ .kernel_drops = udp.kernel_drops,
+                                .send_errors = udp.send_errors,
+                                .send_blocked = udp.send_blocked,
+                                .receive_buffer_bytes = udp.receive_buffer_bytes };
+}
+
 static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
 {
     struct http_options options = { .listeners = daemon->listeners,
@@ -450,7 +461,9 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
                                       .version = VERSION_TEXT,
                                       .self = daemon->self,
                                       .http_port = daemon->http_port,
-                                      .started_us = daemon_moment(daemon).mono_us };
+                                      .started_us = daemon_moment(daemon).mono_us,
+                                      .socket = daemon_socket,
+                                      .shell = daemon };
     status = daemon_fill_random(context->secret, sizeof context->secret, why);
     if (status != STATUS_OK) {
         return status;

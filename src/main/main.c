@@ -95,11 +95,32 @@ static enum process_exit fail(struct program *program, enum process_exit exit,
     return exit;
 }
 
+/* Sockets and the pid file, which may need more rights than what follows. */
+static enum process_exit prepare(struct program *program, struct fault *why)
+{
+    const struct config *config = &program->configs[0];
+    struct daemon_options options = { .config = config,
+                                      .log = program->log,
+                                      .descriptors = process_descriptors(),
+                                      .reload = reload,
+                                      .owner = program };
+    enum process_exit exit;
+
+    if (config->pidfile[0] != '\0'
+        && process_pidfile(config->pidfile, &program->pid_fd, why) != STATUS_OK) {
+        return EXIT_CANNOT_CREATE;
+    }
+    if (daemon_create(&options, &program->daemon, &exit, why) != STATUS_OK) {
+        return exit;
+    }
+    return process_become(config->user, config->group, why) == STATUS_OK ? EXIT_GOOD : EXIT_CONFIG;
+}
+
 static enum process_exit run(struct program *program)
 {
     const struct config *config = &program->configs[0];
-    struct daemon_options options = { .config = config, .reload = reload, .owner = program };
-    struct log_options log;
+    struct log_options options;
+    struct log *log;
     enum process_exit exit;
     struct fault why;
 
@@ -110,23 +131,22 @@ static enum process_exit run(struct program *program)
     if (config->daemonize != 0 && process_daemonize(&program->ready_fd, &why) != STATUS_OK) {
         return fail(program, EXIT_SOFTWARE, &why);
     }
-    settings_log(config, &log);
-    if (log_open(&log, &program->log, &why) != STATUS_OK) {
-        return fail(program, EXIT_CANNOT_CREATE, &why);
+    /* stderr for the start; the log proper is opened by the user who must open it at a reload. */
+    settings_log(config, &options);
+    options.target = "stderr";
+    if (log_open(&options, &program->log, &why) != STATUS_OK) {
+        return fail(program, EXIT_SOFTWARE, &why);
     }
     libevent_log(program->log);
-    options.log = program->log;
-    options.descriptors = process_descriptors();
-    if (config->pidfile[0] != '\0'
-        && process_pidfile(config->pidfile, &program->pid_fd, &why) != STATUS_OK) {
-        return fail(program, EXIT_CANNOT_CREATE, &why);
-    }
-    if (daemon_create(&options, &program->daemon, &exit, &why) != STATUS_OK) {
+    exit = prepare(program, &why);
+    if (exit != EXIT_GOOD) {
         return fail(program, exit, &why);
     }
-    if (process_become(config->user, config->group, &why) != STATUS_OK) {
-        return fail(program, EXIT_CONFIG, &why);
+    settings_log(config, &options);
+    if (log_open(&options, &log, &why) != STATUS_OK) {
+        return fail(program, EXIT_CANNOT_CREATE, &why);
     }
+    log_replace(program->log, log);
     process_tell(program->ready_fd, EXIT_GOOD);
     daemon_run(program->daemon);
     return EXIT_GOOD;

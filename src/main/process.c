@@ -131,11 +131,11 @@ enum status process_become(const char *user, const char *group, struct fault *wh
         return STATUS_OK;
     }
     gid = named != NULL ? named->gr_gid : entry->pw_gid;
-    if (entry != NULL && entry->pw_uid == geteuid() && gid == getegid()) {
+    if ((entry == NULL || entry->pw_uid == geteuid()) && gid == getegid()) {
         return STATUS_OK; /* already so, and then nothing more is allowed or needed */
     }
-    if ((entry != NULL && initgroups(entry->pw_name, gid) != 0) || setgid(gid) != 0
-        || (entry != NULL && setuid(entry->pw_uid) != 0)) {
+    if ((entry != NULL ? initgroups(entry->pw_name, gid) : setgroups(1, &gid)) != 0
+        || setgid(gid) != 0 || (entry != NULL && setuid(entry->pw_uid) != 0)) {
         return fault_set(why, STATUS_SYSTEM, "cannot become %s%s%s: %s", user,
                          named != NULL ? " group " : "", group, strerror(errno));
     }

@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -509,6 +510,20 @@ def test_the_log_file_is_opened_anew_at_hup_and_loses_nothing(start, tmp_path):
     assert " ready " in moved.read_text() and "reloaded" not in moved.read_text()
     assert node.stop() == 0
     assert "stopped" in log.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_the_log_file_is_the_users_own_so_that_a_reload_can_open_it(start):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        log = pathlib.Path(folder) / "log"
+        node = start.unready("--set", f"log-target={log}", "--set", "user=nobody")
+        eventually(lambda: log.exists() and " ready " in log.read_text())
+        assert log.owner() == "nobody"
+        node.signal(signal.SIGHUP)
+        eventually(lambda: "reload" in log.read_text())
+        assert "reloaded" in log.read_text()
+        assert node.stop() == 0
 
 
 def test_the_log_can_be_one_json_object_a_line(start):

@@ -2,6 +2,7 @@
 
 #include "main/process.h"
 
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,31 @@ static void test_process_standard_descriptors_are_open_and_no_others(void **stat
     assert_int_equal(status, 0);
 }
 
+static void test_process_of_another_group_has_no_other(void **state)
+{
+    const gid_t before[] = { 0, 1, 2 };
+    gid_t groups[16];
+    struct group *group;
+    struct fault why;
+    pid_t child;
+    int status;
+
+    (void)state;
+    group = getgrgid(65534);
+    if (geteuid() != 0 || group == NULL) {
+        skip(); /* nobody else may change groups */
+    }
+    child = fork();
+    if (child == 0) {
+        if (setgroups(3, before) != 0 || process_become("", group->gr_name, &why) != STATUS_OK) {
+            _exit(1);
+        }
+        _exit(getgroups(16, groups) == 1 && groups[0] == 65534 && getegid() == 65534 ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_process_of_an_unknown_user_or_group_is_refused),
         cmocka_unit_test(test_process_in_the_background_tells_who_waits),
         cmocka_unit_test(test_process_descriptors_are_some),
+        cmocka_unit_test(test_process_of_another_group_has_no_other),
         cmocka_unit_test(test_process_standard_descriptors_are_open_and_no_others),
     };
 
