@@ -153,7 +153,7 @@ static bool admit_framing(struct http_request *request, enum evhttp_cmd_type com
     request->fault = request_framing_fault(headers, framing);
     if (request->fault == NULL
         && !request_target_read(evhttp_request_get_uri(request->evhttp), &request->target)) {
-        request->fault = "the target is neither a path nor an http URL";
+        request->fault = "the target is neither a path, like /keys/foo, nor an http URL";
     }
     if (request->fault == NULL) {
         return true;

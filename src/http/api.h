@@ -23,6 +23,14 @@
 
 struct watch;
 
+/* What the gossip socket counts: beside what node says, it shows what never came to it. */
+struct api_socket {
+    uint64_t kernel_drops; /* datagrams that the receive queue had no room for */
+    uint64_t send_errors;
+    uint64_t send_blocked;         /* how often the socket was full */
+    uint64_t receive_buffer_bytes; /* what the kernel gave */
+};
+
 /* Borrowed; all of it outlives the server. Main fills it in. */
 struct http_context {
     struct node *node;
@@ -35,6 +43,8 @@ struct http_context {
     uint16_t http_port;  /* announced to peers; 0: none */
     uint64_t started_us; /* mono */
     const char *problem; /* NULL, or why the node is not ready that node cannot know: a sentence */
+    struct api_socket (*socket)(void *shell); /* NULL: not shown */
+    void *shell;
 };
 
 #define API_KEYS_LIMIT     100   /* keys of a page when nothing is said */

@@ -158,6 +158,20 @@ static void gossip_put(struct json_writer *json, const struct node_stats *stats)
     figure(json, "memory_refused", stats->memory_refused);
 }
 
+static void socket_put(struct json_writer *json, const struct http_context *context)
+{
+    struct api_socket socket;
+
+    if (context->socket == NULL) {
+        return;
+    }
+    socket = context->socket(context->shell);
+    figure(json, "socket_kernel_drops", socket.kernel_drops);
+    figure(json, "socket_send_errors", socket.send_errors);
+    figure(json, "socket_send_blocked", socket.send_blocked);
+    figure(json, "socket_receive_buffer_bytes", socket.receive_buffer_bytes);
+}
+
 static void http_stats_put(struct json_writer *json, const struct http_stats *stats)
 {
     static const char *const classes[HTTP_CLASSES] = { NULL, "1xx", "2xx", "3xx", "4xx", "5xx" };
@@ -194,6 +208,7 @@ void api_stats_get(struct http_request *request, struct http_context *context)
     json_hex64(json, table_root(context->table, TABLE_D));
     store_put(json, context);
     gossip_put(json, node_stats(context->node));
+    socket_put(json, context);
     http_stats_put(json, http_server_stats(http_server_of(request)));
     json_end_object(json);
     reply_end(&reply);

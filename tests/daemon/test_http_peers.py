@@ -1,6 +1,7 @@
 """Peers, the node itself, and what service discovery reads."""
 
 import json
+import signal
 import socket
 import time
 
@@ -145,3 +146,17 @@ def test_figures_are_flat_and_count(node):
     assert after["http_answers_4xx"] == before["http_answers_4xx"] + 1
     assert after["elements_raised_clients"] == before["elements_raised_clients"] + 2
     assert all(isinstance(value, (int, str)) for value in after.values())
+
+
+def test_the_figures_show_what_the_gossip_socket_counts(cluster):
+    node, = cluster(1)
+    figures = node.stats()
+    assert figures["socket_receive_buffer_bytes"] >= 65536
+    assert figures["socket_kernel_drops"] == figures["socket_send_errors"] == 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        node.signal(signal.SIGSTOP)
+        for _ in range(figures["socket_receive_buffer_bytes"] // 512):
+            client.sendto(b"x" * 500, node.address)
+        node.signal(signal.SIGCONT)
+        eventually(lambda: client.sendto(b"x", node.address)
+                   and node.stats()["socket_kernel_drops"] > 0)

@@ -40,13 +40,13 @@ static void test_admit_routes_by_the_raw_path(void **state)
         { "GET /keys/%zz HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "two hex digits" },
         { "GET /keys/a%00b HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "NUL" },
         { "GET /keys/%C0%AF HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "not UTF-8" },
-        { "GET //keys/a HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "not a path" },
+        { "GET //keys/a HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "neither a path" },
         { "GET http://127.0.0.1/hello HTTP/1.1\r\n" LAST, "HTTP/1.1 200", "hello" },
         { "GET http://evil.example/hello HTTP/1.1\r\n" LAST, "HTTP/1.1 403", "evil.example" },
         { "GET ftp://127.0.0.1/hello HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "neither a path" },
-        { "GET /hel lo HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "not a path" },
-        { "GET /hello#x HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "not a path" },
-        { "OPTIONS * HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "not a path" },
+        { "GET /hel lo HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "neither a path" },
+        { "GET /hello#x HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "neither a path" },
+        { "OPTIONS * HTTP/1.1\r\n" LAST, "HTTP/1.1 400", "neither a path" },
     };
     struct fixture *fixture = *state;
 
