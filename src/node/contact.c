@@ -13,9 +13,8 @@
 #define HELLO_WAIT_MAX   30000u
 #define HELLO_ASKED_MS   1000u
 #define SWEEP_US         (SECOND_US / 5)
-#define SWEEP_PEERS      64                /* looked at in one sweep */
-#define RENEW_US         (480 * SECOND_US) /* `x` is heard at least once in ten minutes */
-#define STRANGER_KEPT_US (60 * SECOND_US)  /* a record without presence that is not heard */
+#define SWEEP_PEERS      64               /* looked at in one sweep */
+#define STRANGER_KEPT_US (60 * SECOND_US) /* a record without presence that is not heard */
 #define LEAVE_TRIES_MAX  3
 
 static bool is_live(const struct peer *peer)
@@ -135,7 +134,12 @@ static void seeds_tick(struct node *node, struct moment now)
         return;
     }
     seeds_round(node, now);
-    contact->seeds_due_us = now.mono_us + contact->seeds_wait_us;
+    /* Nodes that lost each other at once do not look for each other at once. */
+    contact->seeds_due_us =
+        now.mono_us
+        + (alone ? contact->seeds_wait_us
+                 : contact->seeds_wait_us / 2
+                       + random_below(&node->random, contact->seeds_wait_us / 2 + 1));
     if (!alone && contact->seeds_wait_us < SEEDS_WAIT_MAX) {
         contact->seeds_wait_us *= 2;
         if (contact->seeds_wait_us > SEEDS_WAIT_MAX) {
@@ -154,12 +158,13 @@ static bool is_forgettable(const struct peer *peer, struct moment now)
            && now.mono_us > peer->heard_us + STRANGER_KEPT_US;
 }
 
-static bool wants_hello(const struct peer *peer, struct moment now)
+static bool wants_hello(const struct node *node, const struct peer *peer, struct moment now)
 {
     if (peer->level == 0 || peer->state == PEER_DEAD || peer->state == PEER_LEFT) {
         return false;
     }
-    return peer->validated_us == 0 || now.mono_us > peer->extended_us + RENEW_US;
+    return peer->validated_us == 0
+           || now.mono_us > peer->extended_us + node_extended_us(node) / 5 * 4;
 }
 
 /* A slice of all peers. While none is new the pass is slow: it only renews. */
@@ -173,7 +178,7 @@ static void sweep(struct node *node, struct moment now)
 
         contact->sweep = contact->sweep + 1 < node->peers.count ? contact->sweep + 1 : 0;
         peer = peers_at(&node->peers, contact->sweep);
-        if (wants_hello(peer, now)) {
+        if (wants_hello(node, peer, now)) {
             contact_hello(node, now, peer, false);
         } else if (is_forgettable(peer, now)) {
             contact_doom(node, peer);

@@ -9,12 +9,13 @@
 #include <assert.h>
 #include <string.h>
 
-#define SECOND_US      UINT64_C(1000000)
-#define TOKEN_EPOCH_US (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
-#define VALIDATED_US   (2400 * SECOND_US)
-#define EXTENDED_US    (600 * SECOND_US)
-#define READY_AFTER_US (10 * SECOND_US)
-#define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
+#define SECOND_US       UINT64_C(1000000)
+#define TOKEN_EPOCH_US  (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
+#define VALIDATED_US    (2400 * SECOND_US)
+#define EXTENDED_US     (600 * SECOND_US)
+#define EXTENDED_ROUNDS UINT64_C(3) /* of probes of all members, where they take longer */
+#define READY_AFTER_US  (10 * SECOND_US)
+#define BLOCKED_US      UINT64_C(5000) /* what a window holds back is looked at this often */
 
 /* Purposes of the node's generators: one more draw of one changes nothing in the others. */
 enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
@@ -560,10 +561,17 @@ bool node_trusts(const struct node *node, const struct peer *peer, struct moment
     return node_trusts_address(node, &peer->address);
 }
 
+/* Of a thousand members a probe visits each in a thousand seconds. */
+uint64_t node_extended_us(const struct node *node)
+{
+    return later(EXTENDED_US,
+                 EXTENDED_ROUNDS * node->peers.members * node->options.probe_interval_us);
+}
+
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now)
 {
     return peer->level > 0 && !node->options.plain_only && peer->extended_us != 0
-           && now.mono_us - peer->extended_us < EXTENDED_US;
+           && now.mono_us - peer->extended_us < node_extended_us(node);
 }
 
 void node_token(const struct node *node, struct moment now, const struct address *address,

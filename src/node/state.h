@@ -54,7 +54,10 @@ bool node_takes_plain(const struct node *node, const struct address *address);
 /* Whether what a source says about others is taken: trusted range, or echoed our token. */
 bool node_trusts(const struct node *node, const struct peer *peer, struct moment now);
 
-/* Ordinary extended datagrams may go to it: level >= 1, heard a valid `x` within ten minutes. */
+/* How long a valid `x` counts: ten minutes, or three rounds of probes where these take longer. */
+uint64_t node_extended_us(const struct node *node);
+
+/* Ordinary extended datagrams may go to it: level >= 1, heard a valid `x` within that time. */
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now);
 
 /* Whether they may go to any member; found once a turn. Without one, push has nothing under way. */
