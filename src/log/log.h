@@ -5,10 +5,10 @@
  * object, to stderr, syslog or a file.
  *
  * Called by net, http, config and main; never by the core, which counts instead. A line is written
- * with one system call and never waited for (only syslog(3) may wait); what strangers sent stands in it escaped, so that a
- * line is always one line and no terminal is steered. Lines are limited, each event by itself and
- * all together, so that nobody can fill a disk from outside; what was left out is counted in the
- * next line of that event (`suppressed=n`).
+ * with one system call and never waited for (only syslog(3) may wait); what strangers sent stands
+ * in it escaped, so that a line is always one line and no terminal is steered. Lines are limited,
+ * each event by itself and all together, so that nobody can fill a disk from outside; what was left
+ * out is counted in the next line of that event (`suppressed=n`).
  *
  * Errors: log_open() alone can fail. A line that cannot be written is lost. */
 
