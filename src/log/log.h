@@ -58,8 +58,8 @@ void log_replace(struct log *log, struct log *next);
 void log_write(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields);
 
-/* log_event(log, LOG_LEVEL_INFO, "peer_added", log_string("address", text)); a line without fields is
- * log_write(..., NULL). */
+/* log_event(log, LOG_LEVEL_INFO, "peer_added", log_string("address", text)); a line without fields
+ * is log_write(..., NULL). */
 #define log_event(log, level, event, ...) \
     log_write(log, level, event, (const struct log_field[]){ __VA_ARGS__, { 0 } })
 

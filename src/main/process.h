@@ -39,9 +39,9 @@ MUST_CHECK enum status process_daemonize(int *ready_fd_out, struct fault *why);
  * were started in: paths of the command line mean the same at a reload. ready_fd -1: nobody. */
 void process_tell(int ready_fd, enum process_exit exit);
 
-/* Become a user, with the groups that the system says it is in, and a group; "" leaves them. A group
- * alone is then the only one. After the sockets are open, before the log file is: what is opened
- * anew later must be the user's to open.
+/* Become a user, with the groups that the system says it is in, and a group; "" leaves them. A
+ * group alone is then the only one. After the sockets are open, before the log file is: what is
+ * opened anew later must be the user's to open.
  *
  * STATUS_INVALID: no such user or group; STATUS_SYSTEM: not allowed. */
 MUST_CHECK enum status process_become(const char *user, const char *group, struct fault *why);
