@@ -445,13 +445,13 @@ void answer_flush(struct http_request *request)
     if (size == 0) {
         return;
     }
+    if (request->evhttp == NULL) { /* nobody is promised anything any more */
+        evbuffer_drain(request->out, size);
+        return;
+    }
     if (request->stream_left != HTTP_LENGTH_UNKNOWN) {
         assert(size <= request->stream_left);
         request->stream_left -= size;
-    }
-    if (request->evhttp == NULL) {
-        evbuffer_drain(request->out, size);
-        return;
     }
     if (connection_output_bytes(request->connection) == 0) {
         request->connection->since_us = connection_clock_us();

@@ -2,7 +2,7 @@
 
     forms       JSON, lines of JSON, msgpack, and what each answers
     wholeness   refused or accepted as a whole is in test_bulk_atomic.py
-    size        limits, promises of room, other clients meanwhile
+    size        limits, promises of room, other clients meanwhile, clients that vanish
 """
 
 import json
@@ -12,7 +12,7 @@ import time
 import msgpack
 import pytest
 
-from daemon import SLOWNESS
+from daemon import SLOWNESS, eventually
 
 LINES = {"Content-Type": "application/x-ndjson"}
 PACKED = {"Content-Type": "application/msgpack"}
@@ -74,6 +74,26 @@ def test_a_hundred_thousand_lines_hold_nobody_up(node):
     assert done[0].json() == {"keys": 100000, "changed": 100000, "elements_raised": 100000}
     assert node.stats()["keys"] == 100000
     assert worst < 0.25 * SLOWNESS, worst
+
+
+def test_a_client_may_vanish_at_any_point_of_a_large_update(node):
+    """What was accepted is applied to its end, and its answer, longer than a step, goes nowhere."""
+    vector = {str(i * 300): i + 1 for i in range(60000)}
+    body = json.dumps(vector, separators=(",", ":")).encode()
+    head = b"Host: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    paths = [f"/keys/gone:{i}" for i in range(24)]
+    for delay_ms, path in enumerate(paths):
+        with node.connect() as client:
+            client.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\n" + head + body)
+            time.sleep(delay_ms * 2 * SLOWNESS / 1000)
+        assert node.get("/health").status == 200
+    for path in paths:
+        with node.connect() as client:
+            client.sendall(b"POST " + path.encode() + b"?join=gone:23 HTTP/1.1\r\n"
+                           b"Host: localhost\r\nContent-Length: 0\r\n\r\n")
+    eventually(lambda: node.stats()["http_stepping"] == 0)
+    assert node.get("/keys/gone:23").json()["size"] == len(vector)
+    assert node.stats()["http_upload_bytes"] < 4096
 
 
 def test_a_body_over_its_limit_is_413_and_stores_nothing(start):
