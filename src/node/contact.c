@@ -16,6 +16,7 @@
 #define SWEEP_PEERS      64               /* looked at in one sweep */
 #define STRANGER_KEPT_US (60 * SECOND_US) /* a record without presence that is not heard */
 #define LEAVE_TRIES_MAX  3
+#define DOUBT_TRIES      8 /* hellos without an answer: a minute and a half */
 
 static bool is_live(const struct peer *peer)
 {
@@ -167,6 +168,16 @@ static bool wants_hello(const struct node *node, const struct peer *peer, struct
            || now.mono_us > peer->extended_us + node_extended_us(node) / 5 * 4;
 }
 
+/* Everybody calls it alive, and to us it never answered. If that is so to all who are left, nobody
+ * would ever find that it is dead: ask, less and less often. If it lives it will say so. */
+static bool wants_doubt(const struct node *node, const struct peer *peer)
+{
+    const unsigned tries = peer->hello_tries;
+
+    return peer->state == PEER_NEW && peer->presence != NULL && node->peers.members > 0
+           && tries >= DOUBT_TRIES && (tries & (tries - 1)) == 0;
+}
+
 /* A slice of all peers. While none is new the pass is slow: it only renews. */
 static void sweep(struct node *node, struct moment now)
 {
@@ -179,7 +190,12 @@ static void sweep(struct node *node, struct moment now)
         contact->sweep = contact->sweep + 1 < node->peers.count ? contact->sweep + 1 : 0;
         peer = peers_at(&node->peers, contact->sweep);
         if (wants_hello(node, peer, now)) {
+            const unsigned tries = peer->hello_tries;
+
             contact_hello(node, now, peer, false);
+            if (peer->hello_tries != tries && wants_doubt(node, peer)) {
+                presence_declare(node, now, peer, WORD_SUSPECT);
+            }
         } else if (is_forgettable(peer, now)) {
             contact_doom(node, peer);
         }

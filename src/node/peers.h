@@ -42,7 +42,7 @@ struct peer {
     uint32_t rttvar_us;
     int32_t credit_bytes;   /* pace.c */
     uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
-    uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present suspicion */
+    uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
     uint32_t sync_due_ms[TABLE_SET_COUNT]; /* mono, wrapping: no exchange of that set before */
     uint8_t sync_wait[TABLE_SET_COUNT];    /* exponent of that wait; 0: one second */
     uint8_t token[WIRE_TOKEN_BYTES];       /* its token for us, to echo */

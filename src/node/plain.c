@@ -374,6 +374,11 @@ static void presence_come(struct node *node, struct moment now, struct peer *fro
     marks_clear(&larger, node->mem);
 }
 
+static bool is_peers_pattern(struct bytes key)
+{
+    return key.size == sizeof peers_pattern && memcmp(key.data, peers_pattern, key.size) == 0;
+}
+
 void plain_receive(struct node *node, struct moment now, struct peer *from,
                    const struct message *message)
 {
@@ -393,7 +398,13 @@ void plain_receive(struct node *node, struct moment now, struct peer *from,
     } else {
         data_receive(node, now, from, item, ttl);
     }
-    presence_vouch(node, now, from);
+    /* Who asks for all presence is just beginning: if it is one of our kind, its own was lost on the
+     * way. That it was heard is known here; others are told once it said something else. */
+    if (is_peers_pattern(item->key)) {
+        presence_update_peer(node, now, from);
+    } else {
+        presence_vouch(node, now, from);
+    }
 }
 
 /* What leaves. */

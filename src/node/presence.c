@@ -1,5 +1,6 @@
 #include "node/presence.h"
 
+#include "base/hash.h"
 #include "node/claim.h"
 #include "node/clock.h"
 #include "node/state.h"
@@ -474,7 +475,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
     peer->state_s = vector == NULL ? 0 : (uint32_t)vector_get(vector, PRESENCE_SINCE);
     peer->incarnation = claim_incarnation(state);
     is = state_of(node, now, peer);
-    if (is != peer->state || (other_incarnation && is != PEER_ALIVE)) {
+    if (is != peer->state || other_incarnation) {
         peer->suspect_ms = clock_ms(now);
     }
     if (is != peer->state) {
@@ -700,8 +701,12 @@ static void stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
         return;
     }
     peer->stamp = (uint32_t)minutes;
-    if (peer->level == 0 && peer->heard_us != 0 && minutes + STAMP_FRESH_MIN >= now_min) {
-        peer->heard_us = now.mono_us;
+    if (peer->level == 0 && minutes + STAMP_FRESH_MIN >= now_min) {
+        if (peer->heard_us != 0) {
+            peer->heard_us = now.mono_us;
+        } else if (peer->state == PEER_ALIVE) {
+            peer->suspect_ms = clock_ms(now);
+        }
     }
 }
 
@@ -817,6 +822,18 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
 
 /* Time. */
 
+/* Others vouched for a plain peer that we never heard, and nobody has said so anew for long: it is
+ * to be seen whether anybody hears it still. Who does vouches again. Nodes do not ask all at once,
+ * so that mostly one of them asks for all. */
+static bool vouching_is_old(const struct node *node, struct moment now, const struct peer *peer)
+{
+    const uint64_t silent_ms = node->options.silent_after_us / 1000;
+    const uint64_t apart_ms = hash_mix(node->presence.id, peer->id) % (silent_ms + 1);
+
+    return peer->state == PEER_ALIVE && peer->heard_us == 0 && peer_word(peer) != 0
+           && clock_since_ms(now, peer->suspect_ms) >= 2 * silent_ms + apart_ms;
+}
+
 /* A plain peer that cannot be heard: suspect first, dead when nobody vouches for it in time. */
 static void plain_peer_sweep(struct node *node, struct moment now, struct peer *peer)
 {
@@ -830,6 +847,8 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
             presence_declare(node, now, peer, WORD_SUSPECT);
         }
         presence_update_peer(node, now, peer);
+    } else if (vouching_is_old(node, now, peer)) {
+        presence_declare(node, now, peer, WORD_SUSPECT);
     } else if (peer->state == PEER_SILENT && state != 0 && claim_word(state) == WORD_SUSPECT
                && clock_since_ms(now, peer->suspect_ms)
                       >= presence_suspicion_us(node, peer) / 1000) {
