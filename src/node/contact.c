@@ -253,8 +253,12 @@ static size_t leave_emit(struct node *node, struct moment now, uint32_t position
     *to = peer->address;
     contact->leave_tries[position]++;
     contact->leave_under_way[position] =
-        outbox_fly(node, now, peer, FLIGHT_LEAVE, position, contact->leave_tries[position], NULL,
-                   now.mono_us + pace_rto_us(peer));
+        outbox_fly(node, now, peer,
+                   &(struct flight_plan){ .kind = FLIGHT_LEAVE,
+                                          .tag = position,
+                                          .tries = contact->leave_tries[position],
+                                          .due_us = now.mono_us + pace_rto_us(peer) },
+                   NULL);
     if (!contact->leave_under_way[position]) {
         contact->leave[position] = NULL;
     }

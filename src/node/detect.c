@@ -378,8 +378,11 @@ static void dead_choose(struct node *node, struct moment now)
 static void probe_fly(struct node *node, struct moment now, struct peer *peer, uint64_t tag,
                       bool helper)
 {
-    (void)outbox_fly(node, now, peer, FLIGHT_PROBE, tag, helper ? 2 : 1, NULL,
-                     now.mono_us + FLIGHT_US);
+    const struct flight_plan plan = {
+        .kind = FLIGHT_PROBE, .tag = tag, .tries = helper ? 2 : 1, .due_us = now.mono_us + FLIGHT_US
+    };
+
+    (void)outbox_fly(node, now, peer, &plan, NULL);
 }
 
 static size_t probe_send(struct node *node, struct moment now, struct space space,

@@ -319,6 +319,17 @@ static uint32_t digests_count(const struct exchange *exchange)
            + (marks_empty(&exchange->repairs) ? exchange->counts[ORDER_BLOCKS] : 0);
 }
 
+/* Note that the datagram just encoded waits for its ack. */
+static void exchange_fly(struct node *node, struct moment now, struct peer *peer,
+                         struct marks *carried)
+{
+    const struct flight_plan plan = { .kind = FLIGHT_SYNC,
+                                      .tries = 1,
+                                      .due_us = now.mono_us + pace_rto_us(peer) };
+
+    (void)outbox_fly(node, now, peer, &plan, carried);
+}
+
 /* Digests are salted by the datagram's sequence number, where it has one: then two that are equal
  * by chance under one salt are not under the next. */
 static size_t digests_emit(struct node *node, struct moment now, struct space space,
@@ -347,7 +358,7 @@ static size_t digests_emit(struct node *node, struct moment now, struct space sp
     (void)orders_put(node, now, &writer, exchange, ORDER_WANT, envelope.sequence);
     size = outbox_end(node, now, peer, &writer, NODE_KIND_SYNC);
     if (acked) {
-        (void)outbox_fly(node, now, peer, FLIGHT_SYNC, 0, 1, NULL, now.mono_us + pace_rto_us(peer));
+        exchange_fly(node, now, peer, NULL);
     }
     return size;
 }
@@ -407,7 +418,7 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     outbox_begin(node, now, peer, &writer, space, &envelope);
     node->stats.sync_keys_sent += marks_put_items(&exchange->repairs, node->mem, &writer, &carried);
     size = outbox_end(node, now, peer, &writer, NODE_KIND_SYNC);
-    (void)outbox_fly(node, now, peer, FLIGHT_SYNC, 0, 1, &carried, now.mono_us + pace_rto_us(peer));
+    exchange_fly(node, now, peer, &carried);
     return size;
 }
 

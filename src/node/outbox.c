@@ -318,8 +318,8 @@ uint32_t outbox_sequence(const struct node *node)
     return node->outbox.sequence;
 }
 
-bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum flight_kind kind,
-                uint64_t tag, uint8_t tries, struct marks *carried, uint64_t due_us)
+bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
+                const struct flight_plan *plan, struct marks *carried)
 {
     struct outbox *outbox = &node->outbox;
     const uint32_t sequence = outbox->sequence++;
@@ -335,11 +335,11 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum fl
     *flight = (struct flight){
         .peer = peer,
         .sent_us = now.mono_us,
-        .due_us = due_us,
-        .tag = tag,
+        .due_us = plan->due_us,
+        .tag = plan->tag,
         .sequence = sequence,
-        .kind = (uint8_t)kind,
-        .tries = tries,
+        .kind = plan->kind,
+        .tries = plan->tries,
     };
     if (carried != NULL) {
         flight->carried = *carried;
@@ -347,8 +347,8 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum fl
     }
     peer->in_flight += flight_fills_window(flight);
     outbox->flights_count++;
-    if (due_us < outbox->flights_due_us) {
-        outbox->flights_due_us = due_us;
+    if (plan->due_us < outbox->flights_due_us) {
+        outbox->flights_due_us = plan->due_us;
     }
     return true;
 }
@@ -451,8 +451,11 @@ static size_t hello_emit(struct node *node, struct moment now, struct owed *owed
     owed->bare = false;
     size = datagram_end(node, now, peer, &writer, NODE_KIND_HELLO);
     if (asks) {
-        (void)outbox_fly(node, now, peer, FLIGHT_HELLO, 0, 1, NULL,
-                         now.mono_us + pace_rto_us(peer));
+        const struct flight_plan plan = { .kind = FLIGHT_HELLO,
+                                          .tries = 1,
+                                          .due_us = now.mono_us + pace_rto_us(peer) };
+
+        (void)outbox_fly(node, now, peer, &plan, NULL);
     }
     return size;
 }

@@ -44,6 +44,14 @@ struct flight {
     uint8_t tries; /* how often its content was sent, this time included */
 };
 
+/* What a flight is for and until when it is waited for. */
+struct flight_plan {
+    uint64_t tag;    /* the producer's, comes back with the ack or the loss */
+    uint64_t due_us; /* when it counts as lost */
+    uint8_t kind;    /* enum flight_kind */
+    uint8_t tries;   /* how often its content was sent, this time included */
+};
+
 /* Answers owed to a peer. One record while there is something; freed when it was sent. */
 struct owed {
     struct peer *peer;
@@ -96,10 +104,10 @@ size_t outbox_end(struct node *node, struct moment now, struct peer *peer, struc
 uint32_t outbox_sequence(const struct node *node);
 
 /* Note that the datagram just encoded, with that sequence, is under way. Takes over `carried` (may
- * be NULL). due_us is when it counts as lost. False: no memory or too many; it then counts as sent
- * and never acked, and `carried` is cleared. */
-bool outbox_fly(struct node *node, struct moment now, struct peer *peer, enum flight_kind kind,
-                uint64_t tag, uint8_t tries, struct marks *carried, uint64_t due_us);
+ * be NULL). False: no memory or too many; it then counts as sent and never acked, and `carried` is
+ * cleared. */
+bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
+                const struct flight_plan *plan, struct marks *carried);
 
 /* An ack came from a peer: measure the round trip, open the window, tell the producer by its kind
  * (push_acked(), detect_acked(), sync_acked()). Unknown numbers are ignored. */

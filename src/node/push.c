@@ -414,8 +414,12 @@ static size_t datagram_send(struct node *node, struct moment now, struct space s
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PUSH);
     node->stats.copies += items;
-    (void)outbox_fly(node, now, peer, FLIGHT_PUSH, (uint64_t)group << 8 | bucket, tries, &carried,
-                     now.mono_us + pace_rto_us(peer));
+    (void)outbox_fly(node, now, peer,
+                     &(struct flight_plan){ .kind = FLIGHT_PUSH,
+                                            .tag = (uint64_t)group << 8 | bucket,
+                                            .tries = tries,
+                                            .due_us = now.mono_us + pace_rto_us(peer) },
+                     &carried);
     return size;
 }
 

@@ -118,8 +118,9 @@ static uint32_t fly(struct fixture *fixture, struct peer *peer, enum flight_kind
                     uint8_t tries, uint64_t due_us)
 {
     const uint32_t sequence = outbox_sequence(fixture->node);
+    const struct flight_plan plan = { .kind = (uint8_t)kind, .tries = tries, .due_us = due_us };
 
-    assert_true(outbox_fly(fixture->node, fixture->now, peer, kind, 0, tries, NULL, due_us));
+    assert_true(outbox_fly(fixture->node, fixture->now, peer, &plan, NULL));
     return sequence;
 }
 
@@ -423,14 +424,16 @@ static void test_outbox_flights_agree_with_an_array(void **state)
 static void test_outbox_stops_flying_at_its_limit(void **state)
 {
     struct fixture *fixture = *state;
+    const struct flight_plan plan = { .kind = FLIGHT_HELLO,
+                                      .tries = 1,
+                                      .due_us = fixture->now.mono_us + SECOND_US };
     unsigned flown = 0;
 
     for (unsigned i = 0; i < 60; i++) {
         struct peer *peer = peer_create(fixture, 10 + i);
 
         for (unsigned j = 0; j < 200; j++) {
-            flown += outbox_fly(fixture->node, fixture->now, peer, FLIGHT_HELLO, 0, 1, NULL,
-                                fixture->now.mono_us + SECOND_US);
+            flown += outbox_fly(fixture->node, fixture->now, peer, &plan, NULL);
         }
     }
     assert_int_equal(flown, OUTBOX_FLIGHTS_MAX);
@@ -444,11 +447,13 @@ static void test_outbox_takes_over_what_a_flight_carries(void **state)
     struct fixture *fixture = *state;
     struct entry *entry = entry_create(fixture, "foo", 3);
     const uint32_t sequence = outbox_sequence(fixture->node);
+    const struct flight_plan plan = { .kind = FLIGHT_HELLO,
+                                      .tries = 1,
+                                      .due_us = fixture->now.mono_us + SECOND_US };
     struct marks carried = { 0 };
 
     assert_true(marks_add_entry(&carried, &fixture->mem, entry));
-    assert_true(outbox_fly(fixture->node, fixture->now, fixture->peer, FLIGHT_HELLO, 0, 1, &carried,
-                           fixture->now.mono_us + SECOND_US));
+    assert_true(outbox_fly(fixture->node, fixture->now, fixture->peer, &plan, &carried));
     assert_true(marks_empty(&carried));
     assert_null(carried.list);
     outbox_drop_entry(fixture->node, entry);
@@ -481,14 +486,16 @@ static void test_outbox_without_memory_owes_and_flies_nothing(void **state)
 {
     struct fixture *fixture = *state;
     struct entry *entry = entry_create(fixture, "foo", 3);
+    const struct flight_plan plan = { .kind = FLIGHT_HELLO,
+                                      .tries = 1,
+                                      .due_us = fixture->now.mono_us + SECOND_US };
     struct marks carried = { 0 };
 
     assert_true(marks_add_entry(&carried, &fixture->mem, entry));
     fixture->mem.fail_countdown = 1;
     assert_null(outbox_owe(fixture->node, fixture->peer));
     fixture->mem.fail_countdown = 1;
-    assert_false(outbox_fly(fixture->node, fixture->now, fixture->peer, FLIGHT_HELLO, 0, 1,
-                            &carried, fixture->now.mono_us + SECOND_US));
+    assert_false(outbox_fly(fixture->node, fixture->now, fixture->peer, &plan, &carried));
     assert_null(carried.list);
     assert_int_equal(fixture->peer->in_flight, 0);
     assert_int_equal(fixture->node->stats.memory_refused, 2);
