@@ -116,7 +116,8 @@ struct http_options {
     uint64_t watch_buffer_bytes; /* watch-buffer, 1 MiB */
     bool is_open;                /* http-open */
 
-    const char *const *hosts; /* http-host: names besides addresses, localhost, our host name */
+    const char *const *hosts; /* http-host: names besides addresses, localhost, our host name and
+                                 what /etc/hosts makes of it */
     size_t hosts_count;
     const char *const *origins; /* http-allow-origin: "https://example.org", or "*" */
     size_t origins_count;

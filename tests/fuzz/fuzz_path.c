@@ -1,5 +1,5 @@
-/* Targets and hosts as strangers send them: a request's target, its key, its query, and its authority
- * as a Host. What is taken lies inside of what came, and a decoded form is not longer. */
+/* Targets and hosts as strangers send them: a request's target, its key, its query, and its
+ * authority as a Host. What is taken lies inside of what came, and a decoded form is not longer. */
 
 #include "http/request.h"
 
