@@ -24,6 +24,7 @@ static struct world *world_of(const struct figure_options *options, size_t nodes
         .faults = { .loss_permille = loss, .latency_us = 800, .jitter_us = 400 },
         .checks = checks,
         .prejoined = true,
+        .distrustful = true,
     });
 }
 

@@ -80,6 +80,7 @@ static struct world *world_of(const struct figure_options *options, size_t nodes
         .faults = { .loss_permille = loss, .latency_us = 800, .jitter_us = 400 },
         .checks = CHECK_DEPTH | CHECK_WIRE | CHECK_RATE,
         .prejoined = true,
+        .distrustful = true,
     });
 }
 

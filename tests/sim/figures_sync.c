@@ -19,6 +19,7 @@ static struct world *world_of(const struct figure_options *options, size_t nodes
         .faults = { .latency_us = 800, .jitter_us = 400 },
         .checks = CHECK_WIRE | CHECK_RATE,
         .prejoined = true,
+        .distrustful = true,
     });
 }
 

@@ -355,6 +355,7 @@ static void hellos_hear(struct world *world, struct machine *to)
         /* Its answer would only say what the other one was made to hear just so. */
         while (node_emit(to->node, now, (struct space){ unread, sizeof unread }, &unwanted) > 0) {
         }
+        check_turn(world, to);
         node_turn_end(to->node);
     }
 }

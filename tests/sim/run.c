@@ -10,12 +10,13 @@
 #include "sim/red.h"
 #include "sim/world.h"
 
-#define SETTLE_US (90 * WORLD_S)
-#define REST_US   (20 * WORLD_S)
-#define STEP_US   (100 * WORLD_MS)
-#define YEAR_S    31536000
-#define KEYS      40
-#define DENSE     4 /* keys with many elements */
+#define SETTLE_US  (90 * WORLD_S)
+#define REST_US    (20 * WORLD_S)
+#define HAUNTED_US (900 * WORLD_S) /* until an address that was left is dead to all */
+#define STEP_US    (100 * WORLD_MS)
+#define YEAR_S     31536000
+#define KEYS       40
+#define DENSE      4 /* keys with many elements */
 
 const char *const run_fault_names[] = { "loss",      "duplicate", "reorder", "corrupt",
                                         "partition", "oneway",    "crash",   "clock",
@@ -234,6 +235,24 @@ static bool is_equal(struct world *world, void *unused)
     return world_equal(world, unused);
 }
 
+/* Damage that no checksum found may say of a member what all but one refuse: then presence differs
+ * for as long as that member lives, and data must not. */
+static bool is_data_equal(struct world *world, void *unused)
+{
+    const struct table *first = NULL;
+
+    (void)unused;
+    for (size_t i = 0; i < world->options.nodes; i++) {
+        const struct table *table = world->machines[i].table;
+
+        first = first == NULL ? table : first;
+        if (table_root(table, TABLE_D) != table_root(first, TABLE_D)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* One difference between the stores of two nodes, for whoever looks for its cause. */
 static void difference_print(const struct machine *one, const struct machine *other)
 {
@@ -259,6 +278,24 @@ static void difference_print(const struct machine *one, const struct machine *ot
     }
 }
 
+/* Peers that are no machines: addresses that were left, or made up by damage. */
+static void strangers_print(const struct machine *machine, const struct world *world)
+{
+    struct peer_view views[64];
+    const size_t count = node_peers(machine->node, NULL, views, 64);
+
+    for (size_t i = 0; i < count; i++) {
+        char text[ADDRESS_TEXT_MAX];
+
+        if (world_machine_of(world, &views[i].address) == WORLD_NOBODY) {
+            const int size = (int)address_to_text(&views[i].address, text);
+
+            printf("  nobody has %.*s: level %u, state %u\n", size, text, views[i].level,
+                   views[i].state);
+        }
+    }
+}
+
 static void settled_fail(struct course *run)
 {
     struct world *world = run->world;
@@ -271,6 +308,7 @@ static void settled_fail(struct course *run)
             }
         }
     }
+    strangers_print(&world->machines[0], world);
     for (uint32_t i = 1; i < run->options->nodes; i++) {
         difference_print(&world->machines[0], &world->machines[i]);
         difference_print(&world->machines[i], &world->machines[0]);
@@ -296,15 +334,24 @@ static void sync_refuse(void *context, const struct world *world, uint32_t sende
     }
 }
 
+static bool is_quiet(struct world *world, void *unused)
+{
+    return is_settled(world, unused) && !world_haunted(world, unused);
+}
+
 /* Equal stores exchange nothing, and nobody is called dead any more. */
 static void rest_check(struct course *run)
 {
     struct world *world = run->world;
 
-    if (has(run, RUN_PLAIN)) {
-        return; /* prototypes write for ever */
+    if (has(run, RUN_PLAIN) || has(run, RUN_CORRUPT)) {
+        return; /* prototypes write for ever; damaged presence is mended for ever */
     }
-    world_run(world, 5 * WORLD_S);
+    if (world_run_until(world, HAUNTED_US, WORLD_S, is_quiet, NULL) == UINT64_MAX) {
+        strangers_print(&world->machines[0], world);
+        red("completeness", "an address that was left is live for ever");
+    }
+    world_run(world, REST_US); /* a suspicion of it ends */
     world->look = sync_refuse;
     world_run(world, REST_US);
     world->look = NULL;
@@ -339,7 +386,9 @@ static uint64_t settle(struct course *run)
         }
         return 0;
     }
-    if (has(run, RUN_PLAIN)) {
+    if (has(run, RUN_CORRUPT)) {
+        took_us = world_run_until(run->world, SETTLE_US, STEP_US, is_data_equal, NULL);
+    } else if (has(run, RUN_PLAIN)) {
         /* Which prototypes are live to whom is theirs to say, not ours: the stores are. */
         took_us = world_run_until(run->world, SETTLE_US, STEP_US, is_equal, NULL);
     } else {

@@ -12,6 +12,7 @@
 #include "sim/red.h"
 #include "sim/report.h"
 #include "sim/run.h"
+#include "sim/scenarios.h"
 
 #define COMMAND_MAX 512
 
@@ -28,10 +29,27 @@ const struct figure figures[] = {
 };
 const size_t figures_count = sizeof figures / sizeof figures[0];
 
+const struct scenario scenarios[] = {
+    { "forged", "members are slandered", scenario_forged },
+    { "units", "stamps in every unit", scenario_units },
+    { "flood", "strangers from everywhere", scenario_flood },
+    { "replay", "what was said is said again", scenario_replay },
+    { "rolling", "all nodes are restarted in turn", scenario_rolling },
+    { "together", "all nodes are restarted at once", scenario_together },
+    { "pauses", "a tenth of them sleeps", scenario_pauses },
+    { "deaths", "three in ten die at once", scenario_deaths },
+    { "sketches", "registers rise everywhere", scenario_sketches },
+    { "full", "stores that may not take all", scenario_full },
+    { "prototypes", "both kinds, with us between them", scenario_prototypes },
+    { "hot", "nothing is allocated for good", scenario_hot },
+};
+const size_t scenarios_count = sizeof scenarios / sizeof scenarios[0];
+
 struct command {
     struct run_options run;
     struct figure_options figure;
-    const char *figure_name; /* NULL: a random run; "": all of them */
+    const char *figure_name;   /* "": all of them */
+    const char *scenario_name; /* both NULL: a random run */
     bool has_seed;
     bool has_nodes;
     bool twice;   /* the same run again gives the same datagrams */
@@ -51,12 +69,17 @@ static void usage(int status)
 
     fprintf(to, "usage: sim [--seed S] [--nodes N] [--seconds T] [--faults NAME,...]\n"
                 "           [--digest-bits B] [--twice] [--shifted]\n"
+                "       sim --scenario NAME [--seed S]\n"
                 "       sim --figure NAME|--table [--seed S] [--nodes N] [--scale X]\n"
                 "faults:");
     for (size_t i = 0; run_fault_names[i] != NULL; i++) {
         fprintf(to, " %s", run_fault_names[i]);
     }
-    fprintf(to, " every none\nfigures:\n");
+    fprintf(to, " every none\nscenarios:\n");
+    for (size_t i = 0; i < scenarios_count; i++) {
+        fprintf(to, "  %-14s %s\n", scenarios[i].name, scenarios[i].about);
+    }
+    fprintf(to, "figures:\n");
     for (size_t i = 0; i < figures_count; i++) {
         fprintf(to, "  %-14s %s\n", figures[i].name, figures[i].about);
     }
@@ -138,6 +161,8 @@ static void option_read(struct command *command, const char *name, const char *v
         command->run.digest_bits = (unsigned)number_of(value);
     } else if (strcmp(name, "--figure") == 0) {
         command->figure_name = value;
+    } else if (strcmp(name, "--scenario") == 0) {
+        command->scenario_name = value;
     } else if (strcmp(name, "--scale") == 0) {
         command->figure.scale = strtod(value, NULL);
     } else {
@@ -186,6 +211,11 @@ static void command_print(const struct command *command, const char *program)
     size_t used = (size_t)snprintf(text, sizeof text, "%s --seed 0x%llx", program,
                                    (unsigned long long)command->run.seed);
 
+    if (command->scenario_name != NULL) {
+        snprintf(text + used, sizeof text - used, " --scenario %s", command->scenario_name);
+        red_command(text);
+        return;
+    }
     if (command->figure_name != NULL) {
         const bool all = command->figure_name[0] == '\0';
 
@@ -241,31 +271,52 @@ static void run(const struct command *command)
     }
 }
 
+static bool scenario(const struct command *command)
+{
+    for (size_t i = 0; i < scenarios_count; i++) {
+        if (strcmp(command->scenario_name, scenarios[i].name) == 0) {
+            scenarios[i].run(command->run.seed);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool measure(const struct command *command)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < figures_count; i++) {
+        if (command->figure_name[0] == '\0' || strcmp(command->figure_name, figures[i].name) == 0) {
+            figures[i].run(&command->figure);
+            found = true;
+        }
+    }
+    if (report_missed() > 0) {
+        red("figures", "%u of them are missed", report_missed());
+    }
+    return found;
+}
+
 int main(int argc, char **argv)
 {
     struct command command = {
         .run = { .seconds = 60, .digest_bits = 64, .faults = RUN_PLAIN - 1u },
         .figure = { .scale = 1 },
     };
-    bool found = false;
+    bool found = true;
 
     command_read(&command, argc, argv);
     command_print(&command, argv[0]);
-    if (command.figure_name == NULL) {
+    if (command.scenario_name != NULL) {
+        found = scenario(&command);
+    } else if (command.figure_name != NULL) {
+        found = measure(&command);
+    } else {
         run(&command);
-        return 0;
-    }
-    for (size_t i = 0; i < figures_count; i++) {
-        if (command.figure_name[0] == '\0' || strcmp(command.figure_name, figures[i].name) == 0) {
-            figures[i].run(&command.figure);
-            found = true;
-        }
     }
     if (!found) {
         usage(2);
-    }
-    if (report_missed() > 0) {
-        red("figures", "%u of them are missed", report_missed());
     }
     return 0;
 }

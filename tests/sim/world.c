@@ -251,6 +251,15 @@ void world_write(struct world *world, uint32_t machine, const char *key, uint64_
     machine_finish(world, at);
 }
 
+void world_tell(struct world *world, uint32_t machine, const char *key, uint64_t index,
+                uint64_t value)
+{
+    struct machine *at = &world->machines[machine];
+
+    prototype_write(at->prototype, world_moment(world, at), key, index, value);
+    machine_finish(world, at);
+}
+
 void world_load(struct world *world, uint32_t machine, const char *key, uint64_t index,
                 uint64_t value)
 {
@@ -328,6 +337,19 @@ static bool is_live(const struct machine *machine)
     return machine->up && machine->kind == MACHINE_NODE;
 }
 
+static bool holds_all(const struct world *world, uint32_t node)
+{
+    for (uint32_t i = 0; i < world->count; i++) {
+        const struct machine *machine = &world->machines[i];
+        const bool alive = world_state(world, node, i) == PEER_ALIVE;
+
+        if (i != node && machine->kind != MACHINE_STRANGER && alive != machine->up) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool world_joined(struct world *world, void *unused)
 {
     size_t live = 0;
@@ -336,17 +358,40 @@ bool world_joined(struct world *world, void *unused)
     for (size_t i = 0; i < world->count; i++) {
         live += world->machines[i].up && world->machines[i].kind != MACHINE_STRANGER ? 1 : 0;
     }
-    for (size_t i = 0; i < world->count; i++) {
+    for (uint32_t i = 0; i < world->count; i++) {
         uint64_t counts[PEER_STATE_COUNT];
 
-        if (is_live(&world->machines[i])) {
-            node_peer_counts(world->machines[i].node, counts);
-            if (counts[PEER_ALIVE] + 1 != live) {
-                return false;
-            }
+        if (!is_live(&world->machines[i])) {
+            continue;
+        }
+        node_peer_counts(world->machines[i].node, counts);
+        if (counts[PEER_ALIVE] + 1 < live || !holds_all(world, i)) {
+            return false;
         }
     }
     return true;
+}
+
+bool world_haunted(struct world *world, void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < world->count; i++) {
+        struct address after = { .port = 0 };
+        struct peer_view view;
+
+        if (!is_live(&world->machines[i])) {
+            continue;
+        }
+        while (node_peers(world->machines[i].node, &after, &view, 1) == 1) {
+            after = view.address;
+            if (world_machine_of(world, &view.address) == WORLD_NOBODY
+                && (view.state == PEER_ALIVE || view.state == PEER_SUSPECT
+                    || view.state == PEER_NEW)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /* A hash over all that a table holds of a set, that owes nothing to the store's own digests. */

@@ -113,6 +113,11 @@ uint64_t world_run_until(struct world *world, uint64_t span_us, uint64_t step_us
 /* A client's update of one element at a node that is up. */
 void world_write(struct world *world, uint32_t machine, const char *key, uint64_t index,
                  uint64_t value);
+
+/* The same at a prototype that is up. */
+void world_tell(struct world *world, uint32_t machine, const char *key, uint64_t index,
+                uint64_t value);
+
 /* Put an element into a store as if from disk: nobody is told, and digests differ. */
 void world_load(struct world *world, uint32_t machine, const char *key, uint64_t index,
                 uint64_t value);
@@ -136,8 +141,11 @@ void world_move(struct world *world, uint32_t machine);
 void world_inject(struct world *world, uint32_t sender, const struct address *from,
                   const struct address *to, struct bytes datagram);
 
-/* Every node that is up holds every other one that is up alive, and no other. */
+/* Every node that is up holds every other machine that is up alive, and none that is down. */
 bool world_joined(struct world *world, void *unused);
+
+/* Some node holds an address live, or may yet, that no machine has any more. */
+bool world_haunted(struct world *world, void *unused);
 
 /* All nodes that are up and on one side have equal stores: their digests say so, and it is so. */
 bool world_equal(struct world *world, void *unused);

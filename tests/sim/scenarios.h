@@ -1,0 +1,33 @@
+#ifndef SIM_SCENARIOS_H
+#define SIM_SCENARIOS_H
+
+/* Runs with a purpose: each sets up one situation and ends the program where it does not come out
+ * as it must. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct scenario {
+    const char *name;
+    const char *about;
+    void (*run)(uint64_t seed);
+};
+
+extern const struct scenario scenarios[];
+extern const size_t scenarios_count;
+
+void scenario_forged(uint64_t seed);
+void scenario_units(uint64_t seed);
+void scenario_flood(uint64_t seed);
+void scenario_replay(uint64_t seed);
+
+void scenario_rolling(uint64_t seed);
+void scenario_together(uint64_t seed);
+void scenario_pauses(uint64_t seed);
+void scenario_deaths(uint64_t seed);
+void scenario_sketches(uint64_t seed);
+void scenario_full(uint64_t seed);
+void scenario_prototypes(uint64_t seed);
+void scenario_hot(uint64_t seed);
+
+#endif /* SIM_SCENARIOS_H */
