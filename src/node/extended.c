@@ -89,14 +89,6 @@ static struct marks *reply_of(struct node *node, struct peer *from)
     return owed == NULL ? NULL : &owed->larger;
 }
 
-static void presence_item(struct node *node, struct moment now, struct peer *from,
-                          const struct address *about, struct elements elements, uint8_t depth,
-                          bool trusted)
-{
-    presence_receive(node, now, from, about, elements, presence_source_of(from, about, trusted),
-                     depth, trusted ? reply_of(node, from) : NULL);
-}
-
 static void items_receive(struct node *node, struct moment now, struct peer *from,
                           const struct message *message, bool trusted)
 {
@@ -106,10 +98,12 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
     struct item item;
 
     while (message_next_item(&items, &item)) {
-        struct address about;
+        struct presence_report report = { .elements = item.elements, .depth = depth };
 
-        if (presence_address(item.key, &about)) {
-            presence_item(node, now, from, &about, item.elements, depth, trusted);
+        if (presence_address(item.key, &report.about)) {
+            report.source = (uint8_t)presence_source_of(from, &report.about, trusted);
+            report.reply = trusted ? reply_of(node, from) : NULL;
+            presence_receive(node, now, from, &report);
         } else if (pattern_is(item.key)) {
             node->stats.refused_keys++; /* a question, wherever it comes; never stored */
         } else if (trusted) {
@@ -205,12 +199,13 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
 {
     const struct envelope *envelope = &message->envelope;
     const bool was_validated = from->validated_us != 0;
-    struct address about;
+    struct presence_report hello = { .elements = message->plain.elements, .depth = HELLO_DEPTH };
     bool trusted;
 
     envelope_note(from, envelope);
-    if (message->plain.key.size > 0 && presence_address(message->plain.key, &about)) {
-        presence_item(node, now, from, &about, message->plain.elements, HELLO_DEPTH, false);
+    if (message->plain.key.size > 0 && presence_address(message->plain.key, &hello.about)) {
+        hello.source = (uint8_t)presence_source_of(from, &hello.about, false);
+        presence_receive(node, now, from, &hello);
     }
     if (!sender_check(node, from, envelope)) {
         return;

@@ -152,7 +152,8 @@ static enum status blocks_merge(struct node *node, struct moment now,
         }
         if (!mark_empty(&merged->raised)) {
             result->elements_raised += mark_count(&merged->raised);
-            node_spread(node, now, entry, &merged->raised, 0, CLIENT_TTL, NULL);
+            node_spread(node, now, entry, &merged->raised,
+                        (struct push_route){ .ttl = CLIENT_TTL });
         }
     }
     node->stats.elements_raised_clients += result->elements_raised;
@@ -419,7 +420,8 @@ struct entry *join_plain(struct node *node, struct moment now, struct peer *from
             plain_queue(node, now, from, walk.entry, &merged.larger, ttl);
         }
         if (!mark_empty(&merged.raised)) {
-            node_spread(node, now, walk.entry, &merged.raised, 0, ttl, from);
+            node_spread(node, now, walk.entry, &merged.raised,
+                        (struct push_route){ .from = from, .ttl = ttl });
         }
     }
     if (ttl > 0 && walk_leaves_out(&walk)) {
@@ -446,7 +448,8 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
         }
         if (!mark_empty(&merged.raised)) {
             any_raised = true;
-            push_queue(node, now, walk.entry, &merged.raised, depth, RELAY_TTL, from);
+            push_queue(node, now, walk.entry, &merged.raised,
+                       (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
         }
         if (depth != WIRE_DEPTH_STOP && !mark_empty(&same)) {
             push_repeat(node, now, walk.entry, &same, depth, from);

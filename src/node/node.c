@@ -606,12 +606,12 @@ bool node_has_extended(struct node *node, struct moment now)
 }
 
 void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 uint8_t depth, uint8_t ttl, const struct peer *from)
+                 struct push_route route)
 {
     if (node_has_extended(node, now)) {
-        push_queue(node, now, entry, mark, depth, ttl, from);
-    } else if (depth != WIRE_DEPTH_STOP) {
-        plain_spread(node, now, entry, mark, ttl, from);
+        push_queue(node, now, entry, mark, route);
+    } else if (route.depth != WIRE_DEPTH_STOP) {
+        plain_spread(node, now, entry, mark, route.ttl, route.from);
     }
 }
 

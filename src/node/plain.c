@@ -166,7 +166,9 @@ static bool presence_may_go(const struct node *node, const struct peer *to,
     if (peer == NULL || peer->state != PEER_ALIVE) {
         return false;
     }
-    return peer->level > 0 || to->level > 0 || peer->dialect == to->dialect;
+    /* Of whom we know by others' word alone we do not know the kind. */
+    return peer->level > 0 || to->level > 0
+           || (peer->dialect == to->dialect && to->dialect != DIALECT_UNKNOWN);
 }
 
 bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry)
@@ -361,9 +363,12 @@ static void presence_come(struct node *node, struct moment now, struct peer *fro
     const enum presence_source source =
         presence_source_of(from, about, node_trusts(node, from, now));
     struct marks larger = { 0 };
+    const struct presence_report report = {
+        .about = *about, .elements = item->elements, .reply = &larger, .source = (uint8_t)source
+    };
     struct owed *owed;
 
-    presence_receive(node, now, from, about, item->elements, source, 0, &larger);
+    presence_receive(node, now, from, &report);
     if (source == SOURCE_SELF_SPEAKING && from->level > 0) {
         contact_hello(node, now, from, true);
         owed = outbox_owe(node, from);

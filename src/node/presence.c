@@ -214,15 +214,14 @@ static struct peer *peer_obtain(struct node *node, const struct address *address
 /* Spread what rose of a presence. A state goes nowhere without the level: who hears of a peer for
  * the first time by it would take it for a plain one, speak plain to it and vouch for it. */
 static void entry_spread(struct node *node, struct moment now, struct entry *entry,
-                         const struct mark *raised, uint8_t depth, uint8_t ttl,
-                         const struct peer *from)
+                         const struct mark *raised, struct push_route route)
 {
     struct mark mark = *raised;
 
     if (mark_has(&mark, PRESENCE_STATE) && vector_get(entry_vector(entry), PRESENCE_LEVEL) != 0) {
         mark_set(&mark, PRESENCE_LEVEL);
     }
-    node_spread(node, now, entry, &mark, depth, ttl, from);
+    node_spread(node, now, entry, &mark, route);
 }
 
 /* Our own presence. */
@@ -237,7 +236,7 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
         return false;
     }
     if (!mark_empty(&result.raised)) {
-        entry_spread(node, now, self, &result.raised, 0, 0, NULL);
+        entry_spread(node, now, self, &result.raised, (struct push_route){ 0 });
     }
     return true;
 }
@@ -337,7 +336,7 @@ static void claim_repeat(struct node *node, struct moment now, const struct peer
 
 /* Somebody speaks of us. */
 static void self_receive(struct node *node, struct moment now, struct peer *from,
-                         const struct claim *claim, uint8_t depth, struct marks *reply)
+                         const struct claim *claim, const struct presence_report *report)
 {
     struct entry *self = node->presence.self;
     struct merge_result result;
@@ -346,13 +345,14 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
         return;
     }
     if (!mark_empty(&result.raised)) {
-        entry_spread(node, now, self, &result.raised, depth, 0, from);
-        repair_note(node, now, from, depth);
+        entry_spread(node, now, self, &result.raised,
+                     (struct push_route){ .from = from, .depth = report->depth });
+        repair_note(node, now, from, report->depth);
         self_defend(node, now, &result.raised);
     } else {
-        claim_repeat(node, now, from, self, claim, depth);
+        claim_repeat(node, now, from, self, claim, report->depth);
     }
-    if (reply != NULL && !marks_add(reply, node->mem, self, &result.larger)) {
+    if (report->reply != NULL && !marks_add(report->reply, node->mem, self, &result.larger)) {
         node->stats.memory_refused++;
     }
 }
@@ -560,7 +560,7 @@ static bool peer_write(struct node *node, struct moment now, struct peer *peer,
     *raised = result.raised;
     if (!mark_empty(raised)) {
         presence_update_peer(node, now, peer);
-        entry_spread(node, now, entry, raised, 0, TTL, NULL);
+        entry_spread(node, now, entry, raised, (struct push_route){ .ttl = TTL });
     }
     return true;
 }
@@ -724,7 +724,7 @@ static void claim_learn_clock(struct node *node, struct moment now, const struct
 
 /* Merge a claim about another peer, and what follows from it. */
 static void peer_receive(struct node *node, struct moment now, struct peer *from, struct peer *peer,
-                         const struct claim *claim, uint8_t depth, struct marks *reply)
+                         const struct claim *claim, const struct presence_report *report)
 {
     struct entry *entry = entry_obtain(node, peer);
     struct merge_result result;
@@ -743,12 +743,13 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
             }
         }
         presence_update_peer(node, now, peer);
-        entry_spread(node, now, entry, &result.raised, depth, ttl, from);
-        repair_note(node, now, from, depth);
+        entry_spread(node, now, entry, &result.raised,
+                     (struct push_route){ .from = from, .depth = report->depth, .ttl = ttl });
+        repair_note(node, now, from, report->depth);
     } else {
-        claim_repeat(node, now, from, entry, claim, depth);
+        claim_repeat(node, now, from, entry, claim, report->depth);
     }
-    if (reply != NULL && !marks_add(reply, node->mem, entry, &result.larger)) {
+    if (report->reply != NULL && !marks_add(report->reply, node->mem, entry, &result.larger)) {
         node->stats.memory_refused++;
     }
 }
@@ -784,37 +785,37 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
 }
 
 void presence_receive(struct node *node, struct moment now, struct peer *from,
-                      const struct address *about, struct elements elements,
-                      enum presence_source source, uint8_t depth, struct marks *reply)
+                      const struct presence_report *report)
 {
+    const bool speaks_of_itself = report->source == SOURCE_SELF_SPEAKING;
     struct claim claim;
     struct peer *peer;
 
-    node->stats.refused_presence += claim_read(&claim, elements);
-    if (source == SOURCE_STRANGER) {
+    node->stats.refused_presence += claim_read(&claim, report->elements);
+    if (report->source == SOURCE_STRANGER) {
         node->stats.refused_presence++;
         return;
     }
-    if (source == SOURCE_SELF_SPEAKING) {
+    if (speaks_of_itself) {
         claim_learn_clock(node, now, from, &claim);
     }
     node->stats.refused_presence += claim_judge(&claim, presence_now_s(node, now));
-    if (is_self(node, about)) {
+    if (is_self(node, &report->about)) {
         if (claim_any(&claim)) {
-            self_receive(node, now, from, &claim, depth, reply);
+            self_receive(node, now, from, &claim, report);
         }
         return;
     }
-    peer = claim_peer(node, now, about, &claim, source);
+    peer = claim_peer(node, now, &report->about, &claim, report->source);
     if (peer == NULL) {
         return;
     }
     stamp_receive(now, peer, claim.stamp);
     if (claim_any(&claim)) {
-        peer_receive(node, now, from, peer, &claim, depth, reply);
+        peer_receive(node, now, from, peer, &claim, report);
     }
     /* A plain peer does not know in which incarnation others have vouched for it. */
-    if (source == SOURCE_SELF_SPEAKING && peer->level == 0 && peer->state != PEER_LEFT
+    if (speaks_of_itself && peer->level == 0 && peer->state != PEER_LEFT
         && claim_word(claim.values[PRESENCE_STATE]) == WORD_LEFT) {
         presence_declare(node, now, peer, WORD_LEFT);
     }

@@ -74,14 +74,19 @@ enum presence_source {
 enum presence_source presence_source_of(const struct peer *from, const struct address *about,
                                         bool trusted);
 
-/* Judge and merge presence elements that came in; learn, refute, change states. What rose is
- * spread (push at `depth`, plain peers by their rules).
- *
- * depth  WIRE_DEPTH_STOP: do not pass on
- * reply  receives the elements where ours is larger, NULL: not wanted */
+/* Presence elements that came in. */
+struct presence_report {
+    struct address about;
+    struct elements elements;
+    struct marks *reply; /* receives the elements where ours is larger, NULL: not wanted */
+    uint8_t source;      /* enum presence_source */
+    uint8_t depth;       /* where push goes on, WIRE_DEPTH_STOP: do not pass on */
+};
+
+/* Judge and merge what a peer reports; learn, refute, change states. What rose is spread (push at
+ * its depth, plain peers by their rules). */
 void presence_receive(struct node *node, struct moment now, struct peer *from,
-                      const struct address *about, struct elements elements,
-                      enum presence_source source, uint8_t depth, struct marks *reply);
+                      const struct presence_report *report);
 
 /* A datagram came from this address: note it, and tell an extended peer that is held suspect, dead
  * or left what is said of it. Creates the record (NEW) for an address unseen. NULL: no room, not

@@ -246,11 +246,11 @@ static bool is_echo(const struct node *node, unsigned level, unsigned sibling,
 }
 
 void push_queue(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                uint8_t depth, uint8_t ttl, const struct peer *from)
+                struct push_route route)
 {
     struct push_state *state;
 
-    if (depth == WIRE_DEPTH_STOP || node->peers.members == 0 || mark_empty(mark)) {
+    if (route.depth == WIRE_DEPTH_STOP || node->peers.members == 0 || mark_empty(mark)) {
         return;
     }
     state = state_obtain(node);
@@ -259,26 +259,26 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
     }
     shape_find(node, now);
     if (!state->speakers) {
-        plain_spread(node, now, entry, mark, ttl, from);
+        plain_spread(node, now, entry, mark, route.ttl, route.from);
         return;
     }
     if (!buckets_grow(node, state->shape_levels)) {
         node->stats.memory_refused++;
         return;
     }
-    (void)recent_put(&state->handled, node->mem, handled_hash(node, entry, mark), depth,
+    (void)recent_put(&state->handled, node->mem, handled_hash(node, entry, mark), route.depth,
                      now.mono_us / 1000);
-    for (unsigned level = depth; level < state->shape_levels; level++) {
+    for (unsigned level = route.depth; level < state->shape_levels; level++) {
         for (unsigned k = 0; k < 3; k++) {
-            if ((state->populated[level] >> k & 1) == 0 || is_echo(node, level, k, from)) {
+            if ((state->populated[level] >> k & 1) == 0 || is_echo(node, level, k, route.from)) {
                 continue;
             }
             if ((state->speaking[level] >> k & 1) != 0) {
-                bucket_add(node, now, &state->buckets[level * 3 + k], entry, mark, ttl);
+                bucket_add(node, now, &state->buckets[level * 3 + k], entry, mark, route.ttl);
             } else {
                 const struct marked marked = { .entry = entry, .mark = *mark };
 
-                range_cover_plain(node, now, bucket_range(node, level, k), &marked, ttl);
+                range_cover_plain(node, now, bucket_range(node, level, k), &marked, route.ttl);
             }
         }
     }
@@ -295,7 +295,8 @@ void push_repeat(struct node *node, struct moment now, struct entry *entry, cons
                           now.mono_us / 1000))) {
         return;
     }
-    push_queue(node, now, entry, mark, depth, PUSH_TTL, from);
+    push_queue(node, now, entry, mark,
+               (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
 }
 
 /* Whom to send to. */

@@ -19,6 +19,13 @@ struct node;
 #define PUSH_LEVELS  32 /* base-4 digits of an id */
 #define PUSH_BUCKETS (PUSH_LEVELS * 3)
 
+/* How a change goes on. */
+struct push_route {
+    const struct peer *from; /* whom it came from, it does not go back there; NULL: it is ours */
+    uint8_t depth;           /* the level to begin at; 0: all. WIRE_DEPTH_STOP: it goes nowhere */
+    uint8_t ttl;             /* hops left for plain members that this node covers itself */
+};
+
 struct push_state; /* buckets, retries, the handled cache; push.c */
 
 /* Open, because it is embedded in the node; only node/push.c touches the fields. */
@@ -29,11 +36,9 @@ struct push {
 
 void push_clear(struct node *node);
 
-/* A change to spread from level `depth` on (0: it begins here). `from`: whom it came from, or
- * NULL. ttl: hops left for plain members that this node covers itself. Presence goes first.
- * WIRE_DEPTH_STOP spreads nothing. */
+/* A change to spread. Presence goes first. */
 void push_queue(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                uint8_t depth, uint8_t ttl, const struct peer *from);
+                struct push_route route);
 
 /* An item came by push and raised nothing (its mark names what was in it): still to be passed on
  * from `depth`, unless the same was queued from a level <= depth within the last 10 s. */

@@ -68,9 +68,9 @@ void node_token(const struct node *node, struct moment now, const struct address
                 unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES]);
 
 /* Spread what rose or is to be passed on: by push, or where there are only plain members, by the
- * plain rule. depth, ttl, from: as push_queue(). */
+ * plain rule. */
 void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 uint8_t depth, uint8_t ttl, const struct peer *from);
+                 struct push_route route);
 
 /* Text of the presence key of an address, in `key`, and the id that follows from it. */
 struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX]);

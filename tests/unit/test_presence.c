@@ -475,15 +475,16 @@ static void claim_hear(struct world *world, const char *from, const char *key,
 {
     const struct address source = address_of(from);
     struct peer *peer = presence_heard(world->node, world->now, &source, true);
-    struct address about;
+    struct presence_report report = { .depth = depth };
     struct message message;
     uint8_t frame[256];
     const size_t size = frame_make(frame, bytes_of(key), pairs, count, 2, 0);
 
-    assert_true(presence_address(bytes_of(key), &about));
+    assert_true(presence_address(bytes_of(key), &report.about));
     assert_int_equal(message_decode((struct bytes){ frame, size }, &message), WIRE_OK);
-    presence_receive(world->node, world->now, peer, &about, message.plain.elements,
-                     presence_source_of(peer, &about, true), depth, NULL);
+    report.elements = message.plain.elements;
+    report.source = (uint8_t)presence_source_of(peer, &report.about, true);
+    presence_receive(world->node, world->now, peer, &report);
 }
 
 static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange(void **state)
