@@ -118,15 +118,14 @@ static bool queue_has_room(const struct node *node, struct moment now,
 
 /* Have a key wait for a peer; no room or memory is counted. */
 static void key_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
-                      const struct mark *mark, uint8_t ttl, unsigned what)
+                      struct queue_part part)
 {
-    struct plain_queue *queue = ttl == 0 ? NULL : queue_obtain(node, peer);
+    struct plain_queue *queue = part.ttl == 0 ? NULL : queue_obtain(node, peer);
 
     if (queue == NULL) {
         return;
     }
-    if (!queue_has_room(node, now, queue)
-        || !queue_add(queue, node->mem, now, entry, mark, ttl, what)) {
+    if (!queue_has_room(node, now, queue) || !queue_add(queue, node->mem, now, entry, part)) {
         node->stats.memory_refused++;
     }
     queue_plan(node, queue);
@@ -195,9 +194,9 @@ void plain_queue(struct node *node, struct moment now, struct peer *peer, struct
         ttl = TTL_MAX;
     }
     if (entry_set(entry) == TABLE_D) {
-        key_queue(node, now, peer, entry, mark, ttl, 0);
+        key_queue(node, now, peer, entry, (struct queue_part){ .mark = mark, .ttl = ttl });
     } else if (mark_has(mark, PRESENCE_STATE) || mark_has(mark, PRESENCE_LEVEL)) {
-        key_queue(node, now, peer, entry, NULL, ttl, QUEUE_STAMP);
+        key_queue(node, now, peer, entry, (struct queue_part){ .ttl = ttl, .what = QUEUE_STAMP });
     }
 }
 
@@ -257,7 +256,8 @@ void plain_introduce(struct node *node, struct moment now, struct peer *peer, bo
         return;
     }
     if (address_is_ipv4(&node->options.self) || !address_is_ipv4(&peer->address)) {
-        key_queue(node, now, peer, node->presence.self, NULL, TTL_ASK, QUEUE_HELLO);
+        key_queue(node, now, peer, node->presence.self,
+                  (struct queue_part){ .ttl = TTL_ASK, .what = QUEUE_HELLO });
     }
     if (query && peer->dialect != DIALECT_NO_TTL) {
         queue->asks_peers = true; /* who sends no ttl answers no questions */
@@ -268,7 +268,8 @@ void plain_introduce(struct node *node, struct moment now, struct peer *peer, bo
 void plain_leave(struct node *node, struct moment now, struct peer *peer)
 {
     if (address_is_ipv4(&node->options.self) || !address_is_ipv4(&peer->address)) {
-        key_queue(node, now, peer, node->presence.self, NULL, TTL_ASK, QUEUE_LEAVE);
+        key_queue(node, now, peer, node->presence.self,
+                  (struct queue_part){ .ttl = TTL_ASK, .what = QUEUE_LEAVE });
     }
 }
 
@@ -297,7 +298,8 @@ static void rest_ask(struct node *node, struct moment now, struct entry *entry)
     count = peers_draw(node, NULL, chosen, ASK_PEERS);
     for (unsigned i = 0; i < count; i++) {
         if (plain_may_get(node, chosen[i], entry)) {
-            key_queue(node, now, chosen[i], entry, NULL, TTL_ASK, QUEUE_ASK);
+            key_queue(node, now, chosen[i], entry,
+                      (struct queue_part){ .ttl = TTL_ASK, .what = QUEUE_ASK });
             any = true;
         }
     }
@@ -318,7 +320,7 @@ static void entry_answer(struct node *node, struct moment now, struct peer *to, 
         return;
     }
     if (entry_set(entry) == TABLE_M) {
-        key_queue(node, now, to, entry, NULL, ttl, QUEUE_STAMP);
+        key_queue(node, now, to, entry, (struct queue_part){ .ttl = ttl, .what = QUEUE_STAMP });
         return;
     }
     queue = queue_obtain(node, to);
@@ -635,7 +637,8 @@ static void announce(struct node *node, struct moment now)
                  + interval_us * (peer->dialect == DIALECT_NO_TTL ? ANNOUNCE_NO_TTL : 1);
         if (queue->announced_us == 0 || now.mono_us >= due_us) {
             queue->announced_us = now.mono_us;
-            key_queue(node, now, peer, node->presence.self, NULL, TTL_TELL, QUEUE_STAMP);
+            key_queue(node, now, peer, node->presence.self,
+                      (struct queue_part){ .ttl = TTL_TELL, .what = QUEUE_STAMP });
             told++;
         }
     }

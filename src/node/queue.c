@@ -187,7 +187,7 @@ void queue_clear(struct plain_queue *queue, struct mem *mem)
 }
 
 bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
-               const struct mark *mark, uint8_t ttl, unsigned what)
+               struct queue_part part)
 {
     struct queue_key *key = key_find(queue, entry);
     const bool is_new = key == NULL;
@@ -198,14 +198,14 @@ bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, st
     if (key == NULL) {
         return false;
     }
-    if (mark != NULL && !mark_empty(mark) && !key_mark(key, mem, mark)) {
+    if (part.mark != NULL && !mark_empty(part.mark) && !key_mark(key, mem, part.mark)) {
         if (is_new) {
             queue_remove(queue, mem, key);
         }
         return false;
     }
-    key->ttl = ttl > key->ttl ? ttl : key->ttl;
-    key->what |= (uint8_t)what;
+    key->ttl = part.ttl > key->ttl ? part.ttl : key->ttl;
+    key->what |= part.what;
     return true;
 }
 
@@ -220,7 +220,7 @@ bool queue_add_entry(struct plain_queue *queue, struct mem *mem, struct moment n
         const struct block block = vector_block(vector, i, &room);
         const struct mark mark = block_mark(&block);
 
-        if (!queue_add(queue, mem, now, entry, &mark, ttl, 0)) {
+        if (!queue_add(queue, mem, now, entry, (struct queue_part){ .mark = &mark, .ttl = ttl })) {
             return false;
         }
     }

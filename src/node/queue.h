@@ -78,10 +78,16 @@ static inline bool queue_empty(const struct plain_queue *queue)
     return queue->count == 0 && !queue->asks_peers;
 }
 
-/* Have a key wait. `mark` NULL: only `what`. The larger ttl is kept. False: no memory, or there are
- * QUEUE_KEYS_MAX others. */
+/* What is to be said of a key, added to what waits. */
+struct queue_part {
+    const struct mark *mark; /* elements; NULL: only `what` */
+    uint8_t ttl;             /* the larger one is kept */
+    uint8_t what;            /* QUEUE_STAMP and the like */
+};
+
+/* Have a key wait. False: no memory, or there are QUEUE_KEYS_MAX others. */
 bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
-               const struct mark *mark, uint8_t ttl, unsigned what);
+               struct queue_part part);
 
 /* Have every element of a key wait. False: no memory; some may wait. */
 bool queue_add_entry(struct plain_queue *queue, struct mem *mem, struct moment now,

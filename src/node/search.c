@@ -139,7 +139,8 @@ static bool key_found(struct node *node, struct moment now, struct plain_queue *
     }
     if (entry_set(entry) == TABLE_M) {
         search->left--;
-        return queue_add(queue, node->mem, now, entry, NULL, search->ttl, QUEUE_STAMP);
+        return queue_add(queue, node->mem, now, entry,
+                         (struct queue_part){ .ttl = search->ttl, .what = QUEUE_STAMP });
     }
     for (size_t i = 0; i < blocks; i++) {
         const struct block block = vector_block(vector, i, &room);
@@ -147,7 +148,8 @@ static bool key_found(struct node *node, struct moment now, struct plain_queue *
 
         if (!mark_empty(&mark)) {
             any = true;
-            if (!queue_add(queue, node->mem, now, entry, &mark, search->ttl, 0)) {
+            if (!queue_add(queue, node->mem, now, entry,
+                           (struct queue_part){ .mark = &mark, .ttl = search->ttl })) {
                 return false;
             }
         }

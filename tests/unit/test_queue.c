@@ -51,7 +51,7 @@ static bool add(struct fixture *fixture, unsigned entry, uint64_t number, uint8_
 
     mark_set(&mark, 0);
     return queue_add(&fixture->queue, &fixture->world.mem, fixture->world.now,
-                     fixture->entries[entry], &mark, ttl, 0);
+                     fixture->entries[entry], (struct queue_part){ .mark = &mark, .ttl = ttl });
 }
 
 static void test_queue_gives_keys_in_the_order_they_came(void **state)
