@@ -347,7 +347,24 @@ static struct peer *member_choose(struct node *node, struct moment now, struct p
     return fallback;
 }
 
-/* Groups. A tag is: bucket in the low 8 bits, then 24 bits of group. */
+/* The tag of a flight: its bucket in the low 8 bits, then 24 bits of group. */
+
+static uint64_t tag_make(uint32_t group, uint8_t bucket)
+{
+    return (uint64_t)group << 8 | bucket;
+}
+
+static uint8_t tag_bucket(uint64_t tag)
+{
+    return (uint8_t)(tag & 255);
+}
+
+static uint32_t tag_group(uint64_t tag)
+{
+    return (uint32_t)(tag >> 8);
+}
+
+/* Groups. */
 
 static struct group *group_find(struct node *node, uint32_t group)
 {
@@ -394,13 +411,12 @@ static void group_landed(struct group *group)
 
 /* Encode a datagram to a peer from one or two sets of marks and let it fly. Returns its size. */
 static size_t datagram_send(struct node *node, struct moment now, struct space space,
-                            struct peer *peer, struct marks *const sets[2], unsigned bucket,
-                            uint32_t group, uint8_t tries)
+                            struct peer *peer, struct marks *const sets[2], struct flight_plan plan)
 {
     const struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH,
         .sequence = outbox_sequence(node),
-        .depth = (uint8_t)(bucket / 3 + 1),
+        .depth = (uint8_t)(tag_bucket(plan.tag) / 3 + 1),
     };
     struct marks carried = { 0 };
     struct writer writer;
@@ -415,12 +431,8 @@ static size_t datagram_send(struct node *node, struct moment now, struct space s
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PUSH);
     node->stats.copies += items;
-    (void)outbox_fly(node, now, peer,
-                     &(struct flight_plan){ .kind = FLIGHT_PUSH,
-                                            .tag = (uint64_t)group << 8 | bucket,
-                                            .tries = tries,
-                                            .due_us = now.mono_us + pace_rto_us(peer) },
-                     &carried);
+    plan.due_us = now.mono_us + pace_rto_us(peer);
+    (void)outbox_fly(node, now, peer, &plan, &carried);
     return size;
 }
 
@@ -447,6 +459,9 @@ static size_t bucket_emit(struct node *node, struct moment now, struct space spa
     struct marks *const sets[2] = { &bucket->waiting[TABLE_M],
                                     urgent ? NULL : &bucket->waiting[TABLE_D] };
     struct peer *peer = member_choose(node, now, range, nobody, &bucket->blocked);
+    const struct flight_plan plan = { .kind = FLIGHT_PUSH,
+                                      .tag = tag_make(0, (uint8_t)index),
+                                      .tries = 1 };
 
     if (peer == NULL) {
         if (!bucket->blocked) {
@@ -457,7 +472,7 @@ static size_t bucket_emit(struct node *node, struct moment now, struct space spa
     bucket->blocked = false;
     bucket->left_us = now.mono_us;
     *to = peer->address;
-    return datagram_send(node, now, space, peer, sets, index, 0, 1);
+    return datagram_send(node, now, space, peer, sets, plan);
 }
 
 static bool bucket_ready(const struct bucket *bucket, struct moment now, bool urgent)
@@ -538,6 +553,7 @@ static size_t retry_emit(struct node *node, struct moment now, struct space spac
     struct group *group = group_find(node, retry->group);
     struct marks marks;
     struct marks *const sets[2] = { &marks, NULL };
+    struct flight_plan plan = { .kind = FLIGHT_PUSH, .tries = (uint8_t)(retry->tries + 1) };
     struct peer *peer;
     size_t size;
 
@@ -562,8 +578,8 @@ static size_t retry_emit(struct node *node, struct moment now, struct space spac
     retry->avoid[1] = peer;
     node->stats.retries++;
     *to = peer->address;
-    size = datagram_send(node, now, space, peer, sets, retry->bucket, retry->group,
-                         (uint8_t)(retry->tries + 1));
+    plan.tag = tag_make(retry->group, retry->bucket);
+    size = datagram_send(node, now, space, peer, sets, plan);
     bucket_return(node, now, &node->push.state->buckets[retry->bucket], &marks);
     return size;
 }
@@ -634,7 +650,7 @@ size_t push_emit(struct node *node, struct moment now, struct space space, struc
 
 void push_acked(struct node *node, struct moment now, const struct flight *flight)
 {
-    struct group *group = group_find(node, (uint32_t)(flight->tag >> 8));
+    struct group *group = group_find(node, tag_group(flight->tag));
 
     (void)now;
     flight->peer->iffy = 0;
@@ -647,7 +663,7 @@ void push_acked(struct node *node, struct moment now, const struct flight *fligh
 /* Whether a loss leaves the content without any copy that is acked or may still be. */
 static bool group_lost(struct node *node, const struct flight *flight)
 {
-    struct group *group = group_find(node, (uint32_t)(flight->tag >> 8));
+    struct group *group = group_find(node, tag_group(flight->tag));
 
     if (group == NULL) {
         return true;
@@ -681,7 +697,7 @@ void push_lost(struct node *node, struct moment now, struct flight *flight)
     flight->carried = (struct marks){ 0 };
     retry->same = heard_lately && flight->tries == 1 ? flight->peer : NULL;
     retry->avoid[0] = flight->peer;
-    retry->bucket = (uint8_t)(flight->tag & 255);
+    retry->bucket = tag_bucket(flight->tag);
     retry->tries = flight->tries;
     retry->copies = flight->tries > 1 ? 2 : 1;
     if (state->retry_last == NULL) {
