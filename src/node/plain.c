@@ -165,9 +165,11 @@ static bool presence_may_go(const struct node *node, const struct peer *to,
     if (peer == NULL || peer->state != PEER_ALIVE) {
         return false;
     }
-    /* Of whom we know by others' word alone we do not know the kind. */
+    /* Of whom we know by others' word alone we do not know the kind. Those who send no ttl are better
+     * off with us alone: each one's heartbeat keeps the other silent, and what has come together in
+     * the meantime is sent in one datagram, too long for the other. */
     return peer->level > 0 || to->level > 0
-           || (peer->dialect == to->dialect && to->dialect != DIALECT_UNKNOWN);
+           || (peer->dialect == DIALECT_TTL && to->dialect == DIALECT_TTL);
 }
 
 bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry)

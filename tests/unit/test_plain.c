@@ -464,8 +464,9 @@ static void test_plain_stamps_ahead_of_the_clock_do_not_leave(void **state)
     assert_int_equal(said_value(said, 0), world->now.unix_s / 60);
 }
 
-/* In the same network as the other kind each prototype stops for ever. */
-static void test_plain_presence_does_not_cross_dialects(void **state)
+/* In the same network as the other kind each prototype stops for ever; and those who send no ttl
+ * silence and stop each other. */
+static void test_plain_presence_goes_among_those_who_send_a_ttl_alone(void **state)
 {
     struct world *world = *state;
 
@@ -482,8 +483,9 @@ static void test_plain_presence_does_not_cross_dialects(void **state)
     assert_null(said_find(world, C, "n:" D, 0));
     assert_null(said_find(world, A, "n:" B, 0));
     assert_null(said_find(world, A, "n:" D, 0));
-    assert_non_null(said_find(world, D, "n:" B, 0));
+    assert_null(said_find(world, D, "n:" B, 0));
     assert_null(said_find(world, D, "n:" A, 0));
+    assert_null(said_find(world, B, "n:" D, 0));
     assert_null(said_find(world, B, "n:" A, 0));
     assert_null(said_find(world, B, "n:" C, 0));
 }
@@ -691,7 +693,7 @@ int main(void)
         TEST(test_plain_presence_is_never_answered),
         TEST(test_plain_stamps_never_enter_the_store),
         TEST(test_plain_stamps_ahead_of_the_clock_do_not_leave),
-        TEST(test_plain_presence_does_not_cross_dialects),
+        TEST(test_plain_presence_goes_among_those_who_send_a_ttl_alone),
         TEST(test_plain_keys_that_stop_prototypes_do_not_leave),
         TEST(test_plain_first_contact_says_all_of_us_and_asks_for_peers),
         TEST(test_plain_leaving_is_told),
