@@ -6,7 +6,7 @@ import pytest
 
 import daemon as daemons
 import extended_from_manual as manual
-from extended_from_manual import D, ROOT
+from extended_from_manual import D, M, ROOT
 
 FOO = {0: 5, 1: 11, 5: 3}
 
@@ -296,3 +296,31 @@ def test_block_digests_find_the_block_that_differs(node, peer):
     peer.say(q=q, B=[[D, found, False, manual.pack_blocks(digests, q)]])
     _, item = peer.hear_item("large")
     assert item.vector == {i: 3 for i in range(512, 768)}
+
+
+def test_a_probe_carries_an_audit_that_the_manual_explains(start):
+    node = start("--set", "trust=none", "--set", "probe-interval=100ms")
+    keys = {f"key{n}": {0: n + 1} for n in range(60)}
+    node.post("/keys", keys)
+    with manual.Peer(node) as peer:
+        peer.join()
+        seen = set()
+        while seen != {M, D}:
+            x = peer.hear(lambda x, _: "r" in x and "v" in x, 10)
+            ((which, bits, nibbles, packed),) = x["v"]
+            assert packed == manual.audit(sets(node)[which], bits, nibbles, x["q"])
+            seen.add(which)
+
+
+def test_an_audit_that_differs_is_answered_with_the_leaves_of_that_child(node, peer):
+    keys = {f"key{n}": {0: n + 1} for n in range(60)}
+    node.post("/keys", keys)
+    peer.listen(1.5)
+    q = peer.next_q()
+    theirs = bytearray(manual.audit(keys, *ROOT, q))
+    theirs[4 * 7] ^= 1
+    peer.say(q=q, r=salted_sets(node, q), v=[[D, *ROOT, bytes(theirs)]])
+    x = peer.hear(lambda x, _: "L" in x)
+    ((which, bits, nibbles, packed),) = x["L"]
+    assert (which, bits, nibbles) == (D, 7 << 60, 1)
+    assert packed == manual.leaves(keys, bits, nibbles, x.get("q", 0))
