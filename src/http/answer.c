@@ -322,7 +322,7 @@ static void answer_count(struct http_request *request)
     if (request->route != NULL) {
         server->route_answers[request->route - server->options.routes].by_class[class]++;
     }
-    if (!request->was_parked && !request->is_watcher) {
+    if (!request->was_parked && request->places == 0) {
         const uint64_t us = connection_clock_us() - request->began_us;
         size_t bucket = 0;
 

@@ -41,11 +41,12 @@ static void watching_free(void *state)
 static struct json_writer *event_begin(struct watching *watching, const char *name)
 {
     struct json_writer *json = &watching->reply.json;
-    char digits[TEXT_U64_MAX];
 
     watching->events++;
     json_restart(json);
     if (!watching->is_lines) {
+        char digits[TEXT_U64_MAX];
+
         json_put_literal(json, "id: ");
         json_put_raw(json, (struct bytes){ (const uint8_t *)digits,
                                            text_put_u64(digits, watching->events) });
@@ -303,8 +304,10 @@ void api_watch_get(struct http_request *request, struct http_context *context)
     } else if (!query_duration(request, "every", &watching->every_us)
                || !include_read(request, watching) || !filters_read(request, watching->watcher)) {
         /* Answered. */
-    } else if (!http_watcher_begin(request)) {
-        http_refuse(request, 503, "there are http-watchers watchers already");
+    } else if (!http_watcher_begin(request, watcher_filters(watching->watcher))) {
+        http_refuse(request, 503,
+                    "http-watchers places are taken: a stream takes one, and one for each further "
+                    "key or pattern that it watches; ask for fewer or raise it");
     } else {
         stream_begin(request, context, watching);
         return;

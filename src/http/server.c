@@ -196,17 +196,21 @@ bool http_outlive(struct http_request *request)
     return true;
 }
 
-bool http_watcher_begin(struct http_request *request)
+bool http_watcher_begin(struct http_request *request, size_t places)
 {
     struct http_server *server = request->server;
+    const uint64_t places_max = server->options.watchers_max;
 
-    assert(!request->is_watcher);
-    if (server->stats.watchers >= server->options.watchers_max) {
+    assert(request->places == 0 && places > 0);
+    /* Lowered at a reload: those that are there may be more. */
+    if (places > UINT16_MAX || server->places > places_max
+        || places > places_max - server->places) {
         server->stats.refused[HTTP_REFUSED_WATCHERS]++;
         return false;
     }
     server->stats.watchers++;
-    request->is_watcher = true;
+    server->places += places;
+    request->places = (uint16_t)places;
     return true;
 }
 
@@ -237,8 +241,9 @@ void request_end(struct http_request *request)
     if (request->is_outliving) {
         evbuffer_free(request->body);
     }
-    if (request->is_watcher) {
+    if (request->places > 0) {
         server->stats.watchers--;
+        server->places -= request->places;
     }
     request_query_clear(&request->query, server->mem);
     *request = (struct http_request){ .server = server, .connection = connection };

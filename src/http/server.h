@@ -353,8 +353,10 @@ void http_timer(struct http_request *request, uint64_t us);
  * query and body are. False: no memory, nothing changed: answer 503 before applying anything. */
 bool http_outlive(struct http_request *request);
 
-/* Count the request as a watcher until it ends. False at watchers_max: answer 503. */
-bool http_watcher_begin(struct http_request *request);
+/* Count the request as a watcher until it ends: it takes so many of watchers_max places, one for
+ * each key or pattern that every change is compared with, since that work is done in every turn.
+ * False where there are not so many left: answer 503. */
+bool http_watcher_begin(struct http_request *request, size_t places);
 uint64_t http_watch_buffer_bytes(const struct http_request *request);
 
 #endif /* HTTP_SERVER_H */

@@ -82,12 +82,12 @@ struct http_request {
     bool is_woken : 1;   /* http_wake() came while it was not asleep */
     bool is_wait_over : 1;
     bool is_outliving : 1;
-    bool is_watcher : 1;
     bool is_broken : 1;  /* something could not be put: no memory */
     bool is_closing : 1; /* the connection cannot be used after this */
     bool has_etag : 1;
     bool was_parked : 1; /* its duration says nothing */
     uint16_t head_size;
+    uint16_t places; /* of http-watchers that it takes; 0: no watcher */
     uint8_t key[HTTP_KEY_BYTES_MAX];
     char head[608]; /* headers of the answer that only it has */
 };
@@ -168,6 +168,7 @@ struct http_server {
     char own_names[1024]; /* of this host, each ended by a NUL, and the list by another */
     uint64_t durable_ticket;
     struct http_stats stats;
+    uint64_t places; /* of http-watchers that are taken */
 };
 
 /* -- connection.c --------------------------------------------------------------------------- */

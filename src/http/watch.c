@@ -361,9 +361,7 @@ static bool filter_add(struct watcher *watcher, struct bytes text, bool is_patte
     filter = &watcher->filters[watcher->filters_count++];
     filter->size = (uint16_t)text.size;
     filter->is_pattern = is_pattern;
-    if (text.size > 0) {
-        memcpy(filter->text, text.data, text.size);
-    }
+    memcpy(filter->text, text.data, text.size);
     return true;
 }
 
@@ -375,6 +373,11 @@ bool watcher_add_key(struct watcher *watcher, struct bytes key)
 bool watcher_add_pattern(struct watcher *watcher, struct bytes pattern)
 {
     return filter_add(watcher, pattern, true);
+}
+
+size_t watcher_filters(const struct watcher *watcher)
+{
+    return watcher->filters_count == 0 ? 1 : watcher->filters_count;
 }
 
 bool watcher_take(struct watcher *watcher, struct watch_event *event)

@@ -49,6 +49,9 @@ void watcher_free(struct watcher *watcher);
 bool watcher_add_key(struct watcher *watcher, struct bytes key);
 bool watcher_add_pattern(struct watcher *watcher, struct bytes pattern);
 
+/* How many keys and patterns each change is compared with; 1 where all keys are watched. */
+size_t watcher_filters(const struct watcher *watcher);
+
 /* What is to be told about one key. */
 struct watch_event {
     struct entry *entry;

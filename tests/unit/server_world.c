@@ -99,7 +99,7 @@ static enum http_step sleeper_step(struct http_request *request, struct http_con
 
 static void sleeper(struct http_request *request, struct http_context *context)
 {
-    if (!http_watcher_begin(request)) {
+    if (!http_watcher_begin(request, http_query_count(request, "place") + 1)) {
         http_refuse(request, 503, "too many watchers");
         return;
     }
@@ -216,7 +216,7 @@ static const struct http_route routes[] = {
       .methods = HTTP_DELETE,
       .refusal = "a maximum cannot be taken back" },
     { .path = "big", .methods = HTTP_GET, .query = "sized", .handler = big },
-    { .path = "sleep", .methods = HTTP_GET, .handler = sleeper },
+    { .path = "sleep", .methods = HTTP_GET, .query = "place", .handler = sleeper },
     { .path = "timer", .methods = HTTP_GET, .handler = timer },
     { .path = "abort", .methods = HTTP_GET, .handler = abort_get },
     { .path = "lines",

@@ -209,6 +209,27 @@ static void test_server_limits_watchers(void **state)
     client_close(&client);
 }
 
+static void test_server_counts_places_of_watchers(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    fixture->options.watchers_max = 3;
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, "GET /sleep?place=2 HTTP/1.1\r\n" HOST "\r\n");
+    AWAIT(fixture, client_has(&client, "event\n"));
+    assert_has(exchange_to_end(fixture, "GET /sleep?place=2 HTTP/1.1\r\n" LAST), "503 ");
+    client_close(&client);
+    AWAIT(fixture, http_server_stats(fixture->server)->watchers == 0);
+    client = client_open(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, "GET /sleep?place=2&place=3 HTTP/1.1\r\n" HOST "\r\n");
+    AWAIT(fixture, client_has(&client, "event\n"));
+    assert_has(exchange_to_end(fixture, "GET /sleep HTTP/1.1\r\n" LAST), "503 ");
+    client_close(&client);
+}
+
 static void test_server_rings_the_timer_of_a_step(void **state)
 {
     struct fixture *fixture = *state;
@@ -511,6 +532,7 @@ int main(void)
         TEST(test_server_frees_the_state_when_the_client_leaves),
         TEST(test_server_wakes_a_sleeping_step),
         TEST(test_server_limits_watchers),
+        TEST(test_server_counts_places_of_watchers),
         TEST(test_server_rings_the_timer_of_a_step),
         TEST(test_server_cuts_a_stream_that_aborts),
         TEST(test_server_frees_a_body_as_it_is_consumed),
