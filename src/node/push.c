@@ -266,8 +266,12 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
         node->stats.memory_refused++;
         return;
     }
-    (void)recent_put(&state->handled, node->mem, handled_hash(node, entry, mark), route.depth,
-                     now.mono_us / 1000);
+    /* Data whose hops are used up goes to no plain member from here. Should it come by push too, it
+     * has to: that is not handled yet. */
+    if (route.ttl > 0 || entry_set(entry) == TABLE_M) {
+        (void)recent_put(&state->handled, node->mem, handled_hash(node, entry, mark), route.depth,
+                         now.mono_us / 1000);
+    }
     for (unsigned level = route.depth; level < state->shape_levels; level++) {
         for (unsigned k = 0; k < 3; k++) {
             if ((state->populated[level] >> k & 1) == 0 || is_echo(node, level, k, route.from)) {
