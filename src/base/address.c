@@ -85,13 +85,13 @@ struct address_groups {
 static bool address_group(struct bytes text, size_t *at, struct address_groups *groups)
 {
     size_t end = *at;
-    uint64_t number;
-    uint8_t ip[4];
 
     while (end < text.size && text.data[end] != ':') {
         end++;
     }
     if (memchr(text.data + *at, '.', end - *at) != NULL) {
+        uint8_t ip[4];
+
         if (end < text.size || groups->count > ADDRESS_GROUPS - 2
             || !address_ipv4_from_text((struct bytes){ text.data + *at, end - *at }, ip)) {
             return false;
@@ -99,6 +99,8 @@ static bool address_group(struct bytes text, size_t *at, struct address_groups *
         groups->group[groups->count++] = (uint16_t)(ip[0] << 8 | ip[1]);
         groups->group[groups->count++] = (uint16_t)(ip[2] << 8 | ip[3]);
     } else {
+        uint64_t number;
+
         if (groups->count == ADDRESS_GROUPS || end - *at > 4
             || !text_get_hex64((struct bytes){ text.data + *at, end - *at }, &number)) {
             return false;

@@ -52,6 +52,7 @@ uint64_t random_below(struct random *random, uint64_t limit)
     assert(limit >= 1);
     product = (random_wide)random_next(random) * limit;
     if ((uint64_t)product < limit) {
+        /* cppcheck-suppress oppositeExpression ; the one is 2^64 - limit */
         const uint64_t unfair = -limit % limit; /* 2^64 mod limit: draws that fall too often */
 
         while ((uint64_t)product < unfair) {

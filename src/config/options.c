@@ -170,7 +170,10 @@ const char *option_name(const struct config_option *option, char *to)
 
     assert(strlen(option->name) < OPTION_NAME_MAX);
     for (i = 0; option->name[i] != '\0'; i++) {
-        to[i] = option->name[i] == '_' ? '-' : option->name[i];
+        to[i] = option->name[i];
+        if (to[i] == '_') {
+            to[i] = '-';
+        }
     }
     to[i] = '\0';
     return to;
@@ -307,7 +310,6 @@ static bool option_get_number(const struct config_option *option, const char *va
 {
     const struct bytes text = option_bytes(value);
     uint64_t number = 0;
-    char limit[OPTION_NAME_MAX];
     bool good;
 
     switch (option->type) {
@@ -322,6 +324,7 @@ static bool option_get_number(const struct config_option *option, const char *va
     }
     if (number < option->least || number > option->most) {
         const bool under = number < option->least;
+        char limit[OPTION_NAME_MAX];
 
         option_print_number(option, under ? option->least : option->most, limit, sizeof limit);
         (void)fault_set(why, STATUS_INVALID, "'%.80s' is %s the %s allowed, %s", value,
@@ -348,7 +351,6 @@ static bool option_is_endpoint(struct bytes text, bool host_needed, uint64_t por
     size_t colon = text.size;
     struct bytes host;
     uint64_t port;
-    uint8_t ip[16];
 
     while (colon > 0 && text.data[colon - 1] != ':') {
         colon--;
@@ -362,6 +364,8 @@ static bool option_is_endpoint(struct bytes text, bool host_needed, uint64_t por
     }
     host = (struct bytes){ text.data, colon - 1 };
     if (host.size >= 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') {
+        uint8_t ip[16];
+
         return address_ip_from_text((struct bytes){ host.data + 1, host.size - 2 }, ip);
     }
     return option_is_clean(host, CONFIG_NAME_MAX) && memchr(host.data, ':', host.size) == NULL
@@ -627,19 +631,21 @@ void config_compare(const struct config *old, const struct config *new,
 
 static size_t option_size(const struct config_option *option)
 {
-    return option->type == OPTION_TEXTS      ? sizeof(struct config_list)
-           : option->type == OPTION_ONE_TEXT ? sizeof(char *)
-                                             : sizeof(uint64_t);
+    switch (option->type) {
+    case OPTION_TEXTS: return sizeof(struct config_list);
+    case OPTION_ONE_TEXT: return sizeof(char *);
+    default: return sizeof(uint64_t);
+    }
 }
 
 void config_keep(struct config *now, struct config *next)
 {
     for (size_t i = 0; i < config_options_count; i++) {
-        const struct config_origin origin = now->origins[i];
-        const size_t size = option_size(&config_options[i]);
-        uint8_t kept[sizeof(struct config_list)];
-
         if (config_options[i].when == OPTION_RESTART) {
+            const struct config_origin origin = now->origins[i];
+            const size_t size = option_size(&config_options[i]);
+            uint8_t kept[sizeof(struct config_list)];
+
             memcpy(kept, config_field(now, &config_options[i]), size);
             memcpy(config_field(now, &config_options[i]), config_field(next, &config_options[i]),
                    size);

@@ -144,10 +144,11 @@ static void list_end(struct peer_list *list, const struct http_context *context)
     static const uint8_t order[] = { PEER_ALIVE, PEER_SUSPECT, PEER_SILENT,
                                      PEER_DEAD,  PEER_LEFT,    PEER_NEW };
     struct json_writer *json = &list->reply.json;
-    uint64_t counts[PEER_STATE_COUNT];
 
     json_end_array(json);
     if (!list->is_discovery) {
+        uint64_t counts[PEER_STATE_COUNT];
+
         node_peer_counts(context->node, counts);
         for (size_t i = 0; i < sizeof order; i++) {
             json_name(json, reply_peer_state(order[i]));

@@ -93,13 +93,13 @@ enum status process_daemonize(int *ready_fd_out, struct fault *why)
 void process_tell(int ready_fd, enum process_exit exit)
 {
     const unsigned char told = (unsigned char)exit;
-    int null;
 
     if (ready_fd < 0) {
         return;
     }
     if (exit == EXIT_GOOD) {
-        null = open("/dev/null", O_RDWR);
+        const int null = open("/dev/null", O_RDWR);
+
         if (null >= 0) {
             (void)dup2(null, STDIN_FILENO);
             (void)dup2(null, STDOUT_FILENO);
@@ -119,6 +119,7 @@ enum status process_become(const char *user, const char *group, struct fault *wh
 {
     const struct passwd *entry = NULL;
     const struct group *named = NULL;
+    bool good;
     gid_t gid;
 
     if (user[0] != '\0' && (entry = getpwnam(user)) == NULL) {
@@ -134,8 +135,13 @@ enum status process_become(const char *user, const char *group, struct fault *wh
     if ((entry == NULL || entry->pw_uid == geteuid()) && gid == getegid()) {
         return STATUS_OK; /* already so, and then nothing more is allowed or needed */
     }
-    if ((entry != NULL ? initgroups(entry->pw_name, gid) : setgroups(1, &gid)) != 0
-        || setgid(gid) != 0 || (entry != NULL && setuid(entry->pw_uid) != 0)) {
+    if (entry == NULL) {
+        good = setgroups(1, &gid) == 0 && setgid(gid) == 0;
+    } else {
+        good =
+            initgroups(entry->pw_name, gid) == 0 && setgid(gid) == 0 && setuid(entry->pw_uid) == 0;
+    }
+    if (!good) {
         return fault_set(why, STATUS_SYSTEM, "cannot become %s%s%s: %s", user,
                          named != NULL ? " group " : "", group, strerror(errno));
     }

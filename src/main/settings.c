@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-_Static_assert((int)NODE_SEEDS_MAX <= (int)RESOLVE_SEEDS_MAX, "the resolver takes every seed");
+_Static_assert(NODE_SEEDS_MAX <= RESOLVE_SEEDS_MAX, "the resolver takes every seed");
 
 #define SETTINGS_HOST_DEFAULT "127.0.0.1"
 /* Descriptors that are not connections: sockets, log, epoll, a spare one, room for libraries. */
@@ -180,12 +180,11 @@ enum status settings_advertise(const struct config *config, const struct address
                                struct address *address_out, struct fault *why)
 {
     struct address address = *bound;
-    char host[ADDRESS_TEXT_MAX + 1];
-    char text[ADDRESS_TEXT_MAX];
     enum status status = STATUS_OK;
-    int size;
 
     if (config->advertise[0] != '\0') {
+        char host[ADDRESS_TEXT_MAX + 1];
+
         host[address_ip_to_text(bound, host)] = '\0';
         status = settings_resolve(config->advertise, host, &address, why);
         if (status == STATUS_OK && address.port == 0) {
@@ -198,7 +197,9 @@ enum status settings_advertise(const struct config *config, const struct address
         return status;
     }
     if (!address_is_peer(&address)) {
-        size = (int)address_to_text(&address, text);
+        char text[ADDRESS_TEXT_MAX];
+        const int size = (int)address_to_text(&address, text);
+
         return fault_set(why, STATUS_INVALID,
                          "advertise: %.*s is no address that a peer can have: set one", size, text);
     }

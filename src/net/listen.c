@@ -80,7 +80,6 @@ static bool listen_is_stale(const struct sockaddr_un *name)
 enum status listen_unix(const char *path, int *fd_out, struct fault *why)
 {
     struct sockaddr_un name = { .sun_family = AF_UNIX };
-    enum status status;
     bool is_bound;
     int fd;
 
@@ -99,8 +98,9 @@ enum status listen_unix(const char *path, int *fd_out, struct fault *why)
     is_bound = bind(fd, (const struct sockaddr *)&name, sizeof name) == 0;
     if (!is_bound || chmod(path, 0660) != 0 /* connect(2) asks for write permission */
         || listen(fd, LISTEN_BACKLOG) != 0) {
-        status =
+        const enum status status =
             fault_set(why, STATUS_SYSTEM, "cannot listen on unix:%s: %s", path, strerror(errno));
+
         if (is_bound) {
             (void)unlink(path);
         }

@@ -534,7 +534,7 @@ size_t contact_emit(struct node *node, struct moment now, struct space space, st
     return 0;
 }
 
-void contact_drop_peer(struct node *node, struct peer *peer)
+void contact_drop_peer(struct node *node, const struct peer *peer)
 {
     for (uint32_t i = 0; i < CONTACT_LEAVE_MAX; i++) {
         if (node->contact.leave[i] == peer) {

@@ -73,6 +73,6 @@ uint64_t contact_due_us(const struct node *node);
 
 /* One good-bye. 0: none to send now. */
 size_t contact_emit(struct node *node, struct moment now, struct space space, struct address *to);
-void contact_drop_peer(struct node *node, struct peer *peer);
+void contact_drop_peer(struct node *node, const struct peer *peer);
 
 #endif /* NODE_CONTACT_H */

@@ -530,7 +530,8 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
     }
 }
 
-void detect_refused(struct node *node, struct moment now, struct peer *from, uint32_t sequence)
+void detect_refused(struct node *node, struct moment now, const struct peer *from,
+                    uint32_t sequence)
 {
     struct detect_state *state = node->detect.state;
 
@@ -664,7 +665,7 @@ uint64_t detect_due_us(const struct node *node)
     return anything_waits(state) ? 0 : due_us;
 }
 
-void detect_drop_peer(struct node *node, struct peer *peer)
+void detect_drop_peer(struct node *node, const struct peer *peer)
 {
     struct detect_state *state = node->detect.state;
 

@@ -33,7 +33,8 @@ void detect_clear(struct node *node);
 void detect_requested(struct node *node, struct moment now, struct peer *from, struct bytes target,
                       uint32_t sequence);
 /* `n` came: the helper could not. */
-void detect_refused(struct node *node, struct moment now, struct peer *from, uint32_t sequence);
+void detect_refused(struct node *node, struct moment now, const struct peer *from,
+                    uint32_t sequence);
 
 void detect_acked(struct node *node, struct moment now, const struct flight *flight);
 void detect_lost(struct node *node, struct moment now, struct flight *flight);
@@ -44,6 +45,6 @@ void detect_soon(struct node *node, struct moment now, struct peer *peer);
 void detect_tick(struct node *node, struct moment now);
 uint64_t detect_due_us(const struct node *node);
 size_t detect_emit(struct node *node, struct moment now, struct space space, struct address *to);
-void detect_drop_peer(struct node *node, struct peer *peer);
+void detect_drop_peer(struct node *node, const struct peer *peer);
 
 #endif /* NODE_DETECT_H */

@@ -155,14 +155,13 @@ static void requests_receive(struct node *node, struct moment now, struct peer *
  * its address is not taken for the peer of that address; whose presence is not known is asked. */
 static bool sender_check(struct node *node, struct peer *from, const struct envelope *envelope)
 {
-    struct owed *owed;
-
     if (!has(envelope, WIRE_HAS_SENDER) || envelope->sender_id != (uint32_t)from->id) {
         node->stats.refused_presence++;
         return false;
     }
     if (from->level == 0) {
-        owed = outbox_owe(node, from);
+        struct owed *owed = outbox_owe(node, from);
+
         if (owed != NULL) {
             owed->has_who = true;
             owed->who = envelope->sender_id;

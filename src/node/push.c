@@ -320,6 +320,7 @@ static void peer_doubt(struct peer *peer, struct moment now)
 
 /* A random member of a subtree that may be sent to: one that acked last time, else one that did
  * not. *blocked: there are some, but their windows are full. */
+/* cppcheck-suppress constParameter ; it is an array of const already */
 static struct peer *member_choose(struct node *node, struct moment now, struct peer_range range,
                                   struct peer *const avoid[2], bool *blocked)
 {
@@ -743,7 +744,7 @@ uint64_t push_due_us(const struct node *node)
     return due_us;
 }
 
-void push_drop_peer(struct node *node, struct peer *peer)
+void push_drop_peer(struct node *node, const struct peer *peer)
 {
     struct push_state *state = node->push.state;
 

@@ -54,7 +54,7 @@ uint64_t push_due_us(const struct node *node);
 /* One datagram: of membership only when `urgent`, else of anything. 0: nothing now. */
 size_t push_emit(struct node *node, struct moment now, struct space space, struct address *to,
                  bool urgent);
-void push_drop_peer(struct node *node, struct peer *peer);
+void push_drop_peer(struct node *node, const struct peer *peer);
 void push_drop_entry(struct node *node, const struct entry *entry);
 
 #endif /* NODE_PUSH_H */

@@ -181,7 +181,6 @@ static enum status place_split(struct vector *vector, struct mem *mem, struct pl
     const uint64_t first =
         above && !place->found && place->slot == slot ? number : run_number(place->run, slot);
     struct vector_run *upper = run_create(mem, run_units_rounded(upper_units));
-    struct vector_run *lower;
     uint64_t before;
 
     if (upper == NULL) {
@@ -193,7 +192,8 @@ static enum status place_split(struct vector *vector, struct mem *mem, struct pl
     }
     run_split(place->run, slot, upper);
     if (lower_units < place->run->capacity) {
-        lower = run_resize(place->run, mem, lower_units);
+        struct vector_run *lower = run_resize(place->run, mem, lower_units);
+
         if (lower != NULL) { /* otherwise it keeps what it has */
             place_moved(vector, place, lower, bytes_before);
         }

@@ -555,10 +555,8 @@ static unsigned put_dense(struct writer *writer, const struct picked *picked)
 {
     const uint64_t gap = picked->mark.number - writer->position;
     const size_t head = varint_size(gap << 1 | 1);
-    uint8_t bytes[WIRE_EXTENDED_BYTES_MAX];
     struct packed_segment segment;
     unsigned end = BLOCK_ELEMENTS;
-    size_t size;
 
     assert(picked->mark.number >= writer->position); /* blocks ascend */
     packed_plan(picked->values, &segment);
@@ -568,7 +566,10 @@ static unsigned put_dense(struct writer *writer, const struct picked *picked)
         end = room < head ? 0 : packed_cut(picked->values, &segment, room - head);
     }
     if (end > 0) {
-        size = (size_t)(packed_segment_put(bytes, picked->values, &segment, gap) - bytes);
+        uint8_t bytes[WIRE_EXTENDED_BYTES_MAX];
+        const size_t size =
+            (size_t)(packed_segment_put(bytes, picked->values, &segment, gap) - bytes);
+
         memcpy(packed_take(writer, size), bytes, size);
         writer->position = picked->mark.number + 1;
     }
