@@ -87,7 +87,7 @@ def test_a_client_may_vanish_at_any_point_of_a_large_update(node):
             client.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\n" + head + body)
             time.sleep(delay_ms * 2 * SLOWNESS / 1000)
         assert node.get("/health").status == 200
-    assert node.post(paths[-1], vector).status in (200, 201)
+    assert node.post(paths[-1], body).status in (200, 201)
     for path in paths:
         with node.connect() as client:
             client.sendall(b"POST " + path.encode() + b"?join=gone:23 HTTP/1.1\r\n"
