@@ -140,7 +140,7 @@ void figure_false_deaths(const struct figure_options *options)
 {
     false_deaths_measure(options, 50, 0);
     false_deaths_measure(options, 100, 0);
-    false_deaths_measure(options, 250, -1);
+    false_deaths_measure(options, 250, 1);
 }
 
 /* Healing. */
