@@ -100,7 +100,9 @@ static void labelled(struct json_writer *json, const char *name, const char *lab
     text[name_size] = '_';
     memcpy(text + name_size + 1, label, label_size + 1);
     for (char *at = text; *at != '\0'; at++) {
-        *at = *at == '-' || *at == ' ' ? '_' : *at;
+        if (*at == '-' || *at == ' ') {
+            *at = '_';
+        }
     }
     figure(json, text, number);
 }
@@ -116,8 +118,8 @@ static void store_put(struct json_writer *json, const struct http_context *conte
     figure(json, "memory_bytes", stats.used_bytes);
     figure(json, "http_memory_bytes", context->mem->used_bytes);
     node_peer_counts(context->node, counts);
-    for (uint8_t i = 0; i < PEER_STATE_COUNT; i++) {
-        labelled(json, "peers", reply_peer_state(i), counts[i]);
+    for (unsigned i = 0; i < PEER_STATE_COUNT; i++) {
+        labelled(json, "peers", reply_peer_state((uint8_t)i), counts[i]);
     }
 }
 

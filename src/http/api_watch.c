@@ -246,9 +246,9 @@ static bool include_read(struct http_request *request, struct watching *watching
     if (!http_query(request, "include", 0, &text)) {
         return true;
     }
-    for (uint8_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (text_is(text, names[i])) {
-            watching->include = i;
+            watching->include = (uint8_t)i;
             return true;
         }
     }

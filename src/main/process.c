@@ -128,10 +128,13 @@ enum status process_become(const char *user, const char *group, struct fault *wh
     if (group[0] != '\0' && (named = getgrnam(group)) == NULL) {
         return fault_set(why, STATUS_INVALID, "group: there is no group '%s'", group);
     }
-    if (entry == NULL && named == NULL) {
+    if (named != NULL) {
+        gid = named->gr_gid;
+    } else if (entry != NULL) {
+        gid = entry->pw_gid;
+    } else {
         return STATUS_OK;
     }
-    gid = named != NULL ? named->gr_gid : entry->pw_gid;
     if ((entry == NULL || entry->pw_uid == geteuid()) && gid == getegid()) {
         return STATUS_OK; /* already so, and then nothing more is allowed or needed */
     }

@@ -184,6 +184,7 @@ static void sweep(struct node *node, struct moment now)
     struct contact *contact = &node->contact;
     const uint32_t count = node->peers.count < SWEEP_PEERS ? node->peers.count : SWEEP_PEERS;
 
+    /* cppcheck-suppress knownConditionTrueFalse ; it takes the choice above for 0 */
     for (uint32_t i = 0; i < count; i++) {
         struct peer *peer;
 

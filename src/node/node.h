@@ -180,13 +180,13 @@ enum peer_state {
 };
 
 struct peer_view {
-    struct address address;
     uint64_t last_heard_us; /* mono; 0: never */
     uint64_t checked_us;    /* mono, when `converged` was found; 0: never */
     uint32_t rtt_us;        /* 0: not measured */
     uint32_t level;         /* protocol level; 0: plain */
     uint16_t http_port;     /* 0: none */
-    uint8_t state;          /* enum peer_state */
+    struct address address;
+    uint8_t state; /* enum peer_state */
     bool is_seed;
     bool converged; /* its digest of D equalled ours at checked_us */
 };

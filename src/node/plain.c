@@ -423,17 +423,19 @@ static void values_put(struct writer *writer, const uint64_t *values)
     uint64_t packed[ELEMENTS_OWN];
     uint8_t offsets[ELEMENTS_OWN];
     struct block block = { .values = packed, .offsets = offsets, .width = 8 };
-    unsigned end;
 
     for (unsigned i = 0; i < ELEMENTS_OWN; i++) {
         if (values[i] != 0) {
+            /* cppcheck-suppress unreadVariable ; by way of the block it is */
             packed[block.count] = values[i];
+            /* cppcheck-suppress unreadVariable */
             offsets[block.count] = (uint8_t)i;
             block.count++;
         }
     }
     if (block.count > 0) {
-        end = writer_put_block(writer, &block, NULL);
+        const unsigned end = writer_put_block(writer, &block, NULL);
+
         assert(end == BLOCK_ELEMENTS); /* the longest key leaves room for so many */
     }
 }

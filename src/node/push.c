@@ -320,8 +320,8 @@ static void peer_doubt(struct peer *peer, struct moment now)
 
 /* A random member of a subtree that may be sent to: one that acked last time, else one that did
  * not. *blocked: there are some, but their windows are full. */
-/* cppcheck-suppress constParameter ; it is an array of const already */
 static struct peer *member_choose(struct node *node, struct moment now, struct peer_range range,
+                                  /* cppcheck-suppress constParameter ; it is const */
                                   struct peer *const avoid[2], bool *blocked)
 {
     struct peer *fallback = NULL;

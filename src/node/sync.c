@@ -533,8 +533,9 @@ static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
         looked += found;
         for (size_t i = 0; i < found; i++) {
             const uint64_t hash = entry_hash(table, entries[i]);
-            struct wire_leaf_pair pair = { .hash = UINT64_MAX };
+            struct wire_leaf_pair pair = { 0 };
 
+            /* cppcheck-suppress redundantInitialization ; gcc would not see that it is set */
             while (at < listed && (pair = wire_leaf_at(&leaf, at)).hash < hash) {
                 theirs_only(answer, &leaf, pair.hash);
                 at++;

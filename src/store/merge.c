@@ -113,6 +113,7 @@ static inline uint64_t group_larger(const struct group *theirs, const struct gro
     const struct group zero = { { { 0 } } };
     const uint64_t less = ~group_same(theirs, most);
 
+    /* cppcheck-suppress knownConditionTrueFalse ; it takes ~x for more than 0 */
     return less == 0 ? 0 : less & ~group_same(theirs, &zero);
 }
 
@@ -462,6 +463,7 @@ unsigned merge_bytes(uint8_t *restrict ours, const struct block *theirs, uint64_
 
             raised = ~group_same(&one, &most);
             larger = group_larger(&other, &most);
+            /* cppcheck-suppress knownConditionTrueFalse ; it takes ~x for more than 0 */
             if (raised != 0) {
                 const uint64_t first = (theirs->number << 8) + i * GROUP_BYTES;
 

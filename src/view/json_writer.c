@@ -308,14 +308,13 @@ void json_decimal(struct json_writer *json, double number, unsigned decimals)
         text[size++] = '-';
     }
     size += text_put_u64(text + size, scaled / unit);
-    scaled %= unit;
-    if (scaled > 0) {
+    if (scaled % unit > 0) {
         text[size++] = '.';
     }
-    while (scaled > 0) {
+    while (scaled % unit > 0) {
+        scaled %= unit;
         unit /= 10;
         text[size++] = (char)('0' + scaled / unit);
-        scaled %= unit;
     }
     json_put_raw(json, (struct bytes){ (const uint8_t *)text, size });
 }

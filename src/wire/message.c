@@ -111,11 +111,12 @@ static bool map_read(struct read *read, struct elements *elements)
     }
     *elements = (struct elements){ .rest = read_rest(read), .left = left };
     while (left > 0) {
-        uint64_t number;
+        uint64_t index;
+        uint64_t value;
 
         left = pairs_pass(read, left);
         if (left > 0) {
-            if (!read_number(read, &number) || !read_number(read, &number)) {
+            if (!read_number(read, &index) || !read_number(read, &value)) {
                 return false;
             }
             left--;
@@ -492,7 +493,9 @@ static bool pair_read(struct read *read, struct message *message, unsigned *seen
     struct bytes name;
 
     if (!read_text_is_next(read)) {
-        return read_skip(read, 1) && read_skip(read, 1);
+        const bool passed = read_skip(read, 1);
+
+        return passed && read_skip(read, 1);
     }
     if (!read_text(read, &name)) {
         return false;

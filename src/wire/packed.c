@@ -710,6 +710,7 @@ static inline uint64_t code_make(uint64_t value, const struct packed_segment *se
 }
 
 /* Codes of a segment, lowest bits first; narrow ones are put in fours. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): written to by way of `codes` */
 static uint8_t *codes_pack(uint8_t *to, const uint64_t values[BLOCK_ELEMENTS],
                            const struct packed_segment *segment, struct offsets *outside)
 {

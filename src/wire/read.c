@@ -83,8 +83,11 @@ static bool read_head(struct read *read, struct read_head *head)
     for (unsigned i = 0; i < form->size; i++) {
         head->number = head->number << 8 | *read->at++;
     }
-    if (form->family == READ_SIGNED && head->number >> (8 * form->size - 1) != 0) {
-        head->family = READ_NEGATIVE;
+    if (form->family == READ_SIGNED) {
+        assert(form->size >= 1);
+        if (head->number >> (8 * form->size - 1) != 0) {
+            head->family = READ_NEGATIVE;
+        }
     }
     if (form->family == READ_PLAIN) {
         head->number = byte;
