@@ -263,9 +263,9 @@ static enum read_event name_of_bulk(struct json_reader *reader)
 
 static enum read_event name_of_line(struct json_reader *reader)
 {
-    for (uint8_t i = 0; i < MEMBER_COUNT; i++) {
+    for (unsigned i = 0; i < MEMBER_COUNT; i++) {
         if (text_is(text_of(reader), member_names[i])) {
-            reader->member = i;
+            reader->member = (uint8_t)i;
             if ((reader->members >> i & 1) != 0) {
                 return refuse_with(reader, "this member stands twice in one object");
             }
