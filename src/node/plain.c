@@ -165,9 +165,9 @@ static bool presence_may_go(const struct node *node, const struct peer *to,
     if (peer == NULL || peer->state != PEER_ALIVE) {
         return false;
     }
-    /* Of whom we know by others' word alone we do not know the kind. Those who send no ttl are better
-     * off with us alone: each one's heartbeat keeps the other silent, and what has come together in
-     * the meantime is sent in one datagram, too long for the other. */
+    /* Of whom we know by others' word alone we do not know the kind. Those who send no ttl are
+     * better off with us alone: each one's heartbeat keeps the other silent, and what has come
+     * together in the meantime is sent in one datagram, too long for the other. */
     return peer->level > 0 || to->level > 0
            || (peer->dialect == DIALECT_TTL && to->dialect == DIALECT_TTL);
 }
@@ -407,8 +407,8 @@ void plain_receive(struct node *node, struct moment now, struct peer *from,
     } else {
         data_receive(node, now, from, item, ttl);
     }
-    /* Who asks for all presence is just beginning: if it is one of our kind, its own was lost on the
-     * way. That it was heard is known here; others are told once it said something else. */
+    /* Who asks for all presence is just beginning: if it is one of our kind, its own was lost on
+     * the way. That it was heard is known here; others are told once it said something else. */
     if (is_peers_pattern(item->key)) {
         presence_update_peer(node, now, from);
     } else {

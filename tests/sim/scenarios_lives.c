@@ -85,8 +85,8 @@ void scenario_together(uint64_t seed)
     healed_wait(world, 15, "together");
 }
 
-/* A quarter of all datagrams is lost, and a tenth of the nodes sleeps for 5 to 30 s, again and again. Who sleeps may be called dead; who is
- * awake must not be, nor for long after it woke. */
+/* A quarter of all datagrams is lost, and a tenth of the nodes sleeps for 5 to 30 s, again and
+ * again. Who sleeps may be called dead; who is awake must not be, nor for long after it woke. */
 void scenario_pauses(uint64_t seed)
 {
     struct world *world = world_of(seed, 40, 250);
