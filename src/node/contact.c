@@ -258,7 +258,7 @@ static size_t leave_emit(struct node *node, struct moment now, uint32_t position
                    &(struct flight_plan){ .kind = FLIGHT_LEAVE,
                                           .tag = position,
                                           .tries = contact->leave_tries[position],
-                                          .due_us = now.mono_us + pace_rto_us(peer) },
+                                          .due_us = now.mono_us + pace_rto_us(node, peer) },
                    NULL);
     if (!contact->leave_under_way[position]) {
         contact->leave[position] = NULL;

@@ -139,9 +139,9 @@ static struct probe *probe_of(struct detect_state *state, const struct peer *pee
     return NULL;
 }
 
-static uint64_t try_us(const struct peer *peer)
+static uint64_t try_us(const struct node *node, const struct peer *peer)
 {
-    const uint64_t rto_us = pace_rto_us(peer);
+    const uint64_t rto_us = pace_rto_us(node, peer);
 
     return rto_us < TRY_US_MAX ? rto_us : TRY_US_MAX;
 }
@@ -214,7 +214,7 @@ static void probe_step(struct node *node, struct moment now, struct probe *probe
                    && !probe->asked_all)) {
         probe->stage = STAGE_INDIRECT;
         probe->to_ask = HELPERS;
-        probe->due_us = now.mono_us + TRIES * try_us(probe->peer) + INDIRECT_GRACE_US;
+        probe->due_us = now.mono_us + TRIES * try_us(node, probe->peer) + INDIRECT_GRACE_US;
     } else {
         probe_failed(node, now, probe);
     }
@@ -442,7 +442,7 @@ static size_t helper_ask(struct node *node, struct moment now, struct space spac
         probe->to_ask = 0;
         probe->asked_all = true;
         if (probe->helpers == 0) {
-            probe->due_us = now.mono_us + try_us(probe->peer);
+            probe->due_us = now.mono_us + try_us(node, probe->peer);
         }
         return 0;
     }
@@ -464,7 +464,7 @@ static size_t probe_emit(struct node *node, struct moment now, struct space spac
     }
     probe->send = false;
     probe->tries++;
-    probe->due_us = now.mono_us + try_us(probe->peer);
+    probe->due_us = now.mono_us + try_us(node, probe->peer);
     *to = probe->peer->address;
     return probe_send(node, now, space, probe->peer, probe_tag(node->detect.state, probe),
                       no_target);

@@ -325,7 +325,7 @@ static void exchange_fly(struct node *node, struct moment now, struct peer *peer
 {
     const struct flight_plan plan = { .kind = FLIGHT_SYNC,
                                       .tries = 1,
-                                      .due_us = now.mono_us + pace_rto_us(peer) };
+                                      .due_us = now.mono_us + pace_rto_us(node, peer) };
 
     (void)outbox_fly(node, now, peer, &plan, carried);
 }

@@ -78,25 +78,14 @@ static struct flight *flight_place(struct node *node, uint32_t sequence)
     return flight_slot(outbox, sequence);
 }
 
-/* RFC 6298, section 2. Content that was sent before says nothing: which of them was acked? */
-static void rtt_measure(struct peer *peer, const struct flight *flight, struct moment now)
+/* Content that was sent before says nothing: which of them was acked? */
+static void rtt_measure(struct node *node, struct peer *peer, const struct flight *flight,
+                        struct moment now)
 {
-    const uint64_t us = now.mono_us > flight->sent_us ? now.mono_us - flight->sent_us : 0;
-    const uint32_t rtt_us = us == 0 ? 1 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
-    uint32_t apart_us;
-
-    if (flight->tries > 1) {
-        return;
+    if (flight->tries == 1) {
+        pace_measured(node, peer,
+                      now.mono_us > flight->sent_us ? now.mono_us - flight->sent_us : 0);
     }
-    if (peer->srtt_us == 0) {
-        peer->srtt_us = rtt_us;
-        peer->rttvar_us = rtt_us / 2;
-        return;
-    }
-    apart_us = peer->srtt_us > rtt_us ? peer->srtt_us - rtt_us : rtt_us - peer->srtt_us;
-    peer->rttvar_us = peer->rttvar_us - peer->rttvar_us / 4 + apart_us / 4;
-    peer->srtt_us = peer->srtt_us - peer->srtt_us / 8 + rtt_us / 8;
-    peer->srtt_us = peer->srtt_us == 0 ? 1 : peer->srtt_us;
 }
 
 static void flight_acked(struct node *node, struct moment now, const struct flight *flight)
@@ -367,7 +356,7 @@ void outbox_acked(struct node *node, struct moment now, struct peer *peer, uint3
         return;
     }
     flight = flight_take(node, slot);
-    rtt_measure(peer, &flight, now);
+    rtt_measure(node, peer, &flight, now);
     if (flight_fills_window(&flight)) {
         pace_acked(peer);
     }
@@ -453,7 +442,7 @@ static size_t hello_emit(struct node *node, struct moment now, struct owed *owed
     if (asks) {
         const struct flight_plan plan = { .kind = FLIGHT_HELLO,
                                           .tries = 1,
-                                          .due_us = now.mono_us + pace_rto_us(peer) };
+                                          .due_us = now.mono_us + pace_rto_us(node, peer) };
 
         (void)outbox_fly(node, now, peer, &plan, NULL);
     }

@@ -6,11 +6,12 @@
 
 #define US_PER_S UINT64_C(1000000)
 
-#define RTO_MIN_US   100000
-#define RTO_MAX_US   3000000 /* a peer that slept and then acked seems far away */
-#define CREDIT_MAX   1000000 /* what is counted beyond tells nothing more */
-#define TOKENS_MAX   ((int64_t)PACE_BURST_BYTES * (int64_t)US_PER_S)
-#define TOKENS_LEAST (-TOKENS_MAX) /* acks leave without tokens: debt, but not without end */
+#define RTO_MIN_US     100000
+#define RTO_MAX_US     3000000 /* a peer that slept and then acked seems far away */
+#define RTT_ALL_MAX_US 1000000
+#define CREDIT_MAX     1000000 /* what is counted beyond tells nothing more */
+#define TOKENS_MAX     ((int64_t)PACE_BURST_BYTES * (int64_t)US_PER_S)
+#define TOKENS_LEAST   (-TOKENS_MAX) /* acks leave without tokens: debt, but not without end */
 
 /* Byte-microseconds, so that no fraction of a byte is lost however often it is filled. */
 static void tokens_fill(struct node *node, struct moment now)
@@ -113,12 +114,36 @@ void pace_lost(struct peer *peer)
     peer->window = peer->window / 2 < PACE_WINDOW_MIN ? PACE_WINDOW_MIN : peer->window / 2;
 }
 
-uint64_t pace_rto_us(const struct peer *peer)
+uint64_t pace_rto_us(const struct node *node, const struct peer *peer)
 {
-    const uint64_t rto_us = 4 * (uint64_t)peer->srtt_us;
+    const uint32_t srtt_us = peer->srtt_us == 0 ? node->pace.srtt_us : peer->srtt_us;
+    const uint64_t rto_us = 4 * (uint64_t)srtt_us;
 
     if (rto_us > RTO_MAX_US) {
         return RTO_MAX_US;
     }
     return rto_us < RTO_MIN_US ? RTO_MIN_US : rto_us;
+}
+
+/* RFC 6298, section 2: an eighth of the new one, the first as it is. */
+static uint32_t smoothed_us(uint32_t srtt_us, uint32_t rtt_us)
+{
+    const uint32_t mixed_us = srtt_us - srtt_us / 8 + rtt_us / 8;
+
+    if (srtt_us == 0) {
+        return rtt_us;
+    }
+    return mixed_us == 0 ? 1 : mixed_us;
+}
+
+void pace_measured(struct node *node, struct peer *peer, uint64_t rtt_us)
+{
+    const uint32_t us = rtt_us == 0 ? 1 : rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us;
+    const uint32_t apart_us = peer->srtt_us > us ? peer->srtt_us - us : us - peer->srtt_us;
+
+    peer->rttvar_us =
+        peer->srtt_us == 0 ? us / 2 : peer->rttvar_us - peer->rttvar_us / 4 + apart_us / 4;
+    peer->srtt_us = smoothed_us(peer->srtt_us, us);
+    /* One that slept says nothing of the others. */
+    node->pace.srtt_us = smoothed_us(node->pace.srtt_us, us < RTT_ALL_MAX_US ? us : RTT_ALL_MAX_US);
 }

@@ -27,6 +27,7 @@ struct peer;
 struct pace {
     int64_t tokens; /* of the node's rate, in byte-microseconds; acks may take it below 0 */
     uint64_t filled_us;
+    uint32_t srtt_us; /* over all peers; 0: none was measured */
 };
 
 /* Begin with a full burst. */
@@ -53,7 +54,12 @@ void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t s
 void pace_acked(struct peer *peer);
 void pace_lost(struct peer *peer);
 
-/* Retransmission time-out: 4 * srtt, at least 100 ms and at most 3 s. */
-uint64_t pace_rto_us(const struct peer *peer);
+/* Retransmission time-out: 4 * srtt, at least 100 ms and at most 3 s. Of a peer that was not measured
+ * the srtt is taken for that of all: in a large cluster most are such, and across an ocean all that
+ * is sent to them would be sent again in vain. */
+uint64_t pace_rto_us(const struct node *node, const struct peer *peer);
+
+/* A round trip was measured. */
+void pace_measured(struct node *node, struct peer *peer, uint64_t rtt_us);
 
 #endif /* NODE_PACE_H */

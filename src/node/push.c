@@ -436,7 +436,7 @@ static size_t datagram_send(struct node *node, struct moment now, struct space s
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PUSH);
     node->stats.copies += items;
-    plan.due_us = now.mono_us + pace_rto_us(peer);
+    plan.due_us = now.mono_us + pace_rto_us(node, peer);
     (void)outbox_fly(node, now, peer, &plan, &carried);
     return size;
 }

@@ -165,13 +165,35 @@ static void test_pace_rto_is_four_round_trips_from_100_ms_to_3_s(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(pace_rto_us(&fixture->peer), 100000);
+    assert_int_equal(pace_rto_us(&fixture->node, &fixture->peer), 100000);
     fixture->peer.srtt_us = 25000;
-    assert_int_equal(pace_rto_us(&fixture->peer), 100000);
+    assert_int_equal(pace_rto_us(&fixture->node, &fixture->peer), 100000);
     fixture->peer.srtt_us = 25001;
-    assert_int_equal(pace_rto_us(&fixture->peer), 100004);
+    assert_int_equal(pace_rto_us(&fixture->node, &fixture->peer), 100004);
     fixture->peer.srtt_us = UINT32_MAX;
-    assert_true(pace_rto_us(&fixture->peer) == 3000000);
+    assert_true(pace_rto_us(&fixture->node, &fixture->peer) == 3000000);
+}
+
+/* RFC 6298, section 2. */
+static void test_pace_measures_round_trips_of_a_peer_and_of_all(void **state)
+{
+    struct fixture *fixture = *state;
+    struct peer other = { .window = PACE_WINDOW_START };
+
+    pace_measured(&fixture->node, &fixture->peer, 80000);
+    assert_int_equal(fixture->peer.srtt_us, 80000);
+    assert_int_equal(fixture->peer.rttvar_us, 40000);
+    assert_int_equal(pace_rto_us(&fixture->node, &other), 320000);
+    pace_measured(&fixture->node, &fixture->peer, 160000);
+    assert_int_equal(fixture->peer.srtt_us, 90000);
+    assert_int_equal(fixture->peer.rttvar_us, 50000);
+    pace_measured(&fixture->node, &other, 1000);
+    assert_int_equal(pace_rto_us(&fixture->node, &other), 100000);
+    assert_int_equal(pace_rto_us(&fixture->node, &fixture->peer), 360000);
+    pace_measured(&fixture->node, &other, 0);
+    assert_true(other.srtt_us > 0);
+    pace_measured(&fixture->node, &other, UINT64_MAX);
+    assert_true(fixture->node.pace.srtt_us < 300000);
 }
 
 int main(void)
@@ -185,6 +207,7 @@ int main(void)
         TEST(test_pace_window_grows_by_one_a_window_and_halves),
         TEST(test_pace_credit_counts_what_came_and_what_left),
         TEST(test_pace_rto_is_four_round_trips_from_100_ms_to_3_s),
+        TEST(test_pace_measures_round_trips_of_a_peer_and_of_all),
     };
 
     return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
