@@ -129,10 +129,17 @@ static struct flight flight_take(struct node *node, struct flight *slot)
 
 /* Owed. */
 
+/* What leaves whatever the rate says. */
 static bool owed_urgent(const struct owed *owed)
 {
     return owed->acks_count > 0 || owed->has_who || owed->has_refused || owed->has_roots
-           || owed->hello || owed->bare;
+           || owed->bare;
+}
+
+/* What leaves as the rate allows. */
+static bool owed_waits(const struct owed *owed)
+{
+    return owed->hello || !marks_empty(&owed->larger);
 }
 
 /* Roots are salted with the first `a` of a datagram without `q`: acks that they belong to do not
@@ -504,7 +511,7 @@ static struct owed *owed_next(struct node *node, struct moment now)
         if (owed_urgent(owed)) {
             return owed;
         }
-        if (marks_empty(&owed->larger)) {
+        if (!owed_waits(owed)) {
             owed_remove(outbox, owed);
             owed_free(node, owed);
         } else if (rate_allows) {
@@ -529,9 +536,10 @@ size_t outbox_emit(struct node *node, struct moment now, struct space space, str
     }
     assert(!node->options.plain_only);
     *to = owed->peer->address;
-    size = owed->hello ? hello_emit(node, now, owed, space) : answer_emit(node, now, owed, space);
+    size = owed->hello && pace_rate_allows(node, now) ? hello_emit(node, now, owed, space)
+                                                      : answer_emit(node, now, owed, space);
     owed_remove(&node->outbox, owed);
-    if (owed_urgent(owed) || !marks_empty(&owed->larger)) {
+    if (owed_urgent(owed) || owed_waits(owed)) {
         owed_append(&node->outbox, owed);
     } else {
         owed_free(node, owed);

@@ -401,7 +401,8 @@ static void rate_check(struct world *world, struct machine *machine, const char 
 
 static bool is_ack(const struct message *message)
 {
-    return message->extended && message->acks.left > 0 && message->items.left == 0;
+    return message->extended && message->items.left == 0
+           && (message->acks.left > 0 || extended_kind(message) == NODE_KIND_ACK);
 }
 
 void check_sent(struct world *world, struct machine *machine, const struct address *to,
