@@ -25,8 +25,10 @@ extern const size_t figures_count;
 size_t figure_scaled(const struct figure_options *options, size_t whole, size_t least);
 
 void figure_push(const struct figure_options *options);
+void figure_push_far(const struct figure_options *options);
 void figure_push_loss(const struct figure_options *options);
 void figure_push_dead(const struct figure_options *options);
+void figure_join(const struct figure_options *options);
 void figure_idle(const struct figure_options *options);
 void figure_kill(const struct figure_options *options);
 void figure_false_deaths(const struct figure_options *options);

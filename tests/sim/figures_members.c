@@ -68,6 +68,27 @@ void figure_idle(const struct figure_options *options)
     report_most(text, idle_measure(options, nodes, 300, long_s), IDLE_MOST, "B/s");
 }
 
+/* All begin at once and know the first three. */
+void figure_join(const struct figure_options *options)
+{
+    const size_t nodes = figure_scaled(options, 300, 60);
+    struct world *world = world_create(&(struct world_options){
+        .seed = options->seed,
+        .nodes = nodes,
+        .faults = { .loss_permille = 10, .latency_us = 800, .jitter_us = 400 },
+        .checks = CHECK_WIRE | CHECK_RATE,
+        .distrustful = true,
+    });
+    char text[80];
+
+    snprintf(text, sizeof text, "%zu nodes that begin at once know each other, 1 %% loss", nodes);
+    report_most(text, seconds(world_run_until(world, 60 * WORLD_S, STEP_US, world_joined, NULL)), 8,
+                "s");
+    report_most("  bytes that each sent to another",
+                (double)world_sent_bytes(world) / (double)(nodes * (nodes - 1)), 1000, "B");
+    world_free(world);
+}
+
 /* Death. */
 
 static bool is_known_dead(struct world *world, void *context)

@@ -9,6 +9,8 @@
 
 #define STEP_US  (2 * WORLD_MS)
 #define LIMIT_US (30 * WORLD_S)
+#define NEAR_US  800   /* one way, at least; half as much more at most */
+#define FAR_US   50000 /* across an ocean */
 
 /* What is counted of one update. */
 struct trial {
@@ -72,12 +74,13 @@ static double update_end(struct world *world, const struct trial *trial, uint64_
     return (double)trial->copies / (double)(world->count - 1);
 }
 
-static struct world *world_of(const struct figure_options *options, size_t nodes, unsigned loss)
+static struct world *world_of(const struct figure_options *options, size_t nodes, unsigned loss,
+                              uint64_t latency_us)
 {
     return world_create(&(struct world_options){
         .seed = options->seed,
         .nodes = options->nodes == 0 ? nodes : options->nodes,
-        .faults = { .loss_permille = loss, .latency_us = 800, .jitter_us = 400 },
+        .faults = { .loss_permille = loss, .latency_us = latency_us, .jitter_us = latency_us / 2 },
         .checks = CHECK_DEPTH | CHECK_WIRE | CHECK_RATE,
         .prejoined = true,
         .distrustful = true,
@@ -98,7 +101,7 @@ static void updates_measure(struct world *world, size_t count, struct sample *ti
 
 void figure_push(const struct figure_options *options)
 {
-    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 10);
+    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 10, NEAR_US);
     struct sample times = { 0 };
     struct sample copies = { 0 };
     char text[80];
@@ -115,9 +118,26 @@ void figure_push(const struct figure_options *options)
     world_free(world);
 }
 
+void figure_push_far(const struct figure_options *options)
+{
+    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 10, FAR_US);
+    struct sample times = { 0 };
+    struct sample copies = { 0 };
+    char text[80];
+
+    updates_measure(world, figure_scaled(options, 50, 20), &times, &copies);
+    snprintf(text, sizeof text, "an update to the last of %zu nodes, 50 to 75 ms apart: p99",
+             world->count);
+    report_most(text, sample_permille(&times, 990), 2, "s");
+    report_most("copies of it a node", sample_mean(&copies), 1.15, "");
+    sample_clear(&times);
+    sample_clear(&copies);
+    world_free(world);
+}
+
 void figure_push_loss(const struct figure_options *options)
 {
-    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 250);
+    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 250, NEAR_US);
     struct sample times = { 0 };
     struct sample copies = { 0 };
     char text[80];
@@ -139,7 +159,7 @@ void figure_push_loss(const struct figure_options *options)
  * pause, and everybody learns that they are alive. */
 void figure_push_dead(const struct figure_options *options)
 {
-    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 10);
+    struct world *world = world_of(options, figure_scaled(options, 1000, 200), 10, NEAR_US);
     const size_t dead = world->count * 3 / 10;
     uint32_t *killed = calloc(dead, sizeof *killed);
     struct sample times = { 0 };

@@ -18,8 +18,10 @@
 
 const struct figure figures[] = {
     { "push", "updates to 1000 nodes at 1 % loss", figure_push },
+    { "push-far", "updates across an ocean", figure_push_far },
     { "push-dead", "updates while 3 in 10 have died unnoticed", figure_push_dead },
     { "push-loss", "updates to 1000 nodes at 25 % loss", figure_push_loss },
+    { "join", "a cluster begins", figure_join },
     { "idle", "bytes of a cluster at rest", figure_idle },
     { "kill", "a node is killed and comes back", figure_kill },
     { "false-deaths", "who lives is not called dead", figure_false_deaths },
