@@ -176,8 +176,7 @@ static void write_somewhere(struct world *world, unsigned number)
     char key[32];
 
     snprintf(key, sizeof key, "k%u", number % 50);
-    world_write(world, world_any(world, &world->clients), key, random_below(&world->clients, 300),
-                1 + random_below(&world->clients, 1000000));
+    world_scribble(world, WORLD_NOBODY, key, 300, 1000000);
 }
 
 static void healing_measure(const struct figure_options *options, const char *what, size_t nodes,

@@ -48,8 +48,9 @@ static void damage(struct network *network, struct datagram *datagram)
         return;
     }
     for (uint64_t i = 0; i < count && datagram->size > 0; i++) {
-        datagram->data[random_below(random, datagram->size)] ^=
-            (uint8_t)(1 + random_below(random, 255));
+        const size_t at = random_below(random, datagram->size);
+
+        datagram->data[at] ^= (uint8_t)(1 + random_below(random, 255));
     }
 }
 

@@ -412,6 +412,7 @@ static const char *ruby_receive(struct prototype *prototype, struct moment now,
 static void ruby_tick(struct prototype *prototype, struct moment now)
 {
     struct frame *frame = calloc(1, sizeof *frame);
+    uint64_t index;
 
     assert(frame != NULL);
     if (!prototype->greeted && prototype->has_seed) {
@@ -423,8 +424,8 @@ static void ruby_tick(struct prototype *prototype, struct moment now)
     }
     *frame =
         (struct frame){ .key = { (const uint8_t *)"hll", 3 }, .ttl = RUBY_TTL, .has_ttl = true };
-    frame_add(frame, random_below(&prototype->random, HLL_REGISTERS),
-              1 + random_below(&prototype->random, 12));
+    index = random_below(&prototype->random, HLL_REGISTERS);
+    frame_add(frame, index, 1 + random_below(&prototype->random, 12));
     ruby_apply(prototype, NULL, frame);
     free(frame);
     prototype->tick_us = now.mono_us + SECOND_US;

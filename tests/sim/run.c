@@ -37,25 +37,37 @@ static bool has(const struct course *run, enum run_fault fault)
 static struct world *world_begin(const struct run_options *options)
 {
     const unsigned faults = options->faults;
+    const bool plain = (faults & RUN_PLAIN) != 0;
     struct random random;
     struct world_options world;
+    uint64_t rubies;
+    uint64_t clojures;
+    uint64_t loss;
+    uint64_t latency_us;
+    uint64_t jitter_us;
 
     random_seed(&random, options->seed, 301);
+    rubies = 1 + random_below(&random, 3);
+    clojures = random_below(&random, 3);
+    loss = 1 + random_below(&random, 300);
+    latency_us = 200 + random_below(&random, 5000);
+    jitter_us = 1 + random_below(&random, 5000);
     world = (struct world_options){
         .seed = options->seed,
         .nodes = options->nodes,
-        .rubies = (faults & RUN_PLAIN) != 0 ? 1 + random_below(&random, 3) : 0,
-        .clojures = (faults & RUN_PLAIN) != 0 ? random_below(&random, 3) : 0,
-        .faults = { .loss_permille =
-                        (faults & RUN_LOSS) != 0 ? 1 + (unsigned)random_below(&random, 300) : 0,
+        .rubies = plain ? rubies : 0,
+        .clojures = plain ? clojures : 0,
+        .faults = { .loss_permille = (faults & RUN_LOSS) != 0 ? (unsigned)loss : 0,
                     .duplicate_permille = (faults & RUN_DUPLICATE) != 0 ? 100 : 0,
                     .reorder_permille = (faults & RUN_REORDER) != 0 ? 200 : 0,
                     .corrupt_permille = (faults & RUN_CORRUPT) != 0 ? 50 : 0,
-                    .latency_us = 200 + random_below(&random, 5000),
-                    .jitter_us = 1 + random_below(&random, 5000) },
+                    .latency_us = latency_us,
+                    .jitter_us = jitter_us },
         .checks = CHECK_EVERY,
         .digest_mask = options->digest_bits < 64 ? (UINT64_C(1) << options->digest_bits) - 1 : 0,
         .unix_shift_s = options->unix_shift_s,
+        /* Prototypes get no more than they send once strangers are held short. */
+        .distrustful = !plain && random_below(&random, 2) == 0,
     };
     if ((faults & (RUN_CRASH | RUN_CORRUPT | RUN_PLAIN)) != 0) {
         world.checks &= ~(unsigned)CHECK_DEPTH; /* of one life, of extended ways only */
@@ -71,23 +83,27 @@ static void write_something(struct course *run)
     struct random *random = &world->clients;
     const uint32_t machine = world_any(world, random);
     char key[32];
+    uint64_t index;
+    uint64_t value;
 
     if (random_below(random, 4) == 0) {
         snprintf(key, sizeof key, "once:%u", run->once++);
-        world_write(world, machine, key, random_below(random, 3), 1 + random_below(random, 100));
+        world_scribble(world, machine, key, 3, 100);
         return;
     }
     if (random_below(random, 3) == 0) {
         snprintf(key, sizeof key, "dense%llu", (unsigned long long)random_below(random, DENSE));
         for (unsigned i = 0; i < 20; i++) {
-            world_write(world, machine, key, random_below(random, 2000),
-                        1 + random_below(random, 60));
+            world_scribble(world, machine, key, 2000, 60);
         }
         return;
     }
     snprintf(key, sizeof key, "key%llu", (unsigned long long)random_below(random, KEYS));
-    world_write(world, machine, key, random_below(random, 8) << random_below(random, 40),
-                random_next(random) >> random_below(random, 64) | 1);
+    index = random_below(random, 8);
+    index <<= random_below(random, 40);
+    value = random_next(random);
+    value >>= random_below(random, 64);
+    world_write(world, machine, key, index, value | 1);
 }
 
 /* Faults. */
@@ -167,6 +183,7 @@ static void something_breaks(struct course *run)
 {
     struct world *world = run->world;
     struct random *random = &world->chaos;
+    struct machine *machine;
 
     switch (random_below(random, 16)) {
     case 0:
@@ -187,8 +204,8 @@ static void something_breaks(struct course *run)
         break;
     case 4:
         if (has(run, RUN_PAUSE)) {
-            world->machines[random_below(random, run->options->nodes)].paused_us =
-                world->now_us + random_below(random, 30 * WORLD_S);
+            machine = &world->machines[random_below(random, run->options->nodes)];
+            machine->paused_us = world->now_us + random_below(random, 30 * WORLD_S);
         }
         break;
     default: break;

@@ -52,24 +52,31 @@ static struct block one_element(const uint64_t *value, const uint8_t *offset)
     return (struct block){ .values = value, .offsets = offset, .count = 1, .width = 8 };
 }
 
+/* Under whose address, about whom, to whom: machines. */
+struct slander {
+    uint32_t from;
+    uint32_t victim;
+    uint32_t to;
+};
+
 /* An item of a member's presence, in a datagram that seems to come from another member. */
-static void forge_presence(struct forgery *forgery, uint32_t from, uint32_t victim, uint32_t to,
+static void forge_presence(const struct forgery *forgery, struct slander slander,
                            const uint64_t values[], const uint8_t offsets[], size_t count)
 {
     struct world *world = forgery->world;
-    const struct address *source = &world->machines[from].address;
+    const struct address *source = &world->machines[slander.from].address;
+    const struct address *victim = &world->machines[slander.victim].address;
     uint8_t key[NODE_PRESENCE_KEY_MAX];
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
     const struct envelope envelope = {
         .has = WIRE_HAS_SENDER | WIRE_HAS_DEPTH,
-        .sender_id = (uint32_t)node_peer_id(world->machines[from].node, source),
+        .sender_id = (uint32_t)node_peer_id(world->machines[slander.from].node, source),
         .depth = 1,
     };
     struct writer writer;
 
     writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
-    if (!writer_begin_item(&writer, node_presence_key(&world->machines[victim].address, key),
-                           false)) {
+    if (!writer_begin_item(&writer, node_presence_key(victim, key), false)) {
         red("forged", "no room for an item");
     }
     for (size_t i = 0; i < count; i++) {
@@ -78,12 +85,11 @@ static void forge_presence(struct forgery *forgery, uint32_t from, uint32_t vict
         (void)writer_put_block(&writer, &block, NULL);
         if (i + 1 < count) {
             writer_end_item(&writer);
-            (void)writer_begin_item(
-                &writer, node_presence_key(&world->machines[victim].address, key), false);
+            (void)writer_begin_item(&writer, node_presence_key(victim, key), false);
         }
     }
     writer_end_item(&writer);
-    send_as(forgery, source, to, writer_end(&writer));
+    send_as(forgery, source, slander.to, writer_end(&writer));
 }
 
 /* Members are called suspect, dead, gone and alive again, in incarnations near and far, under the
@@ -100,16 +106,18 @@ void scenario_forged(uint64_t seed)
         static const uint64_t ahead_s[] = { 0, 1, 1000, 80000, 90000, 170000, 1000000, 1u << 31 };
         struct random *random = &forgery.random;
         const uint64_t now_s = world_moment(world, &world->machines[0]).unix_s;
-        const uint64_t incarnation = random_below(random, 8) == 0
-                                         ? UINT64_MAX >> 2
-                                         : now_s + ahead_s[random_below(random, 8)];
-        const uint64_t values[] = { incarnation << 2 | random_below(random, 4),
-                                    now_s + ahead_s[random_below(random, 8)], incarnation << 16 | 7,
+        const uint64_t near = now_s + ahead_s[random_below(random, 8)];
+        const uint64_t incarnation = random_below(random, 8) == 0 ? UINT64_MAX >> 2 : near;
+        const uint64_t word = random_below(random, 4);
+        const uint64_t since_s = now_s + ahead_s[random_below(random, 8)];
+        const uint64_t values[] = { incarnation << 2 | word, since_s, incarnation << 16 | 7,
                                     incarnation };
+        struct slander slander;
 
-        forge_presence(&forgery, (uint32_t)random_below(random, 20),
-                       (uint32_t)random_below(random, 20), (uint32_t)random_below(random, 20),
-                       values, offsets, 1 + random_below(random, 4));
+        slander.from = (uint32_t)random_below(random, 20);
+        slander.victim = (uint32_t)random_below(random, 20);
+        slander.to = (uint32_t)random_below(random, 20);
+        forge_presence(&forgery, slander, values, offsets, 1 + random_below(random, 4));
         world_run(world, random_below(random, STEP_US));
     }
     if (world_run_until(world, 15 * WORLD_S, STEP_US, world_joined, NULL) == UINT64_MAX) {
@@ -139,6 +147,9 @@ void scenario_units(uint64_t seed)
         const uint8_t offset = PRESENCE_STAMP;
         const struct block block = one_element(&stamp, &offset);
         const uint32_t about = (uint32_t)random_below(&forgery.random, 9);
+        /* Like a Ruby-like one: of the other kind it would tell a wrong dialect. */
+        const uint32_t from = 5 + (uint32_t)random_below(&forgery.random, 2);
+        const uint32_t to = (uint32_t)random_below(&forgery.random, 5);
         uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
         uint8_t key[NODE_PRESENCE_KEY_MAX];
         struct writer writer;
@@ -146,9 +157,7 @@ void scenario_units(uint64_t seed)
         writer_begin_plain(&writer, (struct space){ buffer, sizeof buffer },
                            node_presence_key(&world->machines[about].address, key), 3, false);
         (void)writer_put_block(&writer, &block, NULL);
-        /* Like a Ruby-like one: of the other kind it would tell a wrong dialect. */
-        send_as(&forgery, &world->machines[5 + random_below(&forgery.random, 2)].address,
-                (uint32_t)random_below(&forgery.random, 5), writer_end(&writer));
+        send_as(&forgery, &world->machines[from].address, to, writer_end(&writer));
         world_run(world, random_below(&forgery.random, 1000 * WORLD_MS));
     }
     for (uint32_t i = 0; i < 5; i++) {
@@ -177,13 +186,15 @@ void scenario_units(uint64_t seed)
 
 static struct address stranger(struct random *random)
 {
+    const uint64_t host = random_below(random, 65536);
+
     return (struct address){
         .ip = { [10] = 0xff,
                 [11] = 0xff,
                 [12] = 172,
                 [13] = 16,
-                [14] = (uint8_t)random_below(random, 256),
-                [15] = (uint8_t)random_below(random, 256) },
+                [14] = (uint8_t)(host >> 8),
+                [15] = (uint8_t)host },
         .port = (uint16_t)(1024 + random_below(random, 60000)),
     };
 }
@@ -242,7 +253,9 @@ static struct bytes overheard_mutate(const struct overheard *overheard, struct r
 
     memcpy(space.data, overheard->datagrams[at], overheard->sizes[at]);
     for (uint64_t i = random_below(random, 4); i > 0; i--) {
-        space.data[random_below(random, overheard->sizes[at])] = (uint8_t)random_next(random);
+        const size_t changed = random_below(random, overheard->sizes[at]);
+
+        space.data[changed] = (uint8_t)random_next(random);
     }
     return (struct bytes){ space.data, overheard->sizes[at] };
 }

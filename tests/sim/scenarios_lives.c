@@ -47,8 +47,7 @@ static void write_some(struct world *world, unsigned count)
         char key[32];
 
         snprintf(key, sizeof key, "k%llu", (unsigned long long)random_below(&world->clients, 30));
-        world_write(world, world_any(world, &world->clients), key,
-                    random_below(&world->clients, 400), 1 + random_below(&world->clients, 1000));
+        world_scribble(world, WORLD_NOBODY, key, 400, 1000);
     }
 }
 
@@ -93,7 +92,9 @@ void scenario_pauses(uint64_t seed)
 
     for (unsigned round = 0; round < 12; round++) {
         for (unsigned i = 0; i < 4; i++) {
-            world->machines[world_any(world, &world->chaos)].paused_us =
+            const uint32_t machine = world_any(world, &world->chaos);
+
+            world->machines[machine].paused_us =
                 world->now_us + 5 * WORLD_S + random_below(&world->chaos, 25 * WORLD_S);
         }
         write_some(world, 10);
@@ -147,8 +148,7 @@ void scenario_sketches(uint64_t seed)
 
     world_run(world, 2 * WORLD_S);
     for (unsigned i = 0; i < 6000; i++) {
-        world_write(world, world_any(world, &world->clients), i % 2 == 0 ? "hll:a" : "hll:b",
-                    random_below(&world->clients, 16384), 1 + random_below(&world->clients, 40));
+        world_scribble(world, WORLD_NOBODY, i % 2 == 0 ? "hll:a" : "hll:b", 16384, 40);
         if (i % 20 == 0) {
             world_run(world, 10 * WORLD_MS);
         }

@@ -251,6 +251,17 @@ void world_write(struct world *world, uint32_t machine, const char *key, uint64_
     machine_finish(world, at);
 }
 
+void world_scribble(struct world *world, uint32_t machine, const char *key, uint64_t index_end,
+                    uint64_t value_max)
+{
+    struct random *random = &world->clients;
+    const uint32_t at = machine == WORLD_NOBODY ? world_any(world, random) : machine;
+    const uint64_t index = random_below(random, index_end);
+    const uint64_t value = 1 + random_below(random, value_max);
+
+    world_write(world, at, key, index, value);
+}
+
 void world_tell(struct world *world, uint32_t machine, const char *key, uint64_t index,
                 uint64_t value)
 {
