@@ -211,17 +211,36 @@ static struct peer *peer_obtain(struct node *node, const struct address *address
     return peer;
 }
 
-/* Spread what rose of a presence. A state goes nowhere without the level: who hears of a peer for
- * the first time by it would take it for a plain one, speak plain to it and vouch for it. */
+/* A state goes nowhere without the level: who hears of a peer for the first time by it would take
+ * it for a plain one, speak plain to it and vouch for it. */
+static struct mark mark_with_level(const struct entry *entry, const struct mark *mark)
+{
+    struct mark with = *mark;
+
+    if (mark_has(mark, PRESENCE_STATE) && vector_get(entry_vector(entry), PRESENCE_LEVEL) != 0) {
+        mark_set(&with, PRESENCE_LEVEL);
+    }
+    return with;
+}
+
+/* Spread what rose of a presence. */
 static void entry_spread(struct node *node, struct moment now, struct entry *entry,
                          const struct mark *raised, struct push_route route)
 {
-    struct mark mark = *raised;
+    const struct mark mark = mark_with_level(entry, raised);
 
-    if (mark_has(&mark, PRESENCE_STATE) && vector_get(entry_vector(entry), PRESENCE_LEVEL) != 0) {
-        mark_set(&mark, PRESENCE_LEVEL);
-    }
     node_spread(node, now, entry, &mark, route);
+}
+
+/* Tell the sender where ours is larger. */
+static void larger_reply(struct node *node, struct marks *reply, struct entry *entry,
+                         const struct mark *larger)
+{
+    const struct mark mark = mark_with_level(entry, larger);
+
+    if (reply != NULL && !marks_add(reply, node->mem, entry, &mark)) {
+        node->stats.memory_refused++;
+    }
 }
 
 /* Our own presence. */
@@ -352,9 +371,7 @@ static void self_receive(struct node *node, struct moment now, struct peer *from
     } else {
         claim_repeat(node, now, from, self, claim, report->depth);
     }
-    if (report->reply != NULL && !marks_add(report->reply, node->mem, self, &result.larger)) {
-        node->stats.memory_refused++;
-    }
+    larger_reply(node, report->reply, self, &result.larger);
 }
 
 /* Records for all presence that the table was loaded with. */
@@ -749,9 +766,7 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     } else {
         claim_repeat(node, now, from, entry, claim, report->depth);
     }
-    if (report->reply != NULL && !marks_add(report->reply, node->mem, entry, &result.larger)) {
-        node->stats.memory_refused++;
-    }
+    larger_reply(node, report->reply, entry, &result.larger);
 }
 
 /* The record that a claim is about, created where the claim is worth it; NULL: it says nothing that
