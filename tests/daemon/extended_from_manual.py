@@ -471,6 +471,17 @@ class Peer:
         assert found is not None, f"not heard within {within_s} s; heard was {self.heard[-20:]}"
         return found
 
+    def ask(self, question, wanted, within_s=5.0):
+        """Say question(q), anew each second, since anything may be lost, until `wanted` comes."""
+        limit = time.monotonic() + within_s * SLOWNESS
+        while time.monotonic() < limit:
+            q = self.next_q()
+            self.say(q=q, **question(q))
+            found = self.take(wanted, 1.0 * SLOWNESS)
+            if found is not None:
+                return found
+        raise AssertionError(f"no answer within {within_s} s; heard was {self.heard[-20:]}")
+
     def listen(self, for_s):
         """All x that come within a time."""
         before = len(self.heard)

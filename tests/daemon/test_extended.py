@@ -246,17 +246,15 @@ def test_a_descent_finds_the_one_key_that_is_missing_here(node, peer):
     peer.listen(2.5)
     missing = "key77"
     ours = {key: vector for key, vector in keys.items() if key != missing}
-    q = peer.next_q()
-    peer.say(q=q, v=[[D, *ROOT, manual.tree(ours, *ROOT, q)]])
-    x = peer.hear(lambda x, _: "v" in x or "L" in x)
+    x = peer.ask(lambda q: {"v": [[D, *ROOT, manual.tree(ours, *ROOT, q)]]},
+                 lambda x, _: "r" not in x and ("v" in x or "L" in x))
     wanted = manual.key_hash(missing)
     ((_, bits, nibbles, _),) = x.get("v", []) + x.get("L", [])
     assert manual.in_prefix(wanted, bits, nibbles) and nibbles == 1
     if "v" in x:  # its tree there: the same question one level below
         assert x["v"][0][3] == manual.tree(keys, bits, nibbles, x.get("q", 0))
-        q = peer.next_q()
-        peer.say(q=q, v=[[D, bits, nibbles, manual.tree(ours, bits, nibbles, q)]])
-        x = peer.hear(lambda x, _: "L" in x)
+        x = peer.ask(lambda q: {"v": [[D, bits, nibbles, manual.tree(ours, bits, nibbles, q)]]},
+                     lambda x, _: "L" in x)
     ((_, bits, nibbles, packed),) = x["L"]
     theirs = manual.read_leaves(packed)
     assert packed == manual.leaves(keys, bits, nibbles, x.get("q", 0))
