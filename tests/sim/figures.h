@@ -33,6 +33,8 @@ void figure_idle(const struct figure_options *options);
 void figure_kill(const struct figure_options *options);
 void figure_false_deaths(const struct figure_options *options);
 void figure_healing(const struct figure_options *options);
+void figure_sketch(const struct figure_options *options);
+void figure_amplification(const struct figure_options *options);
 void figure_differences(const struct figure_options *options);
 void figure_pull(const struct figure_options *options);
 

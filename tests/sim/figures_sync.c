@@ -2,14 +2,18 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sim/check.h"
 #include "sim/figures.h"
+#include "sim/red.h"
 #include "sim/report.h"
 #include "sim/world.h"
 
 #define STEP_US (20 * WORLD_MS)
 #define NEVER_S 1e9
+
+#define SKETCH_REGISTERS 16384
 
 static struct world *world_of(const struct figure_options *options, size_t nodes)
 {
@@ -50,6 +54,69 @@ static void sync_count(void *context, const struct world *world, uint32_t sender
             *bytes += datagram.size + NETWORK_HEADER_BYTES;
         }
     }
+}
+
+/* Registers of a HyperLogLog sketch of precision 14 that has seen a million things. */
+static void sketch_make(struct vector *vector, struct mem *mem, struct random *random)
+{
+    static uint8_t registers[SKETCH_REGISTERS];
+
+    memset(registers, 0, sizeof registers);
+    for (unsigned i = 0; i < 1000000; i++) {
+        const uint64_t hash = random_next(random);
+        const size_t at = hash % SKETCH_REGISTERS;
+        const uint8_t rank = (uint8_t)(__builtin_ctzll(hash >> 14 | UINT64_C(1) << 50) + 1);
+
+        registers[at] = rank > registers[at] ? rank : registers[at];
+    }
+    for (size_t i = 0; i < SKETCH_REGISTERS; i += BLOCK_ELEMENTS) {
+        const struct block block = { .number = i / BLOCK_ELEMENTS,
+                                     .values = registers + i,
+                                     .count = BLOCK_ELEMENTS,
+                                     .width = 1 };
+
+        if (vector_merge(vector, mem, &block, 0, NULL) != STATUS_OK) {
+            red("memory", "no sketch");
+        }
+    }
+}
+
+static void push_count(void *context, const struct world *world, uint32_t sender,
+                       const struct address *to, struct bytes datagram)
+{
+    uint64_t *bytes = context;
+    struct message message;
+
+    (void)world;
+    (void)sender;
+    (void)to;
+    if (message_decode(datagram, &message) == WIRE_OK && message.extended
+        && extended_kind(&message) == NODE_KIND_PUSH) {
+        *bytes += datagram.size + NETWORK_HEADER_BYTES;
+    }
+}
+
+void figure_sketch(const struct figure_options *options)
+{
+    struct world *world = world_of(options, 2);
+    struct vector sketch;
+    struct mem mem = { 0 };
+    uint64_t bytes = 0;
+
+    vector_init(&sketch);
+    sketch_make(&sketch, &mem, &world->clients);
+    world_run(world, 2 * WORLD_S);
+    world->look = push_count;
+    world->context = &bytes;
+    world_write_all(world, 0, "hll", &sketch);
+    world_run(world, 5 * WORLD_S);
+    if (!world_equal(world, NULL)) {
+        red("sketch", "it did not arrive");
+    }
+    report_most("a sketch of 16384 registers, with headers, in parts of 12288 bytes",
+                (double)bytes / 12288, 0.70, "");
+    vector_clear(&sketch, &mem);
+    world_free(world);
 }
 
 static void difference_measure(struct world *world, uint64_t *number, uint64_t count, double limit)
@@ -118,5 +185,31 @@ void figure_pull(const struct figure_options *options)
                 (double)(empty->arrived_bytes - arrived_bytes) / (double)keys, 50, "B");
     report_most("  datagrams that its receive queue had no room for", (double)empty->overflows, 0,
                 "");
+    world_free(world);
+}
+
+/* One question from an address that has not shown that it receives there: how many bytes go to it
+ * for each that came. */
+void figure_amplification(const struct figure_options *options)
+{
+    static const char question[] = "\x83\xa3key\xa1%\xa6vector\x80\xa3ttl\x02";
+    const struct bytes datagram = { (const uint8_t *)question, sizeof question - 1 };
+    struct world *world = world_create(&(struct world_options){ .seed = options->seed,
+                                                                .nodes = 1,
+                                                                .strangers = 1,
+                                                                .checks = CHECK_WIRE | CHECK_RATE,
+                                                                .distrustful = true });
+    uint64_t bytes;
+
+    for (uint64_t i = 0; i < 1000; i++) {
+        key_load(world, 0, i);
+    }
+    bytes = world->machines[0].sent_bytes;
+    world_inject(world, 1, &world->machines[1].address, &world->machines[0].address, datagram);
+    world_run(world, 120 * WORLD_S);
+    report_most("bytes to a stranger for each that it sent, after the question for all keys",
+                (double)(world->machines[0].sent_bytes - bytes)
+                    / (double)(datagram.size + NETWORK_HEADER_BYTES),
+                -1, "");
     world_free(world);
 }

@@ -26,7 +26,9 @@ const struct figure figures[] = {
     { "kill", "a node is killed and comes back", figure_kill },
     { "false-deaths", "who lives is not called dead", figure_false_deaths },
     { "healing", "partitions end", figure_healing },
+    { "sketch", "a whole sketch goes to another node", figure_sketch },
     { "differences", "anti-entropy finds what differs", figure_differences },
+    { "amplification", "what a stranger gets for what it sends", figure_amplification },
     { "pull", "an empty node catches up", figure_pull },
 };
 const size_t figures_count = sizeof figures / sizeof figures[0];

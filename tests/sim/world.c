@@ -227,28 +227,35 @@ static struct block element_block(const uint64_t *value, const uint8_t *offset, 
     };
 }
 
+void world_write_all(struct world *world, uint32_t machine, const char *key,
+                     const struct vector *elements)
+{
+    struct machine *at = &world->machines[machine];
+    const struct node_update update = { .key = bytes_of(key), .elements = elements };
+    struct node_update_result result;
+    struct fault why;
+
+    if (node_update(at->node, world_moment(world, at), &update, &result, &why) != STATUS_OK) {
+        red("update", "%s", why.text);
+    }
+    machine_finish(world, at);
+}
+
 void world_write(struct world *world, uint32_t machine, const char *key, uint64_t index,
                  uint64_t value)
 {
-    struct machine *at = &world->machines[machine];
     const uint8_t offset = (uint8_t)index;
     const struct block block = element_block(&value, &offset, index);
-    struct node_update_result result;
     struct vector vector;
     struct mem mem = { 0 };
-    struct fault why;
 
     check_written(world->checks, bytes_of(key), index, value);
     vector_init(&vector);
-    if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK
-        || node_update(at->node, world_moment(world, at),
-                       &(struct node_update){ .key = bytes_of(key), .elements = &vector }, &result,
-                       &why)
-               != STATUS_OK) {
-        red("update", "%s", why.text);
+    if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
+        red("update", "no memory");
     }
+    world_write_all(world, machine, key, &vector);
     vector_clear(&vector, &mem);
-    machine_finish(world, at);
 }
 
 void world_scribble(struct world *world, uint32_t machine, const char *key, uint64_t index_end,

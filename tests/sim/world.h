@@ -114,6 +114,10 @@ uint64_t world_run_until(struct world *world, uint64_t span_us, uint64_t step_us
 void world_write(struct world *world, uint32_t machine, const char *key, uint64_t index,
                  uint64_t value);
 
+/* A client's update of many elements at once. */
+void world_write_all(struct world *world, uint32_t machine, const char *key,
+                     const struct vector *elements);
+
 /* A random element below the index is raised to at most the value, at a machine or, for
  * WORLD_NOBODY, at any. Draws are made one after another here as everywhere: among arguments each
  * compiler would have an order of its own. */
