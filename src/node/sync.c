@@ -221,11 +221,10 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
         || state_obtain(node) == NULL) {
         return;
     }
-    /* Membership first, unless it has just been tried. */
+    /* Both at once where both differ, as after a partition; membership is ordered first. */
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (ours[set] != roots[set] && may_begin(node, now, from, (enum table_set)set)) {
             begin(node, now, from, (enum table_set)set);
-            return;
         }
     }
 }
