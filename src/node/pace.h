@@ -54,9 +54,9 @@ void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t s
 void pace_acked(struct peer *peer);
 void pace_lost(struct peer *peer);
 
-/* Retransmission time-out: 4 * srtt, at least 100 ms and at most 3 s. Of a peer that was not measured
- * the srtt is taken for that of all: in a large cluster most are such, and across an ocean all that
- * is sent to them would be sent again in vain. */
+/* Retransmission time-out: 4 * srtt, at least 100 ms and at most 3 s. Of a peer that was not
+ * measured the srtt is taken for that of all: in a large cluster most are such, and across an ocean
+ * all that is sent to them would be sent again in vain. */
 uint64_t pace_rto_us(const struct node *node, const struct peer *peer);
 
 /* A round trip was measured. */
