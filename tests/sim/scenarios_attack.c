@@ -271,7 +271,7 @@ static bool has_key(struct world *world, void *context)
 }
 
 #define FLOOD_KEYS_MAX  2000
-#define FLOOD_BYTES_MAX 20000000 /* of a node: records of peers, keys, queues of answers */
+#define FLOOD_BYTES_MAX 40000000 /* of a node without a limit: answers that wait for strangers */
 #define FLOOD_LIMIT     6000000  /* of the accounts of some: less than they would like */
 
 /* Strangers from everywhere: 40,000 datagrams in 20 seconds. Memory stays within its bounds, and a
