@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from daemon import SLOWNESS, eventually
+from daemon import SLOWNESS, eventually, is_sanitized
 
 HOST = b"Host: localhost\r\n"
 INNER = b"POST /keys/smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n" + b'{"0":1}'
@@ -334,6 +334,24 @@ def test_a_client_that_does_not_read_its_answer_is_cut(start):
     eventually(lambda: node.stats()["http_connections"] >= 2)
     eventually(lambda: node.stats()["http_connections"] == 1, 8, 0.1)
     client.close()
+
+
+@pytest.mark.skipif(is_sanitized(), reason="ASan's own memory is counted")
+def test_a_hundred_uploads_take_their_bytes_and_a_tenth(node):
+    count, size = 100, 1 << 20
+    body = b'{"0":1' + b" " * (size - 7) + b"}"
+    before = node.memory_bytes()
+    clients = [node.connect() for _ in range(count)]
+    for number, client in enumerate(clients):
+        client.sendall(b"POST /keys/upload:%d HTTP/1.1\r\nHost: localhost\r\n"
+                       b"Content-Length: %d\r\n\r\n" % (number, size) + body[:-1])
+    eventually(lambda: node.stats()["http_upload_bytes"] >= count * (size - 1), 20)
+    assert node.memory_bytes() - before < 1.1 * count * size
+    for client in clients:
+        client.sendall(b"}")
+    for client in clients:
+        assert client.recv(4096).startswith(b"HTTP/1.1 201 ")
+        client.close()
 
 
 def test_five_hundred_drippers_do_not_slow_others(start):
