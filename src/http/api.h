@@ -122,7 +122,7 @@ bool key_is_presence(struct bytes key);
 size_t presence_key_put(uint8_t to[API_PRESENCE_KEY_MAX], const struct address *address);
 
 /* The vector with the stamp as element 0, a few elements at most. False: there is neither. */
-bool presence_vector(const struct http_context *context, struct bytes key, struct vector *scratch);
+bool reply_presence(const struct http_context *context, struct bytes key, struct vector *scratch);
 
 /* -- handlers ------------------------------------------------------------------------------ */
 

@@ -220,7 +220,7 @@ static void presence_get(struct http_request *request, struct http_context *cont
 {
     struct vector vector;
 
-    if (presence_vector(context, http_key(request), &vector)) {
+    if (reply_presence(context, http_key(request), &vector)) {
         ready_put(request, &vector, &vector, NULL);
     } else {
         http_refuse(request, 404, "no such peer is known here");

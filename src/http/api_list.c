@@ -157,7 +157,7 @@ static enum shown name_show(struct http_request *request, struct http_context *c
         listing->count++;
         return shown_of(items_put(&listing->items, request, key, entry_vector(entry), &digest));
     }
-    if (presence_vector(context, key, &presence)) {
+    if (reply_presence(context, key, &presence)) {
         listing->count++;
         shown = shown_of(items_put(&listing->items, request, key, &presence, NULL));
     }

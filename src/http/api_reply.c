@@ -169,7 +169,7 @@ size_t presence_key_put(uint8_t to[API_PRESENCE_KEY_MAX], const struct address *
 
 /* Merging a few elements into an inlined vector can fail for want of memory only; what is shown
  * then is short of them. */
-bool presence_vector(const struct http_context *context, struct bytes key, struct vector *scratch)
+bool reply_presence(const struct http_context *context, struct bytes key, struct vector *scratch)
 {
     const struct entry *entry = table_find(context->table, key);
     const uint64_t stamp = node_stamp(context->node, key);

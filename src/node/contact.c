@@ -1,6 +1,5 @@
 #include "node/contact.h"
 
-#include "node/clock.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -9,9 +8,6 @@
 #define SECOND_US        UINT64_C(1000000)
 #define SEEDS_WAIT_US    SECOND_US /* between rounds while alone, and at first */
 #define SEEDS_WAIT_MAX   (30 * SECOND_US)
-#define HELLO_WAIT_MS    500u /* before the second hello to whom does not answer; doubles */
-#define HELLO_WAIT_MAX   30000u
-#define HELLO_ASKED_MS   1000u
 #define SWEEP_US         (SECOND_US / 5)
 #define SWEEP_PEERS      64               /* looked at in one sweep */
 #define STRANGER_KEPT_US (60 * SECOND_US) /* a record without presence that is not heard */
@@ -91,7 +87,7 @@ static void seed_contact(struct node *node, struct moment now, struct peer *peer
     /* What it speaks is not known before it was heard; a question gets an answer from both. */
     plain_introduce(node, now, peer, peer->heard_us == 0);
     if (peer->level > 0) {
-        contact_hello(node, now, peer, true);
+        outbox_owe_hello(node, now, peer, true);
     }
 }
 
@@ -193,7 +189,7 @@ static void sweep(struct node *node, struct moment now)
         if (wants_hello(node, peer, now)) {
             const unsigned tries = peer->hello_tries;
 
-            contact_hello(node, now, peer, false);
+            outbox_owe_hello(node, now, peer, false);
             if (peer->hello_tries != tries && wants_doubt(node, peer)) {
                 presence_declare(node, now, peer, WORD_SUSPECT);
             }
@@ -366,41 +362,6 @@ bool contact_has_left(const struct node *node)
         }
     }
     return node->contact.leaving;
-}
-
-/* How long the hello after this many waits. The first ones follow each other fast, since each of
- * the datagrams of a handshake may be lost and its peer is no member before; later ones do not,
- * since nobody may be there, or somebody who never asked for it. */
-static uint32_t hello_wait_ms(unsigned tries)
-{
-    uint32_t wait_ms = HELLO_WAIT_MS;
-
-    for (unsigned i = 1; i < tries && wait_ms < HELLO_WAIT_MAX; i++) {
-        wait_ms *= 2;
-    }
-    return wait_ms < HELLO_WAIT_MAX ? wait_ms : HELLO_WAIT_MAX;
-}
-
-void contact_hello(struct node *node, struct moment now, struct peer *peer, bool asked)
-{
-    const uint32_t waits_ms = hello_wait_ms(peer->hello_tries);
-    const uint32_t early_ms = asked && waits_ms > HELLO_ASKED_MS ? waits_ms - HELLO_ASKED_MS : 0;
-    struct owed *owed;
-
-    /* 0 is "never said". */
-    if (peer->hello_due_ms != 0
-        && clock_is_ahead(now, peer->hello_due_ms - early_ms, HELLO_WAIT_MAX)) {
-        return;
-    }
-    owed = outbox_owe(node, peer);
-    if (owed != NULL) {
-        owed->hello = true;
-        if (peer->hello_tries < UINT8_MAX) {
-            peer->hello_tries++;
-        }
-        peer->hello_due_ms = clock_ms(now) + hello_wait_ms(peer->hello_tries);
-        peer->hello_due_ms = peer->hello_due_ms == 0 ? 1 : peer->hello_due_ms;
-    }
 }
 
 /* True when the elements have exactly our instance word. */

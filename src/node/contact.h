@@ -52,11 +52,6 @@ MUST_CHECK enum status contact_forget(struct node *node, struct moment now,
 void contact_leave(struct node *node, struct moment now);
 bool contact_has_left(const struct node *node);
 
-/* A peer should hear who we are. `asked`: it showed that it does not know; at most one a second.
- * Else at most one in half a second, in a second, in two, and so on up to one in 30 s, until the
- * peer echoes our token. */
-void contact_hello(struct node *node, struct moment now, struct peer *peer, bool asked);
-
 /* Whether a datagram is our own first contact come back: one of the seeds is our own address under
  * another name. That seed is then left out until the list is next set. */
 bool contact_own_address(struct node *node, const struct address *from,

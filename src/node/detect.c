@@ -363,7 +363,7 @@ static void dead_choose(struct node *node, struct moment now)
             if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
                 state->dead = peer;
             } else {
-                contact_hello(node, now, peer, true);
+                outbox_owe_hello(node, now, peer, true);
             }
             return;
         }
@@ -395,7 +395,7 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
     struct writer writer;
     size_t size;
 
-    sync_roots(node, envelope.sequence, envelope.roots);
+    outbox_roots(node, envelope.sequence, envelope.roots);
     outbox_begin(node, now, peer, &writer, space, &envelope);
     if (target.size > 0) {
         (void)writer_put_probe(&writer, target);
@@ -568,14 +568,6 @@ void detect_acked(struct node *node, struct moment now, const struct flight *fli
         history_add(state, false);
     }
     probe_end(state, probe);
-}
-
-/* The probe keeps its own times. */
-void detect_lost(struct node *node, struct moment now, struct flight *flight)
-{
-    (void)node;
-    (void)now;
-    (void)flight;
 }
 
 static struct detect_state *state_obtain(struct node *node, struct moment now)

@@ -37,7 +37,6 @@ void detect_refused(struct node *node, struct moment now, const struct peer *fro
                     uint32_t sequence);
 
 void detect_acked(struct node *node, struct moment now, const struct flight *flight);
-void detect_lost(struct node *node, struct moment now, struct flight *flight);
 
 /* Probe a peer soon, out of turn. */
 void detect_soon(struct node *node, struct moment now, struct peer *peer);

@@ -1,7 +1,7 @@
 #include "node/exchange.h"
 
+#include "node/offer.h"
 #include "node/state.h"
-#include "node/sync.h"
 #include "store/digest.h"
 
 #include <assert.h>
@@ -413,7 +413,7 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     exchange->sent++;
     if (exchange->sent % ROOTS_EVERY == 0) {
         envelope.has |= WIRE_HAS_ROOTS;
-        sync_roots(node, envelope.sequence, envelope.roots);
+        outbox_roots(node, envelope.sequence, envelope.roots);
     }
     outbox_begin(node, now, peer, &writer, space, &envelope);
     node->stats.sync_keys_sent += marks_put_items(&exchange->repairs, node->mem, &writer, &carried);

@@ -1,5 +1,6 @@
 #include "node/extended.h"
 
+#include "node/flights.h"
 #include "node/join.h"
 #include "node/state.h"
 #include "store/pattern.h"
@@ -128,7 +129,7 @@ static void acks_receive(struct node *node, struct moment now, struct peer *from
             salt = sequence;
         }
         first = false;
-        outbox_acked(node, now, from, sequence);
+        flights_acked(node, now, from, sequence);
     }
     if (trusted && has(envelope, WIRE_HAS_ROOTS) && (!answering || !first)) {
         sync_roots_received(node, now, from, envelope->roots, salt, answering);
@@ -218,7 +219,7 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
         requests_receive(node, now, from, message);
     }
     if (has(envelope, WIRE_HAS_WHO) && envelope->who == (uint32_t)node->presence.id) {
-        contact_hello(node, now, from, true);
+        outbox_owe_hello(node, now, from, true);
     }
     /* It asks for our echo and does not ask for an ack: answer, or it would never be sure. */
     if (!was_validated && from->has_token && from->validated_us != 0) {

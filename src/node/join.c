@@ -46,6 +46,8 @@ static bool has_nul(struct bytes key)
 
 static enum status key_check(struct bytes key, struct fault *why)
 {
+    struct address address;
+
     if (key.size == 0 || key.size > WIRE_KEY_BYTES_MAX) {
         return fault_set(why, STATUS_INVALID, "a key has 1 to %d bytes, not %zu",
                          WIRE_KEY_BYTES_MAX, key.size);
@@ -57,7 +59,7 @@ static enum status key_check(struct bytes key, struct fault *why)
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is a pattern, not a key", shown(key),
                          (const char *)key.data);
     }
-    if (node_is_reserved(key)) {
+    if (presence_address(key, &address)) {
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is reserved for a peer's presence",
                          shown(key), (const char *)key.data);
     }

@@ -1,21 +1,19 @@
 #include "node/node.h"
 
 #include "base/hash.h"
+#include "node/bounds.h"
 #include "node/extended.h"
+#include "node/flights.h"
+#include "node/hear.h"
 #include "node/join.h"
 #include "node/state.h"
-#include "store/digest.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define SECOND_US       UINT64_C(1000000)
-#define TOKEN_EPOCH_US  (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
-#define VALIDATED_US    (2400 * SECOND_US)
-#define EXTENDED_US     (600 * SECOND_US)
-#define EXTENDED_ROUNDS UINT64_C(3) /* of probes of all members, where they take longer */
-#define READY_AFTER_US  (10 * SECOND_US)
-#define BLOCKED_US      UINT64_C(5000) /* what a window holds back is looked at this often */
+#define SECOND_US      UINT64_C(1000000)
+#define READY_AFTER_US (10 * SECOND_US)
+#define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
 
 /* Purposes of the node's generators: one more draw of one changes nothing in the others. */
 enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
@@ -72,17 +70,6 @@ static bool lists_copy(struct node *node, struct node_options *options)
     options->trust = trust_size == 0 ? NULL : (const void *)(lists + rules_size);
     options->plain_peers = plain_size == 0 ? NULL : (const void *)(lists + rules_size + trust_size);
     return true;
-}
-
-static bool in_ranges(const struct address *address, const struct address_range *ranges,
-                      size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (address_in_range(address, &ranges[i])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static void generators_seed(struct node *node)
@@ -265,18 +252,6 @@ enum status node_apply(struct node *node, struct moment now, const struct node_u
 
 /* Time. */
 
-void node_tick(struct node *node, struct moment now)
-{
-    node->now = now;
-    outbox_tick(node, now);
-    presence_tick(node, now);
-    contact_tick(node, now);
-    detect_tick(node, now);
-    sync_tick(node, now);
-    push_tick(node, now);
-    plain_tick(node, now);
-}
-
 static uint64_t earlier(uint64_t one_us, uint64_t other_us)
 {
     return one_us < other_us ? one_us : other_us;
@@ -285,6 +260,18 @@ static uint64_t earlier(uint64_t one_us, uint64_t other_us)
 static uint64_t later(uint64_t one_us, uint64_t other_us)
 {
     return one_us > other_us ? one_us : other_us;
+}
+
+void node_tick(struct node *node, struct moment now)
+{
+    node->now = now;
+    flights_tick(node, now);
+    presence_tick(node, now);
+    contact_tick(node, now);
+    detect_tick(node, now);
+    sync_tick(node, now);
+    push_tick(node, now);
+    plain_tick(node, now);
 }
 
 uint64_t node_due_us(const struct node *node)
@@ -538,97 +525,4 @@ void node_audit(const struct node *node)
             assert(address_compare(&address, &peer->address) == 0);
         }
     }
-}
-
-/* What the parts of the room share (node/state.h). */
-
-bool node_trusts_address(const struct node *node, const struct address *address)
-{
-    return in_ranges(address, node->options.trust, node->options.trust_count);
-}
-
-bool node_takes_plain(const struct node *node, const struct address *address)
-{
-    return node->options.cluster_id == 0
-           || in_ranges(address, node->options.plain_peers, node->options.plain_peers_count);
-}
-
-bool node_trusts(const struct node *node, const struct peer *peer, struct moment now)
-{
-    if (peer->validated_us != 0 && now.mono_us - peer->validated_us < VALIDATED_US) {
-        return true;
-    }
-    return node_trusts_address(node, &peer->address);
-}
-
-/* Of a thousand members a probe visits each in a thousand seconds. */
-uint64_t node_extended_us(const struct node *node)
-{
-    return later(EXTENDED_US,
-                 EXTENDED_ROUNDS * node->peers.members * node->options.probe_interval_us);
-}
-
-bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now)
-{
-    return peer->level > 0 && !node->options.plain_only && peer->extended_us != 0
-           && now.mono_us - peer->extended_us < node_extended_us(node);
-}
-
-void node_token(const struct node *node, struct moment now, const struct address *address,
-                unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES])
-{
-    const uint64_t number = now.mono_us / TOKEN_EPOCH_US - epoch;
-    uint8_t text[sizeof address->ip + 2 + 8];
-    uint64_t hash;
-
-    memcpy(text, address->ip, sizeof address->ip);
-    text[16] = (uint8_t)(address->port >> 8);
-    text[17] = (uint8_t)address->port;
-    for (unsigned i = 0; i < 8; i++) {
-        text[18 + i] = (uint8_t)(number >> (8 * i));
-    }
-    hash = hash_sip(node->options.token_secret, (struct bytes){ text, sizeof text });
-    for (unsigned i = 0; i < WIRE_TOKEN_BYTES; i++) {
-        token[i] = (uint8_t)(hash >> (8 * i));
-    }
-}
-
-bool node_has_extended(struct node *node, struct moment now)
-{
-    if (!node->has_extended_known) {
-        node->has_extended_known = true;
-        node->has_extended = false;
-        for (uint32_t i = 0; i < node->peers.members && !node->has_extended; i++) {
-            node->has_extended = node_speaks_extended(node, peers_member(&node->peers, i), now);
-        }
-    }
-    return node->has_extended;
-}
-
-void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 struct push_route route)
-{
-    if (node_has_extended(node, now)) {
-        push_queue(node, now, entry, mark, route);
-    } else if (route.depth != WIRE_DEPTH_STOP) {
-        plain_spread(node, now, entry, mark, route.ttl, route.from);
-    }
-}
-
-struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX])
-{
-    char text[ADDRESS_TEXT_MAX];
-    const size_t size = address_to_text(address, text);
-
-    key[0] = 'n';
-    key[1] = ':';
-    memcpy(key + 2, text, size);
-    return (struct bytes){ key, size + 2 };
-}
-
-uint64_t node_peer_id(const struct node *node, const struct address *address)
-{
-    uint8_t key[NODE_PRESENCE_KEY_MAX];
-
-    return digest_key_hash(node->options.cluster_id, node_presence_key(address, key));
 }

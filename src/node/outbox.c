@@ -1,12 +1,16 @@
 #include "node/outbox.h"
 
-#include "node/extended.h"
+#include "node/clock.h"
 #include "node/state.h"
+#include "store/digest.h"
 
 #include <assert.h>
 #include <string.h>
 
 #define FLIGHTS_FIRST     16
+#define HELLO_WAIT_MS     500u /* before the second hello to whom does not answer; doubles */
+#define HELLO_WAIT_MAX    30000u
+#define HELLO_ASKED_MS    1000u
 #define REVALIDATE_US     UINT64_C(600000000) /* a token is asked back this often, ages in 20 min */
 #define IN_FLIGHT_MOST    UINT8_MAX
 #define FULL_SHOWN_FOR_US UINT64_C(60000000) /* after the last key that the table refused */
@@ -85,35 +89,6 @@ static void rtt_measure(struct node *node, struct peer *peer, const struct fligh
     if (flight->tries == 1) {
         pace_measured(node, peer,
                       now.mono_us > flight->sent_us ? now.mono_us - flight->sent_us : 0);
-    }
-}
-
-static void flight_acked(struct node *node, struct moment now, const struct flight *flight)
-{
-    switch (flight->kind) {
-    case FLIGHT_PROBE: detect_acked(node, now, flight); break;
-    case FLIGHT_PUSH: push_acked(node, now, flight); break;
-    case FLIGHT_SYNC: sync_acked(node, now, flight); break;
-    case FLIGHT_LEAVE: contact_acked(node, flight); break;
-    default: break;
-    }
-}
-
-/* Probes and hellos go where nobody may be: that they are lost says nothing about the way. */
-static void flight_lost(struct node *node, struct moment now, struct flight *flight)
-{
-    switch (flight->kind) {
-    case FLIGHT_PROBE: detect_lost(node, now, flight); break;
-    case FLIGHT_PUSH:
-        pace_lost(flight->peer);
-        push_lost(node, now, flight);
-        break;
-    case FLIGHT_SYNC:
-        pace_lost(flight->peer);
-        sync_lost(node, now, flight);
-        break;
-    case FLIGHT_LEAVE: contact_lost(node, flight); break;
-    default: break;
     }
 }
 
@@ -240,6 +215,48 @@ void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, boo
     owed->acks_count++;
 }
 
+/* How long the hello after this many waits. The first ones follow each other fast, since each of
+ * the datagrams of a handshake may be lost and its peer is no member before; later ones do not,
+ * since nobody may be there, or somebody who never asked for it. */
+static uint32_t hello_wait_ms(unsigned tries)
+{
+    uint32_t wait_ms = HELLO_WAIT_MS;
+
+    for (unsigned i = 1; i < tries && wait_ms < HELLO_WAIT_MAX; i++) {
+        wait_ms *= 2;
+    }
+    return wait_ms < HELLO_WAIT_MAX ? wait_ms : HELLO_WAIT_MAX;
+}
+
+void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, bool asked)
+{
+    const uint32_t waits_ms = hello_wait_ms(peer->hello_tries);
+    const uint32_t early_ms = asked && waits_ms > HELLO_ASKED_MS ? waits_ms - HELLO_ASKED_MS : 0;
+    struct owed *owed;
+
+    /* 0 is "never said". */
+    if (peer->hello_due_ms != 0
+        && clock_is_ahead(now, peer->hello_due_ms - early_ms, HELLO_WAIT_MAX)) {
+        return;
+    }
+    owed = outbox_owe(node, peer);
+    if (owed != NULL) {
+        owed->hello = true;
+        if (peer->hello_tries < UINT8_MAX) {
+            peer->hello_tries++;
+        }
+        peer->hello_due_ms = clock_ms(now) + hello_wait_ms(peer->hello_tries);
+        peer->hello_due_ms = peer->hello_due_ms == 0 ? 1 : peer->hello_due_ms;
+    }
+}
+
+void outbox_roots(const struct node *node, uint32_t salt, uint32_t roots[2])
+{
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        roots[set] = digest_salted(table_root(node->table, (enum table_set)set), salt);
+    }
+}
+
 /* The fields that every datagram of ours has to this peer. */
 static struct envelope envelope_for(const struct node *node, struct moment now,
                                     const struct peer *peer, const struct envelope *more)
@@ -349,55 +366,55 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
     return true;
 }
 
-void outbox_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence)
+bool outbox_take_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence,
+                       struct flight *flight_out)
 {
     struct outbox *outbox = &node->outbox;
     struct flight *slot;
-    struct flight flight;
 
     if (outbox->flights_room == 0) {
-        return;
+        return false;
     }
     slot = flight_slot(outbox, sequence);
     if (slot->peer != peer || slot->sequence != sequence) {
-        return;
+        return false;
     }
-    flight = flight_take(node, slot);
-    rtt_measure(node, peer, &flight, now);
-    if (flight_fills_window(&flight)) {
+    *flight_out = flight_take(node, slot);
+    rtt_measure(node, peer, flight_out, now);
+    if (flight_fills_window(flight_out)) {
         pace_acked(peer);
     }
-    flight_acked(node, now, &flight);
-    marks_clear(&flight.carried, node->mem);
+    return true;
 }
 
-void outbox_tick(struct node *node, struct moment now)
+bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
+                      struct flight *flight_out)
 {
     struct outbox *outbox = &node->outbox;
-    const uint32_t end = outbox->sequence;
 
-    if (now.mono_us < outbox->flights_due_us) {
-        return;
+    if (*cursor == 0) {
+        if (now.mono_us < outbox->flights_due_us) {
+            return false;
+        }
+        outbox->flights_due_us = UINT64_MAX;
     }
-    outbox->flights_due_us = UINT64_MAX;
     /* In the order in which they left. Nothing flies while producers are told: that is emission. */
-    for (uint32_t sequence = end - outbox->flights_room; sequence != end; sequence++) {
-        struct flight *slot = flight_slot(outbox, sequence);
+    while (*cursor < outbox->flights_room) {
+        struct flight *slot =
+            flight_slot(outbox, outbox->sequence - outbox->flights_room + (*cursor)++);
 
         if (slot->peer == NULL) {
             continue;
         }
-        if (slot->due_us > now.mono_us) {
-            if (slot->due_us < outbox->flights_due_us) {
-                outbox->flights_due_us = slot->due_us;
-            }
-        } else {
-            struct flight flight = flight_take(node, slot);
-
-            flight_lost(node, now, &flight);
-            marks_clear(&flight.carried, node->mem);
+        if (slot->due_us <= now.mono_us) {
+            *flight_out = flight_take(node, slot);
+            return true;
+        }
+        if (slot->due_us < outbox->flights_due_us) {
+            outbox->flights_due_us = slot->due_us;
         }
     }
+    return false;
 }
 
 uint64_t outbox_due_us(const struct node *node)
@@ -476,7 +493,7 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
     }
     if (owed->has_roots) {
         envelope.has |= WIRE_HAS_ROOTS;
-        sync_roots(node, owed->roots_salt, envelope.roots);
+        outbox_roots(node, owed->roots_salt, envelope.roots);
     }
     if (tells) {
         envelope.has |= WIRE_HAS_DEPTH;

@@ -90,6 +90,14 @@ struct owed *outbox_owe(struct node *node, struct peer *peer);
  * no room or no memory is not acked: it will be sent again. */
 void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, bool roots);
 
+/* A peer should hear who we are. `asked`: it showed that it does not know; at most one a second.
+ * Else at most one in half a second, in a second, in two, and so on up to one in 30 s, until the
+ * peer echoes our token. */
+void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, bool asked);
+
+/* Digests of both sets for a probe or an ack, salted. */
+void outbox_roots(const struct node *node, uint32_t salt, uint32_t roots[2]);
+
 /* Begin an ordinary datagram to a peer: sender, flags, cluster, our token until it was echoed, its
  * echo once it sent one, and whatever acks it is owed. `envelope` has the producer's own fixed
  * fields (sequence, roots, depth, ...); has-bits of both are joined. */
@@ -109,12 +117,15 @@ uint32_t outbox_sequence(const struct node *node);
 bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
                 const struct flight_plan *plan, struct marks *carried);
 
-/* An ack came from a peer: measure the round trip, open the window, tell the producer by its kind
- * (push_acked(), detect_acked(), sync_acked()). Unknown numbers are ignored. */
-void outbox_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence);
+/* An ack came from a peer: measure the round trip, open the window, hand out the flight, whose
+ * `carried` is the caller's then. False: the number is not known. */
+bool outbox_take_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence,
+                       struct flight *flight_out);
 
-/* Flights that are overdue are taken out and handed to push_lost(), detect_lost(), sync_lost(). */
-void outbox_tick(struct node *node, struct moment now);
+/* Hand out the next flight that is overdue; `carried` likewise. False: none is left. `cursor` is 0
+ * before the first call. */
+bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
+                      struct flight *flight_out);
 uint64_t outbox_due_us(const struct node *node);
 
 /* Send what is owed, oldest first. 0: nothing. */

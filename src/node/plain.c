@@ -1,10 +1,10 @@
 #include "node/plain.h"
 
-#include "node/join.h"
+#include "node/bounds.h"
+#include "node/may.h"
 #include "node/queue.h"
 #include "node/search.h"
 #include "node/state.h"
-#include "store/pattern.h"
 
 #include <assert.h>
 #include <string.h>
@@ -131,59 +131,9 @@ static void key_queue(struct node *node, struct moment now, struct peer *peer, s
     queue_plan(node, queue);
 }
 
-/* What may go where. */
-
 static bool is_live_plain(const struct peer *peer)
 {
     return peer->level == 0 && peer->state == PEER_ALIVE;
-}
-
-static bool has_control(struct bytes key)
-{
-    for (size_t i = 0; i < key.size; i++) {
-        if (key.data[i] < 0x20 || key.data[i] == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Prototypes of the two kinds must not meet: each kind's presence goes to its own kind only. */
-static bool presence_may_go(const struct node *node, const struct peer *to,
-                            const struct address *address)
-{
-    const struct peer *peer;
-
-    if (address_compare(address, &to->address) == 0
-        || (!address_is_ipv4(address) && address_is_ipv4(&to->address))) {
-        return false;
-    }
-    if (address_compare(address, &node->options.self) == 0) {
-        return true;
-    }
-    peer = peers_find(&node->peers, address);
-    if (peer == NULL || peer->state != PEER_ALIVE) {
-        return false;
-    }
-    /* Of whom we know by others' word alone we do not know the kind. Those who send no ttl are
-     * better off with us alone: each one's heartbeat keeps the other silent, and what has come
-     * together in the meantime is sent in one datagram, too long for the other. */
-    return peer->level > 0 || to->level > 0
-           || (peer->dialect == DIALECT_TTL && to->dialect == DIALECT_TTL);
-}
-
-bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry)
-{
-    const struct bytes key = entry_key(entry);
-    struct address address;
-
-    if (has_control(key)) {
-        return false;
-    }
-    if (key.size < 2 || key.data[0] != 'n' || key.data[1] != ':') {
-        return true;
-    }
-    return presence_address(key, &address) && presence_may_go(node, to, &address);
 }
 
 void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
@@ -275,18 +225,10 @@ void plain_leave(struct node *node, struct moment now, struct peer *peer)
     }
 }
 
-/* What comes in. */
-
-static bool elements_any(struct elements elements)
-{
-    struct block_room room;
-    struct block block;
-
-    return elements_next(&elements, &room, &block);
-}
+/* Questions. */
 
 /* A key that was unseen came in part: ask a few peers for the rest, within the budget. */
-static void rest_ask(struct node *node, struct moment now, struct entry *entry)
+void plain_ask(struct node *node, struct moment now, struct entry *entry)
 {
     struct plain *plain = &node->plain;
     const uint64_t burst_us = (ASK_BURST - 1) * ASK_US;
@@ -311,8 +253,8 @@ static void rest_ask(struct node *node, struct moment now, struct entry *entry)
 }
 
 /* All we have of a key. */
-static void entry_answer(struct node *node, struct moment now, struct peer *to, struct bytes key,
-                         uint8_t ttl)
+void plain_answer(struct node *node, struct moment now, struct peer *to, struct bytes key,
+                  uint8_t ttl)
 {
     struct entry *entry = table_find(node->table, key);
     struct plain_queue *queue;
@@ -337,82 +279,14 @@ static void entry_answer(struct node *node, struct moment now, struct peer *to, 
 
 /* One question a source, the newest. A node of our kind asks when it begins, before it has heard of
  * what kind we are: what it wants to know anti-entropy tells it in a fraction of the bytes. */
-static void pattern_answer(struct node *node, struct moment now, struct peer *from,
-                           const struct item *item, uint8_t ttl)
+void plain_search(struct node *node, struct moment now, struct peer *from, const struct item *item,
+                  uint8_t ttl)
 {
     struct plain_queue *queue = ttl == 0 || from->level > 0 ? NULL : queue_obtain(node, from);
 
     node->stats.questions++;
     if (queue != NULL) {
         search_begin(node, now, queue, item, ttl);
-    }
-}
-
-static void data_receive(struct node *node, struct moment now, struct peer *from,
-                         const struct item *item, uint8_t ttl)
-{
-    struct entry *unseen = join_plain(node, now, from, item, ttl);
-
-    if (unseen != NULL && !item->full && ttl > 0) {
-        rest_ask(node, now, unseen);
-    }
-}
-
-/* Presence in a plain message. It is merged and never answered in kind: two prototypes that answer
- * each other's stamps do so for ever. A node that says it can do better gets a hello, and with it
- * what is known of it that it should hear. */
-static void presence_come(struct node *node, struct moment now, struct peer *from,
-                          const struct address *about, const struct item *item)
-{
-    const enum presence_source source =
-        presence_source_of(from, about, node_trusts(node, from, now));
-    struct marks larger = { 0 };
-    const struct presence_report report = {
-        .about = *about, .elements = item->elements, .reply = &larger, .source = (uint8_t)source
-    };
-    struct owed *owed;
-
-    presence_receive(node, now, from, &report);
-    if (source == SOURCE_SELF_SPEAKING && from->level > 0) {
-        contact_hello(node, now, from, true);
-        owed = outbox_owe(node, from);
-        if (owed != NULL && !marks_add_all(&owed->larger, node->mem, &larger)) {
-            node->stats.memory_refused++;
-        }
-    }
-    marks_clear(&larger, node->mem);
-}
-
-static bool is_peers_pattern(struct bytes key)
-{
-    return key.size == sizeof peers_pattern && memcmp(key.data, peers_pattern, key.size) == 0;
-}
-
-void plain_receive(struct node *node, struct moment now, struct peer *from,
-                   const struct message *message)
-{
-    const struct item *item = &message->plain;
-    const uint8_t less = message->ttl > 0 ? (uint8_t)(message->ttl - 1) : 0;
-    const uint8_t ttl = less < TTL_MAX ? less : TTL_MAX;
-    struct address about;
-
-    assert(item->key.size > 0);
-    from->dialect = message->has_ttl ? DIALECT_TTL : DIALECT_NO_TTL;
-    if (pattern_is(item->key)) {
-        pattern_answer(node, now, from, item, ttl);
-    } else if (!elements_any(item->elements)) {
-        entry_answer(node, now, from, item->key, ttl);
-    } else if (presence_address(item->key, &about)) {
-        presence_come(node, now, from, &about, item);
-    } else {
-        data_receive(node, now, from, item, ttl);
-    }
-    /* Who asks for all presence is just beginning: if it is one of our kind, its own was lost on
-     * the way. That it was heard is known here; others are told once it said something else. */
-    if (is_peers_pattern(item->key)) {
-        presence_update_peer(node, now, from);
-    } else {
-        presence_vouch(node, now, from);
     }
 }
 

@@ -39,10 +39,6 @@ struct plain {
 
 void plain_clear(struct node *node);
 
-/* A plain message with a key came from a peer. */
-void plain_receive(struct node *node, struct moment now, struct peer *from,
-                   const struct message *message);
-
 /* Queue a mark for one plain peer; ttl 0 queues nothing. */
 void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
                  const struct mark *mark, uint8_t ttl);
@@ -58,9 +54,16 @@ void plain_introduce(struct node *node, struct moment now, struct peer *peer, bo
 /* We leave: tell a plain peer so, in so many elements. */
 void plain_leave(struct node *node, struct moment now, struct peer *peer);
 
-/* Whether a key may go to a plain peer at all: no presence that its kind cannot take or that is not
- * alive, nothing that looks like presence and is none, no control characters. */
-bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry);
+/* Ask a few plain peers for the rest of a key, within the budget of questions. */
+void plain_ask(struct node *node, struct moment now, struct entry *entry);
+
+/* Answer a question for all we have of a key. */
+void plain_answer(struct node *node, struct moment now, struct peer *to, struct bytes key,
+                  uint8_t ttl);
+
+/* Begin to answer a question for many keys. */
+void plain_search(struct node *node, struct moment now, struct peer *from, const struct item *item,
+                  uint8_t ttl);
 
 void plain_tick(struct node *node, struct moment now);
 uint64_t plain_due_us(const struct node *node);

@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "base/moment.h"
+#include "node/bounds.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -61,9 +62,6 @@ struct presence {
 /* Write our own presence. False: no memory. */
 bool presence_start(struct node *node, struct moment now);
 
-/* Whether a key is a peer's presence, and whose. */
-bool presence_address(struct bytes key, struct address *address_out);
-
 /* Who says it: decides what may be taken. */
 enum presence_source {
     SOURCE_SELF_SPEAKING, /* a datagram from the very address */
@@ -99,14 +97,6 @@ struct peer *presence_heard(struct node *node, struct moment now, const struct a
  * the sender has been merged, since that may show that it is not plain. */
 void presence_vouch(struct node *node, struct moment now, struct peer *peer);
 
-/* What clocks stand in element 0 of a peer's presence, in whole minutes of the unix epoch: minutes,
- * seconds, milliseconds, microseconds and nanoseconds are told apart by magnitude. 0: neither. */
-uint64_t presence_minutes(uint64_t stamp);
-
-/* Minutes for element 0 of a presence that goes to a plain peer: never above our own wall clock. 0:
- * nothing is known. `peer` NULL: our own. */
-uint64_t presence_stamp(const struct node *node, struct moment now, const struct peer *peer);
-
 /* Merge our word about a peer: suspect (with our confirmation slot), dead, left; spread with
  * priority. */
 void presence_declare(struct node *node, struct moment now, struct peer *peer,
@@ -120,12 +110,6 @@ uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer)
 
 /* The state word of a peer changed (by us or by a merge): cached fields, trie, timers follow. */
 void presence_update_peer(struct node *node, struct moment now, struct peer *peer);
-
-/* A clock for bounds only: see vignette(7), "Bounds". */
-uint64_t presence_now_s(const struct node *node, struct moment now);
-
-/* Whether a presence entry is forgotten: dead or left for more than 24 h. */
-bool presence_forgotten(const struct node *node, struct moment now, const struct vector *vector);
 
 void presence_tick(struct node *node, struct moment now);
 uint64_t presence_due_us(const struct node *node);

@@ -680,23 +680,20 @@ static bool group_lost(struct node *node, const struct flight *flight)
 /* A member heard lately lost a datagram: once more to the same, which will know it if it was the
  * ack that was lost. Any other may be dead: to another of the subtree, later to two at once, so
  * that a chain of dead ones costs little time. */
-void push_lost(struct node *node, struct moment now, struct flight *flight)
+bool push_lost(struct node *node, struct moment now, struct flight *flight)
 {
     struct push_state *state = node->push.state;
     const bool heard_lately = now.mono_us - flight->peer->heard_us < HEARD_LATELY_US;
     struct retry *retry;
 
     peer_doubt(flight->peer, now);
-    if (!heard_lately) {
-        detect_soon(node, now, flight->peer);
-    }
     if (!group_lost(node, flight) || marks_empty(&flight->carried)) {
-        return;
+        return !heard_lately;
     }
     retry = flight->tries >= PUSH_TRIES ? NULL : mem_alloc_zeroed(node->mem, sizeof *retry);
     if (retry == NULL) {
         node->stats.abandoned++;
-        return;
+        return !heard_lately;
     }
     retry->marks = flight->carried;
     flight->carried = (struct marks){ 0 };
@@ -711,6 +708,7 @@ void push_lost(struct node *node, struct moment now, struct flight *flight)
         state->retry_last->next = retry;
     }
     state->retry_last = retry;
+    return !heard_lately;
 }
 
 void push_tick(struct node *node, struct moment now)

@@ -46,7 +46,9 @@ void push_repeat(struct node *node, struct moment now, struct entry *entry, cons
                  uint8_t depth, const struct peer *from);
 
 void push_acked(struct node *node, struct moment now, const struct flight *flight);
-void push_lost(struct node *node, struct moment now, struct flight *flight);
+
+/* True: its receiver may be dead, a probe out of turn would tell. */
+bool push_lost(struct node *node, struct moment now, struct flight *flight);
 
 void push_tick(struct node *node, struct moment now);
 uint64_t push_due_us(const struct node *node);

@@ -1,5 +1,6 @@
 #include "node/search.h"
 
+#include "node/may.h"
 #include "node/queue.h"
 #include "node/state.h"
 #include "store/pattern.h"

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "node/clock.h"
 #include "node/exchange.h"
+#include "node/offer.h"
 #include "node/recent.h"
 #include "node/state.h"
 #include "store/digest.h"
@@ -11,8 +12,7 @@
 #include <string.h>
 
 #define HOT_MS          500
-#define HOT_MANY        100 /* changed within that: D is exchanged less often */
-#define PATIENT_ROUNDS  2
+#define HOT_MANY        100    /* changed within that: D is exchanged less often */
 #define ROUND_US        900000 /* between exchanges that we begin; probes come once a second */
 #define ROUND_HOT_US    5000000
 #define TAKING_PART_US  300000  /* after a tree came */
@@ -42,7 +42,6 @@ struct transfer {
 };
 
 struct sync_state {
-    struct recent hot; /* of blocks changed in the last 500 ms */
     struct transfer transfers[TABLE_SET_COUNT];
     uint64_t begin_us[TABLE_SET_COUNT]; /* no exchange of the set is begun before */
     uint64_t paused_us;                 /* no exchange of D before */
@@ -60,35 +59,12 @@ static struct sync_state *state_obtain(struct node *node)
             node->stats.memory_refused++;
             return NULL;
         }
-        state->hot.keep_ms = HOT_MS;
+        node->sync.hot.keep_ms = HOT_MS;
         /* Nodes that start together do not audit together. */
         state->audit_left = (uint32_t)random_below(&node->sync.random, AUDIT_EVERY);
         node->sync.state = state;
     }
     return state;
-}
-
-/* What takes part. */
-
-bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
-{
-    return entry_set(entry) == TABLE_D || !presence_forgotten(node, now, entry_vector(entry));
-}
-
-static uint64_t hot_hash(const struct node *node, const struct entry *entry, uint64_t number)
-{
-    return hash_mix(entry_hash(node->table, entry), number);
-}
-
-/* A block that is written to all the time is under way all the time: after a few exchanges that
- * ended as they began it is sent all the same. */
-bool sync_offers(const struct node *node, struct moment now, const struct peer *peer,
-                 const struct entry *entry, uint64_t number)
-{
-    const struct sync_state *state = node->sync.state;
-
-    return state == NULL || peer->sync_wait[entry_set(entry)] > PATIENT_ROUNDS
-           || !recent_has(&state->hot, hot_hash(node, entry, number), 0, now.mono_us / 1000);
 }
 
 void sync_note(struct node *node, struct moment now, struct changes changes)
@@ -107,8 +83,8 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
         if (change->dropped || change->origin == CHANGE_FROM_DISK) {
             continue;
         }
-        if (!recent_put(&state->hot, node->mem,
-                        hot_hash(node, change->entry, change->raised.number), 0,
+        if (!recent_put(&node->sync.hot, node->mem,
+                        offer_hash(node, change->entry, change->raised.number), 0,
                         now.mono_us / 1000)) {
             state->paused_us = now.mono_us + PAUSE_US;
         }
@@ -136,13 +112,6 @@ static bool is_repaired(const struct sync_state *state, struct moment now, enum 
 }
 
 /* Beginning. */
-
-void sync_roots(const struct node *node, uint32_t salt, uint32_t roots[2])
-{
-    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-        roots[set] = digest_salted(table_root(node->table, (enum table_set)set), salt);
-    }
-}
 
 /* The wait before the next exchange of this set with this peer doubles until one of them raised
  * something or they are equal: a node that refuses data would exchange for ever. */
@@ -175,7 +144,7 @@ static bool may_begin(const struct node *node, struct moment now, const struct p
 static void begin(struct node *node, struct moment now, struct peer *peer, enum table_set set)
 {
     struct sync_state *state = node->sync.state;
-    const bool hot = set == TABLE_D && recent_count(&state->hot, now.mono_us / 1000) > HOT_MANY;
+    const bool hot = set == TABLE_D && recent_count(&node->sync.hot, now.mono_us / 1000) > HOT_MANY;
     const struct order order = { .prefix = { .set = (uint8_t)set }, .kind = ORDER_TREE };
     struct exchange *exchange = exchange_obtain(node, now, peer);
 
@@ -209,7 +178,7 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
 {
     uint32_t ours[2];
 
-    sync_roots(node, salt, ours);
+    outbox_roots(node, salt, ours);
     from->converged = ours[TABLE_D] == roots[TABLE_D];
     from->checked_us = now.mono_us;
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
@@ -466,7 +435,7 @@ static void tree_judge(struct answer *answer, const struct message *message, str
         tree_answer(answer, tree, message->tree.left);
         return;
     }
-    sync_roots(answer->node, answer->salt, ours);
+    outbox_roots(answer->node, answer->salt, ours);
     if (ours[tree.prefix.set] == envelope->roots[tree.prefix.set]) {
         audit_answer(answer, tree);
     }
@@ -779,7 +748,7 @@ size_t sync_emit(struct node *node, struct moment now, struct space space, struc
 void sync_tick(struct node *node, struct moment now)
 {
     if (node->sync.state != NULL) {
-        recent_tick(&node->sync.state->hot, node->mem, now.mono_us / 1000);
+        recent_tick(&node->sync.hot, node->mem, now.mono_us / 1000);
     }
 }
 
@@ -822,7 +791,7 @@ void sync_clear(struct node *node)
         exchange_free(node, node->sync.exchanges);
     }
     if (node->sync.state != NULL) {
-        recent_clear(&node->sync.state->hot, node->mem);
+        recent_clear(&node->sync.hot, node->mem);
         mem_free(node->mem, node->sync.state, sizeof *node->sync.state);
         node->sync.state = NULL;
     }

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "node/marks.h"
 #include "node/outbox.h"
+#include "node/recent.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -24,7 +25,7 @@
 
 struct node;
 
-struct sync_state; /* what changed lately, who is repairing us, pauses; sync.c */
+struct sync_state; /* who is repairing us, pauses; sync.c */
 struct exchange;   /* what one peer is still to be sent; node/exchange.h */
 
 /* Open, because it is embedded in the node; only node/sync.c and node/exchange.c touch the
@@ -32,13 +33,11 @@ struct exchange;   /* what one peer is still to be sent; node/exchange.h */
 struct sync {
     struct sync_state *state;
     struct exchange *exchanges; /* a list; the first is asked first, and then goes to the end */
+    struct recent hot;          /* of blocks changed in the last 500 ms */
     struct random random;
 };
 
 void sync_clear(struct node *node);
-
-/* Roots for a probe or an ack, salted. */
-void sync_roots(const struct node *node, uint32_t salt, uint32_t roots[2]);
 
 /* Roots came: salted with `salt`. Notes whether that peer has converged; begins an exchange where
  * due. `answering`: they came in an ack to our probe (the prober begins). */
@@ -58,14 +57,6 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
 
 /* The turn's changes, from node_turn_end(): what is under way is left out for a while. */
 void sync_note(struct node *node, struct moment now, struct changes changes);
-
-/* Whether a key counts in exchanges: a forgotten presence does not. */
-bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
-
-/* Whether a block of a key is sent to this peer by anti-entropy: not while a change of it may still
- * be under way, unless exchanges with the peer have come to nothing for a while. */
-bool sync_offers(const struct node *node, struct moment now, const struct peer *peer,
-                 const struct entry *entry, uint64_t number);
 
 void sync_acked(struct node *node, struct moment now, const struct flight *flight);
 void sync_lost(struct node *node, struct moment now, struct flight *flight);

@@ -2,6 +2,7 @@
  * way and not acked. */
 
 #include "base/hash.h"
+#include "node/flights.h"
 #include "node/outbox.h"
 #include "node/state.h"
 #include "store/digest.h"
@@ -172,7 +173,7 @@ static void test_outbox_salts_roots_with_the_first_ack(void **state)
     assert_true(has(fixture, WIRE_HAS_ROOTS));
     assert_true(message_next_ack(&fixture->message.acks, &sequence));
     assert_int_equal(sequence, 8);
-    sync_roots(fixture->node, 8, roots);
+    outbox_roots(fixture->node, 8, roots);
     assert_memory_equal(fixture->message.envelope.roots, roots, sizeof roots);
 }
 
@@ -306,14 +307,14 @@ static void test_outbox_an_ack_of_the_right_peer_ends_a_flight(void **state)
         fly(fixture, fixture->peer, FLIGHT_SYNC, 1, fixture->now.mono_us + SECOND_US);
 
     fixture->now.mono_us += 40000;
-    outbox_acked(fixture->node, fixture->now, fixture->other, sequence);
-    outbox_acked(fixture->node, fixture->now, fixture->peer, sequence + 1);
-    outbox_acked(fixture->node, fixture->now, fixture->peer, sequence + 16);
+    flights_acked(fixture->node, fixture->now, fixture->other, sequence);
+    flights_acked(fixture->node, fixture->now, fixture->peer, sequence + 1);
+    flights_acked(fixture->node, fixture->now, fixture->peer, sequence + 16);
     assert_int_equal(fixture->peer->in_flight, 1);
-    outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+    flights_acked(fixture->node, fixture->now, fixture->peer, sequence);
     assert_int_equal(fixture->peer->in_flight, 0);
     assert_int_equal(fixture->peer->srtt_us, 40000);
-    outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+    flights_acked(fixture->node, fixture->now, fixture->peer, sequence);
     assert_int_equal(fixture->peer->in_flight, 0);
     assert_true(outbox_due_us(fixture->node) == UINT64_MAX);
 }
@@ -330,7 +331,7 @@ static void test_outbox_probes_and_hellos_take_no_place_in_a_window(void **state
 
         assert_true(pace_window_allows(fixture->peer));
         if (i < 10) {
-            outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+            flights_acked(fixture->node, fixture->now, fixture->peer, sequence);
         }
     }
     assert_int_equal(fixture->peer->window, PACE_WINDOW_MIN);
@@ -349,7 +350,7 @@ static void test_outbox_measures_no_round_trip_of_what_was_sent_twice(void **sta
         fly(fixture, fixture->peer, FLIGHT_HELLO, 2, fixture->now.mono_us + SECOND_US);
 
     fixture->now.mono_us += 40000;
-    outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+    flights_acked(fixture->node, fixture->now, fixture->peer, sequence);
     assert_int_equal(fixture->peer->srtt_us, 0);
 }
 
@@ -362,7 +363,7 @@ static void test_outbox_round_trip_follows_the_measurements(void **state)
             fly(fixture, fixture->peer, FLIGHT_HELLO, 1, fixture->now.mono_us + SECOND_US);
 
         fixture->now.mono_us += i < 50 ? 1000 : 80000;
-        outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+        flights_acked(fixture->node, fixture->now, fixture->peer, sequence);
         if (i == 49) {
             assert_in_range(fixture->peer->srtt_us, 900, 1000);
         }
@@ -396,12 +397,12 @@ static void test_outbox_flights_agree_with_an_array(void **state)
         } else if (what < 8 && i > 0) {
             const unsigned at = first + (unsigned)random_below(&fixture->random, i - first);
 
-            outbox_acked(fixture->node, fixture->now, fixture->peer, model[at].sequence);
+            flights_acked(fixture->node, fixture->now, fixture->peer, model[at].sequence);
             under_way -= model[at].under_way;
             model[at].under_way = false;
         } else {
             fixture->now.mono_us += random_below(&fixture->random, 500);
-            outbox_tick(fixture->node, fixture->now);
+            flights_tick(fixture->node, fixture->now);
             for (unsigned at = first; at < i; at++) {
                 if (model[at].under_way && model[at].due_us <= fixture->now.mono_us) {
                     model[at].under_way = false;
@@ -438,7 +439,7 @@ static void test_outbox_stops_flying_at_its_limit(void **state)
     }
     assert_int_equal(flown, OUTBOX_FLIGHTS_MAX);
     fixture->now.mono_us += 2 * SECOND_US;
-    outbox_tick(fixture->node, fixture->now);
+    flights_tick(fixture->node, fixture->now);
     assert_int_equal(fixture->node->outbox.flights_count, 0);
 }
 
@@ -458,7 +459,7 @@ static void test_outbox_takes_over_what_a_flight_carries(void **state)
     assert_null(carried.list);
     outbox_drop_entry(fixture->node, entry);
     outbox_audit(fixture->node);
-    outbox_acked(fixture->node, fixture->now, fixture->peer, sequence);
+    flights_acked(fixture->node, fixture->now, fixture->peer, sequence);
     node_turn_end(fixture->node);
 }
 
