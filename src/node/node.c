@@ -379,6 +379,7 @@ void node_turn_end(struct node *node)
     }
     contact->doomed_count = 0;
     node->has_extended_known = false;
+    work_turn_end(node);
     table_turn_end(node->table);
 }
 
@@ -502,6 +503,21 @@ const char *node_kind_label(enum node_kind kind)
     }
     assert(kind < NODE_KIND_COUNT);
     return "";
+}
+
+uint64_t node_work(const struct node *node)
+{
+    return node->work.done;
+}
+
+uint64_t node_datagram_work_max(size_t size)
+{
+    return NODE_DATAGRAM_WORK + NODE_DATAGRAM_WORK_BYTE * (uint64_t)size;
+}
+
+bool node_work_allows(const struct node *node)
+{
+    return work_allows(node);
 }
 
 const struct node_stats *node_stats(const struct node *node)

@@ -260,6 +260,18 @@ struct node_stats {
     uint64_t duplicate_address;
     uint64_t memory_refused; /* something queued was dropped: no memory; repair has it */
 };
+/* Counted work (node/work.h): units done since the node was created, for tests, the simulator and
+ * whoever drives a node. What node_receive() does is at most node_datagram_work_max() of the
+ * datagram's size. A turn's calls together should stay below NODE_TURN_WORK_MAX: the driver stops
+ * taking datagrams in and asking for datagrams once node_work_allows() says no, and goes on in the
+ * next turn; node_emit() and node_tick() keep to it by themselves. */
+#define NODE_TURN_WORK_MAX      20000 /* about 5 ms (bench/turns) */
+#define NODE_DATAGRAM_WORK      512
+#define NODE_DATAGRAM_WORK_BYTE 1
+uint64_t node_work(const struct node *node);
+uint64_t node_datagram_work_max(size_t size);
+bool node_work_allows(const struct node *node);
+
 const struct node_stats *node_stats(const struct node *node);
 
 /* Abort unless every invariant of the node's own structures holds; not the table's. */

@@ -14,6 +14,7 @@
 #include "node/presence.h"
 #include "node/push.h"
 #include "node/sync.h"
+#include "node/work.h"
 
 #define NODE_PRESENCE_KEY_MAX (2 + ADDRESS_TEXT_MAX)
 
@@ -32,6 +33,7 @@ struct node {
     struct detect detect;
     struct sync sync;
     struct contact contact;
+    struct work work;
     struct random random;         /* whatever has no generator of its own */
     struct merge_result *results; /* of the last client's update; until the next or the turn ends */
     size_t results_room;
