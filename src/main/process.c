@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,23 +152,40 @@ enum status process_become(const char *user, const char *group, struct fault *wh
     return STATUS_OK;
 }
 
+/* Whether the path still names the file that is open: one that ended meanwhile has removed it. */
+static bool process_is_at(const char *path, int fd)
+{
+    struct stat named;
+    struct stat held;
+
+    return fstat(fd, &held) == 0 && lstat(path, &named) == 0 && held.st_ino == named.st_ino
+           && held.st_dev == named.st_dev;
+}
+
 enum status process_pidfile(const char *path, int *fd_out, struct fault *why)
 {
     char text[24];
     const int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     enum status status;
+    int fd = -1;
 
-    if (fd < 0) {
-        return fault_set(why, STATUS_SYSTEM, "cannot write the pid file '%s': %s", path,
-                         strerror(errno));
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        status = fault_set(why, STATUS_CONFLICT,
-                           "another vignetted runs with the pid file '%s': stop it first", path);
-        (void)close(fd);
-        return status;
-    }
+    do {
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0) {
+            return fault_set(why, STATUS_SYSTEM, "cannot write the pid file '%s': %s", path,
+                             strerror(errno));
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            status =
+                fault_set(why, STATUS_CONFLICT,
+                          "another vignetted runs with the pid file '%s': stop it first", path);
+            (void)close(fd);
+            return status;
+        }
+    } while (!process_is_at(path, fd));
     if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)size, 0) != size) {
         status = fault_set(why, STATUS_SYSTEM, "cannot write the pid file '%s': %s", path,
                            strerror(errno));
