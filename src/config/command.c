@@ -20,7 +20,7 @@ const char command_help[] =
     "                 [--set name=value]... [[host:]port [host:port ...]]\n"
     "\n"
     "The first argument is the gossip port of this node, which is also its HTTP port; the others\n"
-    "are nodes to join. With a port and without -c no configuration file is read.\n"
+    "are nodes to join. With a port, or -l, and without -c no configuration file is read.\n"
     "\n"
     "  -c, --config FILE     read this file instead of " COMMAND_FILE "\n"
     "  -d, --daemonize       go to the background when ready\n"
@@ -41,6 +41,7 @@ struct command {
     struct config_report *report;
     enum command_action action;
     const char *file;
+    bool has_listen; /* by -l: as by the first argument, no file is read then */
 };
 
 static void command_put(struct command *command, const char *name, const char *value,
@@ -74,7 +75,10 @@ static bool command_flag(struct command *command, int flag, const char *value)
     case 'd': command_put(command, "daemonize", "yes", "-d", CONFIG_FLAG); break;
     case 'H': command_put(command, "http-listen", value, "-H", CONFIG_FLAG); break;
     case 'h': command->action = COMMAND_HELP; break;
-    case 'l': command_put(command, "listen", value, "-l", CONFIG_FLAG); break;
+    case 'l':
+        command_put(command, "listen", value, "-l", CONFIG_FLAG);
+        command->has_listen = true;
+        break;
     case 'p': command_put(command, "pidfile", value, "-p", CONFIG_FLAG); break;
     case 'q': command_put(command, "log-level", "warn", "-q", CONFIG_FLAG); break;
     case 't': command->action = COMMAND_TEST; break;
@@ -151,12 +155,15 @@ enum command_result command_read(int argc, char *const *argv, struct config *con
     if (command.action == COMMAND_HELP || command.action == COMMAND_VERSION) {
         return COMMAND_GOOD;
     }
-    if (command.file == NULL && first == argc) {
+    if (command.file == NULL && first == argc && !command.has_listen) {
         command.file = COMMAND_FILE; /* the seed's usage, a bare port, reads no file */
-        if (argc == 1 && access(COMMAND_FILE, F_OK) != 0) {
-            config_say(report,
-                       "neither a port nor " COMMAND_FILE ": try vignetted 6001, or vignetted -h");
-            return COMMAND_USAGE;
+        if (access(COMMAND_FILE, F_OK) != 0) {
+            if (config->listen[0] == '\0') {
+                config_say(report, "neither a port nor " COMMAND_FILE
+                                   ": try vignetted 6001, or vignetted -h");
+                return COMMAND_USAGE;
+            }
+            command.file = NULL;
         }
     }
     if (command.file != NULL) {

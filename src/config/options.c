@@ -218,8 +218,9 @@ static unsigned option_distance(const char *one, const char *other)
 
 const struct config_option *option_nearest(const char *name)
 {
-    const struct config_option *nearest = &config_options[0];
-    unsigned least = UINT32_MAX;
+    /* A third of the letters wrong is a slip, more is another word. */
+    unsigned least = (unsigned)strlen(name) / 3 + 1;
+    const struct config_option *nearest = NULL;
     char spelled[OPTION_NAME_MAX];
 
     for (size_t i = 0; i < config_options_count; i++) {
@@ -470,8 +471,11 @@ bool config_put(struct config *config, const char *name, const char *value,
     struct fault why;
 
     if (option == NULL) {
-        (void)fault_set(&why, STATUS_INVALID, "unknown setting '%.60s' (did you mean '%s'?)", name,
-                        option_name(option_nearest(name), spelled));
+        option = option_nearest(name);
+        (void)fault_set(&why, STATUS_INVALID, "unknown setting '%.60s'%s%s%s", name,
+                        option == NULL ? "" : " (did you mean '",
+                        option == NULL ? "" : option_name(option, spelled),
+                        option == NULL ? "" : "'?)");
         config_say_at(report, place, why.text);
         return false;
     }

@@ -110,7 +110,7 @@ const struct config_option *option_find(const char *name);
 #define OPTION_NAME_MAX 32
 const char *option_name(const struct config_option *option, char *to);
 
-/* The known name nearest to a wrong one. */
+/* The known name nearest to a wrong one; NULL when none is near. */
 const struct config_option *option_nearest(const char *name);
 
 /* A number as people write it (30s, 16m, yes), with a NUL, cut to `size`. */

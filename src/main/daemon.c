@@ -389,6 +389,7 @@ static enum status daemon_bind(struct daemon *daemon, struct fault *why)
             return STATUS_OK;
         }
         daemon_close_listeners(daemon);
+        daemon->http_port = 0;
         if (settings_listen(daemon->config, &listen, why) != STATUS_OK || listen.port != 0) {
             return status;
         }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a reload needs again. */
 struct program {
@@ -86,11 +87,30 @@ static void reload(void *owner)
               log_string("file", file == NULL ? "none" : file));
 }
 
+/* Where the log would have gone, since nobody may read stderr. A log file that is not there yet is
+ * not made: it would belong to who we are now, not to who we were to become. */
+static void say_in_target(const struct config *config, const char *sentence)
+{
+    struct log_options options;
+    struct log *log;
+    struct fault why;
+
+    settings_log(config, &options);
+    if (strcmp(options.target, "stderr") == 0
+        || (strcmp(options.target, "syslog") != 0 && access(options.target, W_OK) != 0)
+        || log_open(&options, &log, &why) != STATUS_OK) {
+        return;
+    }
+    log_event(log, LOG_LEVEL_ERROR, "start_failed", log_string("reason", sentence));
+    log_close(log);
+}
+
 /* The end of a start that went wrong: one sentence, one status, also for a waiting parent. */
 static enum process_exit fail(struct program *program, enum process_exit exit,
                               const struct fault *why)
 {
     say_on_stderr(NULL, why->text);
+    say_in_target(&program->configs[0], why->text);
     process_tell(program->ready_fd, exit);
     return exit;
 }
@@ -124,9 +144,12 @@ static enum process_exit run(struct program *program)
     enum process_exit exit;
     struct fault why;
 
+    /* A signal that other daemons use for something must not end this one. */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGUSR1, SIG_IGN);
+    (void)signal(SIGUSR2, SIG_IGN);
     if (process_standard(&why) != STATUS_OK) {
-        return EXIT_SOFTWARE;
+        return fail(program, EXIT_SOFTWARE, &why);
     }
     if (config->daemonize != 0 && process_daemonize(&program->ready_fd, &why) != STATUS_OK) {
         return fail(program, EXIT_SOFTWARE, &why);
@@ -157,7 +180,10 @@ static enum process_exit act(struct program *program, enum command_action action
     switch (action) {
     case COMMAND_HELP: (void)fputs(command_help, stdout); return EXIT_GOOD;
     case COMMAND_VERSION: (void)puts("vignetted " VERSION_TEXT); return EXIT_GOOD;
-    case COMMAND_SHOW: config_show(&program->configs[0], stdout); return EXIT_GOOD;
+    case COMMAND_SHOW:
+        settings_show(&program->configs[0]);
+        config_show(&program->configs[0], stdout);
+        return EXIT_GOOD;
     case COMMAND_TEST: (void)puts("vignetted: the configuration is good"); return EXIT_GOOD;
     default: return run(program);
     }

@@ -166,6 +166,38 @@ def test_what_show_config_prints_is_a_configuration(conf):
     assert values[0] == values[1]
 
 
+def test_show_config_shows_what_is_in_force_where_nothing_was_said():
+    lines = [line.split("  #")[0] for line in run("--show-config", "6001").stdout.splitlines()]
+    for line in ("advertise 127.0.0.1:6001", "http-listen 127.0.0.1:6001", "trust 127.0.0.0/8",
+                 "trust ::1"):
+        assert line in lines
+    assert "trust none" in run("--show-config", "--set", "trust=none", "6001").stdout
+
+
+def test_l_stands_for_the_first_argument_and_reads_no_file():
+    assert run("-t", "-l", "6001").returncode == 0
+    assert run("-t", "-H", "off", "--set", "listen=6001").returncode == 0
+    assert "neither a port" in run("-t", "-H", "off").stderr
+
+
+def test_a_setting_that_is_near_to_none_gets_no_suggestion():
+    found = run("--set", "colour=blue", "0")
+    assert "unknown setting 'colour'" in found.stderr and "did you mean" not in found.stderr
+
+
+@pytest.mark.parametrize("words, offered", [
+    (["--set", "=", "max-k"], "max-keys="), (["--set", "max-k"], "max-keys="),
+    (["--http", "=", "o"], "off"), (["--show"], "--show-config"),
+])
+def test_bash_completes_behind_a_flag_and_behind_its_equals_sign(words, offered):
+    script = pathlib.Path.cwd() / "etc/completions/vignetted"
+    done = subprocess.run(
+        ["bash", "-c", f"source {script}; COMP_WORDS=(vignetted {' '.join(words)}); "
+         f"COMP_CWORD={len(words)}; _vignetted; echo ${{COMPREPLY[@]}}"],
+        capture_output=True, text=True, check=True)
+    assert offered in done.stdout.split()
+
+
 def test_a_bare_port_reads_no_file_and_no_argument_reads_the_system_s():
     found = run()
     assert found.returncode in (64, 78) and found.stderr.startswith("vignetted: ")
@@ -411,7 +443,8 @@ def test_reloads_under_load_drop_no_request_and_no_datagram(start, conf):
 
 
 def test_other_signals_have_no_effect_that_is_not_documented(node):
-    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGHUP, signal.SIGCONT):
+    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2,
+                   signal.SIGHUP, signal.SIGCONT):
         for _ in range(10):
             node.signal(number)
     assert node.get("/health").status == 200
