@@ -91,9 +91,6 @@ void reply_draft(struct http_request *request, const struct draft *draft);
 /* 507: what the request needs does not fit into max-memory. */
 void reply_memory(struct http_request *request);
 
-/* "alive" and so on; "contacting" is what `POST /peers` says. */
-const char *reply_peer_state(uint8_t state);
-
 /* -- parameters (api_reply.c) ---------------------------------------------------------------- */
 
 /* A whole number min..max of the query, or what it was preset to when it is not there. False: it

@@ -53,10 +53,23 @@ void api_health_get(struct http_request *request, struct http_context *context)
     reply_end(&reply);
 }
 
+static const char *readiness_text(enum node_readiness readiness)
+{
+    switch (readiness) {
+    case NODE_READY_EQUAL: return "ok";
+    case NODE_READY_ALONE: return "ok: alone, no seeds are set";
+    case NODE_READY_LATE: return "no member was equal to this one within ready-after";
+    default: return "not equal to any member yet";
+    }
+}
+
+/* A full store is told and does not take the node out of service: all members are full at once, and
+ * still answer questions and raise what they know. */
 void api_ready_get(struct http_request *request, struct http_context *context)
 {
-    const bool has_peers = node_is_ready(context->node, http_now(request));
-    const bool is_ready = has_peers && context->problem == NULL;
+    const struct moment now = http_now(request);
+    const enum node_readiness readiness = node_readiness(context->node, now);
+    const bool is_ready = readiness != NODE_READY_NOT && context->problem == NULL;
     struct reply reply;
     struct json_writer *json;
 
@@ -71,9 +84,12 @@ void api_ready_get(struct http_request *request, struct http_context *context)
     json_name(json, "checks");
     json_begin_object(json);
     json_name(json, "peers");
-    json_text(json, has_peers ? "ok" : "no member has answered yet");
+    json_text(json, readiness_text(readiness));
     json_name(json, "storage");
-    json_text(json, context->problem == NULL ? "ok" : context->problem);
+    json_text(json, context->problem != NULL ? context->problem
+                    : node_is_full(context->node, now)
+                        ? "full: updates are refused, see max-keys and max-memory"
+                        : "ok");
     json_end_object(json);
     json_end_object(json);
     reply_end(&reply);
@@ -119,7 +135,7 @@ static void store_put(struct json_writer *json, const struct http_context *conte
     figure(json, "http_memory_bytes", context->mem->used_bytes);
     node_peer_counts(context->node, counts);
     for (unsigned i = 0; i < PEER_STATE_COUNT; i++) {
-        labelled(json, "peers", reply_peer_state((uint8_t)i), counts[i]);
+        labelled(json, "peers", node_peer_state_label((enum peer_state)i), counts[i]);
     }
 }
 

@@ -72,7 +72,7 @@ static void peer_put(struct json_writer *json, const struct peer_view *peer, str
         http_put_address(json, &peer->address, peer->http_port);
     }
     json_name(json, "state");
-    json_text(json, reply_peer_state(peer->state));
+    json_text(json, node_peer_state_label((enum peer_state)peer->state));
     if (peer->last_heard_us != 0) {
         const uint64_t age_us = now.mono_us - peer->last_heard_us;
 
@@ -151,7 +151,7 @@ static void list_end(struct peer_list *list, const struct http_context *context)
 
         node_peer_counts(context->node, counts);
         for (size_t i = 0; i < sizeof order; i++) {
-            json_name(json, reply_peer_state(order[i]));
+            json_name(json, node_peer_state_label((enum peer_state)order[i]));
             json_u64(json, counts[order[i]]);
         }
         json_end_object(json);
@@ -177,7 +177,8 @@ static enum http_step list_step(struct http_request *request, struct http_contex
                 peer_put(json, peer, http_now(request));
             }
             if (list->is_discovery && peer->http_port != 0 && peer->state != PEER_LEFT) {
-                target_put(json, &peer->address, peer->http_port, reply_peer_state(peer->state));
+                target_put(json, &peer->address, peer->http_port,
+                           node_peer_state_label((enum peer_state)peer->state));
             }
         }
         if (count > 0) {
@@ -204,7 +205,8 @@ static bool states_read(struct bytes text, uint8_t *states)
         while (from + name.size < text.size && name.data[name.size] != ',') {
             name.size++;
         }
-        while (state < PEER_STATE_COUNT && !text_is(name, reply_peer_state(state))) {
+        while (state < PEER_STATE_COUNT
+               && !text_is(name, node_peer_state_label((enum peer_state)state))) {
             state++;
         }
         if (state == PEER_STATE_COUNT) {

@@ -91,17 +91,6 @@ void reply_memory(struct http_request *request)
     http_refuse(request, 507, "the request does not fit into what max-memory leaves");
 }
 
-const char *reply_peer_state(uint8_t state)
-{
-    static const char *const names[PEER_STATE_COUNT] = {
-        [PEER_NEW] = "new",   [PEER_ALIVE] = "alive", [PEER_SUSPECT] = "suspect",
-        [PEER_DEAD] = "dead", [PEER_LEFT] = "left",   [PEER_SILENT] = "silent",
-    };
-
-    assert(state < PEER_STATE_COUNT);
-    return names[state];
-}
-
 bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,
                uint64_t *number)
 {

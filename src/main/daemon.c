@@ -156,6 +156,7 @@ static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
     http_server_turn_end(daemon->server, changes, UINT64_MAX);
     udp_send(daemon->udp, daemon_emit, daemon);
     node_turn_end(daemon->node);
+    report_events(daemon->report, daemon->now.mono_us);
     daemon_set_timer(daemon);
     daemon->now.mono_us = 0;
 }
@@ -176,7 +177,7 @@ static void daemon_on_second(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    report_changes(daemon->report);
+    report_changes(daemon->report, daemon_read_clocks().mono_us);
     if (daemon->has_watchdog) {
         (void)notify_send("WATCHDOG=1"); /* the loop turns: that is what a watchdog wants to know */
     }
@@ -187,6 +188,7 @@ static void daemon_on_resolved(void *owner, const struct address *addresses, siz
     struct daemon *daemon = owner;
 
     node_seeds(daemon->node, daemon_moment(daemon), addresses, count);
+    report_seeds(daemon->report, addresses, count, daemon->now.mono_us);
 }
 
 /* -- stopping ------------------------------------------------------------------------------ */
@@ -540,8 +542,14 @@ static enum status daemon_build(struct daemon *daemon, struct fault *why)
         status = udp_start(daemon->udp, why);
     }
     if (status == STATUS_OK) {
-        daemon->report =
-            report_create(daemon->options.log, daemon->node, daemon->server, daemon->udp);
+        const struct report_options report = { .log = daemon->options.log,
+                                               .node = daemon->node,
+                                               .server = daemon->server,
+                                               .udp = daemon->udp,
+                                               .bound = daemon->bound,
+                                               .self = daemon->self };
+
+        daemon->report = report_create(&report);
         if (daemon->report == NULL) {
             status = fault_set(why, STATUS_MEMORY, "no memory for the log");
         }

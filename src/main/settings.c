@@ -78,6 +78,7 @@ void settings_node(const struct config *config, struct settings_lists *lists,
     options->batch_delay_us = config->batch_delay_ms * 1000;
     options->bytes_per_second_max = config->gossip_rate_bytes;
     options->search_max = (uint32_t)config->search_max;
+    options->ready_after_us = config->ready_after_ms * 1000;
     options->trust = lists->trust;
     options->trust_count = settings_ranges(&config->trust, lists->trust);
     for (size_t i = 0; config->trust.count == 0 && i < SETTINGS_TRUST_DEFAULTS; i++) {

@@ -213,6 +213,8 @@ static bool udp_fill(struct udp *udp, udp_emit *emit, void *owner)
         assert(size <= UDP_SEND_BYTES);
         if (udp->family == AF_INET && !address_is_ipv4(&to)) {
             udp->stats.send_errors++; /* no way from an IPv4 socket to an IPv6 peer */
+            udp->stats.send_error_to = to;
+            udp->stats.send_error = EAFNOSUPPORT;
             continue;
         }
         udp->out_slots[i].piece.iov_len = size;
@@ -225,12 +227,14 @@ static bool udp_fill(struct udp *udp, udp_emit *emit, void *owner)
 
 /* The kernel refused a datagram: no route, a firewall, or an address that was ours once. The next
  * one to this peer leaves from the address that the kernel chooses. */
-static void udp_refused(struct udp *udp, const struct udp_slot *slot)
+static void udp_refused(struct udp *udp, const struct udp_slot *slot, int reason)
 {
     struct address to;
 
     udp->stats.send_errors++;
     if (sockaddr_get((const struct sockaddr *)&slot->name, &to)) {
+        udp->stats.send_error_to = to;
+        udp->stats.send_error = reason;
         udp_source(udp, &to)->peer.port = 0;
     }
 }
@@ -250,7 +254,8 @@ static bool udp_flush(struct udp *udp)
             return false;
         }
         if (count <= 0) {
-            udp_refused(udp, &udp->out_slots[udp->pending_first++]); /* this one alone */
+            /* This one alone. */
+            udp_refused(udp, &udp->out_slots[udp->pending_first++], count < 0 ? errno : EIO);
             continue;
         }
         for (int i = 0; i < count; i++) {

@@ -49,6 +49,8 @@ struct udp_stats {
     uint64_t sent;
     uint64_t sent_bytes;
     uint64_t send_errors;          /* datagrams that the kernel refused for good */
+    struct address send_error_to;  /* where the last of them was to go, */
+    int send_error;                /* and why: an errno */
     uint64_t send_blocked;         /* how often the socket was full */
     uint64_t receive_buffer_bytes; /* what the kernel gave */
 };

@@ -194,6 +194,7 @@ static enum status refusal_tell(struct node *node, struct moment now, enum statu
     if (status == STATUS_OK) {
         return STATUS_OK;
     }
+    node->full_us = now.mono_us;
     if (status == STATUS_FULL) {
         node->stats.refused_keys++;
         node->refused_us = now.mono_us;
@@ -280,6 +281,7 @@ static struct entry *entry_obtain(struct node *node, struct bytes key)
     if (status == STATUS_OK) {
         return entry;
     }
+    node->full_us = node->now.mono_us;
     if (status == STATUS_FULL) {
         node->stats.refused_keys++;
         node->refused_us = node->now.mono_us;
@@ -346,6 +348,7 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
             return true;
         } else {
             node->stats.memory_refused++;
+            node->full_us = node->now.mono_us;
         }
     }
     return false;

@@ -11,9 +11,9 @@
 #include <assert.h>
 #include <string.h>
 
-#define SECOND_US      UINT64_C(1000000)
-#define READY_AFTER_US (10 * SECOND_US)
-#define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
+#define SECOND_US    UINT64_C(1000000)
+#define FULL_TOLD_US (60 * SECOND_US)
+#define BLOCKED_US   UINT64_C(5000) /* what a window holds back is looked at this often */
 
 /* Purposes of the node's generators: one more draw of one changes nothing in the others. */
 enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
@@ -33,6 +33,7 @@ static void options_default(struct node_options *options)
     options->batch_delay_us = or_default(options->batch_delay_us, 50000);
     options->bytes_per_second_max = or_default(options->bytes_per_second_max, 1000000);
     options->search_max = (uint32_t)or_default(options->search_max, 1000);
+    options->ready_after_us = or_default(options->ready_after_us, 10 * SECOND_US);
 }
 
 /* Copy the lists into one block and let the options point there. False: no memory, nothing
@@ -156,6 +157,7 @@ enum status node_configure(struct node *node, struct moment now, const struct no
     node->options = effective;
     /* What was refused may be taken now: it is asked for again. */
     node->refused_us = 0;
+    node->full_us = 0;
     sync_raised(node, now, NULL, TABLE_M);
     sync_raised(node, now, NULL, TABLE_D);
     return STATUS_OK;
@@ -209,6 +211,7 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     }
     if (!cluster_allows(node, from, &message)) {
         node->stats.refused_cluster++;
+        events_cluster(&node->events, now, from);
         return;
     }
     if (contact_own_address(node, from, &message)) {
@@ -451,15 +454,41 @@ bool node_peer(const struct node *node, const struct address *address, struct pe
     return found != NULL;
 }
 
+const char *node_peer_state_label(enum peer_state state)
+{
+    switch (state) {
+    case PEER_NEW: return "new";
+    case PEER_ALIVE: return "alive";
+    case PEER_SUSPECT: return "suspect";
+    case PEER_DEAD: return "dead";
+    case PEER_LEFT: return "left";
+    case PEER_SILENT: return "silent";
+    default: break;
+    }
+    assert(state < PEER_STATE_COUNT);
+    return "";
+}
+
 void node_peer_counts(const struct node *node, uint64_t counts[PEER_STATE_COUNT])
 {
     memcpy(counts, node->peers.states, sizeof node->peers.states);
 }
 
-bool node_is_ready(const struct node *node, struct moment now)
+enum node_readiness node_readiness(const struct node *node, struct moment now)
 {
-    return node->peers.members > 0 || node->contact.seeds_count == 0
-           || now.mono_us - node->created_us >= READY_AFTER_US;
+    if (node->was_equal) {
+        return NODE_READY_EQUAL;
+    }
+    if (node->peers.members == 0 && node->contact.seeds_count == 0) {
+        return NODE_READY_ALONE;
+    }
+    return now.mono_us - node->created_us >= node->options.ready_after_us ? NODE_READY_LATE
+                                                                          : NODE_READY_NOT;
+}
+
+bool node_is_full(const struct node *node, struct moment now)
+{
+    return node->full_us != 0 && now.mono_us - node->full_us < FULL_TOLD_US;
 }
 
 uint64_t node_stamp(const struct node *node, struct bytes key)
@@ -484,12 +513,9 @@ bool node_is_reserved(struct bytes key)
     return presence_address(key, &address);
 }
 
-enum node_notice node_take_notice(struct node *node)
+bool node_take_event(struct node *node, struct node_event *event_out)
 {
-    const enum node_notice notice = (enum node_notice)node->presence.notice;
-
-    node->presence.notice = NODE_NOTICE_NONE;
-    return notice;
+    return events_take(&node->events, event_out);
 }
 
 const char *node_kind_label(enum node_kind kind)

@@ -60,7 +60,8 @@ struct node_options {
     uint64_t probe_interval_us;
     uint64_t batch_delay_us; /* longest an update waits for company before it leaves */
     uint64_t bytes_per_second_max;
-    uint32_t search_max; /* keys answered to one question */
+    uint64_t ready_after_us; /* node_readiness() no longer waits for a member that is equal */
+    uint32_t search_max;     /* keys answered to one question */
 
     const struct address_range *trust; /* may get more bytes than they sent */
     size_t trust_count;
@@ -199,11 +200,24 @@ size_t node_peers(const struct node *node, const struct address *after, struct p
 /* One peer by address; false when there is none. */
 bool node_peer(const struct node *node, const struct address *address, struct peer_view *peer);
 
+/* "new", "alive", "suspect", "dead", "left", "silent". */
+const char *node_peer_state_label(enum peer_state state);
+
 /* How many peers are in each state. */
 void node_peer_counts(const struct node *node, uint64_t counts[PEER_STATE_COUNT]);
 
-/* Joined a member, or has no seeds to join, or has tried for 10 s. */
-bool node_is_ready(const struct node *node, struct moment now);
+/* Whether readers find here what the cluster knows. Equal once is ready for good: what comes later
+ * is on its way to all. */
+enum node_readiness {
+    NODE_READY_NOT,   /* no member's data equalled ours yet */
+    NODE_READY_EQUAL, /* a member's data equalled ours once since the start */
+    NODE_READY_ALONE, /* there is nobody to ask: no seeds, no members */
+    NODE_READY_LATE   /* neither, but options.ready_after_us have passed */
+};
+enum node_readiness node_readiness(const struct node *node, struct moment now);
+
+/* Whether an update was refused within the last minute, for max-keys or for want of memory. */
+bool node_is_full(const struct node *node, struct moment now);
 
 /* The stamp (minutes, element 0) of a presence key: it lives in the peer's record, not in the
  * store. 0 when the key is no peer's or has none. */
@@ -212,9 +226,23 @@ uint64_t node_stamp(const struct node *node, struct bytes key);
 /* Whether clients may not write the key: it is a peer's presence. */
 bool node_is_reserved(struct bytes key);
 
-/* Something a person should know, told once each: another process at our address. */
-enum node_notice { NODE_NOTICE_NONE, NODE_NOTICE_DUPLICATE_ADDRESS };
-enum node_notice node_take_notice(struct node *node);
+/* Something a person may want to know, for a line in a log each. */
+enum node_event_kind {
+    NODE_EVENT_PEER,             /* a peer's state changed; also when it becomes known */
+    NODE_EVENT_OTHER_CLUSTER,    /* datagrams of another cluster come; told once a minute at most */
+    NODE_EVENT_DUPLICATE_ADDRESS /* another process speaks for our address; told once */
+};
+struct node_event {
+    struct address address; /* the peer's, the sender's, our own */
+    uint64_t heard_us;      /* mono, when the peer was last heard; 0: never, or no peer */
+    uint8_t kind;           /* enum node_event_kind */
+    uint8_t was;            /* enum peer_state, of NODE_EVENT_PEER */
+    uint8_t is;
+};
+
+/* Take the oldest event that was not taken. The last 64 are kept: more of them in a turn are lost,
+ * but for what they changed. False: none; *event_out untouched. */
+bool node_take_event(struct node *node, struct node_event *event_out);
 
 /* What datagrams are about, for counting. A datagram counts once, as the first that applies. */
 #define NODE_KIND_LIST(X)                                          \

@@ -196,7 +196,7 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
         node->stats.duplicate_address++;
         if (!presence->noticed) {
             presence->noticed = true;
-            presence->notice = NODE_NOTICE_DUPLICATE_ADDRESS;
+            events_duplicate(&node->events, &node->options.self);
         }
     }
     if ((level > presence->level_word || http > presence->http_word)
@@ -374,7 +374,10 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
         peer->suspect_ms = clock_ms(now);
     }
     if (is != peer->state) {
+        const enum peer_state was = (enum peer_state)peer->state;
+
         peers_set_state(&node->peers, peer, is);
+        events_state(&node->events, peer, was);
         if (is == PEER_SILENT || is == PEER_DEAD || is == PEER_LEFT) {
             plain_drop_peer(node, peer); /* it gets no updates */
         }

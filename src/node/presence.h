@@ -51,7 +51,6 @@ struct presence {
     uint64_t clocks_id[PRESENCE_CLOCKS_MAX]; /* one place a peer */
     uint8_t clocks_count;
     uint8_t clocks_next;
-    uint8_t notice; /* enum node_notice */
     bool noticed;
     bool leaving;
     uint32_t sweep; /* position of the next peer to look at for silence, forgetting */

@@ -6,6 +6,7 @@
 
 #include "node/contact.h"
 #include "node/detect.h"
+#include "node/events.h"
 #include "node/node.h"
 #include "node/outbox.h"
 #include "node/pace.h"
@@ -34,6 +35,7 @@ struct node {
     struct sync sync;
     struct contact contact;
     struct work work;
+    struct events events;
     struct random random;         /* whatever has no generator of its own */
     struct merge_result *results; /* of the last client's update; until the next or the turn ends */
     size_t results_room;
@@ -41,6 +43,8 @@ struct node {
     uint64_t created_us; /* mono */
     uint64_t dry_us;     /* when node_emit() last found nothing that may leave; 0: not known */
     uint64_t refused_us; /* when the table last refused a key; 0: never */
+    uint64_t full_us;    /* when it last refused anything, for want of memory too; 0: never */
+    bool was_equal;      /* a member's data equalled ours since the start */
     bool has_extended;   /* of this turn: some member speaks extended */
     bool has_extended_known;
     struct node_stats stats;

@@ -180,6 +180,7 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
 
     outbox_roots(node, salt, ours);
     from->converged = ours[TABLE_D] == roots[TABLE_D];
+    node->was_equal = node->was_equal || from->converged;
     from->checked_us = now.mono_us;
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (ours[set] == roots[set]) {

@@ -137,6 +137,35 @@ def test_a_node_that_waits_for_its_seed_is_healthy_and_not_ready(start):
         assert answer.json()["checks"]["peers"] != "ok"
 
 
+def test_a_node_that_joins_is_ready_only_once_it_has_what_the_others_have(start):
+    first = start()
+    body = {f"key-{i}": {str(j): 1 + j for j in range(20)} for i in range(3000)}
+    first.post("/keys", body)
+    expected = first.get("/peers").json()["self"]["digest"]
+    second = start(seeds=[first])
+    while second.get("/ready").status == 503:
+        assert "not equal" in second.get("/ready").json()["checks"]["peers"]
+    assert second.get("/peers").json()["self"]["digest"] == expected
+    assert second.get("/ready").json()["checks"]["peers"] == "ok"
+
+
+def test_ready_after_is_named_as_such(start):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        node = start("--set", "ready-after=100ms",
+                     seeds=[f"127.0.0.1:{silent.getsockname()[1]}"])
+        eventually(lambda: node.get("/ready").status == 200, 5)
+        assert "ready-after" in node.get("/ready").json()["checks"]["peers"]
+
+
+def test_a_store_that_refuses_keys_says_so_and_stays_ready(start):
+    node = start("--set", "max-keys=2")
+    for i in range(5):
+        node.post(f"/keys/key-{i}", {"0": 1})
+    answer = node.get("/ready")
+    assert answer.status == 200 and "max-keys" in answer.json()["checks"]["storage"]
+
+
 def test_figures_are_flat_and_count(node):
     before = node.stats()
     node.post("/keys/foo", {"0": 5, "1": 6})

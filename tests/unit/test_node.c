@@ -168,16 +168,17 @@ static void test_node_plain_only_never_speaks_extended(void **state)
     }
 }
 
-static void test_node_is_ready_alone_joined_or_after_ten_seconds(void **state)
+static void test_node_is_ready_when_alone_equal_once_or_after_a_while(void **state)
 {
     struct fixture *fixture = *state;
     const struct address nobody = address_of(3);
 
     nodes_create(fixture, 2);
-    assert_true(node_is_ready(fixture->places[0].node, fixture->now));
-    assert_false(node_is_ready(fixture->places[1].node, fixture->now));
-    run_us(fixture, 2 * SECOND_US);
-    assert_true(node_is_ready(fixture->places[1].node, fixture->now));
+    assert_int_equal(node_readiness(fixture->places[0].node, fixture->now), NODE_READY_ALONE);
+    assert_int_equal(node_readiness(fixture->places[1].node, fixture->now), NODE_READY_NOT);
+    run_us(fixture, 4 * SECOND_US);
+    assert_int_equal(node_readiness(fixture->places[0].node, fixture->now), NODE_READY_EQUAL);
+    assert_int_equal(node_readiness(fixture->places[1].node, fixture->now), NODE_READY_EQUAL);
     {
         const struct node_options options = options_of(2);
         struct place *place = place_create(fixture, &options, 0);
@@ -185,9 +186,45 @@ static void test_node_is_ready_alone_joined_or_after_ten_seconds(void **state)
         node_seeds(place->node, fixture->now, &nobody, 1);
     }
     run_us(fixture, 9 * SECOND_US);
-    assert_false(node_is_ready(fixture->places[2].node, fixture->now));
+    assert_int_equal(node_readiness(fixture->places[2].node, fixture->now), NODE_READY_NOT);
     run_us(fixture, SECOND_US);
-    assert_true(node_is_ready(fixture->places[2].node, fixture->now));
+    assert_int_equal(node_readiness(fixture->places[2].node, fixture->now), NODE_READY_LATE);
+}
+
+/* Take every event, the last of this peer into `last`. Returns how many of its there were. */
+static unsigned events_of(struct node *node, const struct address *address, struct node_event *last)
+{
+    struct node_event event;
+    unsigned count = 0;
+
+    while (node_take_event(node, &event)) {
+        if (event.kind == NODE_EVENT_PEER && address_compare(&event.address, address) == 0) {
+            *last = event;
+            count++;
+        }
+    }
+    return count;
+}
+
+static void test_node_tells_each_transition_of_a_peer_once(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address other = address_of(1);
+    struct node_event event = { 0 };
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 2 * SECOND_US);
+    assert_int_equal(events_of(fixture->places[0].node, &other, &event), 1);
+    assert_int_equal(event.was, PEER_NEW);
+    assert_int_equal(event.is, PEER_ALIVE);
+    assert_true(event.heard_us > 0);
+    run_us(fixture, 2 * SECOND_US);
+    assert_int_equal(events_of(fixture->places[0].node, &other, &event), 0);
+    node_leave(fixture->places[1].node, fixture->now);
+    run_us(fixture, SECOND_US);
+    assert_int_equal(events_of(fixture->places[0].node, &other, &event), 1);
+    assert_int_equal(event.was, PEER_ALIVE);
+    assert_int_equal(event.is, PEER_LEFT);
 }
 
 static void test_node_lists_peers_in_address_order(void **state)
@@ -451,7 +488,8 @@ int main(void)
         TEST(test_node_bad_datagrams_are_counted_by_reason),
         TEST(test_node_takes_plain_messages_and_answers_what_is_larger),
         TEST(test_node_plain_only_never_speaks_extended),
-        TEST(test_node_is_ready_alone_joined_or_after_ten_seconds),
+        TEST(test_node_is_ready_when_alone_equal_once_or_after_a_while),
+        TEST(test_node_tells_each_transition_of_a_peer_once),
         TEST(test_node_lists_peers_in_address_order),
         TEST(test_node_idle_nodes_take_few_turns),
         TEST(test_node_that_nobody_answers_takes_few_turns),
