@@ -40,31 +40,24 @@
       .type = OPTION_ONE_TEXT,                                                 \
       .check = CHECK_##text_check,                                             \
       .when = OPTION_##text_when },
-#define OPTION_LIST(list_check, list_name, list_when, list_help) \
-    { .name = #list_name,                                        \
-      .help = list_help,                                         \
-      .offset = offsetof(struct config, list_name),              \
-      .type = OPTION_TEXTS,                                      \
-      .check = CHECK_##list_check,                               \
+#define OPTION_LIST(list_check, list_name, list_initial, list_when, list_help) \
+    { .name = #list_name,                                                      \
+      .text = list_initial,                                                    \
+      .help = list_help,                                                       \
+      .offset = offsetof(struct config, list_name),                            \
+      .type = OPTION_TEXTS,                                                    \
+      .check = CHECK_##list_check,                                             \
       .when = OPTION_##list_when },
 const struct config_option config_options[] = {
 #include "config/options.def"
 };
-#undef OPTION_NUMBER
-#undef OPTION_TEXT
-#undef OPTION_LIST
 const size_t config_options_count = sizeof config_options / sizeof config_options[0];
 
 /* A default outside its own limits does not compile. */
 #define OPTION_NUMBER(type, name, initial, least, most, when, help)                              \
     _Static_assert((uint64_t)(initial) + 1 > (least) && (uint64_t)(initial) <= (uint64_t)(most), \
                    "default of " #name);
-#define OPTION_TEXT(check, name, initial, when, help)
-#define OPTION_LIST(check, name, when, help)
 #include "config/options.def"
-#undef OPTION_NUMBER
-#undef OPTION_TEXT
-#undef OPTION_LIST
 
 /* The words of the types that are no numbers to people. */
 static const char *const option_flag_words[] = { "no", "yes", NULL };
@@ -112,6 +105,40 @@ static void *config_field(const struct config *config, const struct config_optio
     return (char *)(uintptr_t)config + option->offset;
 }
 
+static bool config_list_add(struct config_list *list, const char *value)
+{
+    char **texts = realloc(list->texts, (list->count + 1) * sizeof texts[0]);
+    char *copy;
+
+    if (texts == NULL) {
+        return false;
+    }
+    list->texts = texts;
+    copy = strdup(value);
+    if (copy == NULL) {
+        return false;
+    }
+    texts[list->count++] = copy;
+    return true;
+}
+
+/* What stands between blanks. False: no memory. */
+static bool config_list_default(struct config_list *list, const char *texts)
+{
+    char one[OPTION_NAME_MAX];
+
+    for (size_t size; *texts != '\0'; texts += size + (texts[size] == ' ')) {
+        size = strcspn(texts, " ");
+        assert(size < sizeof one);
+        memcpy(one, texts, size);
+        one[size] = '\0';
+        if (!config_list_add(list, one)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool config_init(struct config *config)
 {
     memset(config, 0, sizeof *config);
@@ -130,7 +157,12 @@ bool config_init(struct config *config)
                 return false;
             }
             *(char **)field = copy;
-        } else if (config_options[i].type != OPTION_TEXTS) {
+        } else if (config_options[i].type == OPTION_TEXTS) {
+            if (!config_list_default(field, config_options[i].text)) {
+                config_clear(config);
+                return false;
+            }
+        } else {
             *(uint64_t *)field = config_options[i].initial;
         }
     }
@@ -280,8 +312,7 @@ static bool option_get_word(const struct config_option *option, const char *valu
     return false;
 }
 
-/* What a value of the type looks like, for the sentence about one that does not. */
-static const char *option_form(const struct config_option *option)
+const char *option_form(const struct config_option *option)
 {
     static const char *const types[] = {
         [OPTION_DURATION] = "a duration such as 250ms, 30s or 5m",
@@ -408,23 +439,6 @@ static bool option_is_text(const struct config_option *option, const char *value
     }
 }
 
-static bool config_list_add(struct config_list *list, const char *value)
-{
-    char **texts = realloc(list->texts, (list->count + 1) * sizeof texts[0]);
-    char *copy;
-
-    if (texts == NULL) {
-        return false;
-    }
-    list->texts = texts;
-    copy = strdup(value);
-    if (copy == NULL) {
-        return false;
-    }
-    texts[list->count++] = copy;
-    return true;
-}
-
 /* Write the value that was found good. False: no memory. */
 static bool config_store(struct config *config, const struct config_option *option,
                          const char *value, uint64_t number, const struct config_place *place)
@@ -538,7 +552,8 @@ bool config_check(const struct config *config, struct config_report *report)
 
 static void config_show_origin(const struct config_origin *origin, FILE *to)
 {
-    static const char *const levels[] = { "default", NULL, "--set", "a flag", "an argument" };
+    static const char *const levels[] = { "default", "as listen", NULL,
+                                          "--set",   "a flag",    "an argument" };
 
     if (origin->level == CONFIG_FILE) {
         (void)fprintf(to, "  # %s:%u\n", origin->file, origin->line);

@@ -55,7 +55,7 @@ enum option_when { OPTION_RESTART, OPTION_RELOAD };
 /* One line of the list as data, for everything that walks it. */
 struct config_option {
     const char *name; /* as in the list, with '_' */
-    const char *text; /* default of a text; NULL: a number or a list */
+    const char *text; /* default of a text, defaults of a list; NULL: a number */
     const char *help;
     size_t offset; /* of the field in struct config */
     uint64_t initial;
@@ -69,8 +69,15 @@ struct config_option {
 extern const struct config_option config_options[];
 extern const size_t config_options_count;
 
-/* Where a setting came from; a later one is above an earlier one. */
-enum config_level { CONFIG_DEFAULT, CONFIG_FILE, CONFIG_SET, CONFIG_FLAG, CONFIG_ARGUMENT };
+/* Where a setting came from; a later one is above an earlier one. Derived: from other settings. */
+enum config_level {
+    CONFIG_DEFAULT,
+    CONFIG_DERIVED,
+    CONFIG_FILE,
+    CONFIG_SET,
+    CONFIG_FLAG,
+    CONFIG_ARGUMENT
+};
 
 struct config_origin {
     char *file; /* CONFIG_FILE only; owned by the config */
@@ -81,11 +88,8 @@ struct config_origin {
 struct config {
 #define OPTION_NUMBER(type, name, initial, least, most, when, help) OPTION_FIELD_##type(name);
 #define OPTION_TEXT(check, name, initial, when, help)               char *name;
-#define OPTION_LIST(check, name, when, help)                        struct config_list name;
+#define OPTION_LIST(check, name, initial, when, help)               struct config_list name;
 #include "config/options.def"
-#undef OPTION_NUMBER
-#undef OPTION_TEXT
-#undef OPTION_LIST
     struct config_origin *origins; /* one an option */
 };
 
@@ -116,6 +120,9 @@ const struct config_option *option_nearest(const char *name);
 /* A number as people write it (30s, 16m, yes), with a NUL, cut to `size`. */
 void option_print_number(const struct config_option *option, uint64_t number, char *to,
                          size_t size);
+
+/* What a value looks like: "a duration such as 250ms, 30s or 5m". */
+const char *option_form(const struct config_option *option);
 
 /* Where a setting is being read, for messages: "FILE:LINE: " or "--set: ". */
 struct config_place {

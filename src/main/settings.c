@@ -8,9 +8,6 @@
 _Static_assert(NODE_SEEDS_MAX <= RESOLVE_SEEDS_MAX, "the resolver takes every seed");
 
 #define SETTINGS_HOST_DEFAULT "127.0.0.1"
-static const char *const settings_trust_default[] = { "127.0.0.0/8", "::1" };
-#define SETTINGS_TRUST_DEFAULTS (sizeof settings_trust_default / sizeof settings_trust_default[0])
-
 /* Descriptors that are not connections: sockets, log, epoll, a spare one, room for libraries. */
 #define SETTINGS_DESCRIPTORS_KEPT 32
 #define SETTINGS_CONNECTIONS_MIN  16
@@ -81,13 +78,6 @@ void settings_node(const struct config *config, struct settings_lists *lists,
     options->ready_after_us = config->ready_after_ms * 1000;
     options->trust = lists->trust;
     options->trust_count = settings_ranges(&config->trust, lists->trust);
-    for (size_t i = 0; config->trust.count == 0 && i < SETTINGS_TRUST_DEFAULTS; i++) {
-        const bool good =
-            address_range_from_text(settings_bytes(settings_trust_default[i]), &lists->trust[i]);
-
-        assert(good);
-        options->trust_count++;
-    }
     options->plain_peers = lists->plain_peers;
     options->plain_peers_count = settings_ranges(&config->plain_peer, lists->plain_peers);
     options->value_rules = lists->value_rules;
@@ -211,21 +201,14 @@ enum status settings_advertise(const struct config *config, const struct address
     return STATUS_OK;
 }
 
-static void settings_default(struct config *config, const char *name, const char *value)
+static void settings_derive(struct config *config, const char *name, const struct address *address)
 {
-    const struct config_place place = { .word = "the default", .level = CONFIG_DEFAULT };
+    const struct config_place place = { .word = name, .level = CONFIG_DERIVED };
     struct config_report report = { 0 };
-
-    (void)config_put(config, name, value, &place, &report);
-}
-
-static void settings_default_address(struct config *config, const char *name,
-                                     const struct address *address)
-{
     char text[ADDRESS_TEXT_MAX + 1];
 
     text[address_to_text(address, text)] = '\0';
-    settings_default(config, name, text);
+    (void)config_put(config, name, text, &place, &report);
 }
 
 void settings_show(struct config *config)
@@ -234,17 +217,14 @@ void settings_show(struct config *config)
     struct address advertise;
     struct fault why;
 
-    for (size_t i = 0; config->trust.count == i && i < SETTINGS_TRUST_DEFAULTS; i++) {
-        settings_default(config, "trust", settings_trust_default[i]);
-    }
     if (settings_listen(config, &listen, &why) != STATUS_OK || listen.port == 0) {
         return;
     }
     if (config->http_listen.count == 0) {
-        settings_default_address(config, "http-listen", &listen);
+        settings_derive(config, "http-listen", &listen);
     }
     if (config->advertise[0] == '\0'
         && settings_advertise(config, &listen, &advertise, &why) == STATUS_OK) {
-        settings_default_address(config, "advertise", &advertise);
+        settings_derive(config, "advertise", &advertise);
     }
 }

@@ -50,7 +50,7 @@ MUST_CHECK enum status settings_listen(const struct config *config, struct addre
 MUST_CHECK enum status settings_advertise(const struct config *config, const struct address *bound,
                                           struct address *address_out, struct fault *why);
 
-/* Fill in what the daemon would use where nothing was said (`trust`, `advertise`, `http-listen`),
+/* Fill in what the daemon would use where nothing was said (`advertise`, `http-listen`),
  * for --show-config. What only the start can tell, such as the port that 0 becomes, stays unset; so
  * does an address whose name does not resolve. */
 void settings_show(struct config *config);
