@@ -648,10 +648,14 @@ static void daemon_start_seeds(struct daemon *daemon)
     resolver_seeds(daemon->resolver, daemon->seeds, count);
 }
 
-void daemon_run(struct daemon *daemon)
+void daemon_start(struct daemon *daemon)
 {
     daemon_start_seeds(daemon);
     daemon_say_ready(daemon);
+}
+
+void daemon_run(struct daemon *daemon)
+{
     daemon_wanted(daemon);
     (void)event_base_dispatch(daemon->base);
     log_event(daemon->options.log, LOG_LEVEL_INFO, "stopped",

@@ -29,7 +29,11 @@ MUST_CHECK enum status daemon_create(const struct daemon_options *options,
                                      struct daemon **daemon_out, enum process_exit *exit_out,
                                      struct fault *why);
 
-/* Serve until a signal ends it: say that we are ready, turn, say `left`, finish answers. */
+/* Say that we are ready, in the log and to a service manager, and begin to look for the seeds. To
+ * be called once, before daemon_run(): whoever waits for the start finds the line in the log. */
+void daemon_start(struct daemon *daemon);
+
+/* Serve until a signal ends it: turn, say `left`, finish answers. */
 void daemon_run(struct daemon *daemon);
 
 /* Take new settings; those that cannot change while running are named in the log. STATUS_MEMORY:

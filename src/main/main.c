@@ -170,6 +170,7 @@ static enum process_exit run(struct program *program)
         return fail(program, EXIT_CANNOT_CREATE, &why);
     }
     log_replace(program->log, log);
+    daemon_start(program->daemon);
     process_tell(program->ready_fd, EXIT_GOOD);
     daemon_run(program->daemon);
     return EXIT_GOOD;

@@ -143,8 +143,8 @@ def test_a_node_that_joins_is_ready_only_once_it_has_what_the_others_have(start)
     first.post("/keys", body)
     expected = first.get("/peers").json()["self"]["digest"]
     second = start(seeds=[first])
-    while second.get("/ready").status == 503:
-        assert "not equal" in second.get("/ready").json()["checks"]["peers"]
+    while (answer := second.get("/ready")).status == 503:
+        assert "not equal" in answer.json()["checks"]["peers"]
     assert second.get("/peers").json()["self"]["digest"] == expected
     assert second.get("/ready").json()["checks"]["peers"] == "ok"
 
