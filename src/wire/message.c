@@ -162,18 +162,18 @@ static bool map_next(struct elements *elements, struct block_room *room, struct 
     const uint8_t *const end = at + elements->rest.size;
     uint32_t left = elements->left;
     uint64_t number = 0;
-    uint64_t least = 0; /* that may follow in this run */
+    uint64_t last = 0; /* index of this run; the next possible one would not fit after 2^64 - 1 */
     unsigned count = 0;
 
     for (; left > 0; left--) {
         const struct pair pair = pair_next(at, end);
 
         if (pair.value != 0) {
-            if (count > 0 && (pair.index >> 8 != number || pair.index < least)) {
+            if (count > 0 && (pair.index >> 8 != number || pair.index <= last)) {
                 break;
             }
             number = pair.index >> 8;
-            least = pair.index + 1;
+            last = pair.index;
             room->offsets[count] = (uint8_t)pair.index;
             room->values[count] = pair.value;
             count++;

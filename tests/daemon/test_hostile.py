@@ -152,6 +152,31 @@ def test_ten_thousand_datagrams_change_exactly_what_the_valid_ones_say(start, ch
     assert busiest_second(node.log()) <= 21
 
 
+LAST = 2**64 - 1
+
+
+@pytest.mark.parametrize("pairs", [
+    ((LAST, 1), (LAST - 1, 1)),
+    ((LAST, 1), (LAST - 1, 1), (LAST - 2, 1)),
+    ((LAST, LAST), (0, LAST), (LAST, 1), (LAST - 256, 2)),
+    ((2**63, 1), (2**63 - 1, 1), (2**32, 1), (2**32 - 1, 1), (256, 1), (255, 1), (0, 1)),
+])
+@pytest.mark.parametrize("key", ["known", "unseen"])
+def test_falling_indices_are_joined_up_to_the_largest_one(node, key, pairs):
+    """A pair that falls from the largest index once ended the node, or spoilt a new vector."""
+    if key == "known":
+        node.post("/keys/known", {"7": 7})
+    body = b"".join(b"\xcf" + index.to_bytes(8, "big") + b"\xcf" + value.to_bytes(8, "big")
+                    for index, value in pairs)
+    datagram = (b"\x82\xa3key" + msgpack.packb(key) + b"\xa6vector"
+                + bytes([0x80 + len(pairs)]) + body)
+    send_all(node, [datagram] * 3)
+    expected = {index: max(v for i, v in pairs if i == index) for index, _ in pairs}
+    found = node.vector(key)
+    found.pop(7, None)
+    assert node.is_running and found == expected
+
+
 def captured(cluster, chance):
     """Extended datagrams as nodes send them, with what can be seen from outside: a hello each."""
     del chance

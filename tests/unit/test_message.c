@@ -311,6 +311,50 @@ static void test_elements_next_ends_a_run_where_the_order_breaks(void **state)
     assert_false(elements_next(&message.plain.elements, &room, &block));
 }
 
+static void test_elements_next_keeps_to_blocks_at_the_largest_indices(void **state)
+{
+    static const struct {
+        const char *hex;
+        unsigned elements; /* that are left to be found, whatever the blocks */
+    } frames[] = {
+        /* 2^64 - 1, then 2^64 - 2 */
+        { "82" KEY VECTOR "82 cfffffffffffffffff01 cffffffffffffffffe01", 2 },
+        /* 2^64 - 1, then two below it that fall too */
+        { "82" KEY VECTOR "83 cfffffffffffffffff01 cffffffffffffffffe02 cffffffffffffffffd03", 3 },
+        /* 2^64 - 1 three times */
+        { "82" KEY VECTOR "83 cfffffffffffffffff01 cfffffffffffffffff03 cfffffffffffffffff02", 1 },
+        /* 2^64 - 1, 0, 2^64 - 1 */
+        { "82" KEY VECTOR "83 cfffffffffffffffff01 0002 cfffffffffffffffff03", 2 },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof frames / sizeof *frames; i++) {
+        uint8_t bytes[HEX_MAX];
+        struct message message;
+        struct block_room room;
+        struct block block;
+        uint64_t seen[8] = { 0 };
+        unsigned count = 0;
+
+        assert_int_equal(message_decode(hex_bytes(frames[i].hex, bytes, sizeof bytes), &message),
+                         WIRE_OK);
+        while (elements_next(&message.plain.elements, &room, &block)) {
+            block_audit(&block);
+            for (unsigned n = 0; n < block.count; n++) {
+                const uint64_t index = block.number << 8 | block_offset(&block, n);
+                unsigned known = 0;
+
+                while (known < count && seen[known] != index) {
+                    known++;
+                }
+                seen[known] = index;
+                count += known == count;
+            }
+        }
+        assert_int_equal(count, frames[i].elements);
+    }
+}
+
 static void test_wire_drop_labels_are_all_there_and_differ(void **state)
 {
     (void)state;
@@ -333,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_message_takes_x_in_no_more_than_its_limit),
         cmocka_unit_test(test_message_refuses_every_beginning_of_a_valid_frame),
         cmocka_unit_test(test_elements_next_ends_a_run_where_the_order_breaks),
+        cmocka_unit_test(test_elements_next_keeps_to_blocks_at_the_largest_indices),
         cmocka_unit_test(test_wire_drop_labels_are_all_there_and_differ),
     };
 
