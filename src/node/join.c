@@ -298,7 +298,7 @@ struct join_walk {
     struct elements elements;
     struct entry *entry; /* NULL: there is none so far */
     uint64_t value_max;
-    uint64_t listed; /* elements of `full` items, those that come twice counted twice */
+    uint64_t listed; /* elements of `full` items */
     struct block_room room;
     struct block_room limited;
     bool unseen;  /* there was nothing of the key before */
@@ -388,9 +388,7 @@ static void unlisted_note(struct node *node, struct entry *entry, struct element
     }
 }
 
-/* Whether a walk that is over was of a full item that does not list all we have. Blocks may come
- * twice: as much may seem listed as is there, but only of a sender who says the same twice, and
- * anti-entropy has the rest. */
+/* Whether a walk that is over was of a full item that does not list all we have. */
 static bool walk_leaves_out(const struct join_walk *walk)
 {
     return walk->full && !walk->refused && walk->entry != NULL

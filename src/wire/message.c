@@ -4,6 +4,7 @@
 #include "wire/envelope.h"
 #include "wire/little.h"
 #include "wire/packed.h"
+#include "wire/pairs.h"
 #include "wire/read.h"
 #include "wire/varint.h"
 
@@ -81,29 +82,43 @@ static bool key_read(struct read *read, size_t least, struct bytes *key)
 }
 
 /* Pass over pairs as they mostly are, an index of one or three bytes and a value of one; returns
- * how many are left to be looked at closely. Branches on purpose: they are foreseen, where a table
- * of sizes would make each load wait for the one before. Watched by bench/decode. */
-static uint32_t pairs_pass(struct read *read, uint32_t pairs)
+ * how many are left to be looked at closely. `least` is the index from which on the next one rises;
+ * `rises` is cleared where one does not. Branches on purpose: they are foreseen, where a table of
+ * sizes would make each load wait for the one before. Watched by bench/decode. */
+static uint32_t pairs_pass(struct read *read, uint32_t pairs, uint64_t *least, bool *rises)
 {
     const uint8_t *at = read->at;
     const uint8_t *const end = read->end;
+    uint64_t from = *least;
 
     for (; pairs > 0 && end - at >= 4; pairs--) {
-        if (at[0] == 0xcd && at[3] < 0x80) {
+        uint64_t index;
+
+        if (pair_is_common(at)) {
+            index = (uint64_t)at[1] << 8 | at[2];
             at += 4;
         } else if (at[0] < 0x80 && at[1] < 0x80) {
+            index = at[0];
             at += 2;
         } else {
             break;
         }
+        if (index < from) {
+            *rises = false;
+        }
+        from = index + 1;
     }
+    *least = from;
     read->at = at;
     return pairs;
 }
 
-/* A map of elements: judge every pair, and leave a view of them. */
+/* A map of elements: judge every pair, and leave a view of them. One that does not rise is to be
+ * sorted before it is walked. */
 static bool map_read(struct read *read, struct elements *elements)
 {
+    uint64_t least = 0;
+    bool rises = true;
     uint32_t left;
 
     if (!read_map(read, &left)) {
@@ -114,46 +129,19 @@ static bool map_read(struct read *read, struct elements *elements)
         uint64_t index;
         uint64_t value;
 
-        left = pairs_pass(read, left);
+        left = pairs_pass(read, left, &least, &rises);
         if (left > 0) {
             if (!read_number(read, &index) || !read_number(read, &value)) {
                 return false;
             }
             left--;
+            rises = rises && index >= least && (index < UINT64_MAX || left == 0);
+            least = index + 1;
         }
     }
     elements->rest.size -= (size_t)(read->end - read->at);
+    elements->form = rises ? ELEMENTS_MAP : ELEMENTS_UNSORTED;
     return true;
-}
-
-/* A pair judged before, and where the next one is. */
-struct pair {
-    uint64_t index;
-    uint64_t value;
-    const uint8_t *next;
-};
-
-static struct pair pair_next_wide(const uint8_t *at, const uint8_t *end)
-{
-    struct read read = { at, end, WIRE_OK };
-    struct pair pair;
-    bool valid = read_number(&read, &pair.index) && read_number(&read, &pair.value);
-
-    assert(valid); /* map_read() has said so */
-    pair.next = read.at;
-    return pair;
-}
-
-/* The same two forms in place as in pairs_pass(), without a cursor in memory. */
-static inline struct pair pair_next(const uint8_t *at, const uint8_t *end)
-{
-    if (end - at >= 4 && at[0] == 0xcd && at[3] < 0x80) {
-        return (struct pair){ (uint64_t)at[1] << 8 | at[2], at[3], at + 4 };
-    }
-    if (end - at >= 2 && at[0] < 0x80 && at[1] < 0x80) {
-        return (struct pair){ at[0], at[1], at + 2 };
-    }
-    return pair_next_wide(at, end);
 }
 
 static bool map_next(struct elements *elements, struct block_room *room, struct block *block)
@@ -162,18 +150,16 @@ static bool map_next(struct elements *elements, struct block_room *room, struct 
     const uint8_t *const end = at + elements->rest.size;
     uint32_t left = elements->left;
     uint64_t number = 0;
-    uint64_t last = 0; /* index of this run; the next possible one would not fit after 2^64 - 1 */
     unsigned count = 0;
 
     for (; left > 0; left--) {
         const struct pair pair = pair_next(at, end);
 
         if (pair.value != 0) {
-            if (count > 0 && (pair.index >> 8 != number || pair.index <= last)) {
+            if (count > 0 && pair.index >> 8 != number) {
                 break;
             }
             number = pair.index >> 8;
-            last = pair.index;
             room->offsets[count] = (uint8_t)pair.index;
             room->values[count] = pair.value;
             count++;
@@ -361,7 +347,7 @@ static bool wanted_read(struct read *read, struct run *wanted)
     if (bin.size % 8 != 0) {
         return read_refuse(read, WIRE_BAD_ITEM);
     }
-    *wanted = (struct run){ bin, (uint32_t)(bin.size / 8) };
+    *wanted = (struct run){ .rest = bin, .left = (uint32_t)(bin.size / 8) };
     return true;
 }
 
@@ -532,20 +518,24 @@ static enum wire_drop message_judge(const struct message *message, unsigned seen
     return WIRE_OK;
 }
 
+static void run_clear(struct run *run)
+{
+    run->rest = (struct bytes){ NULL, 0 };
+    run->left = 0;
+}
+
 /* Member by member: a compiler clears or copies the whole by a string instruction, which takes
- * longer to start than a short message to read. */
+ * longer to start than a short message to read. What `order` has is written before it is read. */
 static void message_clear(struct message *message)
 {
-    const struct run nothing = { { NULL, 0 }, 0 };
-
     message->plain = (struct item){ .full = false };
     message->envelope = (struct envelope){ .has = 0 };
-    message->acks = nothing;
-    message->tree = nothing;
-    message->leaves = nothing;
-    message->block_digests = nothing;
-    message->wanted = nothing;
-    message->items = nothing;
+    run_clear(&message->acks);
+    run_clear(&message->tree);
+    run_clear(&message->leaves);
+    run_clear(&message->block_digests);
+    run_clear(&message->wanted);
+    run_clear(&message->items);
     message->probe_target = (struct bytes){ NULL, 0 };
     message->ttl = WIRE_TTL_MAX;
     message->has_ttl = false;
@@ -555,11 +545,15 @@ static void message_clear(struct message *message)
 enum wire_drop message_decode(struct bytes datagram, struct message *message)
 {
     struct read read;
+    enum wire_drop drop;
     uint32_t pairs;
     unsigned seen = 0;
 
     if (datagram.size == 0) {
         return WIRE_TRUNCATED;
+    }
+    if (datagram.size > WIRE_DATAGRAM_BYTES_MAX) {
+        return WIRE_TOO_LONG;
     }
     message_clear(message);
     read = read_begin(datagram);
@@ -577,15 +571,21 @@ enum wire_drop message_decode(struct bytes datagram, struct message *message)
     if (read.at < read.end) {
         return WIRE_TRAILING;
     }
-    return message_judge(message, seen, datagram.size);
+    drop = message_judge(message, seen, datagram.size);
+    if (message->plain.elements.form == ELEMENTS_UNSORTED && drop == WIRE_OK) {
+        pairs_sort(&message->plain.elements, message->order);
+    }
+    message->items.order = message->order + message->plain.elements.left;
+    return drop;
 }
 
 bool elements_next(struct elements *elements, struct block_room *room, struct block *block)
 {
-    if (elements->form != 0) {
-        return packed_next(elements, room, block);
+    switch (elements->form) {
+    case ELEMENTS_MAP: return elements->left > 0 && map_next(elements, room, block);
+    case ELEMENTS_SORTED: return pairs_next(elements, room, block);
+    default: return packed_next(elements, room, block);
     }
-    return elements->left > 0 && map_next(elements, room, block);
 }
 
 /* The cursors read with what judged: it cannot fail a second time. */
@@ -613,6 +613,10 @@ bool message_next_item(struct run *items, struct item *item)
         return false;
     }
     run_end(items, &read, item_read(&read, item));
+    if (item->elements.form == ELEMENTS_UNSORTED) {
+        pairs_sort(&item->elements, items->order);
+    }
+    items->order += item->elements.left; /* of all maps together no more than WIRE_PAIRS_MAX */
     return true;
 }
 

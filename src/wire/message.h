@@ -23,6 +23,7 @@
 #define WIRE_PLAIN_BYTES_MAX    760  /* one prototype's receive buffer holds 768 */
 #define WIRE_EXTENDED_BYTES_MAX 1168 /* 1200 less 32 for sealing, so that a key changes nothing */
 #define WIRE_DATAGRAM_BYTES_MAX 65507
+#define WIRE_PAIRS_MAX          (WIRE_DATAGRAM_BYTES_MAX / 2) /* of all maps of a datagram */
 #define WIRE_KEY_BYTES_MAX      255
 #define WIRE_TTL_MAX            50 /* what a missing or a larger ttl is read as */
 #define WIRE_TOKEN_BYTES        6
@@ -54,17 +55,32 @@ enum wire_drop {
 /* The metric label of a reason. */
 const char *wire_drop_label(enum wire_drop drop);
 
+/* How elements are written: a map whose indices rise, or do not, or do not and are sorted, or
+ * packed (vignette(7), "Packed items"). */
+enum elements_form {
+    ELEMENTS_MAP,
+    ELEMENTS_SPARSE,
+    ELEMENTS_DENSE,
+    ELEMENTS_UNSORTED,
+    ELEMENTS_SORTED
+};
+
 /* Elements still in wire form: a map, or a packed item. Copy it to walk it again. */
 struct elements {
-    struct bytes rest; /* what is not yet walked */
-    uint32_t left;     /* map: pairs not yet walked; packed: unused */
-    uint8_t form;      /* 0 map, 1 sparse, 2 dense (vignette(7), "Packed items") */
-    uint64_t position; /* packed: where the next gap counts from */
+    struct bytes rest; /* what is not yet walked; sorted: all pairs */
+    union {
+        uint64_t position; /* packed: where the next gap counts from */
+        const uint16_t
+            *order; /* sorted: where in `rest` the pairs not yet walked begin, by index */
+    };
+    uint32_t left; /* map: pairs not yet walked, those of value 0 too; packed: unused */
+    uint8_t form;  /* enum elements_form */
 };
 
 /* Entries of one variable field of `x`, still in wire form. Copy it to walk it again. */
 struct run {
     struct bytes rest;
+    uint16_t *order; /* of items: room in struct message for what is sorted */
     uint32_t left;
 };
 
@@ -128,23 +144,26 @@ struct envelope {
  *
  * set is 0 or 1; bits is a number of 64 bits with nothing below the prefix. */
 
-/* One datagram, read in place: every pointer points into it. */
+/* One datagram, read in place: every pointer points into it, or into `order`. 64 KiB, of which no
+ * more is touched than pairs have to be sorted; neither copied nor moved while it is in use. */
 struct message {
     struct item plain; /* key is empty in an ordinary extended datagram; may be a pattern */
     struct envelope envelope;
-    struct run acks;           /* `a` */
-    struct run tree;           /* `v` */
-    struct run leaves;         /* `L` */
-    struct run block_digests;  /* `B` */
-    struct run wanted;         /* `w` */
-    struct run items;          /* `b` */
-    struct bytes probe_target; /* `p`: a key, not yet judged as one of presence; empty: none */
-    uint8_t ttl;               /* as sent, or 50 */
-    bool has_ttl;              /* its absence tells the dialect */
-    bool extended;             /* `x` is there and is a map */
+    struct run acks;                /* `a` */
+    struct run tree;                /* `v` */
+    struct run leaves;              /* `L` */
+    struct run block_digests;       /* `B` */
+    struct run wanted;              /* `w` */
+    struct run items;               /* `b` */
+    struct bytes probe_target;      /* `p`: a key, not yet judged as one of presence; empty: none */
+    uint8_t ttl;                    /* as sent, or 50 */
+    bool has_ttl;                   /* its absence tells the dialect */
+    bool extended;                  /* `x` is there and is a map */
+    uint16_t order[WIRE_PAIRS_MAX]; /* of pairs that came in another order than they are walked */
 };
 
-/* Read a datagram of any size, in one pass, without allocating.
+/* Read a datagram, in one pass and, where the pairs of a map do not rise, up to seventeen more over
+ * these, without allocating. It takes 64 KiB of stack beside the message.
  *
  * datagram  what recvmmsg gave; not changed; must stay until the last view of it is forgotten
  * message   means something only on WIRE_OK; on a refusal it holds what was read until then
@@ -158,7 +177,8 @@ struct message {
  *   WIRE_NOT_A_MAP    something else comes first
  *   WIRE_TRAILING     bytes after the map
  *   WIRE_TOO_DEEP     an unknown field by which containers are more than 32 deep, all counted
- *   WIRE_TOO_LONG     `x` in more than WIRE_EXTENDED_BYTES_MAX bytes (wire/packed.h: why)
+ *   WIRE_TOO_LONG     `x` in more than WIRE_EXTENDED_BYTES_MAX bytes (wire/packed.h: why), or
+ *                     anything in more than WIRE_DATAGRAM_BYTES_MAX
  *   WIRE_TWICE        a known field that comes twice: two readers could pick differently
  *   WIRE_NO_KEY       no `key`
  *   WIRE_BAD_KEY      over 255 bytes, a NUL, not UTF-8; empty without `x` or with elements
@@ -170,9 +190,9 @@ struct message {
  * Time O(size). Source: vignette(7), "Plain messages" and "Extended datagrams". */
 enum wire_drop message_decode(struct bytes datagram, struct message *message);
 
-/* Next run of elements, as a block. Pairs of a map may come in any order and more than once: a
- * run ends where the order breaks, so a block number may come again. Elements of value 0 are
- * skipped: the block is dense only when all its 256 values are above 0. False: no more.
+/* The next block. Each comes once, numbers rise, and so do the offsets in it, in whatever order the
+ * pairs of a map came; of pairs with the same index the largest value counts. Elements of value 0
+ * are skipped: the block is dense only when all its 256 values are above 0. False: no more.
  *
  * room   where values are unpacked; the block points into it until the next call
  *

@@ -13,6 +13,9 @@
 #define PACKED_NARROW      64   /* values this close to one another are counted one by one */
 #define PACKED_NARROW_BITS 6
 
+_Static_assert((int)ELEMENTS_SPARSE == (int)PACKED_SPARSE
+                   && (int)ELEMENTS_DENSE == (int)PACKED_DENSE,
+               "packed elements have the form that byte 0 says");
 _Static_assert(1 << PACKED_NARROW_BITS == PACKED_NARROW, "the widest narrow code covers them all");
 
 /* A segment in a buffer: its fixed part read, codes and exceptions left where they are. */

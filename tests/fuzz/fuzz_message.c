@@ -12,15 +12,18 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Walk elements; returns how many. */
+/* Walk elements; each block comes once, rising. Returns how many elements there are. */
 static size_t elements_walk(struct elements elements)
 {
     struct block_room room;
     struct block block;
+    uint64_t least = 0;
     size_t count = 0;
 
     while (elements_next(&elements, &room, &block)) {
         block_audit(&block);
+        assert(block.number >= least);
+        least = block.number + 1;
         for (unsigned i = 0; i < block.count; i++) {
             assert(block_value(&block, i) != 0);
         }

@@ -282,77 +282,159 @@ static void test_message_refuses_every_beginning_of_a_valid_frame(void **state)
     }
 }
 
-static void test_elements_next_ends_a_run_where_the_order_breaks(void **state)
+/* One block as a test expects it. */
+struct expected {
+    uint64_t number;
+    unsigned count;
+    uint64_t first; /* offset */
+    uint64_t value; /* of the last */
+};
+
+static void assert_blocks(const char *hex, const struct expected *expected, unsigned blocks)
 {
     uint8_t bytes[HEX_MAX];
     struct message message;
+    struct elements elements;
     struct block_room room;
     struct block block;
-    static const struct {
-        unsigned number;
-        unsigned count;
-        unsigned first;
-    } runs[] = { { 0, 2, 1 }, { 0, 1, 2 }, { 0, 1, 2 }, { 1, 1, 0 }, { 0, 2, 0 } };
 
-    (void)state;
-    /* 1, 5, 2, 2 again, 6 (but 0), 256, 0, 9 */
-    assert_int_equal(
-        message_decode(hex_bytes("82" KEY VECTOR "88 0101 0501 0203 0204 0600 cd010005 0001 0901",
-                                 bytes, sizeof bytes),
-                       &message),
-        WIRE_OK);
-    for (unsigned i = 0; i < 5; i++) {
-        assert_true(elements_next(&message.plain.elements, &room, &block));
-        block_audit(&block);
-        assert_int_equal(block.number, runs[i].number);
-        assert_int_equal(block.count, runs[i].count);
-        assert_int_equal(block_offset(&block, 0), runs[i].first);
+    assert_int_equal(message_decode(hex_bytes(hex, bytes, sizeof bytes), &message), WIRE_OK);
+    for (unsigned walk = 0; walk < 2; walk++) {
+        elements = message.plain.elements;
+        for (unsigned i = 0; i < blocks; i++) {
+            assert_true(elements_next(&elements, &room, &block));
+            block_audit(&block);
+            assert_true(block.number == expected[i].number);
+            assert_int_equal(block.count, expected[i].count);
+            assert_true(block_offset(&block, 0) == expected[i].first);
+            assert_true(block_value(&block, block.count - 1U) == expected[i].value);
+        }
+        assert_false(elements_next(&elements, &room, &block));
     }
-    assert_false(elements_next(&message.plain.elements, &room, &block));
 }
 
-static void test_elements_next_keeps_to_blocks_at_the_largest_indices(void **state)
+#define MOST   "cfffffffffffffffff"
+#define BEFORE "cffffffffffffffffe"
+#define LAST   UINT64_C(0xffffffffffffff) /* block */
+
+static void test_elements_next_gives_each_block_once_in_whatever_order_pairs_come(void **state)
 {
-    static const struct {
-        const char *hex;
-        unsigned elements; /* that are left to be found, whatever the blocks */
-    } frames[] = {
-        /* 2^64 - 1, then 2^64 - 2 */
-        { "82" KEY VECTOR "82 cfffffffffffffffff01 cffffffffffffffffe01", 2 },
-        /* 2^64 - 1, then two below it that fall too */
-        { "82" KEY VECTOR "83 cfffffffffffffffff01 cffffffffffffffffe02 cffffffffffffffffd03", 3 },
-        /* 2^64 - 1 three times */
-        { "82" KEY VECTOR "83 cfffffffffffffffff01 cfffffffffffffffff03 cfffffffffffffffff02", 1 },
-        /* 2^64 - 1, 0, 2^64 - 1 */
-        { "82" KEY VECTOR "83 cfffffffffffffffff01 0002 cfffffffffffffffff03", 2 },
-    };
+    (void)state;
+    /* 1, 5, 2, 2 again, 6 (but 0), 256, 0, 9 */
+    assert_blocks("82" KEY VECTOR "88 0101 0501 0203 0204 0600 cd010005 0001 0907",
+                  (const struct expected[]){ { 0, 5, 0, 7 }, { 1, 1, 0, 5 } }, 2);
+    /* two blocks in turns */
+    assert_blocks("82" KEY VECTOR "86 cd010001 0001 cd010102 0102 cd010203 0203",
+                  (const struct expected[]){ { 0, 3, 0, 3 }, { 1, 3, 0, 3 } }, 2);
+    /* the same index again, in order otherwise; the larger one first and last */
+    assert_blocks("82" KEY VECTOR "84 0105 0101 0201 0209",
+                  (const struct expected[]){ { 0, 2, 1, 9 } }, 1);
+    /* nothing but zeros, falling */
+    assert_blocks("82" KEY VECTOR "82 0100 0000", NULL, 0);
+    /* falling from the last index there is */
+    assert_blocks("82" KEY VECTOR "82" MOST "01" BEFORE "02",
+                  (const struct expected[]){ { LAST, 2, 254, 1 } }, 1);
+    assert_blocks("82" KEY VECTOR "83" MOST "01" BEFORE "02 cffffffffffffffffd03",
+                  (const struct expected[]){ { LAST, 3, 253, 1 } }, 1);
+    assert_blocks("82" KEY VECTOR "83" MOST "01" MOST "03" MOST "02",
+                  (const struct expected[]){ { LAST, 1, 255, 3 } }, 1);
+    assert_blocks("82" KEY VECTOR "83" MOST "01 0002" MOST "03",
+                  (const struct expected[]){ { 0, 1, 0, 2 }, { LAST, 1, 255, 3 } }, 2);
+}
+
+/* What 65,507 bytes can hold of pairs in random order, through message_decode() and the cursor. */
+static void test_elements_next_sorts_the_largest_datagram(void **state)
+{
+    static const unsigned widths[] = { 1, 3, 5, 9 };
+    uint8_t *const frame = calloc(1, WIRE_DATAGRAM_BYTES_MAX + 1);
+    struct random random;
 
     (void)state;
-    for (unsigned i = 0; i < sizeof frames / sizeof *frames; i++) {
-        uint8_t bytes[HEX_MAX];
+    assert_non_null(frame);
+    random_seed(&random, 5, 1);
+    for (unsigned form = 0; form < 4; form++) {
+        const unsigned width = widths[form];
+        const unsigned pairs = (WIRE_DATAGRAM_BYTES_MAX - 20) / (width + 1);
+        uint8_t *to = frame;
         struct message message;
         struct block_room room;
         struct block block;
-        uint64_t seen[8] = { 0 };
-        unsigned count = 0;
+        uint64_t sum = 0;
+        uint64_t least = 0;
+        unsigned found = 0;
 
-        assert_int_equal(message_decode(hex_bytes(frames[i].hex, bytes, sizeof bytes), &message),
+        memcpy(to,
+               "\x82\xa3key\xa3"
+               "foo\xa6vector\xde",
+               17);
+        to[17] = (uint8_t)(pairs >> 8);
+        to[18] = (uint8_t)pairs;
+        to += 19;
+        for (unsigned i = 0; i < pairs; i++) {
+            const uint64_t index = random_next(&random);
+
+            if (width > 1) {
+                *to++ = width == 3 ? 0xcd : width == 5 ? 0xce : 0xcf;
+            }
+            for (unsigned byte = width == 1 ? 1 : width - 1; byte > 0; byte--) {
+                *to++ = (uint8_t)(index >> 8 * (byte - 1) & (width == 1 ? 0x7f : 0xff));
+            }
+            *to++ = (uint8_t)(1 + i % 100);
+            sum += 1 + i % 100;
+        }
+        assert_int_equal(message_decode((struct bytes){ frame, (size_t)(to - frame) }, &message),
                          WIRE_OK);
         while (elements_next(&message.plain.elements, &room, &block)) {
             block_audit(&block);
-            for (unsigned n = 0; n < block.count; n++) {
-                const uint64_t index = block.number << 8 | block_offset(&block, n);
-                unsigned known = 0;
-
-                while (known < count && seen[known] != index) {
-                    known++;
-                }
-                seen[known] = index;
-                count += known == count;
+            assert_true(block.number >= least);
+            least = block.number + 1;
+            for (unsigned i = 0; i < block.count; i++) {
+                sum -= block_value(&block, i);
             }
+            found += block.count;
         }
-        assert_int_equal(count, frames[i].elements);
+        assert_true(found == pairs ? sum == 0 : found < pairs);
+        assert_true(width == 1 ? found == 128 : found > pairs * 8 / 10);
+        assert_int_equal(
+            message_decode((struct bytes){ frame, WIRE_DATAGRAM_BYTES_MAX + 1 }, &message),
+            WIRE_TOO_LONG);
     }
+    free(frame);
+}
+
+static void test_items_in_any_order_are_sorted_each_for_itself(void **state)
+{
+    uint8_t bytes[HEX_MAX];
+    struct message message;
+    struct item items[3];
+    struct block_room room;
+    struct block block;
+
+    (void)state;
+    assert_int_equal(message_decode(hex_bytes("83 a36b6579a0 a6766563746f7280 a178 81 a162 93"
+                                              "92 a161 83 0301 0202 0103"
+                                              "92 a162 82 0101 0202"
+                                              "92 a163 83 cd010004 0005" MOST "06",
+                                              bytes, sizeof bytes),
+                                    &message),
+                     WIRE_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(message_next_item(&message.items, &items[i]));
+    }
+    assert_true(elements_next(&items[0].elements, &room, &block));
+    assert_int_equal(block.count, 3);
+    assert_int_equal(block_value(&block, 0), 3);
+    assert_int_equal(block_value(&block, 2), 1);
+    assert_false(elements_next(&items[0].elements, &room, &block));
+    assert_true(elements_next(&items[1].elements, &room, &block));
+    assert_int_equal(block.count, 2);
+    assert_true(elements_next(&items[2].elements, &room, &block));
+    assert_int_equal(block_value(&block, 0), 5);
+    assert_true(elements_next(&items[2].elements, &room, &block));
+    assert_int_equal(block.number, 1);
+    assert_true(elements_next(&items[2].elements, &room, &block));
+    assert_true(block.number == LAST);
+    assert_false(elements_next(&items[2].elements, &room, &block));
 }
 
 static void test_wire_drop_labels_are_all_there_and_differ(void **state)
@@ -376,8 +458,9 @@ int main(void)
         cmocka_unit_test(test_message_takes_containers_32_deep_and_no_deeper),
         cmocka_unit_test(test_message_takes_x_in_no_more_than_its_limit),
         cmocka_unit_test(test_message_refuses_every_beginning_of_a_valid_frame),
-        cmocka_unit_test(test_elements_next_ends_a_run_where_the_order_breaks),
-        cmocka_unit_test(test_elements_next_keeps_to_blocks_at_the_largest_indices),
+        cmocka_unit_test(test_elements_next_gives_each_block_once_in_whatever_order_pairs_come),
+        cmocka_unit_test(test_elements_next_sorts_the_largest_datagram),
+        cmocka_unit_test(test_items_in_any_order_are_sorted_each_for_itself),
         cmocka_unit_test(test_wire_drop_labels_are_all_there_and_differ),
     };
 

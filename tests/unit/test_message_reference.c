@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/edges.h"
 #include "unit/hex.h"
 #include "unit/test.h"
 
@@ -121,6 +122,12 @@ static void make_key(struct maker *maker)
     make_text(maker, key, strlen(key));
 }
 
+/* A number of any width. */
+static uint64_t make_wide(struct maker *maker)
+{
+    return random_next(&maker->random) >> maker_below(maker, 64);
+}
+
 static void make_elements(struct maker *maker)
 {
     const unsigned pairs = (unsigned)maker_below(maker, 24);
@@ -128,12 +135,18 @@ static void make_elements(struct maker *maker)
 
     make_map(maker, pairs);
     for (unsigned i = 0; i < pairs; i++) {
-        index = maker_below(maker, 8) == 0 ? random_next(&maker->random) >> maker_below(maker, 64)
-                                           : index + maker_below(maker, 4);
+        switch (maker_below(maker, 8)) {
+        case 0: index = make_wide(maker); break;
+        case 1: index = edge_at((unsigned)maker_below(maker, EDGES)); break;
+        case 2: index -= maker_below(maker, 4); break;
+        default: index += maker_below(maker, 4); break;
+        }
         make_number(maker, index);
-        make_number(maker, maker_below(maker, 5) == 0
-                               ? 0
-                               : random_next(&maker->random) >> maker_below(maker, 64));
+        switch (maker_below(maker, 4)) {
+        case 0: make_number(maker, 0); break;
+        case 1: make_number(maker, edge_at((unsigned)maker_below(maker, EDGES))); break;
+        default: make_number(maker, make_wide(maker)); break;
+        }
     }
 }
 
@@ -540,30 +553,52 @@ static bool object_message(const msgpack_object *object, size_t size, struct ref
            && (key.size > 0 || (extended && (fields[1] == NULL || fields[1]->via.map.size == 0)));
 }
 
-/* The elements that a cursor gives are those of the map, in its order, zeros left out. */
+static int pair_compare(const void *one, const void *other)
+{
+    const msgpack_object_kv *const a = one;
+    const msgpack_object_kv *const b = other;
+
+    if (a->key.via.u64 != b->key.via.u64) {
+        return a->key.via.u64 < b->key.via.u64 ? -1 : 1;
+    }
+    return (a->val.via.u64 > b->val.via.u64) - (a->val.via.u64 < b->val.via.u64);
+}
+
+/* The elements that a cursor gives are those of the map by index, of each index the largest value,
+ * zeros left out; and each block is one. */
 static void assert_elements(struct elements elements, const msgpack_object *object)
 {
+    const uint32_t size = object == NULL ? 0 : object->via.map.size;
+    msgpack_object_kv *const pairs = malloc((size + 1) * sizeof *pairs);
     struct block_room room;
     struct block block;
+    uint64_t least = 0;
     uint32_t at = 0;
-    const uint32_t size = object == NULL ? 0 : object->via.map.size;
 
+    assert_non_null(pairs);
+    for (uint32_t i = 0; i < size; i++) {
+        pairs[i] = object->via.map.ptr[i];
+    }
+    qsort(pairs, size, sizeof *pairs, pair_compare);
     while (elements_next(&elements, &room, &block)) {
         block_audit(&block);
-        for (unsigned i = 0; i < block.count; i++) {
-            while (at < size && object->via.map.ptr[at].val.via.u64 == 0) {
+        assert_true(block.number >= least);
+        least = block.number + 1;
+        for (unsigned i = 0; i < block.count; i++, at++) {
+            while (at < size
+                   && (pairs[at].val.via.u64 == 0
+                       || (at + 1 < size && pairs[at].key.via.u64 == pairs[at + 1].key.via.u64))) {
                 at++;
             }
             assert_true(at < size);
-            assert_true(object->via.map.ptr[at].key.via.u64
-                        == (block.number << 8 | block_offset(&block, i)));
-            assert_true(object->via.map.ptr[at].val.via.u64 == block_value(&block, i));
-            at++;
+            assert_true(pairs[at].key.via.u64 == (block.number << 8 | block_offset(&block, i)));
+            assert_true(pairs[at].val.via.u64 == block_value(&block, i));
         }
     }
     for (; at < size; at++) {
-        assert_true(object->via.map.ptr[at].val.via.u64 == 0);
+        assert_true(pairs[at].val.via.u64 == 0);
     }
+    free(pairs);
 }
 
 static const msgpack_object *x_field(const msgpack_object *x, uint8_t letter)
