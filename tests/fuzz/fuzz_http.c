@@ -116,6 +116,36 @@ static void server_start(struct site *site, bool is_unix)
     }
 }
 
+/* A key of so many blocks, `step` apart from each other, the last at the end of all indices. */
+static void key_fill(struct site *site, const char *key, unsigned blocks, uint64_t step)
+{
+    const uint64_t values[] = { 1, 255, 256, UINT64_MAX };
+    const uint8_t offsets[] = { 0, 1, 128, 255 };
+    struct mem mem = { 0 };
+    struct node_update_result result;
+    struct vector vector;
+    const struct node_update update = { .key = { (const uint8_t *)key, strlen(key) },
+                                        .elements = &vector };
+    struct fault why;
+
+    vector_init(&vector);
+    for (unsigned i = 0; i < blocks; i++) {
+        const struct block block = { .number = (UINT64_MAX >> 8) - i * step,
+                                     .values = values,
+                                     .offsets = offsets,
+                                     .count = 4,
+                                     .width = 8 };
+
+        if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
+            abort();
+        }
+    }
+    if (node_update(site->node, site->now, &update, &result, &why) != STATUS_OK) {
+        abort();
+    }
+    vector_clear(&vector, &mem);
+}
+
 static void site_start(struct site *site, bool is_unix)
 {
     const struct address self = { .ip = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1 },
@@ -152,6 +182,9 @@ static void site_start(struct site *site, bool is_unix)
     if (site->context.watch == NULL) {
         abort();
     }
+    key_fill(site, "a", 1, 1);
+    key_fill(site, "b", 5, UINT64_C(1) << 40);
+    key_fill(site, "ab", 600, 1);
     server_start(site, is_unix);
     for (unsigned i = 0; i < CLIENTS; i++) {
         site->clients[i].fd = -1;
@@ -274,10 +307,10 @@ static const char *pick(struct input *input, const char *const *list, unsigned c
 }
 #define PICK(input, list) pick(input, list, sizeof(list) / sizeof(list)[0])
 
-static const char *const keys[] = { "a",     "b",    "small",  "a*",
-                                    "%25",   "a%25", "*",      "n:10.0.0.1:6000",
-                                    "n:",    "n:no", "%C3%A9", "%00",
-                                    "a%2Fb", "%zz",  "n:*",    "" };
+static const char *const keys[] = { "a",     "a",    "b",      "ab",   "ab",    "b",
+                                    "small", "a*",   "%25",    "a%25", "*",     "n:10.0.0.1:6000",
+                                    "n:",    "n:no", "%C3%A9", "%00",  "a%2Fb", "%zz",
+                                    "n:*",   "" };
 static const char *const plain_keys[] = { "a",       "b", "small", "a*", "%",  "n:10.0.0.1:6000",
                                           "\\u00e9", "",  "c1",    "c2", "c3", "\\ud800" };
 
@@ -442,7 +475,20 @@ static void put_body(struct text *text, struct input *input, const char **type)
     }
 }
 
-static void put_headers(struct text *text, struct input *input)
+/* What the server would give as its ETag now. */
+static void put_known_digest(struct text *text, struct input *input, const struct site *site)
+{
+    static const char *const known[] = { "a", "b", "ab" };
+    const char *const key = PICK(input, known);
+    const struct entry *entry =
+        table_find(site->table, (struct bytes){ (const uint8_t *)key, strlen(key) });
+
+    if (entry != NULL) {
+        put(text, "If-None-Match: \"%016" PRIx64 "\"\r\n", entry_digest(entry));
+    }
+}
+
+static void put_headers(struct text *text, struct input *input, const struct site *site)
 {
     static const char *const lines[] = {
         "Accept: application/msgpack",
@@ -470,7 +516,11 @@ static void put_headers(struct text *text, struct input *input)
     const unsigned count = input_below(input, 4);
 
     for (unsigned i = 0; i < count; i++) {
-        put(text, "%s\r\n", PICK(input, lines));
+        if (input_rarely(input, 4)) {
+            put_known_digest(text, input, site);
+        } else {
+            put(text, "%s\r\n", PICK(input, lines));
+        }
     }
 }
 
@@ -490,7 +540,7 @@ static void put_chunked(struct text *text, struct input *input, const struct tex
     put(text, "0\r\n\r\n");
 }
 
-static void put_request(struct text *text, struct input *input)
+static void put_request(struct text *text, struct input *input, const struct site *site)
 {
     static const char *const methods[] = { "GET", "GET",  "GET",    "POST",    "POST",  "POST",
                                            "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "TRACE" };
@@ -504,7 +554,7 @@ static void put_request(struct text *text, struct input *input)
     put_query(text, input);
     put(text, " HTTP/1.%u\r\n", input_rarely(input, 8) ? 0U : 1U);
     put(text, input_rarely(input, 16) ? "X: y\r\n" : "Host: localhost\r\n");
-    put_headers(text, input);
+    put_headers(text, input, site);
     body.size = 0;
     if (has_body) {
         put_body(&body, input, &type);
@@ -553,7 +603,7 @@ static void requests_send(struct site *site, struct input *input)
 
     text.size = 0;
     for (unsigned i = 0; i < requests; i++) {
-        put_request(&text, input);
+        put_request(&text, input, site);
     }
     if ((form & 0xc0) == 0xc0 && text.size > 0) {
         text.size -= input_byte(input) % text.size; /* cut */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/edges.h"
 #include "unit/hex.h"
 #include "unit/test.h"
 
@@ -16,8 +17,8 @@
 struct trip {
     uint8_t bytes[BIN_MAX];
     size_t size;
-    uint64_t values[4][BLOCK_ELEMENTS];
-    uint64_t numbers[4];
+    uint64_t values[5][BLOCK_ELEMENTS];
+    uint64_t numbers[5];
     unsigned blocks;
 };
 
@@ -164,6 +165,8 @@ static void random_block(struct random *random, uint64_t values[BLOCK_ELEMENTS])
         }
         if (random_below(random, odd) == 0) {
             values[i] = random_next(random) >> random_below(random, 64);
+        } else if (random_below(random, odd) == 0) {
+            values[i] = edge_at((unsigned)random_below(random, EDGES));
         }
     }
     values[random_below(random, BLOCK_ELEMENTS)] = 1 + random_below(random, 70);
@@ -184,6 +187,10 @@ static void test_packed_gives_back_what_went_in(void **state)
             random_block(&random, trip.values[i]);
             (void)trip_put(&trip, number);
             number += 1 + (random_next(&random) >> (10 + random_below(&random, 54)));
+        }
+        if (random_below(&random, 4) == 0) {
+            random_block(&random, trip.values[4]);
+            (void)trip_put(&trip, UINT64_MAX >> 8);
         }
         trip_check(&trip);
     }

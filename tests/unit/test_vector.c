@@ -7,10 +7,12 @@
 
 #include <string.h>
 
+#include "unit/edges.h"
 #include "unit/test.h"
 
 #define BLOCKS_MAX 3000
 #define SALT       UINT64_C(0x0123456789abcdef)
+#define LAST       (UINT64_MAX >> 8) /* block number */
 
 struct fixture {
     struct mem mem;
@@ -66,6 +68,17 @@ static void made_set(struct made *made, unsigned i, uint64_t value)
     }
 }
 
+/* A value up to `most`, which is all ones or small; often one where widths end. */
+static uint64_t value_draw(struct random *random, uint64_t most)
+{
+    const uint64_t edge = edge_at((unsigned)random_below(random, EDGES));
+
+    if (edge <= most && random_below(random, 4) == 0) {
+        return edge;
+    }
+    return most == UINT64_MAX ? random_next(random) : random_below(random, most + 1);
+}
+
 /* Every element of the block that `chosen` of `of` say; width 0 to 8; values up to `most`,
  * sometimes 0 where the form allows it. */
 static void make(struct made *made, struct random *random, uint64_t number, unsigned width,
@@ -78,8 +91,9 @@ static void make(struct made *made, struct random *random, uint64_t number, unsi
     if (dense) {
         for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
             if (random_below(random, of) < chosen) {
-                made_set(made, i,
-                         most == UINT64_MAX ? random_next(random) : 1 + random_below(random, most));
+                const uint64_t value = value_draw(random, most);
+
+                made_set(made, i, value == 0 ? 1 : value);
             }
         }
         return;
@@ -89,8 +103,7 @@ static void make(struct made *made, struct random *random, uint64_t number, unsi
     for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
         if (random_below(random, of) < chosen) {
             made->offsets[made->block.count] = (uint8_t)i;
-            made_set(made, made->block.count++,
-                     most == UINT64_MAX ? random_next(random) : random_below(random, most + 1));
+            made_set(made, made->block.count++, value_draw(random, most));
         }
     }
     if (made->block.count == 0) {
@@ -254,9 +267,19 @@ static void test_vector_is_the_reference_over_random_merges_of_every_form(void *
         unsigned width_limit;
         unsigned merges;
     } rows[] = {
-        { 1, 0, false, 0, 60 },    { 1, 7, false, 1, 200 },   { 1, 9, false, 8, 300 },
-        { 3, 0, true, 0, 60 },     { 5, 0, true, 8, 400 },    { 64, 0, false, 1, 600 },
-        { 64, 0, false, 8, 1500 }, { 300, 5, true, 0, 1500 }, { 300, 0, true, 8, 1500 },
+        { 1, 0, false, 0, 60 },
+        { 1, 7, false, 1, 200 },
+        { 1, 9, false, 8, 300 },
+        { 3, 0, true, 0, 60 },
+        { 5, 0, true, 8, 400 },
+        { 64, 0, false, 1, 600 },
+        { 64, 0, false, 8, 1500 },
+        { 300, 5, true, 0, 1500 },
+        { 300, 0, true, 8, 1500 },
+        /* up to the last block there is */
+        { 1, LAST, false, 8, 200 },
+        { 2, LAST - 1, false, 8, 200 },
+        { 80, LAST - 79, false, 8, 900 },
     };
     struct made made;
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/edges.h"
 #include "unit/hex.h"
 #include "unit/test.h"
 
@@ -329,6 +330,9 @@ static void random_block(struct random *random, uint64_t values[BLOCK_ELEMENTS])
 
     for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
         values[i] = random_below(random, 16) < share ? (random_next(random) >> shift) | 1 : 0;
+        if (share > 0 && random_below(random, 64) == 0) {
+            values[i] = edge_at((unsigned)random_below(random, EDGES));
+        }
     }
 }
 
@@ -348,6 +352,11 @@ static void items_trip(struct fixture *fixture, unsigned blocks, struct bytes ke
         random_block(&fixture->random, values[i]);
         numbers[i] = number;
         number += 1 + (random_next(&fixture->random) >> (12 + random_below(&fixture->random, 52)));
+    }
+    if (random_below(&fixture->random, 4) == 0) { /* as far up as there is */
+        for (unsigned i = 0; i < blocks; i++) {
+            numbers[i] = (UINT64_MAX >> 8) - (blocks - 1 - i);
+        }
     }
     fixture->count = 0;
     while (at < blocks) {
