@@ -104,6 +104,36 @@ static void client_fill(struct members *members, struct input *input)
     members_turn(members, member);
 }
 
+/* Many keys at once: queues that need an index, trees that grow, answers in several datagrams. */
+static void client_keys(struct members *members, struct input *input)
+{
+    const unsigned member = input_below(input, MEMBERS);
+    const unsigned count = input_below(input, 64);
+    const uint64_t index = input_number(input);
+    const uint8_t offset = (uint8_t)index;
+    const uint64_t value = 1 + input_byte(input);
+    const struct block block = {
+        .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
+    };
+    struct mem mem = { 0 };
+    struct node_update_result result;
+    struct vector vector;
+    struct fault why;
+
+    vector_init(&vector);
+    if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
+        abort();
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const uint8_t key[] = { 'k', (uint8_t)('A' + i / 16), (uint8_t)('a' + i % 16) };
+        const struct node_update update = { .key = { key, sizeof key }, .elements = &vector };
+
+        answered(node_update(members->list[member].node, members->now, &update, &result, &why));
+    }
+    vector_clear(&vector, &mem);
+    members_turn(members, member);
+}
+
 static void stranger_send(struct members *members, struct input *input, unsigned form)
 {
     const struct forge forge = { .members = members,
@@ -225,7 +255,13 @@ static void step(struct members *members, struct input *input)
     switch (input_below(input, 20)) {
     case 0:
     case 1: client_write(members, input); break;
-    case 2: client_fill(members, input); break;
+    case 2:
+        if (input_rarely(input, 2)) {
+            client_fill(members, input);
+        } else {
+            client_keys(members, input);
+        }
+        break;
     case 3:
     case 4:
     case 5: stranger_send(members, input, 0); break;
