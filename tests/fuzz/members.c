@@ -130,34 +130,31 @@ static unsigned stranger_of(const struct address *address)
     return i;
 }
 
-static void stranger_hears(struct members *members, unsigned from, unsigned stranger,
-                           struct bytes datagram)
+static void stranger_hears(struct heard *heard, const struct message *message)
 {
-    struct heard *heard = &members->heard[stranger][from];
-    struct message message;
-
-    if (message_decode(datagram, &message) != WIRE_OK || !message.extended) {
-        return;
+    if ((message->envelope.has & WIRE_HAS_TOKEN) != 0) {
+        memcpy(heard->token, message->envelope.token, sizeof heard->token);
     }
-    if ((message.envelope.has & WIRE_HAS_TOKEN) != 0) {
-        memcpy(heard->token, message.envelope.token, sizeof heard->token);
+    if ((message->envelope.has & WIRE_HAS_SEQUENCE) != 0) {
+        heard->sequence = message->envelope.sequence;
     }
-    if ((message.envelope.has & WIRE_HAS_SEQUENCE) != 0) {
-        heard->sequence = message.envelope.sequence;
-    }
-    heard->sender_id = message.envelope.sender_id;
+    heard->sender_id = message->envelope.sender_id;
 }
 
 static void datagram_leaves(struct members *members, unsigned from, const struct address *to,
                             struct bytes datagram)
 {
     const unsigned stranger = stranger_of(to);
+    struct message message;
     struct sent *sent = &members->recorded[members->recorded_count++ % MEMBERS_RECORDED];
 
     *sent = (struct sent){ .from = member_address(from), .to = *to, .size = datagram.size };
     memcpy(sent->data, datagram.data, datagram.size);
-    if (stranger < STRANGERS) {
-        stranger_hears(members, from, stranger, datagram);
+    /* No node writes what another one refuses, nor a plain frame that a prototype cannot hold. */
+    assert(message_decode(datagram, &message) == WIRE_OK);
+    assert(message.extended || datagram.size <= WIRE_PLAIN_BYTES_MAX);
+    if (stranger < STRANGERS && message.extended) {
+        stranger_hears(&members->heard[stranger][from], &message);
     }
     if (member_of(to) == MEMBERS) {
         return;
