@@ -73,7 +73,8 @@ void pairs_sort(struct elements *elements, uint16_t *order)
     uint16_t other[WIRE_PAIRS_MAX];
     uint64_t any = 0;
     uint64_t all = UINT64_MAX;
-    bool is_other = false;
+    uint16_t *from = order;
+    uint16_t *to = other;
 
     assert(elements->form == ELEMENTS_UNSORTED);
     assert(elements->left <= WIRE_PAIRS_MAX);
@@ -87,12 +88,15 @@ void pairs_sort(struct elements *elements, uint16_t *order)
     }
     for (unsigned shift = 0; shift < 64; shift += DIGIT_BITS) {
         if (((any ^ all) >> shift & (DIGIT_COUNT - 1)) != 0) { /* else all have the same digit */
-            digit_sort(elements, shift, is_other ? other : order, is_other ? order : other);
-            is_other = !is_other;
+            uint16_t *const sorted = to;
+
+            digit_sort(elements, shift, from, to);
+            to = from;
+            from = sorted;
         }
     }
-    if (is_other) {
-        memcpy(order, other, elements->left * sizeof *order);
+    if (from != order) {
+        memcpy(order, from, elements->left * sizeof *order);
     }
     elements->order = order;
     elements->form = ELEMENTS_SORTED;

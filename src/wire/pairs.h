@@ -21,9 +21,6 @@ struct pair {
     const uint8_t *next;
 };
 
-/* Any form of a pair. */
-struct pair pair_next_wide(const uint8_t *at, const uint8_t *end);
-
 /* Whether four bytes are an index of two bytes with its head and a value of one, as most pairs are:
  * one comparison. */
 static inline bool pair_is_common(const uint8_t *at)
@@ -31,7 +28,9 @@ static inline bool pair_is_common(const uint8_t *at)
     return (little_get32(at) & 0x800000ffU) == 0xcd;
 }
 
-/* The same; two forms in place as they mostly are, without a cursor in memory. */
+/* The pair that begins here, in any form; the two that most have are read in place, without a
+ * cursor in memory. */
+struct pair pair_next_wide(const uint8_t *at, const uint8_t *end);
 static inline struct pair pair_next(const uint8_t *at, const uint8_t *end)
 {
     if (end - at >= 4 && pair_is_common(at)) {
