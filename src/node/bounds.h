@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 struct node;
-struct presence;
 
 /* Whether a key is a peer's presence, and whose. */
 bool presence_address(struct bytes key, struct address *address_out);
@@ -28,9 +27,6 @@ uint64_t presence_stamp(const struct node *node, struct moment now, const struct
 
 /* A clock for bounds only: see vignette(7), "Bounds". */
 uint64_t presence_now_s(const struct node *node, struct moment now);
-
-/* A peer told its clock: by a stamp, or by its start, which is not after it. */
-void presence_clock_learn(struct presence *presence, uint64_t id, uint64_t clock_s);
 
 /* Whether a presence entry is forgotten: dead or left for more than 24 h. */
 bool presence_forgotten(const struct node *node, struct moment now, const struct vector *vector);

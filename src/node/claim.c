@@ -1,11 +1,16 @@
 #include "node/claim.h"
 
+#include "node/guard.h"
+
 #include <assert.h>
 
 #define DAY_S           UINT64_C(86400)
 #define OWNER_AHEAD_S   (2 * DAY_S) /* what only an owner writes may be so far ahead of now */
 #define ACCUSER_AHEAD_S (1 * DAY_S) /* what others write: less, so that an owner can outbid it */
 #define FORGOTTEN_S     (1 * DAY_S)
+#define STEP_S          16                  /* above what is stored */
+#define WORD_MOST_S     (UINT64_C(1) << 47) /* of 48 bits: room for more steps than can be sent */
+#define LEVEL_MASK      255
 
 static uint64_t block_read(struct claim *claim, const struct block *block)
 {
@@ -42,35 +47,90 @@ uint64_t claim_read(struct claim *claim, struct elements elements)
     return refused;
 }
 
-static bool element_in_bounds(unsigned element, uint64_t value, uint64_t now_s)
+static uint64_t later(uint64_t one_s, uint64_t other_s)
 {
-    uint64_t ahead_s = ACCUSER_AHEAD_S;
+    return one_s > other_s ? one_s : other_s;
+}
+
+/* How far the seconds in an element may lie that is `stored_s` now. Others may repeat what is there
+ * and take a small step above it, so that what an owner had to write far ahead of all clocks is
+ * still refuted by relay, and nobody reaches the end of the numbers by steps. */
+static uint64_t owner_most_s(const struct claim_bounds *bounds, uint64_t stored_s)
+{
+    switch (bounds->by) {
+    case CLAIM_OF_OWNER: return WORD_MOST_S;
+    case CLAIM_TO_OWNER: return later(GUARD_CLOCK_MAX_S + OWNER_AHEAD_S, stored_s + STEP_S);
+    case CLAIM_RELAYED: break;
+    }
+    return later(bounds->now_s + OWNER_AHEAD_S, stored_s + STEP_S);
+}
+
+/* Whoever accuses names an incarnation that its owner wrote. */
+static uint64_t accuser_most_s(const struct claim_bounds *bounds, uint64_t stored_s)
+{
+    return bounds->by == CLAIM_RELAYED ? later(bounds->now_s + ACCUSER_AHEAD_S, stored_s)
+                                       : owner_most_s(bounds, stored_s);
+}
+
+static bool element_in_bounds(unsigned element, uint64_t value, const struct claim_bounds *bounds)
+{
+    const struct vector *stored = bounds->stored;
+    const uint64_t value_stored = stored == NULL ? 0 : vector_get(stored, element);
+    const uint64_t state_stored = stored == NULL ? 0 : vector_get(stored, PRESENCE_STATE);
+    uint64_t at_s = 0;
+    uint64_t most_s = 0;
 
     switch (element) {
     case PRESENCE_LEVEL:
-    case PRESENCE_INSTANCE:
-    case PRESENCE_HTTP: return value >> 16 <= now_s + OWNER_AHEAD_S;
-    case PRESENCE_STATE:
-        if (claim_word(value) == WORD_ALIVE || claim_word(value) == WORD_LEFT) {
-            ahead_s = OWNER_AHEAD_S;
+        if ((value & LEVEL_MASK) == 0) {
+            return false; /* who speaks plain writes no level: it is a slanderer's */
         }
-        return claim_incarnation(value) <= now_s + ahead_s;
-    case PRESENCE_SINCE: return value <= now_s + ACCUSER_AHEAD_S;
-    default: return element >= PRESENCE_CONFIRM && value <= now_s + ACCUSER_AHEAD_S;
+        /* fall through */
+    case PRESENCE_INSTANCE:
+    case PRESENCE_HTTP:
+        at_s = value >> 16;
+        most_s = owner_most_s(bounds, value_stored >> 16);
+        break;
+    case PRESENCE_STATE:
+        at_s = claim_incarnation(value);
+        most_s = claim_word(value) == WORD_ALIVE || claim_word(value) == WORD_LEFT
+                     ? owner_most_s(bounds, claim_incarnation(state_stored))
+                     : accuser_most_s(bounds, claim_incarnation(state_stored));
+        break;
+    case PRESENCE_SINCE:
+        at_s = value;
+        most_s = bounds->now_s + ACCUSER_AHEAD_S;
+        break;
+    default:
+        if (element < PRESENCE_CONFIRM) {
+            return false;
+        }
+        at_s = value;
+        most_s = accuser_most_s(bounds, claim_incarnation(state_stored));
+        break;
     }
+    return at_s <= most_s && at_s <= WORD_MOST_S;
 }
 
-uint64_t claim_judge(struct claim *claim, uint64_t now_s)
+uint64_t claim_judge(struct claim *claim, const struct claim_bounds *bounds)
 {
     uint64_t refused = 0;
 
     for (unsigned i = PRESENCE_LEVEL; i < CLAIM_ELEMENTS; i++) {
-        if (claim->values[i] != 0 && !element_in_bounds(i, claim->values[i], now_s)) {
+        if (claim->values[i] != 0 && !element_in_bounds(i, claim->values[i], bounds)) {
             claim->values[i] = 0;
             refused++;
         }
     }
     return refused;
+}
+
+void claim_of_stored(struct claim *claim, const struct vector *stored)
+{
+    *claim = (struct claim){ .stamp = 0 };
+    for (unsigned i = PRESENCE_LEVEL; i < CLAIM_ELEMENTS; i++) {
+        claim->values[i] = vector_get(stored, i);
+    }
 }
 
 bool claim_any(const struct claim *claim)

@@ -38,8 +38,26 @@ static inline uint64_t claim_state(uint64_t incarnation, enum presence_word word
 /* Read the elements of a presence key. Returns how many have no meaning and were left out. */
 uint64_t claim_read(struct claim *claim, struct elements elements);
 
-/* Take out what lies so far ahead of now that its owner could not outbid it. Returns how many. */
-uint64_t claim_judge(struct claim *claim, uint64_t now_s);
+/* Who says it, to whom. */
+enum claim_by {
+    CLAIM_RELAYED,  /* anybody, of anybody */
+    CLAIM_OF_OWNER, /* the owner itself, proved: as far as there is room above for its next word */
+    CLAIM_TO_OWNER  /* a trusted peer, proved, to the owner: what any clock may have let in */
+};
+
+/* What a claim is judged by. */
+struct claim_bounds {
+    uint64_t now_s;
+    const struct vector *stored; /* of the same presence; NULL: nothing */
+    enum claim_by by;
+};
+
+/* Take out what lies so far ahead of now, and of what is stored, that its owner could not outbid
+ * it, and a level of 0, which nobody writes. Returns how many. */
+uint64_t claim_judge(struct claim *claim, const struct claim_bounds *bounds);
+
+/* What is stored, as a claim. */
+void claim_of_stored(struct claim *claim, const struct vector *stored);
 
 /* Whether it says anything but a stamp. */
 bool claim_any(const struct claim *claim);

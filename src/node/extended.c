@@ -46,27 +46,34 @@ enum node_kind extended_kind(const struct message *message)
     return NODE_KIND_ACK;
 }
 
-/* The echo of a token that only somebody who receives there can know. */
-static void echo_check(struct node *node, struct moment now, struct peer *from,
-                       const struct envelope *envelope)
+/* Whether a datagram echoes the token that only somebody who receives at its source can know, and
+ * says that it is the peer of that address. */
+static bool is_proved(const struct node *node, struct moment now, const struct peer *from,
+                      const struct envelope *envelope)
 {
     uint8_t token[WIRE_TOKEN_BYTES];
 
-    if (!has(envelope, WIRE_HAS_ECHO)) {
-        return;
+    if (!has(envelope, WIRE_HAS_ECHO) || !has(envelope, WIRE_HAS_SENDER)
+        || envelope->sender_id != (uint32_t)from->id) {
+        return false;
     }
     for (unsigned epoch = 0; epoch < 2; epoch++) {
         node_token(node, now, &from->address, epoch, token);
         if (memcmp(token, envelope->echo, sizeof token) == 0) {
-            const bool first = from->validated_us == 0;
-
-            from->validated_us = now.mono_us;
-            from->hello_tries = 0;
-            if (first && from->presence != NULL) {
-                presence_update_peer(node, now, from);
-            }
-            return;
+            return true;
         }
+    }
+    return false;
+}
+
+static void echo_note(struct node *node, struct moment now, struct peer *from)
+{
+    const bool first = from->validated_us == 0;
+
+    from->validated_us = now.mono_us;
+    from->hello_tries = 0;
+    if (first && from->presence != NULL) {
+        presence_update_peer(node, now, from);
     }
 }
 
@@ -91,7 +98,7 @@ static struct marks *reply_of(struct node *node, struct peer *from)
 }
 
 static void items_receive(struct node *node, struct moment now, struct peer *from,
-                          const struct message *message, bool trusted)
+                          const struct message *message, bool trusted, bool proved)
 {
     const uint8_t depth =
         has(&message->envelope, WIRE_HAS_DEPTH) ? message->envelope.depth : WIRE_DEPTH_STOP;
@@ -99,10 +106,12 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
     struct item item;
 
     while (message_next_item(&items, &item)) {
-        struct presence_report report = { .elements = item.elements, .depth = depth };
+        struct presence_report report = { .elements = item.elements,
+                                          .depth = depth,
+                                          .proved = proved };
 
         if (presence_address(item.key, &report.about)) {
-            report.source = (uint8_t)presence_source_of(from, &report.about, trusted);
+            report.source = (uint8_t)presence_source_of(from, &report.about, trusted, proved);
             report.reply = trusted ? reply_of(node, from) : NULL;
             presence_receive(node, now, from, &report);
         } else if (pattern_is(item.key)) {
@@ -194,26 +203,45 @@ static void sequence_receive(struct node *node, struct peer *from, const struct 
     }
 }
 
+/* The owner is told what is said of it that is larger than what it says, since whoever slanders a
+ * member does not tell it; where the address is a stranger's it gets no more than it is due. */
+static void hello_receive(struct node *node, struct moment now, struct peer *from,
+                          const struct message *message, bool proved)
+{
+    struct presence_report report = { .elements = message->plain.elements,
+                                      .depth = HELLO_DEPTH,
+                                      .proved = proved };
+
+    if (message->plain.key.size == 0 || !presence_address(message->plain.key, &report.about)) {
+        return;
+    }
+    report.source = (uint8_t)presence_source_of(from, &report.about, false, proved);
+    if (report.source == SOURCE_OWNER
+        || (report.source == SOURCE_SELF_SPEAKING && node_trusts(node, from, now))) {
+        report.reply = reply_of(node, from);
+    }
+    presence_receive(node, now, from, &report);
+}
+
 void extended_receive(struct node *node, struct moment now, struct peer *from,
                       const struct message *message)
 {
     const struct envelope *envelope = &message->envelope;
     const bool was_validated = from->validated_us != 0;
-    struct presence_report hello = { .elements = message->plain.elements, .depth = HELLO_DEPTH };
+    const bool proved = is_proved(node, now, from, envelope);
     bool trusted;
 
     envelope_note(from, envelope);
-    if (message->plain.key.size > 0 && presence_address(message->plain.key, &hello.about)) {
-        hello.source = (uint8_t)presence_source_of(from, &hello.about, false);
-        presence_receive(node, now, from, &hello);
-    }
+    hello_receive(node, now, from, message, proved);
     if (!sender_check(node, from, envelope)) {
         return;
     }
-    echo_check(node, now, from, envelope);
+    if (proved) {
+        echo_note(node, now, from);
+    }
     trusted = node_trusts(node, from, now);
     acks_receive(node, now, from, message, trusted);
-    items_receive(node, now, from, message, trusted);
+    items_receive(node, now, from, message, trusted, proved);
     sequence_receive(node, from, message, trusted);
     if (trusted) {
         requests_receive(node, now, from, message);

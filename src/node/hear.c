@@ -36,7 +36,7 @@ static void presence_come(struct node *node, struct moment now, struct peer *fro
                           const struct address *about, const struct item *item)
 {
     const enum presence_source source =
-        presence_source_of(from, about, node_trusts(node, from, now));
+        presence_source_of(from, about, node_trusts(node, from, now), false);
     struct marks larger = { 0 };
     const struct presence_report report = {
         .about = *about, .elements = item->elements, .reply = &larger, .source = (uint8_t)source

@@ -265,7 +265,8 @@ static struct envelope envelope_for(const struct node *node, struct moment now,
 
     envelope.has |= WIRE_HAS_SENDER;
     envelope.sender_id = (uint32_t)node->presence.id;
-    if (peer->validated_us == 0 || now.mono_us - peer->validated_us > REVALIDATE_US) {
+    if (peer->validated_us == 0 || now.mono_us - peer->validated_us > REVALIDATE_US
+        || (peer->owed != NULL && peer->owed->has_who)) { /* its hello is to prove itself */
         envelope.has |= WIRE_HAS_TOKEN;
         node_token(node, now, &peer->address, 0, envelope.token);
     }

@@ -294,10 +294,9 @@ bool presence_start(struct node *node, struct moment now)
 
     *presence = (struct presence){
         .id = node_peer_id(node, &node->options.self),
-        .wall_at_start_s = now.unix_s,
-        .mono_at_start_us = now.mono_us,
         .sweep_due_us = now.mono_us + SWEEP_US,
     };
+    guard_begin(&presence->guard, now);
     if (node->options.start_s_min > start_s) {
         start_s = node->options.start_s_min;
     }
@@ -491,9 +490,7 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer)
  * what nobody else takes, and the stores would never be equal again. */
 static uint64_t since_s(const struct node *node, struct moment now)
 {
-    const struct presence *presence = &node->presence;
-    const uint64_t ran_s = (now.mono_us - presence->mono_at_start_us) / US_PER_S;
-    const uint64_t most_s = presence->wall_at_start_s + ran_s + SINCE_AHEAD_S;
+    const uint64_t most_s = guard_ran_s(&node->presence.guard, now) + SINCE_AHEAD_S;
     const uint64_t now_s = presence_now_s(node, now);
 
     return now_s < most_s ? now_s : most_s;
@@ -521,11 +518,10 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
     }
 }
 
-unsigned presence_confirmations(const struct node *node, const struct peer *peer)
+unsigned presence_confirmations(const struct peer *peer)
 {
     unsigned count = 0;
 
-    (void)node;
     if (peer->presence == NULL) {
         return 1;
     }
@@ -559,13 +555,12 @@ static uint64_t log10_1024(uint64_t n)
     return bits * 30103 / 100000;
 }
 
-uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer)
+uint64_t presence_suspicion_us(const struct peer *peer, uint64_t nodes)
 {
     /* 1024 * ln(c) / ln(k + 1) for k = 1..3, c = 1..k; from k independent suspectors on it is 1. */
     static const uint16_t ratio[3][3] = { { 0, 0, 0 }, { 0, 646, 0 }, { 0, 512, 811 } };
-    const uint64_t nodes = (uint64_t)node->peers.members + 1;
     const uint64_t k = nodes < 3 ? 0 : (nodes - 2 < 3 ? nodes - 2 : 3);
-    const uint64_t confirmations = presence_confirmations(node, peer);
+    const uint64_t confirmations = presence_confirmations(peer);
     const uint64_t log = log10_1024(nodes);
     const uint64_t least_us = 3 * US_PER_S * (log > 1024 ? log : 1024) / 1024;
     const uint64_t most_us = 6 * least_us;
@@ -579,10 +574,10 @@ uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer)
 /* What comes in. */
 
 enum presence_source presence_source_of(const struct peer *from, const struct address *about,
-                                        bool trusted)
+                                        bool trusted, bool proved)
 {
     if (address_compare(&from->address, about) == 0) {
-        return SOURCE_SELF_SPEAKING;
+        return proved ? SOURCE_OWNER : SOURCE_SELF_SPEAKING;
     }
     return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
 }
@@ -608,15 +603,49 @@ static void stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
     }
 }
 
-/* Clocks are believed of peers that speak for themselves and are trusted. */
+/* Clocks are believed of the trusted, where no forger can have sent the datagram. */
 static void claim_learn_clock(struct node *node, struct moment now, const struct peer *from,
                               const struct claim *claim)
 {
     const uint64_t stamp_s = presence_minutes(claim->stamp) * 60;
     const uint64_t start_s = claim->values[PRESENCE_LEVEL] >> 16;
 
-    if (from != NULL && node_trusts(node, from, now)) {
-        presence_clock_learn(&node->presence, from->id, stamp_s > start_s ? stamp_s : start_s);
+    if (node_trusts_address(node, &from->address)) {
+        guard_vote(&node->presence.guard, now, &from->address,
+                   stamp_s > start_s ? stamp_s : start_s);
+    }
+}
+
+/* Judge a claim, counting what is refused; returns how many. What the owner says and nobody else
+ * proved may lie as far as it likes: it outbids with it what was taken under a wrong clock. */
+static uint64_t claim_bound(struct node *node, struct moment now, const struct peer *from,
+                            const struct presence_report *report, struct claim *claim)
+{
+    const bool of_us = is_self(node, &report->about);
+    const struct vector *stored = of_us ? entry_vector(node->presence.self)
+                                        : presence_vector(peers_find(&node->peers, &report->about));
+    struct claim_bounds bounds = { .now_s = presence_now_s(node, now), .stored = stored };
+    uint64_t refused;
+
+    if (report->source == SOURCE_OWNER) {
+        bounds.by = CLAIM_OF_OWNER;
+    } else if (of_us && report->proved && node_trusts_address(node, &from->address)) {
+        bounds.by = CLAIM_TO_OWNER;
+    }
+    refused = claim_judge(claim, &bounds);
+    node->stats.refused_presence += refused;
+    return refused;
+}
+
+/* What a peer seems to say of itself lies too far ahead to be taken on a forger's word: it is asked
+ * who it is, and its hello will echo the token that goes with the question. */
+static void proof_ask(struct node *node, struct peer *from)
+{
+    struct owed *owed = outbox_owe(node, from);
+
+    if (owed != NULL) {
+        owed->has_who = true;
+        owed->who = (uint32_t)from->id;
     }
 }
 
@@ -683,19 +712,25 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
 void presence_receive(struct node *node, struct moment now, struct peer *from,
                       const struct presence_report *report)
 {
-    const bool speaks_of_itself = report->source == SOURCE_SELF_SPEAKING;
+    const bool speaks_of_itself =
+        report->source == SOURCE_SELF_SPEAKING || report->source == SOURCE_OWNER;
     struct claim claim;
     struct peer *peer;
+    bool says_level;
 
     node->stats.refused_presence += claim_read(&claim, report->elements);
     if (report->source == SOURCE_STRANGER) {
         node->stats.refused_presence++;
         return;
     }
-    if (speaks_of_itself) {
+    if (report->source == SOURCE_OWNER) {
         claim_learn_clock(node, now, from, &claim);
     }
-    node->stats.refused_presence += claim_judge(&claim, presence_now_s(node, now));
+    says_level = (claim.values[PRESENCE_LEVEL] & 255) != 0;
+    if (claim_bound(node, now, from, report, &claim) > 0 && says_level
+        && report->source == SOURCE_SELF_SPEAKING) {
+        proof_ask(node, from);
+    }
     if (is_self(node, &report->about)) {
         if (claim_any(&claim)) {
             self_receive(node, now, from, &claim, report);
@@ -748,8 +783,31 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
         presence_declare(node, now, peer, WORD_SUSPECT);
     } else if (peer->state == PEER_SILENT && state != 0 && claim_word(state) == WORD_SUSPECT
                && clock_since_ms(now, peer->suspect_ms)
-                      >= presence_suspicion_us(node, peer) / 1000) {
+                      >= presence_suspicion_us(peer, (uint64_t)node->peers.members + 1) / 1000) {
         presence_declare(node, now, peer, WORD_DEAD);
+    }
+}
+
+/* What was taken under a clock that proved wrong does not exist: others refuse it, so that it would
+ * stand here for ever, or until its owner meets it. A live owner's own words stay, however far. */
+static void entry_bound(struct node *node, struct moment now, struct peer *peer)
+{
+    const struct claim_bounds bounds = { .now_s = presence_now_s(node, now),
+                                         .by = peer->validated_us != 0 ? CLAIM_OF_OWNER
+                                                                       : CLAIM_RELAYED };
+    struct claim claim;
+    struct merge_result result;
+    struct entry *entry;
+
+    claim_of_stored(&claim, entry_vector(peer->presence));
+    if (node->presence.start_s > bounds.now_s || claim_judge(&claim, &bounds) == 0) {
+        return; /* an earlier run of ours was later: it is our clock that is behind */
+    }
+    entry_drop(node, now, peer);
+    entry = claim_any(&claim) ? entry_obtain(node, peer) : NULL;
+    if (entry != NULL && entry_merge(node, entry, &claim, CHANGE_FROM_PEER, &result)) {
+        peer->presence = entry;
+        presence_update_peer(node, now, peer);
     }
 }
 
@@ -757,6 +815,9 @@ static void peer_sweep(struct node *node, struct moment now, struct peer *peer)
 {
     if (peer->presence != NULL && presence_forgotten(node, now, entry_vector(peer->presence))) {
         entry_drop(node, now, peer);
+    }
+    if (peer->presence != NULL) {
+        entry_bound(node, now, peer);
     }
     if (peer->level == 0) {
         plain_peer_sweep(node, now, peer);

@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/moment.h"
 #include "node/bounds.h"
+#include "node/guard.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -32,7 +33,6 @@ enum presence_element {
 enum presence_word { WORD_ALIVE, WORD_SUSPECT, WORD_DEAD, WORD_LEFT };
 
 #define PRESENCE_PROTOCOL_LEVEL 1
-#define PRESENCE_CLOCKS_MAX     16
 
 /* Open, because it is embedded in the node; only node/presence.c touches the fields. */
 struct presence {
@@ -45,12 +45,7 @@ struct presence {
     uint64_t instance_word;
     uint64_t http_word;
     uint64_t outbid_due_us; /* elements of a later start are outbid once a minute at most */
-    uint64_t wall_at_start_s;
-    uint64_t mono_at_start_us;
-    uint64_t clocks_s[PRESENCE_CLOCKS_MAX];  /* of the last trusted peers that told theirs */
-    uint64_t clocks_id[PRESENCE_CLOCKS_MAX]; /* one place a peer */
-    uint8_t clocks_count;
-    uint8_t clocks_next;
+    struct guard guard;
     bool noticed;
     bool leaving;
     uint32_t sweep; /* position of the next peer to look at for silence, forgetting */
@@ -63,13 +58,14 @@ bool presence_start(struct node *node, struct moment now);
 
 /* Who says it: decides what may be taken. */
 enum presence_source {
-    SOURCE_SELF_SPEAKING, /* a datagram from the very address */
+    SOURCE_OWNER,         /* a datagram from the very address that echoes our token */
+    SOURCE_SELF_SPEAKING, /* one that seems to come from the very address */
     SOURCE_TRUSTED,       /* a validated or trusted peer, about others */
     SOURCE_STRANGER       /* anybody else: only about its own address */
 };
 
 enum presence_source presence_source_of(const struct peer *from, const struct address *about,
-                                        bool trusted);
+                                        bool trusted, bool proved);
 
 /* Presence elements that came in. */
 struct presence_report {
@@ -78,6 +74,7 @@ struct presence_report {
     struct marks *reply; /* receives the elements where ours is larger, NULL: not wanted */
     uint8_t source;      /* enum presence_source */
     uint8_t depth;       /* where push goes on, WIRE_DEPTH_STOP: do not pass on */
+    bool proved;         /* the datagram echoes our token: it is no forger's */
 };
 
 /* Judge and merge what a peer reports; learn, refute, change states. What rose is spread (push at
@@ -102,10 +99,11 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
                       enum presence_word word);
 
 /* Independent suspectors of its present incarnation, at least 1. */
-unsigned presence_confirmations(const struct node *node, const struct peer *peer);
+unsigned presence_confirmations(const struct peer *peer);
 
-/* How long a peer may stay suspect before it is dead, as vignette(7), "Failure detection", says. */
-uint64_t presence_suspicion_us(const struct node *node, const struct peer *peer);
+/* How long a peer may stay suspect before it is dead, as vignette(7), "Failure detection", says, in
+ * a cluster of that many nodes, at least 1. */
+uint64_t presence_suspicion_us(const struct peer *peer, uint64_t nodes);
 
 /* The state word of a peer changed (by us or by a merge): cached fields, trie, timers follow. */
 void presence_update_peer(struct node *node, struct moment now, struct peer *peer);

@@ -252,24 +252,6 @@ static bool is_equal(struct world *world, void *unused)
     return world_equal(world, unused);
 }
 
-/* Damage that no checksum found may say of a member what all but one refuse: then presence differs
- * for as long as that member lives, and data must not. */
-static bool is_data_equal(struct world *world, void *unused)
-{
-    const struct table *first = NULL;
-
-    (void)unused;
-    for (size_t i = 0; i < world->options.nodes; i++) {
-        const struct table *table = world->machines[i].table;
-
-        first = first == NULL ? table : first;
-        if (table_root(table, TABLE_D) != table_root(first, TABLE_D)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* One difference between the stores of two nodes, for whoever looks for its cause. */
 static void difference_print(const struct machine *one, const struct machine *other)
 {
@@ -403,9 +385,7 @@ static uint64_t settle(struct course *run)
         }
         return 0;
     }
-    if (has(run, RUN_CORRUPT)) {
-        took_us = world_run_until(run->world, SETTLE_US, STEP_US, is_data_equal, NULL);
-    } else if (has(run, RUN_PLAIN)) {
+    if (has(run, RUN_PLAIN)) {
         /* Which prototypes are live to whom is theirs to say, not ours: the stores are. */
         took_us = world_run_until(run->world, SETTLE_US, STEP_US, is_equal, NULL);
     } else {

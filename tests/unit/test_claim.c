@@ -74,22 +74,59 @@ static void test_claim_of_a_stamp_alone_says_nothing_to_merge(void **state)
 
 static void test_claim_judges_each_element_by_its_own_bound(void **state)
 {
+    const struct claim_bounds bounds = { .now_s = NOW };
     struct claim claim = { .stamp = 0 };
 
     (void)state;
-    claim.values[PRESENCE_LEVEL] = (NOW + 2 * DAY + 1) << 16;
+    claim.values[PRESENCE_LEVEL] = (NOW + 2 * DAY + 1) << 16 | 1;
     claim.values[PRESENCE_STATE] = claim_state(NOW + 2 * DAY, WORD_LEFT);
     claim.values[PRESENCE_SINCE] = NOW + DAY;
     claim.values[PRESENCE_CONFIRM] = NOW + DAY + 1;
     claim.values[7] = 1;
-    assert_int_equal(claim_judge(&claim, NOW), 3);
+    assert_int_equal(claim_judge(&claim, &bounds), 3);
     assert_int_equal(claim.values[PRESENCE_LEVEL], 0);
     assert_int_equal(claim.values[PRESENCE_STATE], claim_state(NOW + 2 * DAY, WORD_LEFT));
     assert_int_equal(claim.values[PRESENCE_SINCE], NOW + DAY);
     assert_int_equal(claim.values[PRESENCE_CONFIRM], 0);
     assert_int_equal(claim.values[7], 0);
     claim.values[PRESENCE_STATE] = claim_state(NOW + 2 * DAY, WORD_DEAD);
-    assert_int_equal(claim_judge(&claim, NOW), 1);
+    assert_int_equal(claim_judge(&claim, &bounds), 1);
+}
+
+static void test_claim_bounds_follow_who_says_it(void **state)
+{
+    static const uint64_t year_2160_s = UINT64_C(6000000000) + 2 * DAY;
+    static const uint64_t most_s = UINT64_C(1) << 47;
+    static const struct {
+        enum claim_by by;
+        unsigned element;
+        uint64_t value;
+        bool taken;
+    } cases[] = {
+        { CLAIM_RELAYED, PRESENCE_LEVEL, NOW << 16, false }, /* level 0 */
+        { CLAIM_OF_OWNER, PRESENCE_LEVEL, NOW << 16 | 0x300, false },
+        { CLAIM_OF_OWNER, PRESENCE_LEVEL, most_s << 16 | 1, true },
+        { CLAIM_OF_OWNER, PRESENCE_LEVEL, (most_s + 1) << 16 | 1, false },
+        { CLAIM_OF_OWNER, PRESENCE_STATE, most_s << 2 | WORD_ALIVE, true },
+        { CLAIM_OF_OWNER, PRESENCE_STATE, (most_s + 1) << 2 | WORD_ALIVE, false },
+        { CLAIM_OF_OWNER, PRESENCE_STATE, UINT64_MAX, false },
+        { CLAIM_OF_OWNER, PRESENCE_SINCE, NOW + DAY + 1, false },
+        { CLAIM_TO_OWNER, PRESENCE_STATE, year_2160_s << 2 | WORD_LEFT, true },
+        { CLAIM_TO_OWNER, PRESENCE_STATE, year_2160_s << 2 | WORD_SUSPECT, true },
+        { CLAIM_TO_OWNER, PRESENCE_STATE, (year_2160_s + 1) << 2 | WORD_LEFT, false },
+        { CLAIM_TO_OWNER, PRESENCE_LEVEL, year_2160_s << 16 | 1, true },
+        { CLAIM_TO_OWNER, PRESENCE_INSTANCE, (year_2160_s + 1) << 16, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct claim_bounds bounds = { .now_s = NOW, .by = cases[i].by };
+        struct claim claim = { .stamp = 0 };
+
+        claim.values[cases[i].element] = cases[i].value;
+        assert_int_equal(claim_judge(&claim, &bounds), cases[i].taken ? 0 : 1);
+        assert_int_equal(claim.values[cases[i].element], cases[i].taken ? cases[i].value : 0);
+    }
 }
 
 static void test_claim_is_forgotten_a_day_after_death(void **state)
@@ -149,6 +186,7 @@ int main(void)
         TEST(test_claim_reads_elements_with_a_meaning_and_counts_the_rest),
         TEST(test_claim_of_a_stamp_alone_says_nothing_to_merge),
         TEST(test_claim_judges_each_element_by_its_own_bound),
+        TEST(test_claim_bounds_follow_who_says_it),
         TEST(test_claim_is_forgotten_a_day_after_death),
         TEST(test_claim_is_forgotten_by_what_is_stored_too),
     };

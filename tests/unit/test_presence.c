@@ -275,24 +275,6 @@ static void test_presence_of_others_is_not_taken_from_strangers(void **state)
     assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), pair.value);
 }
 
-static void test_presence_a_clock_far_behind_learns_from_trusted_peers(void **state)
-{
-    struct world *world = *state;
-    const struct pair pairs[] = { { PRESENCE_STAMP, NOW / 60 },
-                                  { PRESENCE_STATE, word(NOW, WORD_ALIVE) } };
-
-    world->now.unix_s = 5000;
-    world->node->presence.wall_at_start_s = 5000;
-    hear(world, STRANGER, "n:" STRANGER, pairs, 2, 3, 0);
-    assert_int_equal(stored(world, "n:" STRANGER, PRESENCE_STATE), 0);
-    hear(world, A, "n:" B, pairs, 2, 3, 0);
-    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
-    hear(world, A, "n:" A, pairs, 2, 3, 0);
-    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(NOW, WORD_ALIVE));
-    hear(world, A, "n:" B, pairs, 2, 3, 0);
-    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), word(NOW, WORD_ALIVE));
-}
-
 static void test_presence_with_a_level_is_answered_by_a_hello(void **state)
 {
     struct world *world = *state;
@@ -445,9 +427,9 @@ static void test_presence_counts_independent_suspectors_of_this_incarnation(void
     };
 
     hear(world, A, "n:" B, pairs, 1, 3, 0);
-    assert_int_equal(presence_confirmations(world->node, peer_of(world, B)), 1);
+    assert_int_equal(presence_confirmations(peer_of(world, B)), 1);
     hear(world, A, "n:" B, pairs, 4, 3, 0);
-    assert_int_equal(presence_confirmations(world->node, peer_of(world, B)), 2);
+    assert_int_equal(presence_confirmations(peer_of(world, B)), 2);
 }
 
 static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_members(void **state)
@@ -460,7 +442,8 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
 
     hear(world, A, "n:" B, &pair, 1, 3, 0);
     peer = peer_of(world, B);
-    assert_int_equal(presence_suspicion_us(node, peer), 3 * SECOND); /* two nodes: k is 0 */
+    assert_int_equal(presence_suspicion_us(peer, node->peers.members + 1),
+                     3 * SECOND); /* two nodes: k is 0 */
     for (unsigned i = 0; i < 8; i++) {
         char from[] = "10.0.5.1:7000";
 
@@ -470,8 +453,8 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
     assert_int_equal(node->peers.members + 1, 10);
     for (unsigned i = 0; i < 4; i++) {
         const struct pair slot = { PRESENCE_CONFIRM + i, 5 };
-        const uint64_t us =
-            (hear(world, A, "n:" B, &slot, 1, 3, 0), presence_suspicion_us(node, peer));
+        const uint64_t us = (hear(world, A, "n:" B, &slot, 1, 3, 0),
+                             presence_suspicion_us(peer, node->peers.members + 1));
 
         assert_true(us < last_us);
         assert_true(i > 0 || us == 18 * SECOND);
@@ -480,9 +463,10 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
     }
 }
 
-/* A claim of one or two elements by a peer, as it comes in an extended datagram. */
-static void claim_hear(struct world *world, const char *from, const char *key,
-                       const struct pair *pairs, size_t count, uint8_t depth)
+/* A claim of one or two elements by a peer, as it comes in an extended datagram that does or does
+ * not echo our token. */
+static void claim_hear_proved(struct world *world, const char *from, const char *key,
+                              const struct pair *pairs, size_t count, uint8_t depth, bool proved)
 {
     const struct address source = address_of(from);
     struct peer *peer = presence_heard(world->node, world->now, &source, true);
@@ -494,8 +478,151 @@ static void claim_hear(struct world *world, const char *from, const char *key,
     assert_true(presence_address(bytes_of(key), &report.about));
     assert_int_equal(message_decode((struct bytes){ frame, size }, &message), WIRE_OK);
     report.elements = message.plain.elements;
-    report.source = (uint8_t)presence_source_of(peer, &report.about, true);
+    report.source = (uint8_t)presence_source_of(peer, &report.about, true, proved);
+    report.proved = proved;
     presence_receive(world->node, world->now, peer, &report);
+}
+
+static void claim_hear(struct world *world, const char *from, const char *key,
+                       const struct pair *pairs, size_t count, uint8_t depth)
+{
+    claim_hear_proved(world, from, key, pairs, count, depth, false);
+}
+
+/* What a peer says of itself, proved. */
+static void owner_hear(struct world *world, const char *text, struct pair pair)
+{
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "n:%s", text);
+    claim_hear_proved(world, text, key, &pair, 1, WIRE_DEPTH_STOP, true);
+}
+
+static void test_presence_a_clock_far_behind_learns_from_three_trusted_hosts(void **state)
+{
+    struct world *world = *state;
+    const struct pair level = { PRESENCE_LEVEL, NOW << 16 | 1 };
+    const struct pair alive = { PRESENCE_STATE, word(NOW, WORD_ALIVE) };
+
+    world->now.unix_s = 5000;
+    world->node->presence.guard.wall_at_start_s = 5000;
+    world->node->presence.start_s = 5000;
+    owner_hear(world, A, level);
+    owner_hear(world, B, level);
+    owner_hear(world, "10.0.0.3:7001", level); /* another port of the same host */
+    owner_hear(world, STRANGER, level);
+    claim_hear(world, "10.0.0.4:7000", "n:10.0.0.4:7000", &level, 1, WIRE_DEPTH_STOP);
+    hear(world, A, "n:10.0.0.9:7000", &alive, 1, 3, 0);
+    assert_int_equal(stored(world, "n:10.0.0.9:7000", PRESENCE_STATE), 0);
+    owner_hear(world, "10.0.0.4:7000", level);
+    hear(world, A, "n:10.0.0.9:7000", &alive, 1, 3, 0);
+    assert_int_equal(stored(world, "n:10.0.0.9:7000", PRESENCE_STATE), alive.value);
+}
+
+/* Ports of one host, and forged sources, that say it is the year 2159: then "left" in that year. */
+static void test_presence_one_host_cannot_move_the_clock(void **state)
+{
+    struct world *world = *state;
+    const uint64_t far_s = UINT64_C(5980000000);
+    const struct pair level = { PRESENCE_LEVEL, far_s << 16 | 1 };
+    const struct pair left = { PRESENCE_STATE, word(far_s, WORD_LEFT) };
+
+    for (unsigned i = 0; i < 17; i++) {
+        char one_host[] = "10.0.0.7:7000";
+        char forged[] = "10.0.1.00:7000";
+        char key[32];
+
+        one_host[11] = (char)('0' + i / 10);
+        one_host[12] = (char)('0' + i % 10);
+        owner_hear(world, one_host, level);
+        forged[7] = (char)('1' + i / 10);
+        forged[8] = (char)('0' + i % 10);
+        (void)snprintf(key, sizeof key, "n:%s", forged);
+        hear(world, forged, key, &level, 1, 3, FRAME_FULL);
+    }
+    hear(world, A, "n:" B, &left, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
+}
+
+static void test_presence_an_owner_outbids_what_a_wrong_clock_let_in(void **state)
+{
+    struct world *world = *state;
+    const uint64_t far_s = UINT64_C(5980000000);
+    const struct pair level = { PRESENCE_LEVEL, NOW << 16 | 1 };
+    const struct pair left = { PRESENCE_STATE, word(far_s, WORD_LEFT) };
+    struct pair alive = { PRESENCE_STATE, word(far_s + 1, WORD_ALIVE) };
+    struct pair accused = { PRESENCE_STATE, word(far_s + 1, WORD_DEAD) };
+
+    /* The owner: told by a trusted peer that proves itself, and by nobody else. */
+    claim_hear_proved(world, STRANGER, "n:" SELF, &left, 1, WIRE_DEPTH_STOP, true);
+    claim_hear(world, A, "n:" SELF, &left, 1, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+    claim_hear_proved(world, A, "n:" SELF, &left, 1, WIRE_DEPTH_STOP, true);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), alive.value);
+    /* The others: by itself alone, then by relay in small steps, and it can be accused. */
+    owner_hear(world, B, level);
+    claim_hear(world, A, "n:" B, &alive, 1, WIRE_DEPTH_STOP);
+    claim_hear(world, B, "n:" B, &alive, 1, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
+    owner_hear(world, B, alive);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), alive.value);
+    claim_hear(world, A, "n:" B, &accused, 1, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), accused.value);
+    alive.value = word(far_s + 2, WORD_ALIVE);
+    accused.value = word(far_s + 3, WORD_DEAD);
+    claim_hear(world, A, "n:" B, &alive, 1, WIRE_DEPTH_STOP);
+    claim_hear(world, A, "n:" B, &accused, 1, WIRE_DEPTH_STOP); /* an incarnation nobody wrote */
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), alive.value);
+}
+
+/* The clock was wrong when they came, and is right now. */
+static void test_presence_beyond_a_right_clock_does_not_exist(void **state)
+{
+    struct world *world = *state;
+    const uint64_t far_s = UINT64_C(5980000000);
+    const struct pair level = { PRESENCE_LEVEL, NOW << 16 | 1 };
+    const struct pair pairs[] = { { PRESENCE_STATE, word(far_s, WORD_LEFT) },
+                                  { PRESENCE_SINCE, far_s } };
+
+    claim_hear(world, A, "n:" B, &level, 1, WIRE_DEPTH_STOP);
+    world->now.unix_s = far_s;
+    claim_hear(world, A, "n:" B, pairs, 2, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), pairs[0].value);
+    world->now.unix_s = NOW;
+    world_run(world, 3 * SECOND);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_SINCE), 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_LEVEL), level.value);
+}
+
+static void test_presence_of_level_0_is_nobodys_word(void **state)
+{
+    struct world *world = *state;
+    const struct pair level = { PRESENCE_LEVEL, NOW << 16 | 1 };
+    const struct pair plain = { PRESENCE_LEVEL, (NOW + DAY) << 16 };
+
+    owner_hear(world, A, level);
+    hear(world, A, "n:" A, &plain, 1, 3, FRAME_FULL);
+    claim_hear(world, B, "n:" A, &plain, 1, 0);
+    owner_hear(world, A, plain);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), level.value);
+    assert_int_equal(peer_of(world, A)->level, 1);
+    hear(world, A, "n:" SELF, &plain, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), level.value);
+}
+
+/* A word too far ahead to be a forger's is answered by a question that only its owner gets. */
+static void test_presence_asks_for_proof_of_what_lies_far_ahead(void **state)
+{
+    struct world *world = *state;
+    const struct pair far = { PRESENCE_LEVEL, (NOW + 9 * DAY) << 16 | 1 };
+
+    claim_hear(world, A, "n:" A, &far, 1, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), 0);
+    assert_non_null(peer_of(world, A)->owed);
+    assert_true(peer_of(world, A)->owed->has_who);
+    owner_hear(world, A, far);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), far.value);
 }
 
 static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange(void **state)
@@ -613,7 +740,12 @@ int main(void)
         TEST(test_presence_that_left_stays_left),
         TEST(test_presence_bounds_keep_what_an_owner_could_not_outbid_out),
         TEST(test_presence_of_others_is_not_taken_from_strangers),
-        TEST(test_presence_a_clock_far_behind_learns_from_trusted_peers),
+        TEST(test_presence_a_clock_far_behind_learns_from_three_trusted_hosts),
+        TEST(test_presence_one_host_cannot_move_the_clock),
+        TEST(test_presence_an_owner_outbids_what_a_wrong_clock_let_in),
+        TEST(test_presence_beyond_a_right_clock_does_not_exist),
+        TEST(test_presence_of_level_0_is_nobodys_word),
+        TEST(test_presence_asks_for_proof_of_what_lies_far_ahead),
         TEST(test_presence_with_a_level_is_answered_by_a_hello),
         TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
         TEST(test_presence_of_strangers_is_not_vouched_for),

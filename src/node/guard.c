@@ -1,0 +1,92 @@
+#include "node/guard.h"
+
+#include <string.h>
+
+#define US_PER_S UINT64_C(1000000)
+
+static void host_of(const struct address *address, uint8_t host[16])
+{
+    memcpy(host, address->ip, 16);
+    if (!address_is_ipv4(address)) {
+        memset(host + 8, 0, 8);
+    }
+}
+
+static uint64_t later(uint64_t one_s, uint64_t other_s)
+{
+    return one_s > other_s ? one_s : other_s;
+}
+
+void guard_begin(struct guard *guard, struct moment now)
+{
+    *guard = (struct guard){ .wall_at_start_s = now.unix_s, .mono_at_start_us = now.mono_us };
+}
+
+/* The place of a host: its own, a free one, or the one that was told longest ago. */
+static struct guard_vote *vote_place(struct guard *guard, const uint8_t host[16])
+{
+    struct guard_vote *oldest = &guard->votes[0];
+
+    for (unsigned i = 0; i < guard->count; i++) {
+        if (memcmp(guard->votes[i].host, host, 16) == 0) {
+            return &guard->votes[i];
+        }
+        if (guard->votes[i].told_us < oldest->told_us) {
+            oldest = &guard->votes[i];
+        }
+    }
+    return guard->count < GUARD_VOTES_MAX ? &guard->votes[guard->count++] : oldest;
+}
+
+void guard_vote(struct guard *guard, struct moment now, const struct address *from,
+                uint64_t clock_s)
+{
+    struct guard_vote *vote;
+    uint8_t host[16];
+
+    if (clock_s == 0 || clock_s > GUARD_CLOCK_MAX_S) {
+        return;
+    }
+    host_of(from, host);
+    vote = vote_place(guard, host);
+    memcpy(vote->host, host, sizeof vote->host);
+    vote->clock_s = clock_s;
+    vote->told_us = now.mono_us;
+}
+
+/* The lower median of what the votes say by now; 0 when there are too few. */
+static uint64_t median_s(const struct guard *guard, struct moment now)
+{
+    uint64_t sorted[GUARD_VOTES_MAX];
+
+    if (guard->count < GUARD_VOTES_LEAST) {
+        return 0;
+    }
+    for (unsigned i = 0; i < guard->count; i++) {
+        const struct guard_vote *vote = &guard->votes[i];
+        const uint64_t clock_s = vote->clock_s + (now.mono_us - vote->told_us) / US_PER_S;
+        unsigned at = i;
+
+        while (at > 0 && sorted[at - 1] > clock_s) {
+            sorted[at] = sorted[at - 1];
+            at--;
+        }
+        sorted[at] = clock_s;
+    }
+    return sorted[(guard->count - 1) / 2];
+}
+
+uint64_t guard_now_s(const struct guard *guard, struct moment now)
+{
+    return later(now.unix_s, median_s(guard, now));
+}
+
+uint64_t guard_ran_s(const struct guard *guard, struct moment now)
+{
+    return guard->wall_at_start_s + (now.mono_us - guard->mono_at_start_us) / US_PER_S;
+}
+
+uint64_t guard_latest_s(const struct guard *guard, struct moment now)
+{
+    return later(guard_now_s(guard, now), guard_ran_s(guard, now));
+}

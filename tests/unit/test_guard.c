@@ -1,0 +1,154 @@
+/* What this file tests: whose votes move the guarded clock, how many it takes, and where it stays
+ * our own. */
+
+#include "node/guard.h"
+
+#include <string.h>
+
+#include "unit/test.h"
+
+#define NOW    UINT64_C(1800000000)
+#define FAR    UINT64_C(5980000000) /* in 2159 */
+#define SECOND UINT64_C(1000000)
+
+static const struct moment start = { .mono_us = 100 * SECOND, .unix_s = NOW };
+
+static int setup(void **state)
+{
+    static struct guard guard;
+
+    guard_begin(&guard, start);
+    *state = &guard;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return 0;
+}
+
+static void vote(struct guard *guard, struct moment now, const char *text, uint64_t clock_s)
+{
+    const struct bytes bytes = { (const uint8_t *)text, strlen(text) };
+    struct address address;
+
+    assert_true(address_from_text(bytes, &address));
+    guard_vote(guard, now, &address, clock_s);
+}
+
+static void test_guard_alone_is_our_own_clock(void **state)
+{
+    struct guard *guard = *state;
+    const struct moment back = { .mono_us = start.mono_us + 50 * SECOND, .unix_s = NOW - 1000 };
+    const struct moment ahead = { .mono_us = start.mono_us + 50 * SECOND, .unix_s = NOW + 1000 };
+
+    assert_int_equal(guard_now_s(guard, back), NOW - 1000);
+    assert_int_equal(guard_ran_s(guard, back), NOW + 50);
+    assert_int_equal(guard_latest_s(guard, back), NOW + 50); /* set back, it shuts nobody out */
+    assert_int_equal(guard_now_s(guard, ahead), NOW + 1000);
+    assert_int_equal(guard_latest_s(guard, ahead), NOW + 1000);
+}
+
+static void test_guard_one_host_has_one_vote_whatever_its_ports(void **state)
+{
+    static const char *const ports[] = { "127.0.0.1:1",        "127.0.0.1:2",
+                                         "127.0.0.1:65535",    "[2001:db8::1]:1",
+                                         "[2001:db8::1]:2",    "[2001:db8::2]:1",
+                                         "[2001:db8::a:b]:99", "[2001:db8:0:0:f::]:7" };
+    struct guard *guard = *state;
+
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
+        vote(guard, start, ports[i], FAR);
+    }
+    assert_int_equal(guard->count, 2); /* an address; a network of 64 bits */
+    assert_int_equal(guard_latest_s(guard, start), NOW);
+    vote(guard, start, "[2001:db8:0:1::]:7", FAR);
+    assert_int_equal(guard_latest_s(guard, start), FAR);
+}
+
+static void test_guard_follows_the_lower_median_of_three_hosts(void **state)
+{
+    struct guard *guard = *state;
+
+    vote(guard, start, "10.0.0.1:1", NOW + 100);
+    vote(guard, start, "10.0.0.2:1", NOW + 300);
+    assert_int_equal(guard_now_s(guard, start), NOW);
+    vote(guard, start, "10.0.0.3:1", FAR);
+    assert_int_equal(guard_now_s(guard, start), NOW + 300);
+    vote(guard, start, "10.0.0.4:1", FAR);
+    assert_int_equal(guard_now_s(guard, start), NOW + 300); /* half of them are not most */
+    assert_int_equal(guard_latest_s(guard, start), NOW + 300);
+}
+
+static void test_guard_votes_go_on_as_time_does_and_the_last_word_counts(void **state)
+{
+    struct guard *guard = *state;
+    const struct moment later = { .mono_us = start.mono_us + 60 * SECOND, .unix_s = NOW };
+
+    for (unsigned i = 1; i <= 3; i++) {
+        char text[] = "10.0.0.0:1";
+
+        text[7] = (char)('0' + i);
+        vote(guard, start, text, FAR);
+    }
+    assert_int_equal(guard_now_s(guard, later), FAR + 60);
+    vote(guard, later, "10.0.0.1:9", NOW + 5); /* it was set right */
+    vote(guard, later, "10.0.0.2:9", NOW + 6);
+    assert_int_equal(guard_now_s(guard, later), NOW + 6);
+}
+
+static void test_guard_clocks_that_lag_do_not_set_ours_back(void **state)
+{
+    struct guard *guard = *state;
+
+    vote(guard, start, "10.0.0.1:1", NOW - 1000);
+    vote(guard, start, "10.0.0.2:1", NOW - 1000);
+    vote(guard, start, "10.0.0.3:1", NOW - 1000);
+    assert_int_equal(guard_now_s(guard, start), NOW);
+}
+
+static void test_guard_takes_no_clock_that_can_be_none(void **state)
+{
+    struct guard *guard = *state;
+
+    vote(guard, start, "10.0.0.1:1", 0);
+    vote(guard, start, "10.0.0.2:1", GUARD_CLOCK_MAX_S + 1);
+    vote(guard, start, "10.0.0.3:1", UINT64_MAX);
+    assert_int_equal(guard->count, 0);
+    vote(guard, start, "10.0.0.3:1", GUARD_CLOCK_MAX_S);
+    assert_int_equal(guard->count, 1);
+}
+
+static void test_guard_a_new_host_gets_the_place_told_longest_ago(void **state)
+{
+    struct guard *guard = *state;
+
+    for (unsigned i = 0; i < GUARD_VOTES_MAX + 3; i++) {
+        const struct moment now = { .mono_us = start.mono_us + i * SECOND, .unix_s = NOW };
+        char text[] = "10.0.0.00:1";
+
+        text[7] = (char)('1' + i / 10);
+        text[8] = (char)('0' + i % 10);
+        vote(guard, now, "10.0.0.9:1", NOW + i); /* whoever goes on telling keeps its place */
+        vote(guard, now, text, NOW + 1);
+    }
+    assert_int_equal(guard->count, GUARD_VOTES_MAX);
+    assert_int_equal(guard->votes[0].clock_s, NOW + GUARD_VOTES_MAX + 2);
+    assert_int_equal(guard->votes[0].host[15], 9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_guard_alone_is_our_own_clock),
+        TEST(test_guard_one_host_has_one_vote_whatever_its_ports),
+        TEST(test_guard_follows_the_lower_median_of_three_hosts),
+        TEST(test_guard_votes_go_on_as_time_does_and_the_last_word_counts),
+        TEST(test_guard_clocks_that_lag_do_not_set_ours_back),
+        TEST(test_guard_takes_no_clock_that_can_be_none),
+        TEST(test_guard_a_new_host_gets_the_place_told_longest_ago),
+    };
+
+    return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}
