@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-#define US_PER_S UINT64_C(1000000)
-#define PREFIX   "n:"
-#define PREFIX_N 2
+#define US_PER_S     UINT64_C(1000000)
+#define MINUTE_LEAST UINT64_C(10000000) /* the first that is told for one: in 1989 */
+#define PREFIX       "n:"
+#define PREFIX_N     2
 
 bool presence_address(struct bytes key, struct address *address_out)
 {
@@ -36,7 +37,7 @@ uint64_t presence_minutes(uint64_t stamp)
         { UINT64_C(100000000000000), UINT64_C(60000000) },       /* microseconds */
         { UINT64_C(100000000000), UINT64_C(60000) },             /* milliseconds */
         { UINT64_C(100000000), UINT64_C(60) },                   /* seconds */
-        { UINT64_C(10000000), UINT64_C(1) },                     /* minutes */
+        { MINUTE_LEAST, UINT64_C(1) },                           /* minutes */
     };
 
     for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++) {
@@ -52,12 +53,32 @@ uint64_t presence_now_s(const struct node *node, struct moment now)
     return guard_latest_s(&node->presence.guard, now);
 }
 
-uint64_t presence_stamp(const struct node *node, struct moment now, const struct peer *peer)
+void presence_stamp_told(struct moment now, struct peer *from, uint64_t stamp)
+{
+    const uint64_t told_s = presence_minutes(stamp) * 60;
+    const uint64_t ran_s = now.mono_us / US_PER_S;
+
+    if (told_s > ran_s && told_s - ran_s > from->clock_base_s && told_s - ran_s <= UINT32_MAX) {
+        from->clock_base_s = (uint32_t)(told_s - ran_s);
+    }
+}
+
+/* The minute that a plain peer's own clock has reached for certain. Who writes an instance is a
+ * node, which answers no stamp, and tells none that we could go by. */
+static uint64_t minute_reached(struct moment now, const struct peer *to)
+{
+    if (to->presence != NULL && vector_get(entry_vector(to->presence), PRESENCE_INSTANCE) != 0) {
+        return UINT64_MAX;
+    }
+    return to->clock_base_s == 0 ? MINUTE_LEAST : (to->clock_base_s + now.mono_us / US_PER_S) / 60;
+}
+
+uint64_t presence_stamp(struct moment now, const struct peer *peer, const struct peer *to)
 {
     const uint64_t now_min = now.unix_s / 60;
+    const uint64_t reached_min = minute_reached(now, to);
     uint64_t stamp = now_min;
 
-    (void)node;
     if (peer != NULL) {
         stamp = peer->stamp;
         if (peer->heard_us != 0) {
@@ -67,7 +88,8 @@ uint64_t presence_stamp(const struct node *node, struct moment now, const struct
             stamp = heard_min > stamp ? heard_min : stamp;
         }
     }
-    return stamp < now_min ? stamp : now_min;
+    stamp = stamp < now_min ? stamp : now_min;
+    return stamp < reached_min ? stamp : reached_min;
 }
 
 bool presence_forgotten(const struct node *node, struct moment now, const struct vector *vector)

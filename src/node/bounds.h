@@ -21,9 +21,14 @@ bool presence_address(struct bytes key, struct address *address_out);
  * seconds, milliseconds, microseconds and nanoseconds are told apart by magnitude. 0: neither. */
 uint64_t presence_minutes(uint64_t stamp);
 
-/* Minutes for element 0 of a presence that goes to a plain peer: never above our own wall clock. 0:
- * nothing is known. `peer` NULL: our own. */
-uint64_t presence_stamp(const struct node *node, struct moment now, const struct peer *peer);
+/* Minutes for element 0 of a presence that goes to the plain peer `to`: never above our own wall
+ * clock, nor above what `to` has told by its stamps and the time since. Two prototypes that get a
+ * stamp ahead of their clock answer each other for ever. Who told none gets the oldest stamp there
+ * is, and answers with its own. 0: nothing is known. `peer` NULL: our own. */
+uint64_t presence_stamp(struct moment now, const struct peer *peer, const struct peer *to);
+
+/* A plain peer told a stamp: its clock is not before it. */
+void presence_stamp_told(struct moment now, struct peer *from, uint64_t stamp);
 
 /* A clock for bounds only: see vignette(7), "Bounds". */
 uint64_t presence_now_s(const struct node *node, struct moment now);

@@ -38,6 +38,8 @@ struct peer {
     uint32_t state_s;      /* element 3: when it was declared dead or left; unix s, low 32 bits */
     uint32_t hello_due_ms; /* mono, wrapping: no hello before */
     uint32_t stamp;        /* element 0 in minutes, normalised; 0: none */
+    uint32_t clock_base_s; /* of a plain peer: what its clock showed at least when our monotonic one
+                              was at 0, by the stamps it told; unix s; 0: it told none */
     uint32_t srtt_us;      /* 0: not measured */
     uint32_t rttvar_us;
     int32_t credit_bytes;   /* pace.c */
@@ -57,6 +59,8 @@ struct peer {
     uint8_t state;                         /* enum peer_state */
     uint8_t dialect;                       /* enum peer_dialect */
     bool is_seed;                          /* configured or introduced */
+    bool answered;                         /* it has acked a probe of ours; detect.c */
+    bool mute;                             /* and has let one fail since */
     bool has_token;
     bool converged;
     bool member; /* in the trie: live, and validated or plain and heard */

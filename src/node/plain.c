@@ -337,11 +337,11 @@ static size_t presence_put(struct node *node, struct moment now, struct space sp
         }
     }
     if (ours) {
-        values[PRESENCE_STAMP] = presence_stamp(node, now, NULL);
+        values[PRESENCE_STAMP] = presence_stamp(now, NULL, to);
     } else if (presence_address(entry_key(key->entry), &address)) {
         const struct peer *peer = peers_find(&node->peers, &address);
 
-        values[PRESENCE_STAMP] = peer == NULL ? 0 : presence_stamp(node, now, peer);
+        values[PRESENCE_STAMP] = peer == NULL ? 0 : presence_stamp(now, peer, to);
     }
     for (unsigned i = 0; i < ELEMENTS_OWN; i++) {
         any = any || values[i] != 0;

@@ -725,6 +725,8 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
     }
     if (report->source == SOURCE_OWNER) {
         claim_learn_clock(node, now, from, &claim);
+    } else if (from->level == 0) {
+        presence_stamp_told(now, from, claim.stamp);
     }
     says_level = (claim.values[PRESENCE_LEVEL] & 255) != 0;
     if (claim_bound(node, now, from, report, &claim) > 0 && says_level

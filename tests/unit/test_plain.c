@@ -379,12 +379,64 @@ static void test_plain_bursts_begin_with_the_keys_of_fewest_elements(void **stat
 
 /* Presence. */
 
+/* A plain peer says what time it is, as prototypes do: by a stamp of somebody else. */
+static void tell_stamp(struct world *world, const char *from, uint64_t minutes)
+{
+    const struct pair pair = { 0, minutes };
+
+    hear(world, from, "n:10.0.0.1:6001", &pair, 1, 2, 0);
+}
+
+/* The last stamp of our own presence that it was told; 0: none. */
+static uint64_t stamp_said(const struct world *world, const char *to)
+{
+    const struct address address = address_of(to);
+    uint64_t stamp = 0;
+
+    for (size_t i = 0; i < world->said_count; i++) {
+        const struct said *said = &world->said[i];
+
+        if (address_compare(&said->to, &address) == 0
+            && strcmp(said->key, "n:10.0.0.1:6001") == 0) {
+            stamp = said_value(said, 0);
+        }
+    }
+    return stamp;
+}
+
+/* Two prototypes answer each other for ever where one is told a stamp ahead of its clock, and ours
+ * may be ahead of it. */
+static void test_plain_stamps_are_never_ahead_of_what_the_receiver_told(void **state)
+{
+    struct world *world = *state;
+    const struct pair ahead = { 0, WORLD_MINUTES };
+
+    world_meet(world, abc, 2, 0);
+    world_run(world, 20 * SECOND);
+    assert_int_equal(stamp_said(world, A), 10000000); /* so old that it tells its own */
+    tell_stamp(world, A, WORLD_MINUTES - 2);
+    tell_stamp(world, A, WORLD_MINUTES - 500); /* of somebody not heard for long */
+    tell_stamp(world, B, WORLD_MINUTES + 2);
+    hear(world, B, "n:" C, &ahead, 1, 49, 0);
+    world_run(world, 20 * SECOND);
+    assert_int_equal(stamp_said(world, A), WORLD_MINUTES - 2);
+    assert_int_equal(stamp_said(world, B), world->now.unix_s / 60); /* nor of our own */
+    hear(world, A, "n:%", NULL, 0, 9, 0);
+    world_run(world, SECOND);
+    assert_int_equal(said_value(said_find(world, A, "n:" B, 0), 0), WORLD_MINUTES - 2);
+    world_run(world, 100 * SECOND); /* its clock goes on as ours does */
+    assert_int_equal(stamp_said(world, A), world->now.unix_s / 60 - 2);
+}
+
 static void test_plain_presence_is_announced_in_minutes_to_four_an_interval(void **state)
 {
     struct world *world = *state;
     size_t announced = 0;
 
     world_meet(world, many, 12, 0);
+    for (size_t i = 0; i < 12; i++) {
+        tell_stamp(world, many[i], WORLD_MINUTES);
+    }
     world_run(world, 3 * SECOND);
     for (size_t i = 0; i < world->said_count; i++) {
         const struct said *said = &world->said[i];
@@ -454,6 +506,7 @@ static void test_plain_stamps_ahead_of_the_clock_do_not_leave(void **state)
     const struct said *said;
 
     world_meet(world, abc, 2, 0);
+    tell_stamp(world, B, WORLD_MINUTES);
     hear(world, A, "n:" A, &pair, 1, 49, 0);
     assert_int_equal(node_stamp(world->node, bytes_of("n:" A)), world->now.unix_s / 60);
     world->now.unix_s -= 7200; /* somebody sets the clock */
@@ -529,7 +582,7 @@ static void test_plain_first_contact_says_all_of_us_and_asks_for_peers(void **st
     assert_non_null(said);
     assert_string_equal(said->key, "n:10.0.0.1:6001");
     assert_true(said->full);
-    assert_int_equal(said_value(said, PRESENCE_STAMP), WORLD_MINUTES);
+    assert_int_equal(said_value(said, PRESENCE_STAMP), 10000000);
     assert_int_equal(said_value(said, PRESENCE_LEVEL), WORLD_START_S << 16 | 1);
     assert_int_equal(said_value(said, PRESENCE_STATE), WORLD_START_S << 2);
     assert_int_equal(said_value(said, PRESENCE_INSTANCE) >> 16, WORLD_START_S);
@@ -690,6 +743,7 @@ int main(void)
         TEST(test_plain_peers_without_ttl_get_bursts_and_quiet),
         TEST(test_plain_bursts_begin_with_the_keys_of_fewest_elements),
         TEST(test_plain_presence_is_announced_in_minutes_to_four_an_interval),
+        TEST(test_plain_stamps_are_never_ahead_of_what_the_receiver_told),
         TEST(test_plain_presence_is_never_answered),
         TEST(test_plain_stamps_never_enter_the_store),
         TEST(test_plain_stamps_ahead_of_the_clock_do_not_leave),
