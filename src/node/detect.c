@@ -15,9 +15,14 @@
 #define INDIRECT_GRACE_US 50000
 #define FLIGHT_US         (2 * US_PER_S) /* an ack is waited for: a probe may last so long */
 #define PROBES_FIRST      4
-#define PROBES_MAX        64
+#define PROBES_OWN_MAX    32 /* own ones under way; places that nobody who asks can take */
+#define PROBES_ASKED_MAX  32 /* for others */
+#define PROBES_ASKER_MAX  4  /* for one of them: twice what it has under way when all is well */
+#define PROBES_MAX        (PROBES_OWN_MAX + PROBES_ASKED_MAX)
 #define PROBES_SOON_MAX   16
-#define HISTORY           8 /* last own probes: mostly failed ones mean that it is us */
+#define PROBES_SOON_NEW   8 /* of them, of members that do not answer */
+#define HISTORY           8 /* last own probes: failed at most hosts, it is us */
+#define NODES_LEAST       8 /* few have answered yet: do not take a large cluster for a small one */
 #define CONFIRMERS        12
 #define CONFIRM_WITHIN_MS 1000
 #define LOOK_US           200000 /* how often suspects are looked at, while there are any */
@@ -43,8 +48,23 @@ struct probe {
     uint8_t to_ask;  /* helpers still to be asked */
     uint8_t helpers; /* asked */
     uint8_t refused; /* of them, could not */
+    uint8_t known;   /* of them, had answered us before */
     bool send;       /* a try is to leave */
     bool asked_all;  /* there is nobody else to ask */
+};
+
+/* This round visits (start + i * step) mod count, in id order. */
+struct round {
+    uint32_t start;
+    uint32_t step;
+    uint32_t next; /* i */
+    uint32_t count;
+};
+
+/* How one own probe ended. */
+struct outcome {
+    uint64_t host;
+    bool failed;
 };
 
 struct detect_state {
@@ -55,13 +75,13 @@ struct detect_state {
     uint64_t probe_due_us;
     uint64_t look_due_us;
     uint64_t dead_due_us;
-    struct peer *dead;    /* to be probed now */
-    uint32_t round_start; /* this round visits (start + i * step) mod count, in id order */
-    uint32_t round_step;
-    uint32_t round_next; /* i */
-    uint32_t round_count;
-    uint8_t failed; /* bit i: the own probe i before the last one failed */
-    uint8_t judged; /* probes in `failed` */
+    struct peer *dead;        /* to be probed now */
+    struct round round_known; /* members that answer: whoever does not cannot slow it */
+    struct round round_new;   /* all others */
+    struct outcome history[HISTORY];
+    uint32_t known;    /* members that answer, when last counted */
+    uint32_t answered; /* that ever did */
+    uint8_t judged;    /* outcomes in `history`, newest first */
 };
 
 /* Probes under way. */
@@ -87,13 +107,87 @@ static bool probes_grow(struct node *node)
     return true;
 }
 
+static void probe_end(struct detect_state *state, struct probe *probe)
+{
+    probe->peer = NULL;
+    state->probes_count--;
+}
+
+/* Whether there is a place for one probe more of our own. */
+static bool own_place(const struct detect_state *state)
+{
+    uint32_t own = 0;
+
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        own += state->probes[i].peer != NULL && state->probes[i].asker == NULL;
+    }
+    return own < PROBES_OWN_MAX;
+}
+
+/* How many probes are under way for an asker. */
+static uint32_t asked_by(const struct detect_state *state, const struct peer *asker)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        count += state->probes[i].peer != NULL && state->probes[i].asker == asker;
+    }
+    return count;
+}
+
+/* The asker is told that we could not. */
+static void asker_refuse(struct node *node, struct peer *asker, uint32_t sequence)
+{
+    struct owed *owed = outbox_owe(node, asker);
+
+    if (owed != NULL) {
+        owed->refused = sequence;
+        owed->has_refused = true;
+    }
+}
+
+/* Make a place for one probe more for an asker: where all are taken, the oldest of whoever has most
+ * goes. False: this asker has as many as anybody. */
+static bool asked_place(struct node *node, const struct peer *asker)
+{
+    struct detect_state *state = node->detect.state;
+    const uint32_t has = asked_by(state, asker);
+    struct probe *oldest = NULL;
+    uint32_t asked = 0;
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        struct probe *probe = &state->probes[i];
+        uint32_t count;
+
+        if (probe->peer == NULL || probe->asker == NULL) {
+            continue;
+        }
+        asked++;
+        count = asked_by(state, probe->asker);
+        if (count > most || (count == most && probe->number < oldest->number)) {
+            most = count;
+            oldest = probe;
+        }
+    }
+    if (has >= PROBES_ASKER_MAX || (asked >= PROBES_ASKED_MAX && has >= most)) {
+        return false;
+    }
+    if (asked >= PROBES_ASKED_MAX) {
+        asker_refuse(node, oldest->asker, oldest->asker_sequence);
+        probe_end(state, oldest);
+    }
+    return true;
+}
+
 /* NULL: too many are under way. */
 static struct probe *probe_begin(struct node *node, struct peer *peer, struct peer *asker)
 {
     struct detect_state *state = node->detect.state;
     struct probe *probe = NULL;
 
-    if (state->probes_count == state->probes_room && !probes_grow(node)) {
+    if (!(asker == NULL ? own_place(state) : asked_place(node, asker))
+        || (state->probes_count == state->probes_room && !probes_grow(node))) {
         return NULL;
     }
     for (uint32_t i = 0; i < state->probes_room && probe == NULL; i++) {
@@ -105,12 +199,6 @@ static struct probe *probe_begin(struct node *node, struct peer *peer, struct pe
     };
     state->probes_count++;
     return probe;
-}
-
-static void probe_end(struct detect_state *state, struct probe *probe)
-{
-    probe->peer = NULL;
-    state->probes_count--;
 }
 
 static uint64_t probe_tag(const struct detect_state *state, const struct probe *probe)
@@ -129,10 +217,12 @@ static struct probe *probe_find(struct detect_state *state, uint64_t tag)
     return &state->probes[slot];
 }
 
-static struct probe *probe_of(struct detect_state *state, const struct peer *peer)
+/* The probe of a peer for an asker, NULL for ourselves. */
+static struct probe *probe_of(struct detect_state *state, const struct peer *peer,
+                              const struct peer *asker)
 {
     for (uint32_t i = 0; i < state->probes_room; i++) {
-        if (state->probes[i].peer == peer && state->probes[i].asker == NULL) {
+        if (state->probes[i].peer == peer && state->probes[i].asker == asker) {
             return &state->probes[i];
         }
     }
@@ -151,28 +241,87 @@ static bool probeable(const struct peer *peer)
     return peer->member && peer->level > 0;
 }
 
+/* A member that echoed a `q` of ours and has let no probe fail since. Whatever others say of
+ * themselves, these are the ones by whom we judge our own line, and the ones whose death we must
+ * see in time: whoever does not answer cannot come between. */
+static bool is_known(const struct peer *peer)
+{
+    return peer->answered && !peer->mute;
+}
+
+/* Once a second: there are many members and few changes. */
+static void known_count(struct node *node)
+{
+    struct detect_state *state = node->detect.state;
+
+    state->known = 0;
+    state->answered = 0;
+    for (uint32_t i = 0; i < node->peers.members; i++) {
+        const struct peer *peer = peers_member(&node->peers, i);
+
+        state->known += probeable(peer) && is_known(peer);
+        state->answered += probeable(peer) && peer->answered;
+    }
+}
+
+/* How large the cluster is to the time a suspect has: ourselves and those who ever answered. */
+static uint64_t nodes_count(const struct node *node)
+{
+    const uint64_t answered = (uint64_t)node->detect.state->answered + 1;
+    const uint64_t members = (uint64_t)node->peers.members + 1;
+    const uint64_t least = members < NODES_LEAST ? members : NODES_LEAST;
+
+    return answered > least ? answered : least;
+}
+
 /* Judgement. */
 
-static void history_add(struct detect_state *state, bool failed)
+static uint64_t host_of(const struct peer *peer)
 {
-    state->failed = (uint8_t)(state->failed << 1 | (failed ? 1 : 0));
+    uint64_t halves[2];
+
+    memcpy(halves, peer->address.ip, sizeof halves);
+    return hash_mix(halves[0], halves[1]);
+}
+
+static void history_add(struct detect_state *state, const struct peer *peer, bool failed)
+{
+    memmove(&state->history[1], &state->history[0],
+            sizeof state->history - sizeof state->history[0]);
+    state->history[0] = (struct outcome){ .host = host_of(peer), .failed = failed };
     state->judged = state->judged < HISTORY ? (uint8_t)(state->judged + 1) : HISTORY;
 }
 
-/* Our own line is more likely dead than most of the others: the last probe before this one failed
- * too, and more than half of the last ones; or all helpers are silent, who would say at least
- * that they could not. */
+/* Whether the last probe of this outcome's host is a later one. */
+static bool outcome_is_old(const struct detect_state *state, unsigned at)
+{
+    for (unsigned i = 0; i < at; i++) {
+        if (state->history[i].host == state->history[at].host) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Our own line is more likely dead than most of the others: of the hosts probed last more fail
+ * than answer; or all helpers are silent, who would say at least that they could not. Both are
+ * judged by those who answered before, while there are any: others could be silent to hide a
+ * death behind it. One host, however many peers it has, says nothing of our line. */
 static bool isolated(const struct detect_state *state, const struct probe *probe)
 {
-    unsigned failures = 0;
+    unsigned failing = 0;
+    unsigned answering = 0;
 
     for (unsigned i = 0; i < state->judged; i++) {
-        failures += state->failed >> i & 1;
+        if (!outcome_is_old(state, i)) {
+            failing += state->history[i].failed;
+            answering += !state->history[i].failed;
+        }
     }
-    if ((state->failed & 2) != 0 && 2 * failures > state->judged) {
+    if (failing > 1 && failing > answering) {
         return true;
     }
-    return probe->helpers > 1 && probe->refused == 0;
+    return (state->known > 0 ? probe->known : probe->helpers) > 1 && probe->refused == 0;
 }
 
 static void probe_failed(struct node *node, struct moment now, struct probe *probe)
@@ -182,22 +331,14 @@ static void probe_failed(struct node *node, struct moment now, struct probe *pro
     const bool accuse =
         probeable(peer) && (peer->state == PEER_ALIVE || peer->state == PEER_SUSPECT);
 
-    history_add(state, true);
+    if (is_known(peer) || state->known == 0) {
+        history_add(state, peer, true);
+    }
+    peer->mute = true;
     if (accuse && !isolated(state, probe)) {
         presence_declare(node, now, peer, WORD_SUSPECT);
     }
     probe_end(state, probe);
-}
-
-/* The asker is told that we could not. */
-static void asker_refuse(struct node *node, struct peer *asker, uint32_t sequence)
-{
-    struct owed *owed = outbox_owe(node, asker);
-
-    if (owed != NULL) {
-        owed->refused = sequence;
-        owed->has_refused = true;
-    }
 }
 
 /* Nothing was heard by the time that the last try or the helpers had. Helpers who all say that
@@ -235,39 +376,37 @@ static uint32_t divisor(uint32_t one, uint32_t other)
 
 /* A new order of all members: a random start, and a random step that visits each once. Costs no
  * memory; a member that comes or goes shifts the order by one place at most. */
-static void round_begin(struct node *node)
+static void round_begin(struct node *node, struct round *round)
 {
-    struct detect_state *state = node->detect.state;
     const uint32_t count = node->peers.members;
 
-    state->round_count = count;
-    state->round_next = 0;
-    state->round_start = (uint32_t)random_below(&node->detect.random, count);
-    state->round_step = 1 + (uint32_t)random_below(&node->detect.random, count);
-    while (divisor(state->round_step, count) != 1) {
-        state->round_step = state->round_step == count ? 1 : state->round_step + 1;
+    round->count = count;
+    round->next = 0;
+    round->start = (uint32_t)random_below(&node->detect.random, count);
+    round->step = 1 + (uint32_t)random_below(&node->detect.random, count);
+    while (divisor(round->step, count) != 1) {
+        round->step = round->step == count ? 1 : round->step + 1;
     }
 }
 
-/* Next member to be probed, or NULL: none speaks extended. */
-static struct peer *round_take(struct node *node)
+/* Next member to be probed, of those that answer or of the others; NULL: there is none. */
+static struct peer *round_take(struct node *node, struct round *round, bool known)
 {
-    struct detect_state *state = node->detect.state;
     const uint32_t count = node->peers.members;
 
     for (uint32_t tried = 0; tried < count; tried++) {
         struct peer *peer;
         uint64_t position;
 
-        if (state->round_next >= count
-            || (state->round_count != count && divisor(state->round_step, count) != 1)) {
-            round_begin(node);
+        if (round->next >= count || (round->count != count && divisor(round->step, count) != 1)) {
+            round_begin(node, round);
         }
-        state->round_count = count;
-        position = state->round_start + (uint64_t)state->round_next * state->round_step;
-        state->round_next++;
+        round->count = count;
+        position = round->start + (uint64_t)round->next * round->step;
+        round->next++;
         peer = peers_member(&node->peers, (uint32_t)(position % count));
-        if (probeable(peer) && probe_of(state, peer) == NULL) {
+        if (probeable(peer) && is_known(peer) == known
+            && probe_of(node->detect.state, peer, NULL) == NULL) {
             return peer;
         }
     }
@@ -278,7 +417,8 @@ static void routine_probe(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
     const uint64_t interval_us = node->options.probe_interval_us;
-    struct peer *peer;
+    struct peer *known;
+    struct peer *other;
 
     if (now.mono_us < state->probe_due_us || node->peers.members == 0) {
         return;
@@ -287,9 +427,14 @@ static void routine_probe(struct node *node, struct moment now)
     if (state->probe_due_us <= now.mono_us) {
         state->probe_due_us = now.mono_us + interval_us;
     }
-    peer = round_take(node);
-    if (peer != NULL) {
-        (void)probe_begin(node, peer, NULL);
+    known_count(node);
+    known = round_take(node, &state->round_known, true);
+    other = round_take(node, &state->round_new, false);
+    if (known != NULL) {
+        (void)probe_begin(node, known, NULL);
+    }
+    if (other != NULL) {
+        (void)probe_begin(node, other, NULL);
     }
 }
 
@@ -302,7 +447,7 @@ static bool confirmer(const struct node *node, const struct peer *peer)
 {
     const uint64_t draw = hash_mix(node->presence.id ^ peer->id, peer->incarnation);
 
-    return draw % (node->peers.members + 1) < CONFIRMERS;
+    return draw % nodes_count(node) < CONFIRMERS;
 }
 
 /* The time of vignette(7), halved but never under 3 s: a refutation needs two pushes, well under a
@@ -310,7 +455,7 @@ static bool confirmer(const struct node *node, const struct peer *peer)
  * the first one's word reaches the others in that time. */
 static bool suspicion_over(const struct node *node, const struct peer *peer, struct moment now)
 {
-    const uint64_t half_us = presence_suspicion_us(peer, (uint64_t)node->peers.members + 1) / 2;
+    const uint64_t half_us = presence_suspicion_us(peer, nodes_count(node)) / 2;
     const uint64_t limit_us = half_us < SUSPICION_US_MIN ? SUSPICION_US_MIN : half_us;
     const uint64_t jitter_ms = hash_mix(node->presence.id, peer->id) % JITTER_MS;
 
@@ -407,10 +552,12 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
     return size;
 }
 
-/* A random member to help, not one that was asked already. NULL: none is left. */
+/* A random member to help, not one that was asked already, one that answers before all others.
+ * NULL: none is left. */
 static struct peer *helper_choose(struct node *node, struct moment now, const struct probe *probe)
 {
     const uint32_t count = node->peers.members;
+    struct peer *other = NULL;
     uint32_t start;
 
     if (count == 0) {
@@ -426,10 +573,13 @@ static struct peer *helper_choose(struct node *node, struct moment now, const st
         }
         if (!asked && peer->level > 0 && peer->state == PEER_ALIVE
             && node_speaks_extended(node, peer, now)) {
-            return peer;
+            if (is_known(peer)) {
+                return peer;
+            }
+            other = other == NULL ? peer : other;
         }
     }
-    return NULL;
+    return other;
 }
 
 static size_t helper_ask(struct node *node, struct moment now, struct space space,
@@ -450,6 +600,7 @@ static size_t helper_ask(struct node *node, struct moment now, struct space spac
     probe->asked[probe->helpers] = helper;
     probe->asked_sequences[probe->helpers] = outbox_sequence(node);
     probe->helpers++;
+    probe->known += is_known(helper);
     *to = helper->address;
     return probe_send(node, now, space, helper, tag, entry_key(probe->peer->presence));
 }
@@ -521,7 +672,8 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
 
     (void)now;
     if (peer != NULL && peer != from && peer->level > 0 && node->detect.state != NULL) {
-        probe = probe_begin(node, peer, from);
+        probe = probe_of(node->detect.state, peer, from); /* asked again, it is one wish */
+        probe = probe == NULL ? probe_begin(node, peer, from) : probe;
     }
     if (probe != NULL) {
         probe->asker_sequence = sequence;
@@ -558,6 +710,8 @@ void detect_acked(struct node *node, struct moment now, const struct flight *fli
 
     (void)now;
     flight->peer->iffy = 0;
+    flight->peer->answered = true;
+    flight->peer->mute = false;
     if (probe == NULL) {
         return;
     }
@@ -565,7 +719,7 @@ void detect_acked(struct node *node, struct moment now, const struct flight *fli
     if (probe->asker != NULL) {
         outbox_owe_ack(node, probe->asker, probe->asker_sequence, false);
     } else {
-        history_add(state, false);
+        history_add(state, flight->peer, false);
     }
     probe_end(state, probe);
 }
@@ -589,12 +743,30 @@ static struct detect_state *state_obtain(struct node *node, struct moment now)
     return state;
 }
 
+/* Whether there is a place for one probe more out of turn. Members that do not answer leave some
+ * to those that do. */
+static bool soon_place(const struct detect_state *state, bool known)
+{
+    uint32_t own = 0;
+    uint32_t others = 0;
+
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        const struct probe *probe = &state->probes[i];
+
+        if (probe->peer != NULL && probe->asker == NULL) {
+            own++;
+            others += !is_known(probe->peer);
+        }
+    }
+    return own < PROBES_SOON_MAX && (known || others < PROBES_SOON_NEW);
+}
+
 void detect_soon(struct node *node, struct moment now, struct peer *peer)
 {
     struct detect_state *state = state_obtain(node, now);
 
-    if (state != NULL && probeable(peer) && state->probes_count < PROBES_SOON_MAX
-        && probe_of(state, peer) == NULL) {
+    if (state != NULL && probeable(peer) && soon_place(state, is_known(peer))
+        && probe_of(state, peer, NULL) == NULL) {
         (void)probe_begin(node, peer, NULL);
     }
 }

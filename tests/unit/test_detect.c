@@ -2,6 +2,8 @@
  * long, and what it costs. */
 
 #include "node/detect.h"
+#include "node/extended.h"
+#include "node/state.h"
 
 #include "unit/test.h"
 #include "unit/world.h"
@@ -152,6 +154,94 @@ static void test_detect_cut_off_accuses_nobody(void **state)
     assert_int_equal(world_state(&fixture->world, 0, 4), PEER_DEAD);
 }
 
+enum { REAL = 4, FAKES = 30 };
+
+/* From its place on, nodes say who they are and that they live, and answer no probe. */
+static bool fakes_answer_nothing(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    struct message message;
+
+    (void)context;
+    (void)to;
+    if (from < REAL || message_decode(datagram, &message) != WIRE_OK || !message.extended) {
+        return true;
+    }
+    return extended_kind(&message) == NODE_KIND_HELLO || extended_kind(&message) == NODE_KIND_PUSH;
+}
+
+static bool victim_dead_to_the_real(const struct world *world, void *context)
+{
+    const struct fixture *fixture = context;
+
+    for (size_t i = 0; i < REAL; i++) {
+        if (i != fixture->victim && world_state(world, i, fixture->victim) != PEER_DEAD) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void test_detect_a_death_is_not_hidden_by_members_that_never_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        world_create(world, REAL + FAKES, seed);
+        fixture->created = true;
+        world->filter = fakes_answer_nothing;
+        world_run(world, 40 * WORLD_S);
+        for (size_t i = 0; i < REAL; i++) {
+            for (size_t k = 0; k < REAL; k++) {
+                assert_true(i == k || world_state(world, i, k) == PEER_ALIVE);
+            }
+        }
+        fixture->victim = REAL - 1;
+        world_kill(world, fixture->victim);
+        assert_true(world_run_until(world, 9 * WORLD_S, victim_dead_to_the_real, fixture));
+        fixture->created = false;
+        assert_true(world_free(world));
+    }
+}
+
+/* One member asks all others for 3000 probes a second of some that do not answer any more. */
+static void test_detect_a_death_is_not_hidden_by_requests(void **state)
+{
+    enum { NODES = 12, GONE = 8, ASKER = NODES - 1 };
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    uint32_t sequence = 1;
+    bool dead = false;
+
+    world_begin(fixture, NODES, 3);
+    for (size_t i = GONE; i < ASKER; i++) {
+        world_kill(world, i);
+    }
+    world_run(world, 30 * WORLD_S);
+    fixture->victim = 5;
+    for (unsigned ms = 0; ms < 10000 && !dead; ms += 10) {
+        for (size_t i = 0; i < GONE; i++) {
+            const struct moment now = { .mono_us = world->now_us,
+                                        .unix_s = WORLD_UNIX_S + world->now_us / WORLD_S };
+            struct node *node = world->nodes[i].node;
+            struct peer *asker = peers_find(&node->peers, &world->nodes[ASKER].address);
+
+            for (unsigned k = 0; k < 30 && world->nodes[i].up; k++, sequence++) {
+                uint8_t key[NODE_PRESENCE_KEY_MAX];
+                const size_t target = GONE + sequence % (ASKER - GONE);
+
+                detect_requested(node, now, asker,
+                                 node_presence_key(&world->nodes[target].address, key), sequence);
+            }
+        }
+        if (ms == 1000) {
+            world_kill(world, fixture->victim);
+        }
+        dead = world_run_until(world, WORLD_S / 100, victim_dead_everywhere, fixture);
+    }
+    assert_true(dead);
+}
+
 static void test_detect_a_paused_node_refutes_when_it_is_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -214,6 +304,8 @@ int main(void)
         TEST(test_detect_kills_nobody_at_a_tenth_lost),
         TEST(test_detect_asks_others_before_it_accuses),
         TEST(test_detect_cut_off_accuses_nobody),
+        TEST(test_detect_a_death_is_not_hidden_by_members_that_never_answer),
+        TEST(test_detect_a_death_is_not_hidden_by_requests),
         TEST(test_detect_a_paused_node_refutes_when_it_is_back),
         TEST(test_detect_heals_a_partition_within_8_s),
         TEST(test_detect_at_rest_costs_at_most_190_bytes_a_second),

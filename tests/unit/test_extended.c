@@ -265,6 +265,33 @@ static void test_extended_counts_copies_and_sends_back_what_is_larger(void **sta
     assert_int_equal(item.key.size, 3);
 }
 
+/* Whoever slanders a member does not tell it. */
+static void test_extended_a_hello_is_answered_with_what_is_larger(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address about = address_of(HAND);
+    const struct words hello = { .hello = HAND };
+    uint8_t text[NODE_PRESENCE_KEY_MAX + 1] = { 0 };
+    struct words slander = { .envelope = { .has = WIRE_HAS_DEPTH, .depth = 1 },
+                             .key = (const char *)text,
+                             .value = (START_S + 50) << 16 | 1 };
+    struct message message;
+    struct block_room room;
+    struct block block;
+    struct item item;
+
+    nodes_create(fixture, 1);
+    introduce(fixture);
+    (void)node_presence_key(&about, text);
+    say(fixture, &slander);
+    say(fixture, &hello);
+    message = heard(fixture);
+    assert_true(message_next_item(&message.items, &item));
+    assert_true(elements_next(&item.elements, &room, &block));
+    assert_int_equal(block_offset(&block, 0), PRESENCE_LEVEL);
+    assert_true(block_value(&block, 0) == slander.value);
+}
+
 static void test_extended_keys_that_are_patterns_are_not_stored(void **state)
 {
     struct fixture *fixture = *state;
@@ -364,6 +391,7 @@ int main(void)
         TEST(test_extended_who_gives_a_wrong_id_is_not_answered),
         TEST(test_extended_data_of_strangers_is_neither_taken_nor_acked),
         TEST(test_extended_counts_copies_and_sends_back_what_is_larger),
+        TEST(test_extended_a_hello_is_answered_with_what_is_larger),
         TEST(test_extended_keys_that_are_patterns_are_not_stored),
         TEST(test_extended_answers_who_with_a_hello_at_most_once_a_second),
         TEST(test_extended_of_another_cluster_is_refused_before_all_else),
