@@ -441,8 +441,11 @@ def test_what_was_received_is_never_passed_on_as_it_came(node):
 def test_whoever_sends_is_a_peer_and_is_told_who_we_are(node):
     with wire.Peer(node) as peer:
         peer.say("hello", {0: 1})
-        key, vector, ttl, full = peer.hear_key(f"n:{node.text}", 8)[:4]
-        assert abs(vector[0] - time.time() // 60) <= 1
+        vector = peer.hear_key(f"n:{node.text}", 8)[1]
+        assert vector == {0: 10**7}, "the oldest stamp: it has told none"
+        peer.say(f"n:{node.text}", {0: int(time.time()) // 60 - 2})
+        vector = peer.hear_key(f"n:{node.text}", 8)[1]
+        assert -3 <= vector[0] - time.time() // 60 <= -1, "what it told, and the time since"
         assert node.peers() == {peer.text: "alive"}
 
 
