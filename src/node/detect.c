@@ -156,6 +156,9 @@ static bool asked_place(struct node *node, const struct peer *asker)
     uint32_t asked = 0;
     uint32_t most = 0;
 
+    if (has >= PROBES_ASKER_MAX) {
+        return false;
+    }
     for (uint32_t i = 0; i < state->probes_room; i++) {
         struct probe *probe = &state->probes[i];
         uint32_t count;
@@ -170,7 +173,7 @@ static bool asked_place(struct node *node, const struct peer *asker)
             oldest = probe;
         }
     }
-    if (has >= PROBES_ASKER_MAX || (asked >= PROBES_ASKED_MAX && has >= most)) {
+    if (asked >= PROBES_ASKED_MAX && has >= most) {
         return false;
     }
     if (asked >= PROBES_ASKED_MAX) {

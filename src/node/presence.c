@@ -616,6 +616,13 @@ static void claim_learn_clock(struct node *node, struct moment now, const struct
     }
 }
 
+/* Whether a word about us comes from where one is heeded that lies beyond all clocks. */
+static bool is_told_by_trusted(const struct node *node, const struct peer *from,
+                               const struct address *about)
+{
+    return is_self(node, about) && from->level > 0 && node_trusts_address(node, &from->address);
+}
+
 /* Judge a claim, counting what is refused; returns how many. What the owner says and nobody else
  * proved may lie as far as it likes: it outbids with it what was taken under a wrong clock. */
 static uint64_t claim_bound(struct node *node, struct moment now, const struct peer *from,
@@ -629,7 +636,7 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
 
     if (report->source == SOURCE_OWNER) {
         bounds.by = CLAIM_OF_OWNER;
-    } else if (of_us && report->proved && node_trusts_address(node, &from->address)) {
+    } else if (report->proved && is_told_by_trusted(node, from, &report->about)) {
         bounds.by = CLAIM_TO_OWNER;
     }
     refused = claim_judge(claim, &bounds);
@@ -637,8 +644,9 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
     return refused;
 }
 
-/* What a peer seems to say of itself lies too far ahead to be taken on a forger's word: it is asked
- * who it is, and its hello will echo the token that goes with the question. */
+/* What a peer seems to say of itself, or a trusted one of us, lies too far ahead to be taken on a
+ * forger's word: it is asked who it is, and what it says next echoes the token that goes with the
+ * question. */
 static void proof_ask(struct node *node, struct peer *from)
 {
     struct owed *owed = outbox_owe(node, from);
@@ -729,8 +737,8 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
         presence_stamp_told(now, from, claim.stamp);
     }
     says_level = (claim.values[PRESENCE_LEVEL] & 255) != 0;
-    if (claim_bound(node, now, from, report, &claim) > 0 && says_level
-        && report->source == SOURCE_SELF_SPEAKING) {
+    if (claim_bound(node, now, from, report, &claim) > 0 && !report->proved
+        && (speaks_of_itself ? says_level : is_told_by_trusted(node, from, &report->about))) {
         proof_ask(node, from);
     }
     if (is_self(node, &report->about)) {

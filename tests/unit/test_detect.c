@@ -242,6 +242,32 @@ static void test_detect_a_death_is_not_hidden_by_requests(void **state)
     assert_true(dead);
 }
 
+/* A node whose clock was wrong holds a member as gone in 2159. The member, whose clock is right, is
+ * told so and outbids it, and those whose clocks are right take its word. */
+static void test_detect_a_member_outbids_what_lies_beyond_all_clocks(void **state)
+{
+    enum { LIED_TO = 0, VICTIM = 3 };
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    const struct moment now = { .mono_us = 50 * WORLD_S, .unix_s = WORLD_UNIX_S + 50 };
+    struct peer *peer;
+    struct node *node;
+
+    world_begin(fixture, 5, 2);
+    node = world->nodes[LIED_TO].node;
+    peer = peers_find(&node->peers, &world->nodes[VICTIM].address);
+    peer->incarnation = UINT64_C(5980000000);
+    presence_declare(node, now, peer, WORD_LEFT);
+    assert_int_equal(world_state(world, LIED_TO, VICTIM), PEER_LEFT);
+    assert_true(world_run_until(world, 9 * WORLD_S, world_joined, NULL));
+    world_run(world, 20 * WORLD_S);
+    assert_true(world_joined(world, NULL));
+    for (size_t i = 0; i < world->count; i++) {
+        assert_true(table_root(world->nodes[i].table, TABLE_M)
+                    == table_root(world->nodes[0].table, TABLE_M));
+    }
+}
+
 static void test_detect_a_paused_node_refutes_when_it_is_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -306,6 +332,7 @@ int main(void)
         TEST(test_detect_cut_off_accuses_nobody),
         TEST(test_detect_a_death_is_not_hidden_by_members_that_never_answer),
         TEST(test_detect_a_death_is_not_hidden_by_requests),
+        TEST(test_detect_a_member_outbids_what_lies_beyond_all_clocks),
         TEST(test_detect_a_paused_node_refutes_when_it_is_back),
         TEST(test_detect_heals_a_partition_within_8_s),
         TEST(test_detect_at_rest_costs_at_most_190_bytes_a_second),

@@ -554,6 +554,7 @@ static void test_presence_an_owner_outbids_what_a_wrong_clock_let_in(void **stat
     struct pair accused = { PRESENCE_STATE, word(far_s + 1, WORD_DEAD) };
 
     /* The owner: told by a trusted peer that proves itself, and by nobody else. */
+    owner_hear(world, A, level);
     claim_hear_proved(world, STRANGER, "n:" SELF, &left, 1, WIRE_DEPTH_STOP, true);
     claim_hear(world, A, "n:" SELF, &left, 1, WIRE_DEPTH_STOP);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_ALIVE));
