@@ -22,6 +22,7 @@
 #define PROBES_SOON_MAX   16
 #define PROBES_SOON_NEW   8 /* of them, of members that do not answer */
 #define HISTORY           8 /* last own probes: failed at most hosts, it is us */
+#define GROWING           4 /* probes, within which one more member has answered */
 #define NODES_LEAST       8 /* few have answered yet: do not take a large cluster for a small one */
 #define CONFIRMERS        12
 #define CONFIRM_WITHIN_MS 1000
@@ -81,7 +82,9 @@ struct detect_state {
     struct outcome history[HISTORY];
     uint32_t known;    /* members that answer, when last counted */
     uint32_t answered; /* that ever did */
-    uint8_t judged;    /* outcomes in `history`, newest first */
+    uint32_t known_most;
+    uint64_t grew_us; /* when `known_most` last rose */
+    uint8_t judged;   /* outcomes in `history`, newest first */
 };
 
 /* Probes under way. */
@@ -253,7 +256,7 @@ static bool is_known(const struct peer *peer)
 }
 
 /* Once a second: there are many members and few changes. */
-static void known_count(struct node *node)
+static void known_count(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
 
@@ -264,6 +267,10 @@ static void known_count(struct node *node)
 
         state->known += probeable(peer) && is_known(peer);
         state->answered += probeable(peer) && peer->answered;
+    }
+    if (state->known > state->known_most) {
+        state->known_most = state->known;
+        state->grew_us = now.mono_us;
     }
 }
 
@@ -416,6 +423,8 @@ static struct peer *round_take(struct node *node, struct round *round, bool know
     return NULL;
 }
 
+/* One member that answers and one that does not: these are few and cannot delay those. While more
+ * answer with each probe, as in a cluster that begins, one of all. */
 static void routine_probe(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
@@ -430,9 +439,16 @@ static void routine_probe(struct node *node, struct moment now)
     if (state->probe_due_us <= now.mono_us) {
         state->probe_due_us = now.mono_us + interval_us;
     }
-    known_count(node);
-    known = round_take(node, &state->round_known, true);
-    other = round_take(node, &state->round_new, false);
+    known_count(node, now);
+    if (now.mono_us - state->grew_us < GROWING * interval_us) {
+        const bool first = random_below(&node->detect.random, node->peers.members) < state->known;
+
+        known = first ? round_take(node, &state->round_known, true) : NULL;
+        other = known == NULL ? round_take(node, &state->round_new, false) : NULL;
+    } else {
+        known = round_take(node, &state->round_known, true);
+        other = round_take(node, &state->round_new, false);
+    }
     if (known != NULL) {
         (void)probe_begin(node, known, NULL);
     }
