@@ -106,6 +106,13 @@ static void daemon_on_datagram(void *owner, const struct address *from, struct b
     node_receive(daemon->node, daemon_moment(daemon), from, datagram);
 }
 
+static bool daemon_allows(void *owner)
+{
+    const struct daemon *daemon = owner;
+
+    return node_work_allows(daemon->node);
+}
+
 static size_t daemon_emit(void *owner, struct space space, struct address *to)
 {
     struct daemon *daemon = owner;
@@ -264,7 +271,8 @@ static enum status daemon_open_udp(struct daemon *daemon, uint16_t port, struct 
                                    .receive_buffer_bytes = daemon->config->receive_buffer_bytes,
                                    .owner = daemon,
                                    .receive = daemon_on_datagram,
-                                   .wanted = daemon_wanted };
+                                   .wanted = daemon_wanted,
+                                   .allows = daemon_allows };
     enum status status = settings_listen(daemon->config, &options.listen, why);
 
     if (status != STATUS_OK) {

@@ -40,10 +40,14 @@ struct udp {
     struct address address;
     struct event *readable;
     struct event *writable;
+    struct event *again; /* the next pass of the loop: something was left over by this one */
     int fd;
     int family;
     bool wildcard;
     bool blocked;
+    bool held;         /* nothing more is handed over before udp_send() */
+    unsigned in_first; /* out of the kernel and not yet handed over: first..count - 1 */
+    unsigned in_count;
     uint32_t drops_seen;    /* the kernel's counter, which wraps */
     unsigned pending_first; /* encoded and not yet taken by the kernel: first..count - 1 */
     unsigned pending_count;
@@ -103,10 +107,12 @@ static void udp_read_control(struct udp *udp, struct msghdr *header, const struc
     }
 }
 
-/* One call to the kernel; how many datagrams came. */
-static unsigned udp_receive_batch(struct udp *udp)
+/* One call to the kernel. False: nothing came. */
+static bool udp_receive_batch(struct udp *udp)
 {
     int count;
+
+    assert(udp->in_first == udp->in_count);
 
     for (unsigned i = 0; i < UDP_BATCH; i++) {
         udp->in[i].msg_hdr.msg_namelen = sizeof udp->in_slots[i].name;
@@ -114,43 +120,69 @@ static unsigned udp_receive_batch(struct udp *udp)
         udp->in[i].msg_hdr.msg_flags = 0;
     }
     count = recvmmsg(udp->fd, udp->in, UDP_BATCH, MSG_DONTWAIT, NULL);
-    if (count <= 0) {
-        return 0; /* nothing there, or an error of one peer's that the next call is free of */
-    }
-    for (int i = 0; i < count; i++) {
-        const struct bytes datagram = { udp->in_bytes[i], udp->in[i].msg_len };
-        struct address from;
+    udp->in_first = 0;
+    /* Nothing there, or an error of one peer's that the next call is free of. */
+    udp->in_count = count <= 0 ? 0 : (unsigned)count;
+    return count > 0;
+}
 
-        if ((udp->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0
-            || !sockaddr_get((const struct sockaddr *)&udp->in_slots[i].name, &from)) {
-            continue;
-        }
-        udp->stats.received++;
-        udp->stats.received_bytes += datagram.size;
-        udp_read_control(udp, &udp->in[i].msg_hdr, &from);
-        udp->options.receive(udp->options.owner, &from, datagram);
+static void udp_hand_over(struct udp *udp, unsigned i)
+{
+    const struct bytes datagram = { udp->in_bytes[i], udp->in[i].msg_len };
+    struct address from;
+
+    if ((udp->in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0
+        || !sockaddr_get((const struct sockaddr *)&udp->in_slots[i].name, &from)) {
+        return;
     }
-    return (unsigned)count;
+    udp->stats.received++;
+    udp->stats.received_bytes += datagram.size;
+    udp_read_control(udp, &udp->in[i].msg_hdr, &from);
+    udp->options.receive(udp->options.owner, &from, datagram);
+}
+
+static bool udp_allows(const struct udp *udp)
+{
+    return udp->options.allows == NULL || udp->options.allows(udp->options.owner);
 }
 
 static void udp_on_readable(evutil_socket_t fd, short what, void *argument)
 {
     struct udp *udp = argument;
+    unsigned batches = 0;
     bool worked = false;
 
     (void)fd;
     (void)what;
-    for (unsigned i = 0; i < UDP_BATCHES_MAX; i++) {
-        const unsigned count = udp_receive_batch(udp);
-
-        worked = worked || count > 0;
-        if (count < UDP_BATCH) {
+    while (!udp->held) {
+        if (udp->in_first == udp->in_count
+            && (batches++ == UDP_BATCHES_MAX || (batches > 1 && udp->in_count < UDP_BATCH)
+                || !udp_receive_batch(udp))) {
             break;
         }
+        udp_hand_over(udp, udp->in_first++);
+        worked = true;
+        udp->held = !udp_allows(udp);
     }
     if (worked) {
         udp->options.wanted(udp->options.owner);
     }
+}
+
+static void udp_on_again(evutil_socket_t fd, short what, void *argument)
+{
+    struct udp *udp = argument;
+
+    udp_on_readable(fd, what, udp);
+    udp->options.wanted(udp->options.owner);
+}
+
+/* Have the loop come back in its next pass, after everything else has had its turn. */
+static void udp_come_again(struct udp *udp)
+{
+    static const struct timeval at_once = { .tv_sec = 0 };
+
+    (void)event_add(udp->again, &at_once);
 }
 
 static void udp_on_writable(evutil_socket_t fd, short what, void *argument)
@@ -270,9 +302,18 @@ static bool udp_flush(struct udp *udp)
 
 void udp_send(struct udp *udp, udp_emit *emit, void *owner)
 {
+    unsigned batches = 0;
     bool more = true;
 
+    if (udp->held) {
+        udp->held = false;
+        udp_come_again(udp);
+    }
     while (more && !udp->blocked) {
+        if (batches++ == UDP_SENDS_MAX) {
+            udp_come_again(udp);
+            break;
+        }
         if (udp->pending_count == 0) { /* what a full socket left behind goes first */
             more = udp_fill(udp, emit, owner);
         }
@@ -384,7 +425,9 @@ enum status udp_start(struct udp *udp, struct fault *why)
     udp->readable =
         event_new(udp->options.base, udp->fd, EV_READ | EV_PERSIST, udp_on_readable, udp);
     udp->writable = event_new(udp->options.base, udp->fd, EV_WRITE, udp_on_writable, udp);
-    if (udp->readable == NULL || udp->writable == NULL || event_add(udp->readable, NULL) != 0) {
+    udp->again = evtimer_new(udp->options.base, udp_on_again, udp);
+    if (udp->readable == NULL || udp->writable == NULL || udp->again == NULL
+        || event_add(udp->readable, NULL) != 0) {
         return fault_set(why, STATUS_MEMORY, "no memory to watch the UDP socket");
     }
     return STATUS_OK;
@@ -400,6 +443,9 @@ void udp_close(struct udp *udp)
     }
     if (udp->writable != NULL) {
         event_free(udp->writable);
+    }
+    if (udp->again != NULL) {
+        event_free(udp->again);
     }
     (void)close(udp->fd);
     free(udp);

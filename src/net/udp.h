@@ -26,17 +26,22 @@ struct udp; /* opaque */
 #define UDP_SEND_BYTES  2048 /* of a datagram: more than any that the node makes */
 #define UDP_BATCH       32   /* datagrams a system call */
 #define UDP_BATCHES_MAX 16   /* receive calls a pass of the loop: HTTP and timers get their turn */
+#define UDP_SENDS_MAX   8    /* batches sent in a pass, likewise */
 
 struct udp_options {
     struct event_base *base;
     struct address listen;         /* port 0: any */
     uint64_t receive_buffer_bytes; /* asked of the kernel, which may give less */
-    void *owner;                   /* handed to the two below */
+    void *owner;                   /* handed to those below */
 
     /* A datagram came; it is valid during the call. */
     void (*receive)(void *owner, const struct address *from, struct bytes datagram);
-    /* Work was done, or the socket has room again: a turn is due. */
+    /* Work was done, or the socket has room again, or more could be sent: a turn is due. */
     void (*wanted)(void *owner);
+    /* Whether more may be received in this pass of the loop; NULL: always. What has come out of the
+     * kernel by then waits for the next pass, which begins with udp_send(). A pass hands over one
+     * datagram at least, whatever this says: so whoever makes work elsewhere stops no gossip. */
+    bool (*allows)(void *owner);
 };
 
 /* Encode the next datagram into the space, UDP_SEND_BYTES, and say where it goes; 0: none. */
@@ -69,8 +74,10 @@ void udp_close(struct udp *udp);
 /* The address it is bound to, with the real port. */
 struct address udp_address(const struct udp *udp);
 
-/* Send until `emit` has no more or the socket is full; then it stops asking, and calls wanted()
- * once there is room. What was encoded and did not leave goes first the next time. */
+/* Send until `emit` has no more, or for this pass UDP_SENDS_MAX batches, and then wanted() is
+ * called in the next pass; or until the socket is full, and wanted() is called once there is room.
+ * What was encoded and did not leave goes first the next time. To be called at the end of every
+ * pass in which a datagram was handed over. */
 void udp_send(struct udp *udp, udp_emit *emit, void *owner);
 
 struct udp_stats udp_stats(const struct udp *udp);

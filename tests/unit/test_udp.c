@@ -23,6 +23,9 @@ struct fixture {
     unsigned left;     /* still to be sent */
     unsigned received; /* by `other` */
     unsigned wanted;
+    unsigned allowed; /* datagrams a pass */
+    unsigned in_pass; /* datagrams received in this one */
+    unsigned most;    /* in any */
     struct address last_from;
     uint8_t last[16];
 };
@@ -43,6 +46,15 @@ static void on_receive(void *owner, const struct address *from, struct bytes dat
     memcpy(fixture->last, datagram.data, sizeof fixture->last);
     fixture->last_from = *from;
     fixture->received++;
+    fixture->in_pass++;
+    fixture->most = fixture->in_pass > fixture->most ? fixture->in_pass : fixture->most;
+}
+
+static bool on_allows(void *owner)
+{
+    const struct fixture *fixture = owner;
+
+    return fixture->allowed == 0 || fixture->in_pass < fixture->allowed;
 }
 
 static void on_wanted(void *owner)
@@ -72,7 +84,8 @@ static struct udp *open_udp(struct fixture *fixture, const char *listen)
                                          .receive_buffer_bytes = 1 << 20,
                                          .owner = fixture,
                                          .receive = on_receive,
-                                         .wanted = on_wanted };
+                                         .wanted = on_wanted,
+                                         .allows = on_allows };
     struct fault why;
     struct udp *udp;
 
@@ -126,6 +139,64 @@ static void test_udp_sends_and_receives_more_than_a_batch(void **state)
     assert_int_equal(udp_stats(fixture->other).received, SENT_MAX);
     assert_int_equal(udp_stats(fixture->other).received_bytes, 16 * SENT_MAX);
     assert_true(udp_stats(fixture->udp).receive_buffer_bytes > 0);
+}
+
+/* A pass of the loop ends after so much work; all there is comes in the end, in order. */
+static void test_udp_receives_no_more_in_a_pass_than_is_allowed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "127.0.0.1:0");
+    fixture->to = udp_address(fixture->other);
+    fixture->left = SENT_MAX;
+    fixture->allowed = 7;
+    udp_send(fixture->udp, on_emit, fixture);
+    while (fixture->received < SENT_MAX) {
+        assert_int_equal(event_base_loop(fixture->base, EVLOOP_ONCE), 0);
+        fixture->in_pass = 0; /* the turn's end */
+        udp_send(fixture->other, on_emit, fixture);
+        assert_int_equal(fixture->last[0], SENT_MAX - fixture->received + 1);
+    }
+    assert_int_equal(fixture->most, 7);
+}
+
+/* Whatever else makes work, a datagram comes in with each pass. */
+static void test_udp_receives_one_in_a_pass_that_allows_none(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "127.0.0.1:0");
+    fixture->to = udp_address(fixture->other);
+    fixture->left = 5;
+    fixture->allowed = 1;
+    udp_send(fixture->udp, on_emit, fixture);
+    while (fixture->received < 5) {
+        assert_int_equal(event_base_loop(fixture->base, EVLOOP_ONCE), 0);
+        udp_send(fixture->other, on_emit, fixture);
+    }
+    assert_true(fixture->wanted > 0);
+}
+
+static void test_udp_sends_no_more_in_a_pass_than_some_batches(void **state)
+{
+    struct fixture *fixture = *state;
+    const unsigned all = UDP_BATCH * UDP_SENDS_MAX * 2 + 1;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "127.0.0.1:0");
+    fixture->to = udp_address(fixture->other);
+    fixture->left = all;
+    udp_send(fixture->udp, on_emit, fixture);
+    assert_int_equal(udp_stats(fixture->udp).sent, UDP_BATCH * UDP_SENDS_MAX);
+    while (fixture->left > 0) {
+        fixture->wanted = 0;
+        assert_int_equal(event_base_loop(fixture->base, EVLOOP_ONCE), 0);
+        assert_true(fixture->wanted > 0);
+        udp_send(fixture->udp, on_emit, fixture);
+    }
+    await(fixture, all);
 }
 
 static void test_udp_answers_from_the_address_it_was_asked_at(void **state)
@@ -234,6 +305,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_udp_sends_and_receives_more_than_a_batch),
+        TEST(test_udp_receives_no_more_in_a_pass_than_is_allowed),
+        TEST(test_udp_receives_one_in_a_pass_that_allows_none),
+        TEST(test_udp_sends_no_more_in_a_pass_than_some_batches),
         TEST(test_udp_answers_from_the_address_it_was_asked_at),
         TEST(test_udp_answers_what_came_to_a_broadcast_or_multicast_address),
         TEST(test_udp_to_nowhere_is_counted_and_does_not_stop_the_rest),
