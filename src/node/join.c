@@ -12,6 +12,13 @@
 #define RESULTS_FIRST   4
 #define VALUE_UNLIMITED UINT64_MAX
 
+/* Blocks beyond as many as were listed that are compared with what a `full` item does not list; a
+ * vector of more goes back whole, bit by bit (QUEUE_ALL). */
+#define UNLISTED_BLOCKS 64
+#define JOIN_ELEMENTS   32 /* joined in a unit, beside one for their block */
+#define LIST_ELEMENTS   4  /* looked up one by one in a unit */
+#define MATCH_BYTES     64 /* of a key matched with a pattern, in a unit */
+
 /* The largest value that the rules allow under a key. */
 static uint64_t value_max_of(const struct node *node, struct bytes key)
 {
@@ -145,6 +152,7 @@ static enum status blocks_merge(struct node *node, struct moment now,
         struct merge_result *merged = kept ? &node->results[i] : &unkept;
         enum status status;
 
+        work_count(node, 1 + block.count / JOIN_ELEMENTS);
         table_draw(node->table, reservation);
         status = table_merge(node->table, entry, &block, CHANGE_FROM_CLIENT, merged);
         table_draw(node->table, NULL);
@@ -298,6 +306,7 @@ struct join_walk {
     struct elements elements;
     struct entry *entry; /* NULL: there is none so far */
     uint64_t value_max;
+    uint64_t blocks; /* looked at */
     uint64_t listed; /* elements of `full` items */
     struct block_room room;
     struct block_room limited;
@@ -314,6 +323,8 @@ static void walk_begin(struct join_walk *walk, struct node *node, const struct i
     walk->entry = table_find(node->table, item->key);
     walk->value_max =
         node->options.value_rules_count == 0 ? VALUE_UNLIMITED : value_max_of(node, item->key);
+    work_count(node, node->options.value_rules_count * (1 + item->key.size / MATCH_BYTES));
+    walk->blocks = 0;
     walk->listed = 0;
     walk->unseen = walk->entry == NULL || vector_size(entry_vector(walk->entry)) == 0;
     walk->full = item->full;
@@ -326,6 +337,8 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
     struct node *node = walk->node;
 
     while (!walk->refused && elements_next(&walk->elements, &walk->room, block)) {
+        walk->blocks++;
+        work_count(node, 1 + block->count / JOIN_ELEMENTS);
         if (walk->value_max != VALUE_UNLIMITED
             && !block_limit(node, block, walk->value_max, &walk->limited)) {
             continue;
@@ -357,18 +370,21 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
 static void marks_note(struct node *node, struct marks *marks, struct entry *entry,
                        const struct mark *mark)
 {
+    work_count(node, 1);
     if (marks != NULL && !marks_add(marks, node->mem, entry, mark)) {
         node->stats.memory_refused++;
     }
 }
 
-/* A full item says all that its sender has: what it does not list goes back too. */
+/* A full item says all that its sender has: what it does not list goes back too. Of an entry that
+ * has not many more blocks than the item. */
 static void unlisted_note(struct node *node, struct entry *entry, struct elements elements,
                           struct marks *reply)
 {
     struct block_room room;
     struct block block;
 
+    work_count(node, vector_blocks(entry_vector(entry)));
     if (!marks_add_entry(reply, node->mem, entry)) {
         node->stats.memory_refused++;
         return;
@@ -376,6 +392,7 @@ static void unlisted_note(struct node *node, struct entry *entry, struct element
     while (elements_next(&elements, &room, &block)) {
         struct mark equal = { .number = block.number };
 
+        work_count(node, 1 + block.count / LIST_ELEMENTS);
         for (unsigned i = 0; i < block.count; i++) {
             const unsigned offset = block_offset(&block, i);
 
@@ -395,12 +412,22 @@ static bool walk_leaves_out(const struct join_walk *walk)
            && walk->listed < vector_size(entry_vector(walk->entry));
 }
 
+/* Whether what it leaves out can be told one by one for about what the item itself cost. */
+static bool walk_compares(const struct join_walk *walk)
+{
+    return vector_blocks(entry_vector(walk->entry)) <= walk->blocks + UNLISTED_BLOCKS;
+}
+
 static void unlisted_answer(struct node *node, struct moment now, struct peer *to,
-                            struct entry *entry, const struct item *item, uint8_t ttl)
+                            struct join_walk *walk, const struct item *item, uint8_t ttl)
 {
     struct marks marks = { 0 };
 
-    unlisted_note(node, entry, item->elements, &marks);
+    if (!walk_compares(walk)) {
+        plain_queue_all(node, now, to, walk->entry, ttl);
+        return;
+    }
+    unlisted_note(node, walk->entry, item->elements, &marks);
     while (!marks_empty(&marks)) {
         const struct marked marked = *marks_first(&marks);
 
@@ -428,9 +455,20 @@ struct entry *join_plain(struct node *node, struct moment now, struct peer *from
         }
     }
     if (ttl > 0 && walk_leaves_out(&walk)) {
-        unlisted_answer(node, now, from, walk.entry, item, ttl);
+        unlisted_answer(node, now, from, &walk, item, ttl);
     }
     return walk.unseen && !walk.refused ? walk.entry : NULL;
+}
+
+/* What came again is passed on once. */
+static void repeat(struct node *node, struct moment now, struct entry *entry,
+                   const struct mark *mark, uint8_t depth, const struct peer *from)
+{
+    if (push_handled(node, now, entry, mark, depth)) {
+        return;
+    }
+    spread_pushed(node, now, entry, mark,
+                  (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
 }
 
 void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
@@ -451,14 +489,15 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
         }
         if (!mark_empty(&merged.raised)) {
             any_raised = true;
-            push_queue(node, now, walk.entry, &merged.raised,
-                       (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
+            spread_pushed(node, now, walk.entry, &merged.raised,
+                          (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
         }
         if (depth != WIRE_DEPTH_STOP && !mark_empty(&same)) {
-            push_repeat(node, now, walk.entry, &same, depth, from);
+            repeat(node, now, walk.entry, &same, depth, from);
         }
     }
-    if (reply != NULL && walk_leaves_out(&walk)) {
+    /* Of a larger one anti-entropy has the rest; no node of our kind says `full` in an item. */
+    if (reply != NULL && walk_leaves_out(&walk) && walk_compares(&walk)) {
         unlisted_note(node, walk.entry, item->elements, reply);
     }
     if (depth == WIRE_DEPTH_STOP) {

@@ -5,9 +5,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define ROOM_FIRST   4
-#define ROOM_INDEXED 16 /* a list of at least this room has an index; below, a walk is quicker */
-#define ROOM_KEPT    64 /* an emptied set keeps a list up to this long for the next marks */
+#define ROOM_FIRST   1   /* most keys that wait for a plain peer have one mark */
+#define ROOM_INDEXED 16  /* a list of at least this room has an index; below, a walk is quicker */
+#define ROOM_KEPT    64  /* an emptied set keeps a list up to this long for the next marks */
+#define WINDOW       256 /* positions looked at for one datagram's marks */
 
 static size_t list_bytes(uint32_t room)
 {
@@ -207,6 +208,16 @@ const struct marked *marks_first(const struct marks *marks)
     return marks->count == 0 ? NULL : &marks->list[marks->first];
 }
 
+struct marked marks_take(struct marks *marks, struct mem *mem)
+{
+    struct marked *first = &marks->list[marks->first];
+    const struct marked taken = *first;
+
+    assert(marks->count > 0);
+    marked_left(marks, mem, first);
+    return taken;
+}
+
 void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
                   const struct mark *bits)
 {
@@ -233,6 +244,35 @@ struct mark marks_below(const struct mark *mark, unsigned offset)
         }
     }
     return below;
+}
+
+/* Few, and most of them in order already. */
+static void window_insert(struct mark *window, size_t count, const struct mark *mark)
+{
+    size_t at = count;
+
+    while (at > 0 && window[at - 1].number > mark->number) {
+        window[at] = window[at - 1];
+        at--;
+    }
+    window[at] = *mark;
+}
+
+size_t marks_window(const struct marks *marks, struct mark *window, size_t room)
+{
+    const struct marked *oldest = marks_first(marks);
+    size_t count = 0;
+
+    for (uint32_t i = marks->first; i < marks->last && i - marks->first < WINDOW && count < room;
+         i++) {
+        const struct marked *marked = &marks->list[i];
+
+        if (marked->entry == oldest->entry && marked->mark.number >= oldest->mark.number) {
+            window_insert(window, count, &marked->mark);
+            count++;
+        }
+    }
+    return count;
 }
 
 void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry)

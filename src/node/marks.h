@@ -4,7 +4,7 @@
 /* A set of marks that waits: which elements of which blocks of which entries somebody is still to
  * be told. Marks of the same block merge by OR, so a set is bounded by the state, whatever the
  * load, and values are read when they are encoded. Oldest first. Used by push (buckets), plain
- * (queues), sync (repairs) and outbox (what a datagram carried). Private to the room.
+ * (queues), spread, sync (repairs) and outbox (what a datagram carried). Private to the room.
  *
  * Open, because it is embedded; only node/marks.c touches the fields. All zero is empty and holds
  * no memory. */
@@ -52,9 +52,19 @@ static inline bool marks_empty(const struct marks *marks)
 /* The oldest mark, or NULL. Valid until the set changes. */
 const struct marked *marks_first(const struct marks *marks);
 
+/* Take the oldest mark out; there is one. */
+struct marked marks_take(struct marks *marks, struct mem *mem);
+
 /* Take bits out of a block's mark; a mark without bits leaves the set. */
 void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
                   const struct mark *bits);
+
+/* What of the oldest mark's entry could leave in one datagram, where blocks must ascend: the oldest
+ * mark, and of those that came soon after it the ones with larger numbers, ascending. So the oldest
+ * always leaves, whatever comes in later.
+ *
+ * Returns how many were written, at most `room`. Time O(256), and what sorting `room` takes. */
+size_t marks_window(const struct marks *marks, struct mark *window, size_t room);
 
 /* The part of a mark that lies below an offset: what the writer took of it. */
 struct mark marks_below(const struct mark *mark, unsigned offset);

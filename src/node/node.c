@@ -11,9 +11,14 @@
 #include <assert.h>
 #include <string.h>
 
-#define SECOND_US    UINT64_C(1000000)
-#define FULL_TOLD_US (60 * SECOND_US)
-#define BLOCKED_US   UINT64_C(5000) /* what a window holds back is looked at this often */
+#define SECOND_US     UINT64_C(1000000)
+#define FULL_TOLD_US  (60 * SECOND_US)
+#define BLOCKED_US    UINT64_C(5000) /* what a window holds back is looked at this often */
+#define AHEAD_RUN_MAX 8              /* datagrams ahead of bulk before one of bulk may leave */
+#define EMIT_BYTES    64             /* encoded in a unit of work, beside what its blocks count */
+
+/* What fills datagrams, in the order it is first asked. */
+enum bulk { BULK_PUSH, BULK_PLAIN, BULK_SYNC, BULK_COUNT };
 
 /* Purposes of the node's generators: one more draw of one changes nothing in the others. */
 enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
@@ -129,6 +134,7 @@ void node_free(struct node *node)
     }
     detect_clear(node);
     push_clear(node);
+    spread_clear(node);
     sync_clear(node);
     plain_clear(node);
     outbox_clear(node);
@@ -200,6 +206,8 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     struct peer *peer;
 
     node->now = now;
+    work_call_begin(node);
+    work_count(node, 1 + datagram.size / EMIT_BYTES);
     if (drop != WIRE_OK) {
         node->stats.dropped[drop]++;
         return;
@@ -238,6 +246,7 @@ enum status node_update(struct node *node, struct moment now, const struct node_
                         struct node_update_result *result, struct fault *why)
 {
     node->now = now;
+    work_call_begin(node);
     return join_update(node, now, update, result, why);
 }
 
@@ -250,6 +259,7 @@ enum status node_apply(struct node *node, struct moment now, const struct node_u
                        struct reservation *reservation, struct node_update_result *result)
 {
     node->now = now;
+    work_call_begin(node);
     return join_apply(node, now, update, reservation, result);
 }
 
@@ -274,6 +284,7 @@ void node_tick(struct node *node, struct moment now)
     detect_tick(node, now);
     sync_tick(node, now);
     push_tick(node, now);
+    spread_step(node, now);
     plain_tick(node, now);
 }
 
@@ -287,6 +298,9 @@ uint64_t node_due_us(const struct node *node)
     sending_us = earlier(sending_us, detect_due_us(node));
     due_us = earlier(due_us, contact_due_us(node));
     due_us = earlier(due_us, later(sending_us, paced_us));
+    if (node->work.cut || spread_waits(&node->spread)) {
+        return 0;
+    }
     /* What was due when node_emit() last found nothing to send is held back by a window. Its ack
      * opens it and is a turn of its own; failing that, a look now and then. */
     if (node->dry_us != 0 && due_us <= node->dry_us) {
@@ -295,32 +309,83 @@ uint64_t node_due_us(const struct node *node)
     return due_us;
 }
 
+/* What a cluster's view of itself hangs on, and answers that others wait for. */
+static size_t ahead_emit(struct node *node, struct moment now, struct space space,
+                         struct address *to)
+{
+    size_t size = contact_emit(node, now, space, to);
+
+    if (size == 0) {
+        size = push_emit(node, now, space, to, true);
+    }
+    if (size == 0) {
+        size = detect_emit(node, now, space, to);
+    }
+    return size;
+}
+
+/* Updates, what plain peers wait for, anti-entropy: each in turn, so that none of them starves
+ * however much there is of the others. */
+static size_t bulk_emit(struct node *node, struct moment now, struct space space,
+                        struct address *to)
+{
+    size_t size = 0;
+
+    for (unsigned i = 0; i < BULK_COUNT && size == 0; i++) {
+        const unsigned kind = (node->bulk_next + i) % BULK_COUNT;
+
+        switch (kind) {
+        case BULK_PUSH: size = push_emit(node, now, space, to, false); break;
+        case BULK_PLAIN: size = plain_emit(node, now, space, to); break;
+        default: size = sync_emit(node, now, space, to); break;
+        }
+        if (size > 0) {
+            node->bulk_next = (uint8_t)((kind + 1) % BULK_COUNT);
+        }
+    }
+    return size;
+}
+
+static size_t any_emit(struct node *node, struct moment now, struct space space, struct address *to)
+{
+    const bool allowed = pace_rate_allows(node, now);
+    size_t size = 0;
+
+    if (allowed && node->ahead_run >= AHEAD_RUN_MAX) {
+        node->ahead_run = 0;
+        size = bulk_emit(node, now, space, to);
+        if (size > 0) {
+            return size;
+        }
+    }
+    size = outbox_emit(node, now, space, to);
+    if (size == 0 && allowed) {
+        size = ahead_emit(node, now, space, to);
+    }
+    if (size > 0) {
+        node->ahead_run = node->ahead_run < AHEAD_RUN_MAX ? node->ahead_run + 1 : AHEAD_RUN_MAX;
+        return size;
+    }
+    node->ahead_run = 0;
+    return allowed ? bulk_emit(node, now, space, to) : 0;
+}
+
 size_t node_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
+    const uint64_t before = node->work.done;
     size_t size;
 
     assert(space.size >= WIRE_EXTENDED_BYTES_MAX);
     node->now = now;
-    size = outbox_emit(node, now, space, to);
-    if (size == 0 && pace_rate_allows(node, now)) {
-        size = contact_emit(node, now, space, to);
-        if (size == 0) {
-            size = push_emit(node, now, space, to, true);
-        }
-        if (size == 0) {
-            size = detect_emit(node, now, space, to);
-        }
-        if (size == 0) {
-            size = push_emit(node, now, space, to, false);
-        }
-        if (size == 0) {
-            size = plain_emit(node, now, space, to);
-        }
-        if (size == 0) {
-            size = sync_emit(node, now, space, to);
-        }
+    node->work.cut = !work_emits(node);
+    if (node->work.cut) {
+        return 0;
     }
+    spread_step(node, now);
+    size = any_emit(node, now, space, to);
     node->dry_us = size == 0 ? now.mono_us : 0;
+    work_count(node, 1 + size / EMIT_BYTES);
+    work_emitted(node, before);
     return size;
 }
 
@@ -333,6 +398,7 @@ static void peer_drop(struct node *node, struct peer *peer)
 {
     detect_drop_peer(node, peer);
     push_drop_peer(node, peer);
+    spread_drop_peer(node, peer);
     sync_drop_peer(node, peer);
     plain_drop_peer(node, peer);
     contact_drop_peer(node, peer);
@@ -347,6 +413,7 @@ static void entry_drop(struct node *node, const struct entry *entry)
     struct peer *peer;
 
     push_drop_entry(node, entry);
+    spread_drop_entry(node, entry);
     sync_drop_entry(node, entry);
     plain_drop_entry(node, entry);
     outbox_drop_entry(node, entry);
@@ -543,7 +610,7 @@ uint64_t node_datagram_work_max(size_t size)
 
 bool node_work_allows(const struct node *node)
 {
-    return work_allows(node);
+    return node->work.done - node->work.turn_done < NODE_TURN_WORK_MAX / 2;
 }
 
 const struct node_stats *node_stats(const struct node *node)

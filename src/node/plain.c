@@ -17,6 +17,7 @@
 #define SPREAD_ALL        8 /* live plain peers: up to so many all get it, else a few at random */
 #define SPREAD_FEW        4
 #define SPREAD_DRAWS      64
+#define DRAWS_UNIT        8 /* draws in a unit of work */
 #define ASK_PEERS         3
 #define ASK_US            (US_PER_S / 5) /* 5 questions a second */
 #define ASK_BURST         5
@@ -30,6 +31,8 @@
 #define STEPS_MAX         4               /* slices of questions in one tick */
 #define STRANGER_KEYS_MAX 256             /* that wait for a peer outside the trusted ranges */
 #define ELEMENTS_OWN      8               /* of our presence, element 0 included */
+#define MARKS_PUT         128 /* looked at for one datagram, which holds about as many pairs */
+#define FULL_BLOCKS       256 /* of a key with more blocks only an answer says `full` */
 
 static const uint8_t peers_pattern[] = { 'n', ':', '%' };
 
@@ -122,6 +125,7 @@ static void key_queue(struct node *node, struct moment now, struct peer *peer, s
 {
     struct plain_queue *queue = part.ttl == 0 ? NULL : queue_obtain(node, peer);
 
+    work_count(node, 1);
     if (queue == NULL) {
         return;
     }
@@ -152,6 +156,14 @@ void plain_queue(struct node *node, struct moment now, struct peer *peer, struct
     }
 }
 
+void plain_queue_all(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
+                     uint8_t ttl)
+{
+    if (vector_size(entry_vector(entry)) > 0 && plain_may_get(node, peer, entry)) {
+        key_queue(node, now, peer, entry, (struct queue_part){ .ttl = ttl, .what = QUEUE_ALL });
+    }
+}
+
 /* Draw live plain members, each once, not `except`. Returns how many were found, at most `most`. */
 static unsigned peers_draw(struct node *node, const struct peer *except, struct peer **chosen,
                            unsigned most)
@@ -171,6 +183,7 @@ static unsigned peers_draw(struct node *node, const struct peer *except, struct 
             chosen[count++] = peer;
         }
     }
+    work_count(node, members > 0 ? 1 + SPREAD_DRAWS / DRAWS_UNIT : 0);
     return count;
 }
 
@@ -257,7 +270,6 @@ void plain_answer(struct node *node, struct moment now, struct peer *to, struct 
                   uint8_t ttl)
 {
     struct entry *entry = table_find(node->table, key);
-    struct plain_queue *queue;
 
     node->stats.questions++;
     if (ttl == 0 || entry == NULL || !plain_may_get(node, to, entry)) {
@@ -267,14 +279,7 @@ void plain_answer(struct node *node, struct moment now, struct peer *to, struct 
         key_queue(node, now, to, entry, (struct queue_part){ .ttl = ttl, .what = QUEUE_STAMP });
         return;
     }
-    queue = queue_obtain(node, to);
-    if (queue == NULL) {
-        return;
-    }
-    if (!queue_has_room(node, now, queue) || !queue_add_entry(queue, node->mem, now, entry, ttl)) {
-        node->stats.memory_refused++;
-    }
-    queue_plan(node, queue);
+    plain_queue_all(node, now, to, entry, ttl);
 }
 
 /* One question a source, the newest. A node of our kind asks when it begins, before it has heard of
@@ -355,53 +360,105 @@ static size_t presence_put(struct node *node, struct moment now, struct space sp
 }
 
 /* Whether the marks are all there is of the key; once so, it stays so while it is being said. */
-static void key_judge_full(struct queue_key *key)
+static void key_judge_full(struct node *node, struct queue_key *key)
 {
+    const struct vector *vector = entry_vector(key->entry);
+    const struct marks *marks = &key->marks;
     uint64_t marked = 0;
 
-    for (uint32_t i = 0; i < key->count; i++) {
-        marked += mark_count(&key->marks[i]);
+    if ((key->what & QUEUE_ALL) != 0 && key->at == 0 && key->offset == 0) {
+        key->what |= QUEUE_FULL;
+        return;
     }
-    if (marked == vector_size(entry_vector(key->entry))) {
+    if (marks->count != vector_blocks(vector) || marks->count > FULL_BLOCKS) {
+        return;
+    }
+    work_count(node, marks->count);
+    for (uint32_t i = marks->first; i < marks->last; i++) {
+        marked += marks->list[i].entry == NULL ? 0 : mark_count(&marks->list[i].mark);
+    }
+    if (marked == vector_size(vector)) {
         key->what |= QUEUE_FULL;
     }
 }
 
-/* Encode as many of a key's marks as fit; those leave it. */
-static size_t marks_put(struct space space, struct queue_key *key)
+/* Put as many of a key's marks as fit; those leave it. Returns whether any were put. */
+static bool marks_put(struct node *node, struct writer *writer, struct queue_key *key)
+{
+    const struct vector *vector = entry_vector(key->entry);
+    struct mark window[MARKS_PUT];
+    const size_t count = marks_window(&key->marks, window, MARKS_PUT);
+    bool more = true;
+    bool any = false;
+
+    for (size_t i = 0; i < count && more; i++) {
+        const size_t position = vector_seek(vector, window[i].number);
+        struct block_room room;
+        unsigned end = BLOCK_ELEMENTS;
+        struct block block;
+        struct mark put;
+
+        work_count(node, 1);
+        if (position < vector_blocks(vector)) {
+            block = vector_block(vector, position, &room);
+            if (block.number == window[i].number) {
+                end = writer_put_block(writer, &block, &window[i]);
+                any = any || end > mark_next(&window[i], 0);
+            }
+        }
+        more = end == BLOCK_ELEMENTS;
+        put = marks_below(&window[i], end);
+        marks_remove(&key->marks, node->mem, key->entry, &put);
+    }
+    return any;
+}
+
+/* Put the next part of a whole key. Returns whether any was put. */
+static bool all_put(struct node *node, struct writer *writer, struct queue_key *key)
 {
     const struct vector *vector = entry_vector(key->entry);
     const size_t blocks = vector_blocks(vector);
-    struct block_room room;
-    struct writer writer;
-    uint32_t done = 0;
+    bool any = false;
 
-    key_judge_full(key);
-    writer_begin_plain(&writer, space, entry_key(key->entry), key->ttl,
-                       (key->what & QUEUE_FULL) != 0);
-    for (; done < key->count; done++) {
-        const size_t position = vector_seek(vector, key->marks[done].number);
-        struct block block;
+    for (size_t position = vector_seek(vector, key->at); position < blocks; position++) {
+        struct block_room room;
+        const struct block block = vector_block(vector, position, &room);
+        struct mark mark = block_mark(&block);
         unsigned end;
 
-        if (position == blocks) {
-            continue;
-        }
-        block = vector_block(vector, position, &room);
-        if (block.number != key->marks[done].number) {
-            continue;
-        }
-        end = writer_put_block(&writer, &block, &key->marks[done]);
-        if (end < BLOCK_ELEMENTS) {
-            const struct mark put = marks_below(&key->marks[done], end);
+        work_count(node, 1);
+        if (block.number == key->at) {
+            const struct mark said = marks_below(&mark, key->offset);
 
-            mark_and_not(&key->marks[done], &put);
-            break;
+            mark_and_not(&mark, &said);
+        }
+        if (mark_empty(&mark)) {
+            continue;
+        }
+        end = writer_put_block(writer, &block, &mark);
+        any = any || end > mark_next(&mark, 0);
+        key->at = block.number;
+        key->offset = (uint16_t)end;
+        if (end < BLOCK_ELEMENTS) {
+            return any;
         }
     }
-    key->count -= done;
-    memmove(key->marks, key->marks + done, key->count * sizeof *key->marks);
-    return writer_end(&writer).size;
+    key->what &= (uint8_t) ~(unsigned)QUEUE_ALL;
+    return any;
+}
+
+/* Encode the next part of a key's elements: marks, or where there are none, all of it. 0: there
+ * turned out to be none. */
+static size_t elements_put(struct node *node, struct space space, struct queue_key *key)
+{
+    struct writer writer;
+    bool any;
+
+    key_judge_full(node, key);
+    writer_begin_plain(&writer, space, entry_key(key->entry), key->ttl,
+                       (key->what & QUEUE_FULL) != 0);
+    any = marks_empty(&key->marks) ? all_put(node, &writer, key) : marks_put(node, &writer, key);
+    return any ? writer_end(&writer).size : 0;
 }
 
 static size_t question_put(struct space space, struct bytes key)
@@ -422,13 +479,13 @@ static size_t key_put(struct node *node, struct moment now, struct plain_queue *
     if (entry_set(key->entry) == TABLE_M && (key->what & ~(unsigned)QUEUE_ASK) != 0) {
         size = presence_put(node, now, space, queue->peer, key);
         key->what &= QUEUE_ASK;
-    } else if (key->count > 0) {
-        size = marks_put(space, key);
+    } else if (!marks_empty(&key->marks) || (key->what & QUEUE_ALL) != 0) {
+        size = elements_put(node, space, key);
     } else if ((key->what & QUEUE_ASK) != 0) {
         size = question_put(space, entry_key(key->entry));
         key->what &= (uint8_t) ~(unsigned)QUEUE_ASK;
     }
-    if (key->count == 0 && (key->what & QUEUE_ASK) == 0) {
+    if (marks_empty(&key->marks) && (key->what & (QUEUE_ASK | QUEUE_ALL)) == 0) {
         queue_remove(queue, node->mem, key);
     }
     return size;
@@ -448,7 +505,7 @@ static size_t datagram_put(struct node *node, struct moment now, struct plain_qu
         size = question_put(space, (struct bytes){ peers_pattern, sizeof peers_pattern });
     }
     if (size == 0 && search_has_answer(queue)) {
-        size = search_put(node, queue, space);
+        size = search_put(node, now, queue, space);
     }
     return size;
 }
@@ -462,6 +519,7 @@ size_t plain_emit(struct node *node, struct moment now, struct space space, stru
         struct peer *peer = queue->peer;
         size_t size;
 
+        work_count(node, 1);
         if (queue_due_us(queue) > now.mono_us) {
             queue_plan(node, queue); /* its peer's dialect has changed */
             continue;
@@ -543,6 +601,7 @@ static void queues_sweep(struct node *node, struct moment now)
 
     for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = next) {
         next = queue->next;
+        work_count(node, 1);
         if (queue_idle(queue) && now.mono_us > queue->sent_us + IDLE_US
             && now.mono_us
                    > queue->announced_us + ANNOUNCE_NO_TTL * node->options.announce_interval_us) {
@@ -558,9 +617,17 @@ static void searches_step(struct node *node, struct moment now)
     unsigned steps = 0;
     uint32_t left = plain->searches;
 
-    for (uint32_t i = 0; left > 0 && i < plain->searches && steps < STEPS_MAX; left--) {
+    for (uint32_t i = 0;
+         left > 0 && i < plain->searches && steps < STEPS_MAX && (steps == 0 || work_allows(node));
+         left--) {
         struct plain_queue *queue = plain->searching[i];
 
+        work_count(node, 1);
+        if (search_is_over(queue, now)) {
+            search_end(node, queue);
+            queue_plan(node, queue);
+            continue;
+        }
         if (search_due_us(queue) > now.mono_us) {
             i++;
             continue;

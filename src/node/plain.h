@@ -43,6 +43,10 @@ void plain_clear(struct node *node);
 void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
                  const struct mark *mark, uint8_t ttl);
 
+/* Queue all there is of a key for one plain peer, in O(1). */
+void plain_queue_all(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
+                     uint8_t ttl);
+
 /* Queue a mark for plain peers by the plain rule: all of at most 8 live ones, else 4 at random;
  * not for `except`. For networks without extended members; push covers plain members otherwise. */
 void plain_spread(struct node *node, struct moment now, struct entry *entry,

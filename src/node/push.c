@@ -16,7 +16,12 @@
 #define IFFY_EXPONENT_MAX 6
 #define HANDLED_MS        10000
 #define GROUPS            256
-#define GROUP_US          10000000
+
+/* With more members than this, one that comes shows in the next moment only. */
+#define SHAPE_FRESH_MEMBERS 256
+#define SHAPE_MEMBERS       16 /* looked at in a unit of work: a byte of each */
+
+#define GROUP_US 10000000
 
 _Static_assert(PUSH_BUCKETS <= 256, "a bucket's index fits into 8 bits of a flight's tag");
 
@@ -26,7 +31,8 @@ struct bucket {
     uint64_t due_us;
     uint64_t left_us; /* when it last sent; 0: never */
     uint8_t ttl;
-    bool blocked; /* every member's window was full; an ack or a loss will tell */
+    uint64_t blocked_us; /* when that was last found: not to be looked for twice in a turn */
+    bool blocked;        /* every member's window was full; an ack or a loss will tell */
 };
 
 /* The content of a datagram that was not acked. `same`: to that member again. Otherwise to others
@@ -36,7 +42,8 @@ struct retry {
     struct marks marks;
     struct peer *same;
     struct peer *avoid[2];
-    uint32_t group; /* as in a tag; 0: none */
+    uint64_t blocked_us; /* as in a bucket */
+    uint32_t group;      /* as in a tag; 0: none */
     uint8_t bucket;
     uint8_t tries;
     uint8_t copies;
@@ -124,9 +131,12 @@ static void shape_find(struct node *node, struct moment now)
     struct push_state *state = node->push.state;
     unsigned level = 0;
 
-    if (state->shape_us == now.mono_us && state->shape_members == node->peers.members) {
+    if (state->shape_us == now.mono_us
+        && (state->shape_members == node->peers.members
+            || state->shape_members > SHAPE_FRESH_MEMBERS)) {
         return;
     }
+    work_count(node, 1 + node->peers.members / SHAPE_MEMBERS);
     state->shape_us = now.mono_us;
     state->shape_members = node->peers.members;
     state->speakers = false;
@@ -199,6 +209,7 @@ static void bucket_add(struct node *node, struct moment now, struct bucket *buck
 static void range_cover_plain(struct node *node, struct moment now, struct peer_range range,
                               const struct marked *marked, uint8_t ttl)
 {
+    work_count(node, range.count);
     for (uint32_t i = 0; i < range.count; i++) {
         struct peer *peer = peers_member(&node->peers, range.first + i);
 
@@ -257,6 +268,7 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
     if (state == NULL) {
         return;
     }
+    work_count(node, 1);
     shape_find(node, now);
     if (!state->speakers) {
         plain_spread(node, now, entry, mark, route.ttl, route.from);
@@ -278,6 +290,7 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
                 continue;
             }
             if ((state->speaking[level] >> k & 1) != 0) {
+                work_count(node, 1);
                 bucket_add(node, now, &state->buckets[level * 3 + k], entry, mark, route.ttl);
             } else {
                 const struct marked marked = { .entry = entry, .mark = *mark };
@@ -288,19 +301,25 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
     }
 }
 
-void push_repeat(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 uint8_t depth, const struct peer *from)
+bool push_handled(struct node *node, struct moment now, const struct entry *entry,
+                  const struct mark *mark, uint8_t depth)
 {
     const struct push_state *state = node->push.state;
 
-    if (depth == WIRE_DEPTH_STOP
-        || (state != NULL
-            && recent_has(&state->handled, handled_hash(node, entry, mark), depth,
-                          now.mono_us / 1000))) {
-        return;
+    if (state == NULL) {
+        return false;
     }
-    push_queue(node, now, entry, mark,
-               (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
+    work_count(node, 1);
+    return recent_has(&state->handled, handled_hash(node, entry, mark), depth, now.mono_us / 1000);
+}
+
+void push_repeat(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
+                 uint8_t depth, const struct peer *from)
+{
+    if (depth != WIRE_DEPTH_STOP && !push_handled(node, now, entry, mark, depth)) {
+        push_queue(node, now, entry, mark,
+                   (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
+    }
 }
 
 /* Whom to send to. */
@@ -335,6 +354,7 @@ static struct peer *member_choose(struct node *node, struct moment now, struct p
     for (uint32_t i = 0; i < range.count; i++) {
         struct peer *peer = peers_member(&node->peers, range.first + (start + i) % range.count);
 
+        work_count(node, 1);
         if (peer->level == 0 || peer == avoid[0] || peer == avoid[1]) {
             continue;
         }
@@ -469,6 +489,7 @@ static size_t bucket_emit(struct node *node, struct moment now, struct space spa
                                       .tries = 1 };
 
     if (peer == NULL) {
+        bucket->blocked_us = now.mono_us;
         if (!bucket->blocked) {
             bucket_cover_plain(node, now, range, bucket);
         }
@@ -482,7 +503,7 @@ static size_t bucket_emit(struct node *node, struct moment now, struct space spa
 
 static bool bucket_ready(const struct bucket *bucket, struct moment now, bool urgent)
 {
-    return bucket->due_us <= now.mono_us
+    return bucket->due_us <= now.mono_us && !(bucket->blocked && bucket->blocked_us == now.mono_us)
            && (urgent ? !marks_empty(&bucket->waiting[TABLE_M]) : !bucket_empty(bucket));
 }
 
@@ -566,8 +587,12 @@ static size_t retry_emit(struct node *node, struct moment now, struct space spac
         retry->copies = 0;
         return 0;
     }
+    if (retry->blocked && retry->blocked_us == now.mono_us) {
+        return 0;
+    }
     peer = retry_choose(node, now, retry);
     if (peer == NULL) {
+        retry->blocked_us = now.mono_us;
         retry->copies = retry->blocked ? retry->copies : 0;
         return 0;
     }
@@ -605,6 +630,7 @@ static size_t retries_emit(struct node *node, struct moment now, struct space sp
     while (retry != NULL && size == 0) {
         struct retry *next = retry->next;
 
+        work_count(node, 1);
         if (!marks_empty(&retry->marks) && (!urgent || retry_urgent(retry))) {
             size = retry_emit(node, now, space, to, retry);
         }

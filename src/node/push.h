@@ -40,8 +40,12 @@ void push_clear(struct node *node);
 void push_queue(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
                 struct push_route route);
 
-/* An item came by push and raised nothing (its mark names what was in it): still to be passed on
- * from `depth`, unless the same was queued from a level <= depth within the last 10 s. */
+/* Whether the present values of some elements were queued from a level <= depth within the last
+ * 10 s: an item that came by push and raised nothing is still to be passed on otherwise. */
+bool push_handled(struct node *node, struct moment now, const struct entry *entry,
+                  const struct mark *mark, uint8_t depth);
+
+/* Pass it on unless it was handled. */
 void push_repeat(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
                  uint8_t depth, const struct peer *from);
 

@@ -5,15 +5,16 @@
 #include <assert.h>
 #include <string.h>
 
-#define ROOM_FIRST       4
-#define INDEX_FROM       16 /* keys; fewer are looked at one by one */
-#define MARKS_ROOM_FIRST 1
-#define RATE_STEP_US     UINT64_C(50000) /* 20 datagrams a second */
-#define RATE_BURST       8               /* at once */
-#define BURST_MAX        64
-#define BURST_OPEN_US    UINT64_C(1000000)
-#define QUIET_US         UINT64_C(3200000)
-#define SMALLEST_OF      4096 /* keys looked at for the one of fewest elements */
+#define ROOM_FIRST    1               /* most who are told anything are told of one key */
+#define INDEX_FROM    16              /* keys; fewer are looked at one by one */
+#define RATE_STEP_US  UINT64_C(50000) /* 20 datagrams a second */
+#define RATE_BURST    8               /* at once */
+#define BURST_MAX     64
+#define BURST_OPEN_US UINT64_C(1000000)
+#define QUIET_US      UINT64_C(3200000)
+#define MARKS_FEW     256   /* up to so many are kept however much of their key they are */
+#define MARKS_MAX     16384 /* 0.9 MB, and some 14 s of datagrams */
+#define SMALLEST_OF   256   /* keys looked at for the one of fewest elements */
 
 static uint32_t index_slot(const struct plain_queue *queue, const struct entry *entry)
 {
@@ -135,46 +136,10 @@ static struct queue_key *key_add(struct plain_queue *queue, struct mem *mem, str
     return key;
 }
 
-/* Merge a mark into the sorted list of a key's. */
-static bool key_mark(struct queue_key *key, struct mem *mem, const struct mark *mark)
-{
-    uint32_t low = 0;
-    uint32_t high = key->count;
-
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-
-        if (key->marks[middle].number < mark->number) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low < key->count && key->marks[low].number == mark->number) {
-        mark_or(&key->marks[low], mark);
-        return true;
-    }
-    if (key->count == key->room) {
-        const uint32_t room = key->room == 0 ? MARKS_ROOM_FIRST : key->room * 2;
-        struct mark *marks =
-            mem_grow(mem, key->marks, key->room * sizeof *marks, room * sizeof *marks);
-
-        if (marks == NULL) {
-            return false;
-        }
-        key->marks = marks;
-        key->room = room;
-    }
-    memmove(&key->marks[low + 1], &key->marks[low], (key->count - low) * sizeof *key->marks);
-    key->marks[low] = *mark;
-    key->count++;
-    return true;
-}
-
 void queue_clear(struct plain_queue *queue, struct mem *mem)
 {
     for (uint32_t i = queue->first; i < queue->last; i++) {
-        mem_free(mem, queue->keys[i].marks, queue->keys[i].room * sizeof(struct mark));
+        marks_clear(&queue->keys[i].marks, mem);
     }
     mem_free(mem, queue->keys, queue->room * sizeof *queue->keys);
     index_free(queue, mem);
@@ -184,6 +149,34 @@ void queue_clear(struct plain_queue *queue, struct mem *mem)
     queue->room = 0;
     queue->count = 0;
     queue->asks_peers = false;
+}
+
+/* Whether a block will be said anyhow. */
+static bool key_covers(const struct queue_key *key, uint64_t number)
+{
+    return (key->what & QUEUE_ALL) != 0 && number > key->at;
+}
+
+/* All of a key from its beginning, instead of marks. */
+static void key_all(struct queue_key *key, struct mem *mem)
+{
+    marks_clear(&key->marks, mem);
+    key->what |= QUEUE_ALL;
+    key->at = 0;
+    key->offset = 0;
+}
+
+/* Marks of most of a key's blocks are no better than all of it, and so many that whoever gets them
+ * is far behind are too many to keep. */
+static void key_collapse(struct queue_key *key, struct mem *mem)
+{
+    const uint32_t count = key->marks.count;
+
+    if (count > MARKS_MAX
+        || (count > MARKS_FEW && (key->what & QUEUE_ALL) == 0
+            && count >= vector_blocks(entry_vector(key->entry)) / 2)) {
+        key_all(key, mem);
+    }
 }
 
 bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
@@ -198,32 +191,19 @@ bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, st
     if (key == NULL) {
         return false;
     }
-    if (part.mark != NULL && !mark_empty(part.mark) && !key_mark(key, mem, part.mark)) {
+    if ((part.what & QUEUE_ALL) != 0 && (key->what & QUEUE_ALL) == 0) {
+        key_all(key, mem);
+    }
+    if (part.mark != NULL && !key_covers(key, part.mark->number)
+        && !marks_add(&key->marks, mem, entry, part.mark)) {
         if (is_new) {
             queue_remove(queue, mem, key);
         }
         return false;
     }
+    key_collapse(key, mem);
     key->ttl = part.ttl > key->ttl ? part.ttl : key->ttl;
     key->what |= part.what;
-    return true;
-}
-
-bool queue_add_entry(struct plain_queue *queue, struct mem *mem, struct moment now,
-                     struct entry *entry, uint8_t ttl)
-{
-    const struct vector *vector = entry_vector(entry);
-    const size_t blocks = vector_blocks(vector);
-    struct block_room room;
-
-    for (size_t i = 0; i < blocks; i++) {
-        const struct block block = vector_block(vector, i, &room);
-        const struct mark mark = block_mark(&block);
-
-        if (!queue_add(queue, mem, now, entry, (struct queue_part){ .mark = &mark, .ttl = ttl })) {
-            return false;
-        }
-    }
     return true;
 }
 
@@ -281,10 +261,7 @@ struct queue_key *queue_next(struct plain_queue *queue, struct moment now)
 void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *key)
 {
     assert(key->entry != NULL && queue->count > 0);
-    mem_free(mem, key->marks, key->room * sizeof *key->marks);
-    key->marks = NULL;
-    key->room = 0;
-    key->count = 0;
+    marks_clear(&key->marks, mem);
     if (queue->count == 1) {
         const bool asks_peers = queue->asks_peers;
 
@@ -363,18 +340,15 @@ void queue_audit(const struct plain_queue *queue)
         const struct queue_key *key = &queue->keys[i];
 
         if (key->entry == NULL) {
-            assert(key->marks == NULL);
+            assert(key->marks.list == NULL);
             continue;
         }
         count++;
         assert(key->ready_us >= ready_us);
         ready_us = key->ready_us;
         assert(key_find(queue, key->entry) == key);
-        assert(key->ttl > 0 && key->count <= key->room);
-        for (uint32_t j = 0; j < key->count; j++) {
-            assert(!mark_empty(&key->marks[j]));
-            assert(j == 0 || key->marks[j - 1].number < key->marks[j].number);
-        }
+        assert(key->ttl > 0);
+        marks_audit(&key->marks);
     }
     assert(count == queue->count);
     assert(count == 0 || queue->keys[queue->first].entry != NULL);

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/moment.h"
+#include "node/marks.h"
 #include "node/peers.h"
 #include "store/table.h"
 #include "wire/block.h"
@@ -30,18 +31,19 @@ enum queue_what {
     QUEUE_HELLO = 2, /* our own presence key, all of it, with element 0 */
     QUEUE_LEAVE = 4, /* our own presence key: the state and since when */
     QUEUE_ASK = 8,   /* a question: the key with an empty vector */
-    QUEUE_FULL = 16  /* what is marked is all there is: every part of it says `full` */
+    QUEUE_FULL = 16, /* what is marked is all there is: every part of it says `full` */
+    QUEUE_ALL = 32   /* all of the key, from (`at`, `offset`) on, whatever is marked */
 };
 
 /* One key that waits. */
 struct queue_key {
     struct entry *entry; /* NULL: a hole */
-    struct mark *marks;  /* ascending by block number */
-    uint32_t count;
-    uint32_t room;
-    uint64_t ready_us; /* since when it waits */
-    uint8_t ttl;       /* of what leaves */
-    uint8_t what;      /* enum queue_what bits */
+    struct marks marks;  /* all of this entry */
+    uint64_t at;         /* QUEUE_ALL: the block that comes next */
+    uint64_t ready_us;   /* since when it waits */
+    uint16_t offset;     /* QUEUE_ALL: of that block, what comes next */
+    uint8_t ttl;         /* of what leaves */
+    uint8_t what;        /* enum queue_what bits */
 };
 
 /* Open, because node/plain.c links queues with each other and node/agenda.c orders them; only
@@ -85,13 +87,11 @@ struct queue_part {
     uint8_t what;            /* QUEUE_STAMP and the like */
 };
 
-/* Have a key wait. False: no memory, or there are QUEUE_KEYS_MAX others. */
+/* Have a key wait; in O(1), also all of a large one, which is kept as a place in it. Asked for all
+ * of a key while that is being said already, it goes on where it is: one question is answered once.
+ * False: no memory, or there are QUEUE_KEYS_MAX others. */
 bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, struct entry *entry,
                struct queue_part part);
-
-/* Have every element of a key wait. False: no memory; some may wait. */
-bool queue_add_entry(struct plain_queue *queue, struct mem *mem, struct moment now,
-                     struct entry *entry, uint8_t ttl);
 
 /* The key whose turn it is; NULL: none waits. Valid until the queue changes. */
 struct queue_key *queue_next(struct plain_queue *queue, struct moment now);

@@ -11,14 +11,21 @@
 #define SLICE       256            /* keys looked at in one step */
 #define STEP_US     UINT64_C(1000) /* from one step to the next: others have turns */
 #define WAITING_MAX 256            /* found keys that wait; more are looked for later */
+#define STEP_WORK   2048           /* units of one step: others have theirs in the same turn */
+#define MATCH_BYTES 64             /* of a pattern and a key, in a unit */
+#define GIVEN_PARTS 4              /* elements compared with the asker's, in a unit */
+#define FOUND_EXACT 64             /* blocks: of a key with more all is said, whatever is known */
 #define JOIN_MAX    ((uint64_t)4 * 1024 * 1024) /* bytes of a join; a larger one has no answer */
 
 struct search {
     struct vector given; /* what the asker has */
-    struct vector join;  /* `*`: of what matched so far */
+    struct vector join;  /* `*`: of what matched so far, where larger than that */
+    uint64_t begun_us;
+    uint64_t moved_us; /* when it last looked at keys or said something */
     uint64_t due_us;
-    uint64_t number; /* `*`: the block and the offset in it where the answer goes on */
-    uint32_t left;   /* `%`: keys that may still be answered */
+    uint64_t joining; /* `*`: the block where the join of the key after `after` goes on */
+    uint64_t number;  /* `*`: the block and the offset in it where the answer goes on */
+    uint32_t left;    /* `%`: keys that may still be answered */
     uint16_t offset;
     uint16_t after_size;
     uint16_t pattern_size;
@@ -29,19 +36,28 @@ struct search {
     uint8_t pattern[WIRE_KEY_BYTES_MAX];
 };
 
+/* In a trusted range, or a member that echoed our token. */
+static bool search_is_known(const struct node *node, struct moment now, const struct peer *peer)
+{
+    return peer->is_seed || node_trusts(node, peer, now);
+}
+
 static struct bytes search_pattern(const struct search *search)
 {
     return (struct bytes){ search->pattern, search->pattern_size };
 }
 
 /* Elements of a block that are larger than what the asker has. */
-static struct mark larger_mark(const struct search *search, const struct block *block)
+static struct mark larger_mark(struct node *node, const struct search *search,
+                               const struct block *block)
 {
     struct mark mark = { .number = block->number };
 
+    work_count(node, 1);
     if (vector_size(&search->given) == 0) {
         return block_mark(block);
     }
+    work_count(node, block->count / GIVEN_PARTS);
     for (unsigned i = 0; i < block->count; i++) {
         const unsigned offset = block_offset(block, i);
         const uint64_t index = block->number << 8 | offset;
@@ -59,10 +75,48 @@ static bool given_read(struct node *node, struct search *search, struct elements
     struct block block;
 
     while (elements_next(&elements, &room, &block)) {
+        work_count(node, 1);
         if (vector_merge(&search->given, node->mem, &block, 0, NULL) != STATUS_OK) {
             return false;
         }
     }
+    return true;
+}
+
+/* The search that gives its place to a new one; NULL: none does. Of all sources together there are
+ * so many places: who comes from nobody knows where takes them from its like only, the others from
+ * those first. Of either the oldest goes, since who asked it may be gone. */
+static struct plain_queue *search_yields(struct node *node, struct moment now,
+                                         const struct peer *asker)
+{
+    struct plain_queue *known = NULL;
+    struct plain_queue *stranger = NULL;
+
+    for (uint32_t i = 0; i < node->plain.searches; i++) {
+        struct plain_queue *queue = node->plain.searching[i];
+        struct plain_queue **oldest = search_is_known(node, now, queue->peer) ? &known : &stranger;
+
+        work_count(node, 1);
+        if (*oldest == NULL || queue->search->begun_us < (*oldest)->search->begun_us) {
+            *oldest = queue;
+        }
+    }
+    return stranger != NULL || !search_is_known(node, now, asker) ? stranger : known;
+}
+
+/* Make sure that there is a place. */
+static bool place_find(struct node *node, struct moment now, const struct peer *asker)
+{
+    struct plain_queue *yields;
+
+    if (node->plain.searches < PLAIN_SEARCHES_MAX) {
+        return true;
+    }
+    yields = search_yields(node, now, asker);
+    if (yields == NULL) {
+        return false;
+    }
+    search_end(node, yields);
     return true;
 }
 
@@ -73,7 +127,7 @@ void search_begin(struct node *node, struct moment now, struct plain_queue *queu
 
     assert(item->key.size <= WIRE_KEY_BYTES_MAX && ttl > 0);
     search_end(node, queue);
-    if (node->plain.searches == PLAIN_SEARCHES_MAX) {
+    if (!place_find(node, now, queue->peer)) {
         return;
     }
     search = mem_alloc_zeroed(node->mem, sizeof *search);
@@ -90,6 +144,8 @@ void search_begin(struct node *node, struct moment now, struct plain_queue *queu
     }
     search->left = node->options.search_max;
     search->due_us = now.mono_us;
+    search->begun_us = now.mono_us;
+    search->moved_us = now.mono_us;
     search->ttl = ttl;
     queue->search = search;
     node->plain.searching[node->plain.searches++] = queue;
@@ -143,9 +199,14 @@ static bool key_found(struct node *node, struct moment now, struct plain_queue *
         return queue_add(queue, node->mem, now, entry,
                          (struct queue_part){ .ttl = search->ttl, .what = QUEUE_STAMP });
     }
+    if (vector_size(&search->given) == 0 || blocks > FOUND_EXACT) {
+        search->left--;
+        return queue_add(queue, node->mem, now, entry,
+                         (struct queue_part){ .ttl = search->ttl, .what = QUEUE_ALL });
+    }
     for (size_t i = 0; i < blocks; i++) {
         const struct block block = vector_block(vector, i, &room);
-        const struct mark mark = larger_mark(search, &block);
+        const struct mark mark = larger_mark(node, search, &block);
 
         if (!mark_empty(&mark)) {
             any = true;
@@ -159,62 +220,122 @@ static bool key_found(struct node *node, struct moment now, struct plain_queue *
     return true;
 }
 
-/* Join one more vector. False: no memory, or too large a join. */
-static bool key_join(struct node *node, struct search *search, const struct entry *entry)
+/* Join what of a block is larger than the asker's. False: no memory. */
+static bool block_join(struct node *node, struct search *search, const struct block *block)
+{
+    const struct mark larger = larger_mark(node, search, block);
+    struct block_room room;
+    struct block part = {
+        .number = block->number, .values = room.values, .offsets = room.offsets, .width = 8
+    };
+
+    if (vector_size(&search->given) == 0) {
+        return vector_merge(&search->join, node->mem, block, 0, NULL) == STATUS_OK;
+    }
+    for (unsigned o = mark_next(&larger, 0); o < BLOCK_ELEMENTS; o = mark_next(&larger, o + 1)) {
+        room.values[part.count] = block_get(block, o);
+        room.offsets[part.count] = (uint8_t)o;
+        part.count++;
+    }
+    return part.count == 0 || vector_merge(&search->join, node->mem, &part, 0, NULL) == STATUS_OK;
+}
+
+/* How far a key was taken. */
+enum taken { TAKEN_ALL, TAKEN_PART, TAKEN_NOT };
+
+/* Join one more vector, or a part of it: the step has so much work until `end`. TAKEN_NOT: no
+ * memory, or too large a join. */
+static enum taken key_join(struct node *node, struct search *search, const struct entry *entry,
+                           uint64_t end)
 {
     const struct vector *vector = entry_vector(entry);
     const size_t blocks = vector_blocks(vector);
     struct block_room room;
 
     if (entry_set(entry) == TABLE_M) {
-        return true; /* presence is about its own key, a join of it says nothing */
+        return TAKEN_ALL; /* presence is about its own key, a join of it says nothing */
     }
     if (vector_heap_bytes(vector) > JOIN_MAX) {
-        return false;
+        return TAKEN_NOT;
     }
-    for (size_t i = 0; i < blocks; i++) {
+    for (size_t i = vector_seek(vector, search->joining); i < blocks; i++) {
         const struct block block = vector_block(vector, i, &room);
 
-        if (vector_merge(&search->join, node->mem, &block, 0, NULL) != STATUS_OK) {
-            return false;
+        if (node->work.done >= end) {
+            search->joining = block.number;
+            return TAKEN_PART;
+        }
+        if (!block_join(node, search, &block)) {
+            return TAKEN_NOT;
         }
     }
-    return vector_heap_bytes(&search->join) <= JOIN_MAX;
+    search->joining = 0;
+    return vector_heap_bytes(&search->join) <= JOIN_MAX ? TAKEN_ALL : TAKEN_NOT;
+}
+
+static enum taken key_take(struct node *node, struct moment now, struct plain_queue *queue,
+                           struct entry *entry, uint64_t end)
+{
+    struct search *search = queue->search;
+    const struct bytes pattern = search_pattern(search);
+
+    if (node->work.done >= end) {
+        return TAKEN_PART;
+    }
+    work_count(node, 1 + (pattern.size + entry_key(entry).size) / MATCH_BYTES);
+    if (!pattern_matches(pattern, entry_key(entry))) {
+        return TAKEN_ALL;
+    }
+    if (search->joins) {
+        return key_join(node, search, entry, end);
+    }
+    return key_found(node, now, queue, entry) ? TAKEN_ALL : TAKEN_NOT;
 }
 
 /* Look at one slice. False: no memory. */
 static bool slice_walk(struct node *node, struct moment now, struct plain_queue *queue)
 {
     struct search *search = queue->search;
-    const struct bytes pattern = search_pattern(search);
+    const uint64_t end = node->work.done + STEP_WORK;
     struct entry *entries[SLICE];
     const size_t count =
-        table_slice(node->table, pattern_prefix(pattern),
+        table_slice(node->table, pattern_prefix(search_pattern(search)),
                     (struct bytes){ search->after, search->after_size }, entries, SLICE);
+    enum taken taken = TAKEN_ALL;
+    size_t done = 0;
 
-    for (size_t i = 0; i < count && (search->joins || search->left > 0); i++) {
-        if (!pattern_matches(pattern, entry_key(entries[i]))) {
-            continue;
+    while (done < count && (search->joins || search->left > 0)) {
+        taken = key_take(node, now, queue, entries[done], end);
+        if (taken != TAKEN_ALL) {
+            break;
         }
-        if (search->joins ? !key_join(node, search, entries[i])
-                          : !key_found(node, now, queue, entries[i])) {
-            return false;
-        }
+        done++;
     }
-    search->walked = count < SLICE || (!search->joins && search->left == 0);
-    if (count > 0) {
-        const struct bytes last = entry_key(entries[count - 1]);
+    search->walked = (taken == TAKEN_ALL && count < SLICE) || (!search->joins && search->left == 0);
+    if (done > 0) {
+        const struct bytes last = entry_key(entries[done - 1]);
 
         memcpy(search->after, last.data, last.size);
         search->after_size = (uint16_t)last.size;
     }
     search->due_us = now.mono_us + STEP_US;
-    return true;
+    search->moved_us = now.mono_us;
+    return taken != TAKEN_NOT;
 }
 
 static bool queue_is_long(const struct plain_queue *queue)
 {
     return !queue->search->joins && queue->count >= WAITING_MAX;
+}
+
+bool search_is_over(const struct plain_queue *queue, struct moment now)
+{
+    const struct search *search = queue->search;
+
+    return search != NULL
+           && ((now.mono_us - search->moved_us >= SEARCH_IDLE_US
+                && now.mono_us - queue->sent_us >= SEARCH_IDLE_US)
+               || now.mono_us - search->begun_us >= SEARCH_TOTAL_US);
 }
 
 void search_step(struct node *node, struct moment now, struct plain_queue *queue)
@@ -245,7 +366,8 @@ bool search_has_answer(const struct plain_queue *queue)
     return queue->search != NULL && queue->search->walked;
 }
 
-size_t search_put(struct node *node, struct plain_queue *queue, struct space space)
+size_t search_put(struct node *node, struct moment now, struct plain_queue *queue,
+                  struct space space)
 {
     struct search *search = queue->search;
     const size_t blocks = vector_blocks(&search->join);
@@ -254,13 +376,15 @@ size_t search_put(struct node *node, struct plain_queue *queue, struct space spa
     struct writer writer;
     bool any = false;
 
+    search->moved_us = now.mono_us;
     writer_begin_plain(&writer, space, search_pattern(search), search->ttl,
                        vector_size(&search->given) == 0);
     for (; position < blocks; position++) {
         const struct block block = vector_block(&search->join, position, &room);
-        struct mark mark = larger_mark(search, &block);
+        struct mark mark = block_mark(&block);
         unsigned end;
 
+        work_count(node, 1);
         if (block.number == search->number) {
             const struct mark said = marks_below(&mark, search->offset);
 

@@ -19,18 +19,28 @@ struct node;
 struct plain_queue;
 struct search; /* opaque */
 
+/* A search ends by itself: when for so long neither a key was looked at nor anything left to its
+ * source, which may get nothing then; and for good after the longest time that
+ * the largest answer takes, 4 MiB at 20 datagrams a second. */
+#define SEARCH_IDLE_US  UINT64_C(10000000)
+#define SEARCH_TOTAL_US UINT64_C(300000000)
+
 /* Begin to answer a question to the owner of a queue.
  *
  * item  the key is a pattern; elements are what the asker has: only larger ones are said
  * ttl   of the answers, 1..3
  *
- * Nothing happens where too many searches are under way or memory is short (counted): who asks may
- * ask again. */
+ * Where PLAIN_SEARCHES_MAX are under way, the oldest of an untrusted source ends for it; without
+ * one, where its own source is trusted, the oldest. Else, and where memory is short (counted),
+ * nothing happens: who asks may ask again. */
 void search_begin(struct node *node, struct moment now, struct plain_queue *queue,
                   const struct item *item, uint8_t ttl);
 
 /* Give up the question of a queue, if there is one. */
 void search_end(struct node *node, struct plain_queue *queue);
+
+/* Its time is up: to be ended. */
+bool search_is_over(const struct plain_queue *queue, struct moment now);
 
 /* Look at the next slice of keys where that is due; found keys go into the queue. */
 void search_step(struct node *node, struct moment now, struct plain_queue *queue);
@@ -43,6 +53,7 @@ bool search_has_answer(const struct plain_queue *queue);
 
 /* Encode the next part of that answer; the last one ends the search. Returns its size; 0: there was
  * nothing to say, and the search is over. */
-size_t search_put(struct node *node, struct plain_queue *queue, struct space space);
+size_t search_put(struct node *node, struct moment now, struct plain_queue *queue,
+                  struct space space);
 
 #endif /* NODE_SEARCH_H */

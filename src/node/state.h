@@ -14,6 +14,7 @@
 #include "node/plain.h"
 #include "node/presence.h"
 #include "node/push.h"
+#include "node/spread.h"
 #include "node/sync.h"
 #include "node/work.h"
 
@@ -31,6 +32,7 @@ struct node {
     struct pace pace;
     struct plain plain;
     struct push push;
+    struct spread spread;
     struct detect detect;
     struct sync sync;
     struct contact contact;
@@ -45,6 +47,8 @@ struct node {
     uint64_t refused_us; /* when the table last refused a key; 0: never */
     uint64_t full_us;    /* when it last refused anything, for want of memory too; 0: never */
     bool was_equal;      /* a member's data equalled ours since the start */
+    uint8_t bulk_next;   /* which kind of bulk is asked first; node.c */
+    uint8_t ahead_run;   /* datagrams that went ahead of bulk since it last had a chance */
     bool has_extended;   /* of this turn: some member speaks extended */
     bool has_extended_known;
     struct node_stats stats;
@@ -72,11 +76,6 @@ bool node_has_extended(struct node *node, struct moment now);
 /* The token that an address must echo. `epoch` 0: the present one, 1: the one before. */
 void node_token(const struct node *node, struct moment now, const struct address *address,
                 unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES]);
-
-/* Spread what rose or is to be passed on: by push, or where there are only plain members, by the
- * plain rule. */
-void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 struct push_route route);
 
 /* Text of the presence key of an address, in `key`, and the id that follows from it. */
 struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX]);

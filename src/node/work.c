@@ -12,7 +12,29 @@ bool work_allows(const struct node *node)
     return node->work.done - node->work.turn_done < NODE_TURN_WORK_MAX;
 }
 
+void work_call_begin(struct node *node)
+{
+    node->work.call_done = node->work.done;
+}
+
+bool work_at_once(const struct node *node)
+{
+    return node->work.done - node->work.call_done < WORK_AT_ONCE
+           && node->peers.members <= WORK_AT_ONCE_MEMBERS;
+}
+
+bool work_emits(const struct node *node)
+{
+    return work_allows(node) || node->work.emitted < WORK_EMIT_MIN;
+}
+
+void work_emitted(struct node *node, uint64_t before)
+{
+    node->work.emitted += node->work.done - before;
+}
+
 void work_turn_end(struct node *node)
 {
     node->work.turn_done = node->work.done;
+    node->work.emitted = 0;
 }

@@ -6,8 +6,8 @@
  * Private to the room; node_work() shows the sum to callers.
  *
  * A unit is one thing looked at: a block joined, compared or encoded, an element of a map, a mark,
- * a key, a peer, a pair of a leaf list, sixty-four bytes of a pattern match. It takes between 20 ns
- * and half a microsecond (bench/turns), so a turn of NODE_TURN_WORK_MAX stays below 10 ms.
+ * a key, a peer, a pair of a leaf list, sixty-four bytes of a pattern match. It takes between 50 ns
+ * and half a microsecond (bench/costs), so a turn of NODE_TURN_WORK_MAX stays below 10 ms.
  *
  * Two rules keep it there. What one datagram makes a node do at once is bounded by the datagram's
  * own size (node_datagram_work_max()), never by what the store holds: an answer that would need
@@ -19,10 +19,22 @@
 
 struct node;
 
+/* What one datagram or update raised is spread at once up to so many units of all the work it made,
+ * and by a node that knows at most so many members: the usual one of few blocks leaves in its own
+ * turn, and even its last mark costs no more than a step for each member. */
+#define WORK_AT_ONCE         256
+#define WORK_AT_ONCE_MEMBERS 256
+
+/* What leaves has so much of every turn, however much came in, so that neither starves. */
+#define WORK_EMIT_MIN 4000
+
 /* Open, because it is embedded in the node; only node/work.c touches the fields. */
 struct work {
     uint64_t done;      /* since the node was created */
     uint64_t turn_done; /* of that, before this turn */
+    uint64_t call_done; /* of that, before the datagram or update that is being taken in */
+    uint64_t emitted;   /* of this turn's, by what left */
+    bool cut;           /* node_emit() stopped for want of budget: more waits */
 };
 
 /* So many units were done. */
@@ -30,6 +42,18 @@ void work_count(struct node *node, uint64_t units);
 
 /* The turn's budget is not used up. */
 bool work_allows(const struct node *node);
+
+/* A datagram or an update begins to be taken in. */
+void work_call_begin(struct node *node);
+
+/* What it raises may be spread at once; else it is kept for later (node/spread.h). */
+bool work_at_once(const struct node *node);
+
+/* One more datagram may be encoded in this turn. */
+bool work_emits(const struct node *node);
+
+/* What was done since `before` was for a datagram that leaves. */
+void work_emitted(struct node *node, uint64_t before);
 
 /* The turn ends: the next one has a budget of its own. */
 void work_turn_end(struct node *node);

@@ -289,7 +289,7 @@ static uint64_t bits_waiting(const struct place *place)
     if (queue == NULL || queue->count == 0) {
         return 0;
     }
-    return queue->keys[queue->first].marks[0].bits[0];
+    return marks_first(&queue->keys[queue->first].marks)->mark.bits[0];
 }
 
 static void test_join_says_what_rose_and_what_goes_back(void **state)

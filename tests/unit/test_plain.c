@@ -1,5 +1,6 @@
 /* What this file tests: what a node does with plain messages, and what it says to plain peers. */
 
+#include "node/exchange.h"
 #include "node/plain.h"
 
 #include <stdio.h>
@@ -724,6 +725,39 @@ static void test_plain_survives_every_failing_allocation(void **state)
     }
 }
 
+/* However much waits for plain peers, every third datagram of bulk is anti-entropy's. */
+static void test_plain_leaves_its_share_to_anti_entropy(void **state)
+{
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    const struct space space = { buffer, sizeof buffer };
+    struct world *world = *state;
+    const uint64_t *sent = node_stats(world->node)->sent;
+    struct exchange *exchange;
+    struct address to;
+    struct peer *joiner;
+    uint64_t before;
+
+    world_meet(world, abc, 3, 0);
+    hear(world, D, "greeting", NULL, 0, 1, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        const char key[] = { 'k', (char)('0' + i), 0 };
+
+        write_one(world, key, 0, 1);
+    }
+    joiner = peer_of(world, D);
+    joiner->level = 1;
+    joiner->extended_us = world->now.mono_us;
+    exchange = exchange_obtain(world->node, world->now, joiner);
+    assert_non_null(exchange);
+    exchange_order(world->node, exchange, (struct order){ .kind = ORDER_TREE });
+    before = sent[NODE_KIND_PLAIN];
+    while (sent[NODE_KIND_SYNC] == 0 && node_emit(world->node, world->now, space, &to) > 0) {
+    }
+    assert_int_equal(sent[NODE_KIND_SYNC], 1);
+    assert_in_range(sent[NODE_KIND_PLAIN] - before, 0, 2);
+    joiner->level = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -755,6 +789,7 @@ int main(void)
         TEST(test_plain_little_waits_for_a_stranger),
         TEST(test_plain_questions_are_looked_into_in_turn),
         TEST(test_plain_survives_every_failing_allocation),
+        TEST(test_plain_leaves_its_share_to_anti_entropy),
     };
 
     return cmocka_run_group_tests_name("plain", tests, NULL, NULL);

@@ -83,19 +83,34 @@ static void test_queue_merges_marks_and_keeps_the_larger_ttl(void **state)
     assert_true(add(fixture, 6, 5, 2));
     queue_audit(&fixture->queue);
     key = queue_next(&fixture->queue, fixture->world.now);
-    assert_int_equal(key->count, 2);
-    assert_int_equal(key->marks[0].number, 2);
+    assert_int_equal(key->marks.count, 2);
     assert_int_equal(key->ttl, 3);
     assert_int_equal(fixture->queue.count, 1);
 }
 
-static void test_queue_takes_a_whole_entry(void **state)
+static bool add_all(struct fixture *fixture, unsigned entry)
+{
+    return queue_add(&fixture->queue, &fixture->world.mem, fixture->world.now,
+                     fixture->entries[entry], (struct queue_part){ .ttl = 1, .what = QUEUE_ALL });
+}
+
+static void test_queue_takes_a_whole_entry_as_a_place_in_it(void **state)
 {
     struct fixture *fixture = *state;
+    struct queue_key *key;
 
-    assert_true(queue_add_entry(&fixture->queue, &fixture->world.mem, fixture->world.now,
-                                fixture->entries[6], 1));
-    assert_int_equal(queue_next(&fixture->queue, fixture->world.now)->count, 7);
+    assert_true(add(fixture, 6, 2, 1));
+    assert_true(add_all(fixture, 6));
+    key = queue_next(&fixture->queue, fixture->world.now);
+    assert_true(marks_empty(&key->marks));
+    assert_true(add(fixture, 6, 5, 1)); /* comes anyhow */
+    assert_true(marks_empty(&key->marks));
+    key->at = 3;
+    key->offset = BLOCK_ELEMENTS;
+    assert_true(add(fixture, 6, 3, 1)); /* has been said */
+    assert_int_equal(key->marks.count, 1);
+    assert_true(add_all(fixture, 6)); /* the same question once more */
+    assert_int_equal(key->at, 3);
 }
 
 static void test_queue_forgets_a_dropped_entry(void **state)
@@ -202,7 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_queue_gives_keys_in_the_order_they_came),
         TEST(test_queue_merges_marks_and_keeps_the_larger_ttl),
-        TEST(test_queue_takes_a_whole_entry),
+        TEST(test_queue_takes_a_whole_entry_as_a_place_in_it),
         TEST(test_queue_forgets_a_dropped_entry),
         TEST(test_queue_allows_eight_at_once_and_twenty_a_second),
         TEST(test_queue_in_bursts_waits_for_quiet),

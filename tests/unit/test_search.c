@@ -2,6 +2,8 @@
 
 #include "node/search.h"
 
+#include <stdio.h>
+
 #include "unit/plain_world.h"
 #include "unit/test.h"
 
@@ -232,6 +234,78 @@ static void test_search_ends_with_its_peer(void **state)
     assert_int_equal(world->node->plain.searches, 0);
 }
 
+/* 10.0.9.i is trusted, 192.0.2.i is not. */
+static void ask_as(struct world *world, const char *network, unsigned host)
+{
+    char from[32];
+
+    (void)snprintf(from, sizeof from, "%s.%u:7000", network, host);
+    hear(world, from, "key-%", NULL, 0, 3, 0);
+}
+
+static bool searches_for(const struct world *world, const char *network, unsigned host)
+{
+    const struct peer *peer;
+    char text[32];
+
+    (void)snprintf(text, sizeof text, "%s.%u:7000", network, host);
+    peer = peer_of(world, text);
+    return peer != NULL && peer->plain != NULL && peer->plain->search != NULL;
+}
+
+static void test_search_takes_the_place_of_the_oldest_when_all_are_taken(void **state)
+{
+    struct world *world = *state;
+
+    keys_write(world, 900);
+    for (unsigned i = 0; i < PLAIN_SEARCHES_MAX + 6; i++) {
+        ask_as(world, "10.0.9", i + 1);
+        world->now.mono_us++;
+    }
+    assert_int_equal(world->node->plain.searches, PLAIN_SEARCHES_MAX);
+    assert_false(searches_for(world, "10.0.9", 6));
+    assert_true(searches_for(world, "10.0.9", 7));
+    assert_true(searches_for(world, "10.0.9", PLAIN_SEARCHES_MAX + 6));
+}
+
+static void test_search_of_a_stranger_gives_way_first_and_takes_no_place_of_others(void **state)
+{
+    struct world *world = *state;
+
+    keys_write(world, 900);
+    for (unsigned i = 0; i < PLAIN_SEARCHES_MAX - 1; i++) {
+        ask_as(world, "10.0.9", i + 1);
+        world->now.mono_us++;
+    }
+    ask_as(world, "192.0.2", 1);
+    assert_true(searches_for(world, "192.0.2", 1));
+    world->now.mono_us++;
+    ask_as(world, "192.0.2", 2); /* one of its like */
+    assert_true(searches_for(world, "192.0.2", 2));
+    assert_false(searches_for(world, "192.0.2", 1));
+    ask_as(world, "10.0.9", 100);
+    assert_false(searches_for(world, "192.0.2", 2));
+    ask_as(world, "192.0.2", 3); /* all others are trusted */
+    assert_false(searches_for(world, "192.0.2", 3));
+    assert_true(searches_for(world, "10.0.9", 1));
+    assert_int_equal(world->node->plain.searches, PLAIN_SEARCHES_MAX);
+}
+
+static void test_search_ends_when_nothing_can_be_said(void **state)
+{
+    struct world *world = *state;
+
+    keys_write(world, 900);
+    hear(world, A, "key-%", NULL, 0, 3, 0);
+    node_tick(world->node, world->now);
+    world->now.mono_us += SEARCH_IDLE_US - 1;
+    node_tick(world->node, world->now);
+    assert_int_equal(world->node->plain.searches, 1);
+    world->now.mono_us += 1;
+    node_tick(world->node, world->now);
+    assert_int_equal(world->node->plain.searches, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +319,9 @@ int main(void)
         TEST(test_search_takes_a_slice_of_keys_a_turn),
         TEST(test_search_for_peers_names_live_ones_and_ourselves_but_not_the_asker),
         TEST(test_search_ends_with_its_peer),
+        TEST(test_search_takes_the_place_of_the_oldest_when_all_are_taken),
+        TEST(test_search_of_a_stranger_gives_way_first_and_takes_no_place_of_others),
+        TEST(test_search_ends_when_nothing_can_be_said),
     };
 
     return cmocka_run_group_tests_name("search", tests, NULL, NULL);

@@ -1,0 +1,51 @@
+#ifndef NODE_SPREAD_H
+#define NODE_SPREAD_H
+
+/* Spreading what rose: at once where it is little, over turns where it is much. One mark that is
+ * spread costs a step for every subtree and for every plain member that this node covers, so what
+ * one datagram or one update may cause grows with the cluster. Beyond WORK_AT_ONCE the marks are
+ * therefore kept once, and each turn spreads as many of them as its budget allows. They merge, so
+ * what waits is bounded by the state. Private to the room. */
+
+#include "base/moment.h"
+#include "node/push.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node;
+struct peer;
+
+struct spread_batch; /* marks of one route; spread.c */
+
+/* Open, because it is embedded in the node; only node/spread.c touches the fields. */
+struct spread {
+    struct spread_batch *first;
+    struct spread_batch *last;
+    uint32_t count;
+    uint64_t stepped; /* the turn that has had its step, by work.turn_done + 1 */
+};
+
+void spread_clear(struct node *node);
+
+/* Spread what rose or is to be passed on: by push, or where there are only plain members, by the
+ * plain rule. */
+void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
+                 struct push_route route);
+
+/* The same of what came by push, and goes on by push. */
+void spread_pushed(struct node *node, struct moment now, struct entry *entry,
+                   const struct mark *mark, struct push_route route);
+
+/* Spread what waits, as far as the turn's budget allows: one mark at least. Routes take turns. */
+void spread_step(struct node *node, struct moment now);
+
+static inline bool spread_waits(const struct spread *spread)
+{
+    return spread->first != NULL;
+}
+
+void spread_drop_peer(struct node *node, const struct peer *peer);
+void spread_drop_entry(struct node *node, const struct entry *entry);
+
+#endif /* NODE_SPREAD_H */
