@@ -54,6 +54,12 @@ struct node {
     struct node_stats stats;
 };
 
+/* So many units of work were done (node/work.h). Here, since every block and mark is counted. */
+static inline void work_count(struct node *node, uint64_t units)
+{
+    node->work.done += units;
+}
+
 /* Whether an address is in a trusted range. */
 bool node_trusts_address(const struct node *node, const struct address *address);
 

@@ -2,11 +2,6 @@
 
 #include "node/state.h"
 
-void work_count(struct node *node, uint64_t units)
-{
-    node->work.done += units;
-}
-
 bool work_allows(const struct node *node)
 {
     return node->work.done - node->work.turn_done < NODE_TURN_WORK_MAX;

@@ -37,9 +37,6 @@ struct work {
     bool cut;           /* node_emit() stopped for want of budget: more waits */
 };
 
-/* So many units were done. */
-void work_count(struct node *node, uint64_t units);
-
 /* The turn's budget is not used up. */
 bool work_allows(const struct node *node);
 
