@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JUDGE_WORK  0  /* 1: what a datagram makes a node do is judged by its size */
 #define EMITS_MAX   64 /* of one turn; what is left leaves in the next */
 #define STORE_BYTES (UINT64_C(8) << 20)
 
@@ -195,9 +194,7 @@ void members_receive(struct members *members, unsigned member, const struct addr
     const uint64_t before = node_work(node);
 
     node_receive(node, members->now, from, datagram);
-    if (JUDGE_WORK) {
-        assert(node_work(node) - before <= node_datagram_work_max(datagram.size));
-    }
+    assert(node_work(node) - before <= node_datagram_work_max(datagram.size));
     members_turn(members, member);
 }
 
