@@ -104,7 +104,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     node->now = now;
     node->created_us = now.mono_us;
     node->peers.mem = mem;
-    node->outbox.flights_due_us = UINT64_MAX;
+    outbox_init(node);
     options_default(&effective);
     if (!lists_copy(node, &effective)) {
         goto free_node;

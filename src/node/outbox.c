@@ -124,39 +124,42 @@ static bool owed_rides(const struct owed *owed)
     return owed != NULL && !owed->has_roots && owed->acks_count > 0;
 }
 
+static struct owed_list *owed_list(struct outbox *outbox, const struct owed *owed)
+{
+    return owed->waits ? &outbox->owed_waits : &outbox->owed_new;
+}
+
+static void owed_move(struct outbox *outbox, struct owed *owed, bool waits)
+{
+    TAILQ_REMOVE(owed_list(outbox, owed), owed, link);
+    owed->waits = waits;
+    TAILQ_INSERT_TAIL(owed_list(outbox, owed), owed, link);
+}
+
 static void owed_free(struct node *node, struct owed *owed)
 {
+    TAILQ_REMOVE(owed_list(&node->outbox, owed), owed, link);
     owed->peer->owed = NULL;
     marks_clear(&owed->larger, node->mem);
     mem_free(node->mem, owed, sizeof *owed);
 }
 
-static void owed_append(struct outbox *outbox, struct owed *owed)
+static void owed_free_all(struct node *node, struct owed_list *list)
 {
-    owed->next = NULL;
-    if (outbox->owed_last == NULL) {
-        outbox->owed_first = owed;
-    } else {
-        outbox->owed_last->next = owed;
+    struct owed *owed;
+
+    while ((owed = TAILQ_FIRST(list)) != NULL) {
+        owed_free(node, owed);
     }
-    outbox->owed_last = owed;
 }
 
-static void owed_remove(struct outbox *outbox, struct owed *owed)
+void outbox_init(struct node *node)
 {
-    struct owed *before = NULL;
+    struct outbox *outbox = &node->outbox;
 
-    for (struct owed *at = outbox->owed_first; at != owed; at = at->next) {
-        before = at;
-    }
-    if (before == NULL) {
-        outbox->owed_first = owed->next;
-    } else {
-        before->next = owed->next;
-    }
-    if (outbox->owed_last == owed) {
-        outbox->owed_last = before;
-    }
+    *outbox = (struct outbox){ .flights_due_us = UINT64_MAX };
+    TAILQ_INIT(&outbox->owed_new);
+    TAILQ_INIT(&outbox->owed_waits);
 }
 
 void outbox_clear(struct node *node)
@@ -169,13 +172,9 @@ void outbox_clear(struct node *node)
         }
     }
     mem_free(node->mem, outbox->flights, outbox->flights_room * sizeof *outbox->flights);
-    while (outbox->owed_first != NULL) {
-        struct owed *owed = outbox->owed_first;
-
-        outbox->owed_first = owed->next;
-        owed_free(node, owed);
-    }
-    *outbox = (struct outbox){ .flights_due_us = UINT64_MAX };
+    owed_free_all(node, &outbox->owed_new);
+    owed_free_all(node, &outbox->owed_waits);
+    outbox_init(node);
 }
 
 struct owed *outbox_owe(struct node *node, struct peer *peer)
@@ -192,7 +191,9 @@ struct owed *outbox_owe(struct node *node, struct peer *peer)
         }
         owed->peer = peer;
         peer->owed = owed;
-        owed_append(&node->outbox, owed);
+        TAILQ_INSERT_TAIL(&node->outbox.owed_new, owed, link);
+    } else if (peer->owed->waits) {
+        owed_move(&node->outbox, peer->owed, false);
     }
     return peer->owed;
 }
@@ -423,7 +424,7 @@ uint64_t outbox_due_us(const struct node *node)
     const struct outbox *outbox = &node->outbox;
     uint64_t due_us = outbox->flights_count == 0 ? UINT64_MAX : outbox->flights_due_us;
 
-    if (outbox->owed_first != NULL) {
+    if (!TAILQ_EMPTY(&outbox->owed_new) || !TAILQ_EMPTY(&outbox->owed_waits)) {
         const uint64_t paced_us = pace_due_us(node, node->now);
 
         due_us = paced_us < due_us ? paced_us : due_us;
@@ -516,39 +517,34 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
 }
 
 /* The first record with something to send now: what is urgent may always, the rest as the rate
- * allows. Records with nothing left (it rode elsewhere) are freed on the way. */
+ * allows. Each record that was added to is looked at once: it leaves, waits, or has nothing left
+ * (it rode elsewhere) and is freed. */
 static struct owed *owed_next(struct node *node, struct moment now)
 {
     struct outbox *outbox = &node->outbox;
-    const bool rate_allows = pace_rate_allows(node, now);
-    struct owed *owed = outbox->owed_first;
+    struct owed *owed;
 
-    while (owed != NULL) {
-        struct owed *next = owed->next;
-
+    while ((owed = TAILQ_FIRST(&outbox->owed_new)) != NULL) {
         if (owed_urgent(owed)) {
             return owed;
         }
-        if (!owed_waits(owed)) {
-            owed_remove(outbox, owed);
+        if (owed_waits(owed)) {
+            owed_move(outbox, owed, true);
+        } else {
             owed_free(node, owed);
-        } else if (rate_allows) {
-            return owed;
         }
-        owed = next;
     }
-    return NULL;
+    while ((owed = TAILQ_FIRST(&outbox->owed_waits)) != NULL && !owed_waits(owed)) {
+        owed_free(node, owed); /* its entries were dropped */
+    }
+    return pace_rate_allows(node, now) ? owed : NULL;
 }
 
 size_t outbox_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct owed *owed;
+    struct owed *owed = owed_next(node, now);
     size_t size;
 
-    if (node->outbox.owed_first == NULL) {
-        return 0;
-    }
-    owed = owed_next(node, now);
     if (owed == NULL) {
         return 0;
     }
@@ -556,9 +552,8 @@ size_t outbox_emit(struct node *node, struct moment now, struct space space, str
     *to = owed->peer->address;
     size = owed->hello && pace_rate_allows(node, now) ? hello_emit(node, now, owed, space)
                                                       : answer_emit(node, now, owed, space);
-    owed_remove(&node->outbox, owed);
     if (owed_urgent(owed) || owed_waits(owed)) {
-        owed_append(&node->outbox, owed);
+        owed_move(&node->outbox, owed, !owed_urgent(owed));
     } else {
         owed_free(node, owed);
     }
@@ -575,7 +570,6 @@ void outbox_drop_peer(struct node *node, struct peer *peer)
         }
     }
     if (peer->owed != NULL) {
-        owed_remove(outbox, peer->owed);
         owed_free(node, peer->owed);
     }
 }
@@ -583,21 +577,34 @@ void outbox_drop_peer(struct node *node, struct peer *peer)
 void outbox_drop_entry(struct node *node, const struct entry *entry)
 {
     struct outbox *outbox = &node->outbox;
+    struct owed *owed;
 
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
         if (outbox->flights[i].peer != NULL) {
             marks_drop(&outbox->flights[i].carried, node->mem, entry);
         }
     }
-    for (struct owed *owed = outbox->owed_first; owed != NULL; owed = owed->next) {
+    for (owed = TAILQ_FIRST(&outbox->owed_new); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
         marks_drop(&owed->larger, node->mem, entry);
     }
+    for (owed = TAILQ_FIRST(&outbox->owed_waits); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
+        marks_drop(&owed->larger, node->mem, entry);
+    }
+}
+
+static void owed_audit(const struct owed *owed, bool waits)
+{
+    assert(owed->peer->owed == owed);
+    assert(owed->waits == waits);
+    assert(!waits || !owed_urgent(owed));
+    assert(owed->acks_count <= OUTBOX_ACKS_MAX);
+    marks_audit(&owed->larger);
 }
 
 void outbox_audit(const struct node *node)
 {
     const struct outbox *outbox = &node->outbox;
-    const struct owed *last = NULL;
+    const struct owed *owed;
     uint32_t flights = 0;
     uint32_t filling = 0;
     uint32_t in_flight = 0;
@@ -618,11 +625,10 @@ void outbox_audit(const struct node *node)
         in_flight += node->peers.by_address[i]->in_flight;
     }
     assert(in_flight == filling);
-    for (const struct owed *owed = outbox->owed_first; owed != NULL; owed = owed->next) {
-        assert(owed->peer->owed == owed);
-        assert(owed->acks_count <= OUTBOX_ACKS_MAX);
-        marks_audit(&owed->larger);
-        last = owed;
+    for (owed = TAILQ_FIRST(&outbox->owed_new); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
+        owed_audit(owed, false);
     }
-    assert(outbox->owed_last == last);
+    for (owed = TAILQ_FIRST(&outbox->owed_waits); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
+        owed_audit(owed, true);
+    }
 }

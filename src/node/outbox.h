@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct node;
 
@@ -55,8 +56,8 @@ struct flight_plan {
 /* Answers owed to a peer. One record while there is something; freed when it was sent. */
 struct owed {
     struct peer *peer;
-    struct owed *next;   /* FIFO of all of them */
-    struct marks larger; /* elements of which we have more: ride in the ack, not passed on */
+    TAILQ_ENTRY(owed) link; /* in one of the outbox's two lists */
+    struct marks larger;    /* elements of which we have more: ride in the ack, not passed on */
     uint32_t acks[OUTBOX_ACKS_MAX];
     uint32_t who;        /* the id we do not know */
     uint32_t refused;    /* `n` */
@@ -67,23 +68,27 @@ struct owed {
     bool has_roots;
     bool hello; /* answer with a hello instead of an ordinary datagram */
     bool bare;  /* answer even with nothing to say: our token, its echo */
+    bool waits; /* in which list it is */
 };
+
+TAILQ_HEAD(owed_list, owed);
 
 /* Open, because it is embedded in the node; only node/outbox.c touches the fields. */
 struct outbox {
-    struct flight *flights; /* by the low bits of the sequence */
-    struct owed *owed_first;
-    struct owed *owed_last;
-    uint32_t sequence; /* of the next datagram to be acked; starts at random */
+    struct flight *flights;      /* by the low bits of the sequence */
+    struct owed_list owed_new;   /* something was added since they were last looked at, FIFO */
+    struct owed_list owed_waits; /* nothing urgent: they leave as the rate allows, FIFO */
+    uint32_t sequence;           /* of the next datagram to be acked; starts at random */
     uint32_t flights_count;
     uint32_t flights_room;
     uint64_t flights_due_us; /* no flight is due before */
 };
 
+void outbox_init(struct node *node);
 void outbox_clear(struct node *node);
 
-/* The owed record of a peer, created when there is none. NULL: no memory (counted), or this node
- * speaks only the plain level and owes nobody anything. */
+/* The owed record of a peer, created when there is none, for the caller to add to. NULL: no memory
+ * (counted), or this node speaks only the plain level and owes nobody anything. */
 struct owed *outbox_owe(struct node *node, struct peer *peer);
 
 /* Note that a sequence number is to be acked; with `roots`, our digests go with it. One that finds
@@ -128,7 +133,7 @@ bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
                       struct flight *flight_out);
 uint64_t outbox_due_us(const struct node *node);
 
-/* Send what is owed, oldest first. 0: nothing. */
+/* Send what is owed, what is urgent before the rest. 0: nothing. Time O(1), however much waits. */
 size_t outbox_emit(struct node *node, struct moment now, struct space space, struct address *to);
 
 /* A peer or an entry goes: forget all flights and marks of it. */

@@ -300,6 +300,48 @@ static void test_outbox_holds_back_all_but_acks_at_the_rate(void **state)
     assert_null(fixture->peer->owed);
 }
 
+/* However many hellos wait for the rate, an ack that comes after them leaves before them, and what
+ * waits leaves in the order in which it came. */
+static void test_outbox_sends_an_ack_before_all_that_waits(void **state)
+{
+    enum { WAITING = 500 };
+    struct fixture *fixture = *state;
+    struct peer *peers[WAITING];
+    struct address to;
+
+    for (unsigned i = 0; i < WAITING; i++) {
+        const struct address address = { .ip = { [10] = 0xff,
+                                                 [11] = 0xff,
+                                                 [12] = 10,
+                                                 [13] = 1,
+                                                 [14] = (uint8_t)(i >> 8),
+                                                 [15] = (uint8_t)i },
+                                         .port = 6000 };
+
+        peers[i] =
+            peers_obtain(&fixture->node->peers, &address, node_peer_id(fixture->node, &address));
+        assert_non_null(peers[i]);
+        outbox_owe(fixture->node, peers[i])->hello = true;
+    }
+    fixture->node->pace.tokens = 0;
+    assert_false(emit(fixture, &to));
+    outbox_owe_ack(fixture->node, peers[WAITING - 1], 7, false);
+    outbox_owe_ack(fixture->node, fixture->other, 8, false);
+    assert_true(emit(fixture, &to));
+    assert_int_equal(address_compare(&to, &peers[WAITING - 1]->address), 0);
+    assert_true(emit(fixture, &to));
+    assert_int_equal(address_compare(&to, &fixture->other->address), 0);
+    assert_false(emit(fixture, &to));
+    outbox_audit(fixture->node);
+    for (unsigned i = 0; i < WAITING; i++) {
+        fixture->node->pace.tokens = 1;
+        assert_true(emit(fixture, &to));
+        assert_int_equal(address_compare(&to, &peers[i]->address), 0);
+    }
+    assert_true(TAILQ_EMPTY(&fixture->node->outbox.owed_new));
+    assert_true(TAILQ_EMPTY(&fixture->node->outbox.owed_waits));
+}
+
 static void test_outbox_an_ack_of_the_right_peer_ends_a_flight(void **state)
 {
     struct fixture *fixture = *state;
@@ -525,6 +567,7 @@ int main(void)
         TEST(test_outbox_says_who_and_refused),
         TEST(test_outbox_a_bare_record_is_an_answer_and_an_empty_one_is_not),
         TEST(test_outbox_holds_back_all_but_acks_at_the_rate),
+        TEST(test_outbox_sends_an_ack_before_all_that_waits),
         TEST(test_outbox_an_ack_of_the_right_peer_ends_a_flight),
         TEST(test_outbox_probes_and_hellos_take_no_place_in_a_window),
         TEST(test_outbox_measures_no_round_trip_of_what_was_sent_twice),
