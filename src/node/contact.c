@@ -1,5 +1,6 @@
 #include "node/contact.h"
 
+#include "base/hash.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -13,6 +14,8 @@
 #define STRANGER_KEPT_US (60 * SECOND_US) /* a record without presence that is not heard */
 #define LEAVE_TRIES_MAX  3
 #define DOUBT_TRIES      8 /* hellos without an answer: a minute and a half */
+#define TURNS_BEGIN_MS   30000u
+#define TURN_MS          1000u
 
 static bool is_live(const struct peer *peer)
 {
@@ -174,6 +177,40 @@ static bool wants_doubt(const struct node *node, const struct peer *peer)
            && tries >= DOUBT_TRIES && (tries & (tries - 1)) == 0;
 }
 
+/* Of all members one speaks first to an address that all have heard of: the one whose hash with it
+ * is the largest (rendezvous hashing; Thaler and Ravishankar, 1996). */
+static bool is_chosen(const struct node *node, const struct peer *peer)
+{
+    const uint64_t ours = hash_mix(node->presence.id, peer->id);
+
+    for (uint32_t i = 0; i < node->peers.members; i++) {
+        const struct peer *member = peers_member(&node->peers, i);
+
+        if (member->level > 0 && hash_mix(member->id, peer->id) > ours) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* An address that others tell of, and of which nobody knows whether it exists: were each of us to
+ * speak to it at once, whoever made it up would have us all send there. Who is new here has to
+ * introduce itself; of the others one does, and when that has come to nothing for half a minute
+ * they take turns, in an order that differs from address to address. */
+static bool waits_its_turn(struct node *node, struct moment now, struct peer *peer)
+{
+    if (peer->hello_due_ms != 0 || peer->is_seed || node_trusts(node, peer, now)
+        || node_is_new(node, now) || is_chosen(node, peer)) {
+        return false;
+    }
+    outbox_owe_hello_later(
+        now, peer,
+        TURNS_BEGIN_MS
+            + TURN_MS
+                  * (uint32_t)(hash_mix(node->presence.id, peer->id) % (node->peers.members + 1)));
+    return true;
+}
+
 /* A slice of all peers. While none is new the pass is slow: it only renews. */
 static void sweep(struct node *node, struct moment now)
 {
@@ -189,6 +226,9 @@ static void sweep(struct node *node, struct moment now)
         if (wants_hello(node, peer, now)) {
             const unsigned tries = peer->hello_tries;
 
+            if (waits_its_turn(node, now, peer)) {
+                continue;
+            }
             outbox_owe_hello(node, now, peer, false);
             if (peer->hello_tries != tries && wants_doubt(node, peer)) {
                 presence_declare(node, now, peer, WORD_SUSPECT);
@@ -267,6 +307,7 @@ void contact_init(struct node *node, struct moment now)
     node->contact.seeds_wait_us = SEEDS_WAIT_US;
     node->contact.seeds_due_us = now.mono_us;
     node->contact.sweep_due_us = now.mono_us + SWEEP_US;
+    node->contact.alone_us = now.mono_us;
 }
 
 void contact_seeds(struct node *node, struct moment now, const struct address *addresses,
@@ -446,6 +487,9 @@ void contact_tick(struct node *node, struct moment now)
 
     if (contact->leaving) {
         return;
+    }
+    if (node->peers.members == 0) {
+        contact->alone_us = now.mono_us;
     }
     if (contact->seeds_count > 0) {
         seeds_tick(node, now);

@@ -31,7 +31,8 @@ struct contact {
     uint64_t seeds_due_us;
     uint64_t seeds_wait_us; /* back-off of the next round */
     uint64_t sweep_due_us;
-    uint32_t sweep; /* position of the next peer to look at */
+    uint64_t alone_us; /* when we last had no member */
+    uint32_t sweep;    /* position of the next peer to look at */
     uint32_t doomed_count;
     struct peer *doomed[CONTACT_DOOMED_MAX]; /* dropped when the turn ends */
     struct peer *leave[CONTACT_LEAVE_MAX];   /* to be told, NULL: done */

@@ -51,19 +51,9 @@ enum node_kind extended_kind(const struct message *message)
 static bool is_proved(const struct node *node, struct moment now, const struct peer *from,
                       const struct envelope *envelope)
 {
-    uint8_t token[WIRE_TOKEN_BYTES];
-
-    if (!has(envelope, WIRE_HAS_ECHO) || !has(envelope, WIRE_HAS_SENDER)
-        || envelope->sender_id != (uint32_t)from->id) {
-        return false;
-    }
-    for (unsigned epoch = 0; epoch < 2; epoch++) {
-        node_token(node, now, &from->address, epoch, token);
-        if (memcmp(token, envelope->echo, sizeof token) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return has(envelope, WIRE_HAS_ECHO) && has(envelope, WIRE_HAS_SENDER)
+           && envelope->sender_id == (uint32_t)from->id
+           && node_is_token(node, now, &from->address, envelope->echo);
 }
 
 static void echo_note(struct node *node, struct moment now, struct peer *from)

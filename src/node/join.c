@@ -471,6 +471,25 @@ static void repeat(struct node *node, struct moment now, struct entry *entry,
                   (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
 }
 
+struct entry *join_stranger(struct node *node, struct moment now, const struct item *item,
+                            uint8_t ttl, struct mark *larger)
+{
+    struct join_walk walk;
+    struct merge_result merged;
+    struct block block;
+
+    walk_begin(&walk, node, item);
+    while (walk_next(&walk, &block, &merged)) {
+        if (!mark_empty(&merged.larger) && mark_empty(larger)) {
+            *larger = merged.larger;
+        }
+        if (!mark_empty(&merged.raised)) {
+            node_spread(node, now, walk.entry, &merged.raised, (struct push_route){ .ttl = ttl });
+        }
+    }
+    return walk.refused ? NULL : walk.entry;
+}
+
 void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
                uint8_t depth, struct marks *reply)
 {

@@ -33,6 +33,12 @@ MUST_CHECK enum status join_apply(struct node *node, struct moment now,
 struct entry *join_plain(struct node *node, struct moment now, struct peer *from,
                          const struct item *item, uint8_t ttl);
 
+/* A plain message about data of an address that is no peer: joined, and what rose is spread.
+ * `larger` takes the elements of one block where ours are larger, if there is one; empty before.
+ * Returns the entry; NULL: refused, or nothing was said. */
+struct entry *join_stranger(struct node *node, struct moment now, const struct item *item,
+                            uint8_t ttl, struct mark *larger);
+
 /* An item of an extended datagram: joined, and passed on from `depth`, raised or not.
  * WIRE_DEPTH_STOP: a repair, not passed on. `reply` takes what goes back to the sender; NULL: there
  * was no memory for it. */

@@ -11,11 +11,12 @@
 #include <assert.h>
 #include <string.h>
 
-#define SECOND_US     UINT64_C(1000000)
-#define FULL_TOLD_US  (60 * SECOND_US)
-#define BLOCKED_US    UINT64_C(5000) /* what a window holds back is looked at this often */
-#define AHEAD_RUN_MAX 8              /* datagrams ahead of bulk before one of bulk may leave */
-#define EMIT_BYTES    64             /* encoded in a unit of work, beside what its blocks count */
+#define SECOND_US      UINT64_C(1000000)
+#define FULL_TOLD_US   (60 * SECOND_US)
+#define HEARSAY_LOOKED 256            /* records looked at for one that may go */
+#define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
+#define AHEAD_RUN_MAX  8              /* datagrams ahead of bulk before one of bulk may leave */
+#define EMIT_BYTES     64             /* encoded in a unit of work, beside what its blocks count */
 
 /* What fills datagrams, in the order it is first asked. */
 enum bulk { BULK_PUSH, BULK_PLAIN, BULK_SYNC, BULK_COUNT };
@@ -105,6 +106,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     node->created_us = now.mono_us;
     node->peers.mem = mem;
     outbox_init(node);
+    strangers_init(node, now);
     options_default(&effective);
     if (!lists_copy(node, &effective)) {
         goto free_node;
@@ -115,6 +117,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     generators_seed(node);
     node->outbox.sequence = (uint32_t)random_next(&node->random);
     pace_init(node, now);
+    credit_init(node, now);
     contact_init(node, now);
     if (!presence_start(node, now)) {
         goto free_node;
@@ -138,6 +141,7 @@ void node_free(struct node *node)
     sync_clear(node);
     plain_clear(node);
     outbox_clear(node);
+    strangers_clear(node);
     peers_clear(&node->peers);
     mem_free(node->mem, node->results, node->results_room * sizeof *node->results);
     mem_free(node->mem, node->lists, node->lists_size);
@@ -190,6 +194,40 @@ static bool cluster_allows(const struct node *node, const struct address *from,
     return node_takes_plain(node, from);
 }
 
+/* Whether an address is spoken with as a peer: it is trusted or has shown that it receives what we
+ * send, now or lately. What comes in plain words from a seed does too: a person named it, and it
+ * may be a prototype, which cannot echo. */
+static bool speaks_as_peer(struct node *node, struct moment now, const struct peer *peer,
+                           const struct address *from, const struct message *message)
+{
+    if (peer == NULL ? node_trusts_address(node, from)
+                     : node_trusts(node, peer, now) || (peer->is_seed && !message->extended)) {
+        return true;
+    }
+    return strangers_echoes(node, now, from, message);
+}
+
+/* Somebody who is there found no room: one whom nobody here ever reached makes some when the turn
+ * ends. Whoever told of it may have made it up. */
+static void hearsay_drop(struct node *node)
+{
+    for (uint32_t i = 0; i < HEARSAY_LOOKED && i < node->peers.count; i++) {
+        struct peer *peer;
+
+        node->hearsay = (node->hearsay + 1) % node->peers.count;
+        peer = peers_at(&node->peers, node->hearsay);
+        if (peer->validated_us != 0 || peer->is_seed || node_trusts_address(node, &peer->address)) {
+            continue;
+        }
+        if (peer->presence != NULL) {
+            table_drop(node->table, peer->presence);
+        } else {
+            contact_doom(node, peer);
+        }
+        return;
+    }
+}
+
 static void received_count(struct node *node, const struct message *message, size_t size)
 {
     const enum node_kind kind = message->extended ? extended_kind(message) : NODE_KIND_PLAIN;
@@ -213,8 +251,9 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
         return;
     }
     received_count(node, &message, datagram.size);
-    /* Our own datagram come back, by whatever name, says nothing. */
-    if (address_compare(from, &node->options.self) == 0) {
+    /* Our own datagram come back, by whatever name, says nothing; nor does what comes from where
+     * nobody can be. */
+    if (address_compare(from, &node->options.self) == 0 || !address_is_peer(from)) {
         return;
     }
     if (!cluster_allows(node, from, &message)) {
@@ -228,11 +267,17 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     if (node->options.plain_only) {
         message.extended = false;
     }
-    peer = presence_heard(node, now, from, message.extended);
-    if (peer == NULL) {
+    peer = peers_find(&node->peers, from);
+    if (!speaks_as_peer(node, now, peer, from, &message)) {
+        strangers_receive(node, now, from, &message, datagram.size);
         return;
     }
-    pace_received(node, peer, datagram.size);
+    peer = presence_heard(node, now, peer, from, message.extended);
+    if (peer == NULL) {
+        hearsay_drop(node);
+        return;
+    }
+    pace_received(peer, datagram.size);
     if (message.extended) {
         extended_receive(node, now, peer, &message);
     } else if (message.plain.key.size > 0) {
@@ -294,6 +339,7 @@ uint64_t node_due_us(const struct node *node)
     uint64_t due_us = earlier(outbox_due_us(node), presence_due_us(node));
     uint64_t sending_us = earlier(push_due_us(node), sync_due_us(node));
 
+    sending_us = earlier(sending_us, strangers_due_us(node, (struct moment){ 0 }));
     sending_us = earlier(sending_us, plain_due_us(node));
     sending_us = earlier(sending_us, detect_due_us(node));
     due_us = earlier(due_us, contact_due_us(node));
@@ -313,8 +359,11 @@ uint64_t node_due_us(const struct node *node)
 static size_t ahead_emit(struct node *node, struct moment now, struct space space,
                          struct address *to)
 {
-    size_t size = contact_emit(node, now, space, to);
+    size_t size = strangers_emit(node, now, space, to);
 
+    if (size == 0) {
+        size = contact_emit(node, now, space, to);
+    }
     if (size == 0) {
         size = push_emit(node, now, space, to, true);
     }
@@ -622,6 +671,7 @@ void node_audit(const struct node *node)
 {
     peers_audit(&node->peers);
     outbox_audit(node);
+    strangers_audit(node);
     assert(node->presence.self != NULL);
     for (uint32_t i = 0; i < node->peers.count; i++) {
         const struct peer *peer = peers_at(&node->peers, i);

@@ -11,6 +11,8 @@
 #define HELLO_WAIT_MS     500u /* before the second hello to whom does not answer; doubles */
 #define HELLO_WAIT_MAX    30000u
 #define HELLO_ASKED_MS    1000u
+#define HELLO_MEMBER_MS   1000u /* of each member's turn at an address that nobody has reached */
+#define HELLO_AHEAD_MAX   (2 * (HELLO_WAIT_MAX + (NODE_PEERS_MAX + 1) * HELLO_MEMBER_MS))
 #define REVALIDATE_US     UINT64_C(600000000) /* a token is asked back this often, ages in 20 min */
 #define IN_FLIGHT_MOST    UINT8_MAX
 #define FULL_SHOWN_FOR_US UINT64_C(60000000) /* after the last key that the table refused */
@@ -229,25 +231,53 @@ static uint32_t hello_wait_ms(unsigned tries)
     return wait_ms < HELLO_WAIT_MAX ? wait_ms : HELLO_WAIT_MAX;
 }
 
+/* The wait after the next try, by who it is: see the header. */
+static uint32_t hello_pause_ms(const struct node *node, struct moment now, const struct peer *peer,
+                               unsigned tries)
+{
+    if (peer->is_seed || node_trusts(node, peer, now) || node_is_new(node, now)) {
+        return hello_wait_ms(tries);
+    }
+    return HELLO_WAIT_MAX + node->peers.members * HELLO_MEMBER_MS;
+}
+
+void outbox_owe_hello_later(struct moment now, struct peer *peer, uint32_t wait_ms)
+{
+    peer->hello_due_ms = clock_ms(now) + wait_ms;
+    peer->hello_due_ms = peer->hello_due_ms == 0 ? 1 : peer->hello_due_ms; /* 0: never said */
+}
+
+/* Whether the credit of an address allows us to speak first; it is charged at once, since many may
+ * be spoken to before the first of these datagrams leaves. */
+static bool hello_credit(struct node *node, struct moment now, struct peer *peer)
+{
+    if (peer->is_seed || node_trusts(node, peer, now)) {
+        return true;
+    }
+    if (credit_room(node, now, &peer->address, &peer->credit) < CREDIT_FLOOR_BYTES) {
+        return false;
+    }
+    credit_spend(node, now, &peer->address, &peer->credit, CREDIT_FLOOR_BYTES);
+    return true;
+}
+
 void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, bool asked)
 {
-    const uint32_t waits_ms = hello_wait_ms(peer->hello_tries);
+    const uint32_t waits_ms = hello_pause_ms(node, now, peer, peer->hello_tries);
     const uint32_t early_ms = asked && waits_ms > HELLO_ASKED_MS ? waits_ms - HELLO_ASKED_MS : 0;
     struct owed *owed;
 
-    /* 0 is "never said". */
     if (peer->hello_due_ms != 0
-        && clock_is_ahead(now, peer->hello_due_ms - early_ms, HELLO_WAIT_MAX)) {
+        && clock_is_ahead(now, peer->hello_due_ms - early_ms, HELLO_AHEAD_MAX)) {
         return;
     }
-    owed = outbox_owe(node, peer);
+    owed = hello_credit(node, now, peer) ? outbox_owe(node, peer) : NULL;
     if (owed != NULL) {
         owed->hello = true;
         if (peer->hello_tries < UINT8_MAX) {
             peer->hello_tries++;
         }
-        peer->hello_due_ms = clock_ms(now) + hello_wait_ms(peer->hello_tries);
-        peer->hello_due_ms = peer->hello_due_ms == 0 ? 1 : peer->hello_due_ms;
+        outbox_owe_hello_later(now, peer, hello_pause_ms(node, now, peer, peer->hello_tries));
     }
 }
 
@@ -475,6 +505,30 @@ static size_t hello_emit(struct node *node, struct moment now, struct owed *owed
     return size;
 }
 
+/* First words to an address that has not shown that it receives them: a token, and the question who
+ * it is. They are harmless where they reach somebody who knows nothing of us. */
+static size_t challenge_emit(struct node *node, struct moment now, struct owed *owed,
+                             struct space space)
+{
+    struct envelope envelope = { .has = WIRE_HAS_WHO | WIRE_HAS_WINDOW,
+                                 .who = (uint32_t)owed->peer->id,
+                                 .window = PACE_WINDOW_MAX };
+    struct writer writer;
+    struct bytes datagram;
+
+    envelope = envelope_for(node, now, owed->peer, &envelope);
+    writer_begin_ordinary(&writer, space, &envelope);
+    datagram = writer_end(&writer);
+    assert(datagram.size <= CREDIT_FLOOR_BYTES);
+    owed->hello = false;
+    owed->bare = false;
+    owed->peer->has_token = false;
+    pace_charge(node, now, datagram.size); /* its credit was charged when it was owed */
+    node->stats.sent[NODE_KIND_HELLO]++;
+    node->stats.sent_bytes[NODE_KIND_HELLO] += datagram.size;
+    return datagram.size;
+}
+
 static size_t answer_emit(struct node *node, struct moment now, struct owed *owed,
                           struct space space)
 {
@@ -550,8 +604,12 @@ size_t outbox_emit(struct node *node, struct moment now, struct space space, str
     }
     assert(!node->options.plain_only);
     *to = owed->peer->address;
-    size = owed->hello && pace_rate_allows(node, now) ? hello_emit(node, now, owed, space)
-                                                      : answer_emit(node, now, owed, space);
+    if (owed->hello && pace_rate_allows(node, now)) {
+        size = node_trusts(node, owed->peer, now) ? hello_emit(node, now, owed, space)
+                                                  : challenge_emit(node, now, owed, space);
+    } else {
+        size = answer_emit(node, now, owed, space);
+    }
     if (owed_urgent(owed) || owed_waits(owed)) {
         owed_move(&node->outbox, owed, !owed_urgent(owed));
     } else {

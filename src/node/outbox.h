@@ -66,8 +66,9 @@ struct owed {
     bool has_who;
     bool has_refused;
     bool has_roots;
-    bool hello; /* answer with a hello instead of an ordinary datagram */
-    bool bare;  /* answer even with nothing to say: our token, its echo */
+    bool
+        hello; /* answer with a hello instead of an ordinary datagram; to a stranger, a challenge */
+    bool bare; /* answer even with nothing to say: our token, its echo */
     bool waits; /* in which list it is */
 };
 
@@ -97,8 +98,16 @@ void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, boo
 
 /* A peer should hear who we are. `asked`: it showed that it does not know; at most one a second.
  * Else at most one in half a second, in a second, in two, and so on up to one in 30 s, until the
- * peer echoes our token. */
+ * peer echoes our token.
+ *
+ * An address that somebody told us of and that nobody here has reached is not a party to that. It
+ * gets a challenge, which is smaller, and only as its credit allows; and where we are not new here
+ * ourselves, one in 30 s and a second for each member, so that all of us together send it one a
+ * second. */
 void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, bool asked);
+
+/* The same, not before so many milliseconds have passed. */
+void outbox_owe_hello_later(struct moment now, struct peer *peer, uint32_t wait_ms);
 
 /* Digests of both sets for a probe or an ack, salted. */
 void outbox_roots(const struct node *node, uint32_t salt, uint32_t roots[2]);

@@ -9,7 +9,6 @@
 #define RTO_MIN_US     100000
 #define RTO_MAX_US     3000000 /* a peer that slept and then acked seems far away */
 #define RTT_ALL_MAX_US 1000000
-#define CREDIT_MAX     1000000 /* what is counted beyond tells nothing more */
 #define TOKENS_MAX     ((int64_t)PACE_BURST_BYTES * (int64_t)US_PER_S)
 #define TOKENS_LEAST   (-TOKENS_MAX) /* acks leave without tokens: debt, but not without end */
 
@@ -57,10 +56,14 @@ uint64_t pace_due_us(const struct node *node, struct moment now)
 
 bool pace_credit_allows(struct node *node, const struct peer *peer, size_t size)
 {
-    (void)node;
-    (void)peer;
-    (void)size;
-    return true;
+    const struct moment now = node->now;
+
+    if (node_trusts(node, peer, now) || (peer->is_seed && size <= CREDIT_FLOOR_BYTES)
+        || credit_room(node, now, &peer->address, &peer->credit) >= size) {
+        return true;
+    }
+    node->stats.refused_credit++;
+    return false;
 }
 
 bool pace_window_allows(const struct peer *peer)
@@ -70,30 +73,26 @@ bool pace_window_allows(const struct peer *peer)
     return peer->in_flight < window;
 }
 
-static int32_t credit_clamped(int64_t bytes)
+void pace_received(struct peer *peer, size_t size)
 {
-    if (bytes > CREDIT_MAX) {
-        return CREDIT_MAX;
-    }
-    return bytes < -CREDIT_MAX ? -CREDIT_MAX : (int32_t)bytes;
+    credit_received(&peer->credit, size);
 }
 
-void pace_received(struct node *node, struct peer *peer, size_t size)
+void pace_charge(struct node *node, struct moment now, size_t size)
 {
-    (void)node;
-    peer->credit_bytes = credit_clamped(peer->credit_bytes + (int64_t)size + PACE_HEADER_BYTES);
+    tokens_fill(node, now);
+    node->pace.tokens -= (int64_t)(size + PACE_HEADER_BYTES) * (int64_t)US_PER_S;
+    if (node->pace.tokens < TOKENS_LEAST) {
+        node->pace.tokens = TOKENS_LEAST;
+    }
 }
 
 void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t size)
 {
-    const int64_t bytes = (int64_t)size + PACE_HEADER_BYTES;
-
-    tokens_fill(node, now);
-    node->pace.tokens -= bytes * (int64_t)US_PER_S;
-    if (node->pace.tokens < TOKENS_LEAST) {
-        node->pace.tokens = TOKENS_LEAST;
+    pace_charge(node, now, size);
+    if (!node_trusts(node, peer, now) && !(peer->is_seed && size <= CREDIT_FLOOR_BYTES)) {
+        credit_spend(node, now, &peer->address, &peer->credit, size);
     }
-    peer->credit_bytes = credit_clamped(peer->credit_bytes - bytes);
 }
 
 /* One datagram more after a whole window was acked, half of it after a loss. */

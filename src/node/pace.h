@@ -39,15 +39,18 @@ bool pace_rate_allows(struct node *node, struct moment now);
 /* When pace_rate_allows() will say yes; not before `now`. */
 uint64_t pace_due_us(const struct node *node, struct moment now);
 
-/* A datagram of at most `size` bytes may go to this peer as far as its credit is concerned. Not
- * limited for now: whoever asks is counted, nobody is refused. */
+/* A datagram of at most `size` bytes may go to this peer as far as its credit is concerned
+ * (node/credit.h); a refusal is counted. A seed was named by a person, not by whoever sends from
+ * its address: small datagrams of first contact always go there. */
 bool pace_credit_allows(struct node *node, const struct peer *peer, size_t size);
 
 /* One more datagram may be unacked at this peer. */
 bool pace_window_allows(const struct peer *peer);
 
-/* A datagram came or left. */
-void pace_received(struct node *node, struct peer *peer, size_t size);
+/* A datagram came or left. pace_charge() is for what left to no peer, or was paid for before: it
+ * is charged to the rate alone. */
+void pace_received(struct peer *peer, size_t size);
+void pace_charge(struct node *node, struct moment now, size_t size);
 void pace_sent(struct node *node, struct moment now, struct peer *peer, size_t size);
 
 /* An ack came, or did not in time: the window follows. `in_flight` is the outbox's. */

@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "node/credit.h"
 #include "node/node.h"
 #include "store/table.h"
 
@@ -42,7 +43,7 @@ struct peer {
                               was at 0, by the stamps it told; unix s; 0: it told none */
     uint32_t srtt_us;      /* 0: not measured */
     uint32_t rttvar_us;
-    int32_t credit_bytes;   /* pace.c */
+    struct credit credit;   /* as long as it is not trusted */
     uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
     uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
     uint32_t sync_due_ms[TABLE_SET_COUNT]; /* mono, wrapping: no exchange of that set before */

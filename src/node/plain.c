@@ -11,28 +11,26 @@
 
 #define US_PER_S UINT64_C(1000000)
 
-#define TTL_MAX           3 /* of whatever we send */
-#define TTL_ASK           2 /* the least that gets an answer */
-#define TTL_TELL          1 /* heard, and not passed on */
-#define SPREAD_ALL        8 /* live plain peers: up to so many all get it, else a few at random */
-#define SPREAD_FEW        4
-#define SPREAD_DRAWS      64
-#define DRAWS_UNIT        8 /* draws in a unit of work */
-#define ASK_PEERS         3
-#define ASK_US            (US_PER_S / 5) /* 5 questions a second */
-#define ASK_BURST         5
-#define ANNOUNCE_PEERS    4
-#define ANNOUNCE_LOOKED   256 /* members looked at for them in one round */
-#define ANNOUNCE_NO_TTL   10  /* times the interval: each one re-arms that peer's timer */
-#define REVIVE_US         (5 * US_PER_S)
-#define REVIVE_DRAWS      16
-#define NO_CREDIT_WAIT_US US_PER_S
-#define IDLE_US           (30 * US_PER_S) /* an empty queue is kept, for its pace */
-#define STEPS_MAX         4               /* slices of questions in one tick */
-#define STRANGER_KEYS_MAX 256             /* that wait for a peer outside the trusted ranges */
-#define ELEMENTS_OWN      8               /* of our presence, element 0 included */
-#define MARKS_PUT         128 /* looked at for one datagram, which holds about as many pairs */
-#define FULL_BLOCKS       256 /* of a key with more blocks only an answer says `full` */
+#define TTL_MAX         3 /* of whatever we send */
+#define TTL_ASK         2 /* the least that gets an answer */
+#define TTL_TELL        1 /* heard, and not passed on */
+#define SPREAD_ALL      8 /* live plain peers: up to so many all get it, else a few at random */
+#define SPREAD_FEW      4
+#define SPREAD_DRAWS    64
+#define DRAWS_UNIT      8 /* draws in a unit of work */
+#define ASK_PEERS       3
+#define ASK_US          (US_PER_S / 5) /* 5 questions a second */
+#define ASK_BURST       5
+#define ANNOUNCE_PEERS  4
+#define ANNOUNCE_LOOKED 256 /* members looked at for them in one round */
+#define ANNOUNCE_NO_TTL 10  /* times the interval: each one re-arms that peer's timer */
+#define REVIVE_US       (5 * US_PER_S)
+#define REVIVE_DRAWS    16
+#define IDLE_US         (30 * US_PER_S) /* an empty queue is kept, for its pace */
+#define STEPS_MAX       4               /* slices of questions in one tick */
+#define ELEMENTS_OWN    8               /* of our presence, element 0 included */
+#define MARKS_PUT       128 /* looked at for one datagram, which holds about as many pairs */
+#define FULL_BLOCKS     256 /* of a key with more blocks only an answer says `full` */
 
 static const uint8_t peers_pattern[] = { 'n', ':', '%' };
 
@@ -110,15 +108,6 @@ static void queue_plan(struct node *node, struct plain_queue *queue)
     agenda_set(&node->plain.agenda, queue, any ? queue_due_us(queue) : UINT64_MAX);
 }
 
-/* Whether one key more may wait: whoever sends from addresses that are not its own must not have
- * the whole store kept waiting for each of them. */
-static bool queue_has_room(const struct node *node, struct moment now,
-                           const struct plain_queue *queue)
-{
-    return queue->count < STRANGER_KEYS_MAX || queue->peer->is_seed
-           || node_trusts(node, queue->peer, now);
-}
-
 /* Have a key wait for a peer; no room or memory is counted. */
 static void key_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,
                       struct queue_part part)
@@ -129,7 +118,7 @@ static void key_queue(struct node *node, struct moment now, struct peer *peer, s
     if (queue == NULL) {
         return;
     }
-    if (!queue_has_room(node, now, queue) || !queue_add(queue, node->mem, now, entry, part)) {
+    if (!queue_add(queue, node->mem, now, entry, part)) {
         node->stats.memory_refused++;
     }
     queue_plan(node, queue);
@@ -510,6 +499,28 @@ static size_t datagram_put(struct node *node, struct moment now, struct plain_qu
     return size;
 }
 
+/* What the next datagram may be as large as: first words are small. */
+static size_t size_most(const struct node *node, struct plain_queue *queue, struct moment now)
+{
+    const bool first_words = queue->count == 0
+                                 ? queue->asks_peers
+                                 : queue_next(queue, now)->entry == node->presence.self;
+
+    return first_words ? CREDIT_FLOOR_BYTES : WIRE_PLAIN_BYTES_MAX;
+}
+
+/* There is no credit for what is next: it is forgotten, so that it keeps no first words back. */
+static void next_refuse(struct node *node, struct plain_queue *queue, struct moment now)
+{
+    if (queue->count > 0) {
+        queue_remove(queue, node->mem, queue_next(queue, now));
+    } else if (queue->asks_peers) {
+        queue->asks_peers = false;
+    } else {
+        search_end(node, queue);
+    }
+}
+
 size_t plain_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
     struct agenda *agenda = &node->plain.agenda;
@@ -524,8 +535,8 @@ size_t plain_emit(struct node *node, struct moment now, struct space space, stru
             queue_plan(node, queue); /* its peer's dialect has changed */
             continue;
         }
-        if (!pace_credit_allows(node, peer, WIRE_PLAIN_BYTES_MAX)) {
-            queue->blocked_us = now.mono_us + NO_CREDIT_WAIT_US;
+        if (!pace_credit_allows(node, peer, size_most(node, queue, now))) {
+            next_refuse(node, queue, now);
             queue_plan(node, queue);
             continue;
         }

@@ -19,7 +19,7 @@
 #define SWEEP_US        US_PER_S
 #define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
 #define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
-#define STRANGERS_END   (NODE_PEERS_MAX / 4 * 3)
+#define HEARSAY_END     (NODE_PEERS_MAX / 4 * 3)
 #define TTL             2 /* of what we begin: a plain peer may pass it on once */
 
 #define PREFIX   "n:"
@@ -275,6 +275,7 @@ static bool peers_load(struct node *node, struct moment now)
             if (peer == NULL) {
                 return false;
             }
+            credit_told(&peer->credit); /* they were known before */
             presence_update_peer(node, now, peer);
         }
         if (count > 0) {
@@ -339,6 +340,9 @@ static enum peer_state state_of(const struct node *node, struct moment now, cons
     case WORD_LEFT: return PEER_LEFT;
     case WORD_ALIVE: break;
     }
+    if (peer->level == 0 && !peer->is_seed && !node_trusts_address(node, &peer->address)) {
+        return PEER_NEW; /* it cannot show that it is there, and nobody here says so */
+    }
     if (peer->level > 0) {
         const bool reached =
             peer->validated_us != 0 || (peer->extended_us != 0 && node_trusts(node, peer, now));
@@ -401,22 +405,10 @@ static void entry_drop(struct node *node, struct moment now, struct peer *peer)
     presence_update_peer(node, now, peer);
 }
 
-/* Strangers do not take the last places: what trusted peers tell of must find one. */
-static bool has_room_for(const struct node *node, const struct address *address)
+struct peer *presence_heard(struct node *node, struct moment now, struct peer *peer,
+                            const struct address *from, bool extended)
 {
-    return node->peers.count < STRANGERS_END || node_trusts_address(node, address);
-}
-
-struct peer *presence_heard(struct node *node, struct moment now, const struct address *from,
-                            bool extended)
-{
-    struct peer *peer;
-
-    if (!address_is_peer(from) || is_self(node, from)) {
-        return NULL;
-    }
-    peer = peers_find(&node->peers, from);
-    if (peer == NULL && has_room_for(node, from)) {
+    if (peer == NULL) {
         peer = peer_obtain(node, from);
     }
     if (peer == NULL) {
@@ -687,6 +679,23 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     larger_reply(node, report->reply, entry, &result.larger);
 }
 
+/* A record for an address that somebody tells of. These do not take the last places: whoever is
+ * there and says so itself must find one. */
+static struct peer *peer_told(struct node *node, const struct address *about)
+{
+    struct peer *peer = NULL;
+
+    if (node->peers.count < HEARSAY_END || node_trusts_address(node, about)) {
+        peer = peer_obtain(node, about);
+    } else {
+        node->stats.refused_presence++;
+    }
+    if (peer != NULL) {
+        credit_told(&peer->credit);
+    }
+    return peer;
+}
+
 /* The record that a claim is about, created where the claim is worth it; NULL: it says nothing that
  * is still of interest, or there is no room. What we have of a forgotten peer is dropped first, so
  * that it does not outweigh what somebody says who forgot it earlier. */
@@ -703,13 +712,13 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
         if (claim_forgotten(claim, presence_vector(peer), presence_now_s(node, now))) {
             return NULL;
         }
-        return peer != NULL ? peer : peer_obtain(node, about);
+        return peer != NULL ? peer : peer_told(node, about);
     }
     if (presence_minutes(claim->stamp) + STAMP_FRESH_MIN < now.unix_s / 60) {
         return NULL; /* an old stamp alone says nothing */
     }
-    if (peer == NULL) {
-        peer = peer_obtain(node, about);
+    if (peer == NULL && node_trusts_address(node, about)) {
+        peer = peer_told(node, about);
         if (peer != NULL && source == SOURCE_TRUSTED) {
             plain_introduce(node, now, peer, false); /* one datagram; who answers is taken */
         }

@@ -82,11 +82,11 @@ struct presence_report {
 void presence_receive(struct node *node, struct moment now, struct peer *from,
                       const struct presence_report *report);
 
-/* A datagram came from this address: note it, and tell an extended peer that is held suspect, dead
- * or left what is said of it. Creates the record (NEW) for an address unseen. NULL: no room, not
- * an address a peer may have, or our own. */
-struct peer *presence_heard(struct node *node, struct moment now, const struct address *from,
-                            bool extended);
+/* A datagram came from this address, which is trusted or validated, or a seed's: note it, and tell
+ * an extended peer that is held suspect, dead or left what is said of it. `peer` is its record;
+ * NULL: it has none, and one is created (NEW). Returns it; NULL: no room. */
+struct peer *presence_heard(struct node *node, struct moment now, struct peer *peer,
+                            const struct address *from, bool extended);
 
 /* A plain message came from this peer and was taken: where it is plain and its address is trusted
  * or a seed's, say in its presence that it is alive. To be called once what the message says of

@@ -315,7 +315,7 @@ uint64_t queue_due_us(const struct plain_queue *queue)
 
         due_us = quiet_us > due_us ? quiet_us : due_us;
     }
-    return due_us > queue->blocked_us ? due_us : queue->blocked_us;
+    return due_us;
 }
 
 void queue_sent(struct plain_queue *queue, struct moment now)

@@ -64,7 +64,6 @@ struct plain_queue {
     uint64_t burst_us;     /* first datagram of the present burst; 0: there was none */
     uint64_t sent_us;      /* last datagram; 0: none */
     uint64_t rate_us;      /* when all that left will have been paid for */
-    uint64_t blocked_us;   /* not before: the peer had no credit */
     uint64_t announced_us; /* when it last got our presence */
     uint64_t due_us;       /* node/agenda.c: its time there */
     uint32_t place;        /* node/agenda.c: its place there plus one; 0: none */

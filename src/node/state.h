@@ -5,6 +5,7 @@
  * touches its own member and reads the others through their functions. */
 
 #include "node/contact.h"
+#include "node/credit.h"
 #include "node/detect.h"
 #include "node/events.h"
 #include "node/node.h"
@@ -15,6 +16,7 @@
 #include "node/presence.h"
 #include "node/push.h"
 #include "node/spread.h"
+#include "node/strangers.h"
 #include "node/sync.h"
 #include "node/work.h"
 
@@ -30,6 +32,8 @@ struct node {
     struct presence presence;
     struct outbox outbox;
     struct pace pace;
+    struct credit_floor floor;
+    struct strangers strangers;
     struct plain plain;
     struct push push;
     struct spread spread;
@@ -42,6 +46,7 @@ struct node {
     struct merge_result *results; /* of the last client's update; until the next or the turn ends */
     size_t results_room;
     struct moment now;   /* of the last call */
+    uint32_t hearsay;    /* position of the last peer looked at to make room for another */
     uint64_t created_us; /* mono */
     uint64_t dry_us;     /* when node_emit() last found nothing that may leave; 0: not known */
     uint64_t refused_us; /* when the table last refused a key; 0: never */
@@ -73,7 +78,8 @@ bool node_trusts(const struct node *node, const struct peer *peer, struct moment
 /* How long a valid `x` counts: ten minutes, or three rounds of probes where these take longer. */
 uint64_t node_extended_us(const struct node *node);
 
-/* Ordinary extended datagrams may go to it: level >= 1, heard a valid `x` within that time. */
+/* Ordinary extended datagrams may go to it: level >= 1, trusted, heard a valid `x` within that
+ * time. */
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now);
 
 /* Whether they may go to any member; found once a turn. Without one, push has nothing under way. */
@@ -82,6 +88,13 @@ bool node_has_extended(struct node *node, struct moment now);
 /* The token that an address must echo. `epoch` 0: the present one, 1: the one before. */
 void node_token(const struct node *node, struct moment now, const struct address *address,
                 unsigned epoch, uint8_t token[WIRE_TOKEN_BYTES]);
+
+/* Whether an echo is of a token that this address was sent. */
+bool node_is_token(const struct node *node, struct moment now, const struct address *address,
+                   const uint8_t echo[WIRE_TOKEN_BYTES]);
+
+/* Whether we came into the cluster less than a minute ago, and so have everybody still to meet. */
+bool node_is_new(const struct node *node, struct moment now);
 
 /* Text of the presence key of an address, in `key`, and the id that follows from it. */
 struct bytes node_presence_key(const struct address *address, uint8_t key[NODE_PRESENCE_KEY_MAX]);

@@ -7,6 +7,7 @@
 #define TOKEN_EPOCH_US  (1200 * SECOND_US) /* two are taken: a token lives 20 to 40 minutes */
 #define VALIDATED_US    (2400 * SECOND_US)
 #define EXTENDED_US     (600 * SECOND_US)
+#define NEW_US          (60 * SECOND_US)
 #define EXTENDED_ROUNDS UINT64_C(3) /* of probes of all members, where they take longer */
 
 static bool in_ranges(const struct address *address, const struct address_range *ranges,
@@ -54,7 +55,8 @@ uint64_t node_extended_us(const struct node *node)
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now)
 {
     return peer->level > 0 && !node->options.plain_only && peer->extended_us != 0
-           && now.mono_us - peer->extended_us < node_extended_us(node);
+           && now.mono_us - peer->extended_us < node_extended_us(node)
+           && node_trusts(node, peer, now);
 }
 
 void node_token(const struct node *node, struct moment now, const struct address *address,
@@ -74,6 +76,25 @@ void node_token(const struct node *node, struct moment now, const struct address
     for (unsigned i = 0; i < WIRE_TOKEN_BYTES; i++) {
         token[i] = (uint8_t)(hash >> (8 * i));
     }
+}
+
+bool node_is_token(const struct node *node, struct moment now, const struct address *address,
+                   const uint8_t echo[WIRE_TOKEN_BYTES])
+{
+    uint8_t token[WIRE_TOKEN_BYTES];
+
+    for (unsigned epoch = 0; epoch < 2; epoch++) {
+        node_token(node, now, address, epoch, token);
+        if (memcmp(token, echo, sizeof token) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool node_is_new(const struct node *node, struct moment now)
+{
+    return now.mono_us - node->contact.alone_us < NEW_US;
 }
 
 bool node_has_extended(struct node *node, struct moment now)

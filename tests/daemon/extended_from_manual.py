@@ -437,15 +437,18 @@ class Peer:
         return self.sequence
 
     def answer(self, message):
-        """Ack what wants it, echo a hello's token, agree to digests (an ack's salt is the same)."""
+        """Ack what wants it, echo a token, say who we are where that is asked, agree to digests (an
+        ack's salt is the same)."""
         x = message["x"]
         fields = {}
         if "q" in x:
             fields["a"] = [x["q"]]
             if "r" in x:
                 fields["r"] = x["r"]
-        if message["key"]:
-            self.hello(e=x["t"], t=self.token, **fields)
+        if "t" in x:
+            fields.update(e=x["t"], t=self.token)
+        if "t" in x or "?" in x:
+            self.hello(**fields)
         elif fields:
             self.say(**fields)
 
@@ -500,8 +503,8 @@ class Peer:
         return x, next(item for item in x["b"] if item.key == key)
 
     def join(self):
-        """From first contact to a member: it gets our token, and we echo its."""
+        """From first contact to a member: we are challenged, echo, and it gets our token."""
         self.introduce()
-        self.hear(lambda x, message: message["key"] and "t" in x)
+        self.hear(lambda x, _: "t" in x)
         self.hear(lambda x, _: x.get("e") == self.token)
         return self

@@ -110,8 +110,8 @@ class Peer(threading.Thread):
                 continue
             x = message["x"]
             self.heard.append((time.monotonic(), source, x, len(datagram)))
-            if message["key"]:
-                # A hello: echo its token, with ours, and ack it.
+            if "?" in x or (message["key"] and "t" in x):
+                # A challenge or a hello: echo its token, with ours, and ack it.
                 self.introduce(
                     source, e=x.get("t", bytes(6)), t=self.token,
                     **({"a": [x["q"]]} if "q" in x else {}),

@@ -104,10 +104,11 @@ static void introduce(struct fixture *fixture)
     };
     struct message message;
 
+    run_us(fixture, SECOND_US); /* a stranger is challenged now and then */
     say(fixture, &words);
     message = heard(fixture);
     assert_true(has(&message, WIRE_HAS_TOKEN));
-    words = (struct words){ .envelope = { .has = WIRE_HAS_ECHO } };
+    words = (struct words){ .envelope = { .has = WIRE_HAS_ECHO }, .hello = HAND };
     memcpy(words.envelope.echo, message.envelope.token, WIRE_TOKEN_BYTES);
     say(fixture, &words);
 }
@@ -126,7 +127,7 @@ static void test_extended_a_hello_is_acked_and_believed_once_echoed(void **state
 
     nodes_create(fixture, 1);
     say(fixture, &hello);
-    assert_int_equal(state_at(fixture, 0, HAND), PEER_NEW);
+    assert_int_equal(state_at(fixture, 0, HAND), PEER_STATE_COUNT); /* it is no peer */
     message = heard(fixture);
     assert_true(message_next_ack(&message.acks, &sequence));
     assert_int_equal(sequence, 9);
@@ -145,7 +146,7 @@ static void test_extended_a_wrong_echo_proves_nothing(void **state)
     nodes_create(fixture, 1);
     say(fixture, &hello);
     say(fixture, &echo);
-    assert_int_equal(state_at(fixture, 0, HAND), PEER_NEW);
+    assert_int_equal(state_at(fixture, 0, HAND), PEER_STATE_COUNT);
 }
 
 /* The token of the last epoch is taken, the one before it is not. */
@@ -156,14 +157,14 @@ static void test_extended_an_echo_is_good_for_two_epochs(void **state)
         enum peer_state state;
     } rows[] = {
         { 1200 * SECOND_US, PEER_ALIVE },
-        { 2400 * SECOND_US, PEER_NEW },
+        { 2400 * SECOND_US, PEER_STATE_COUNT },
     };
     struct fixture *fixture = *state;
     const struct words hello = { .hello = HAND };
     const struct address address = address_of(HAND);
 
     for (unsigned i = 0; i < 2; i++) {
-        struct words echo = { .envelope = { .has = WIRE_HAS_ECHO } };
+        struct words echo = { .envelope = { .has = WIRE_HAS_ECHO }, .hello = HAND };
 
         now_set(fixture, 10000 * SECOND_US);
         nodes_create(fixture, 1);
@@ -227,6 +228,7 @@ static void test_extended_data_of_strangers_is_neither_taken_nor_acked(void **st
 
     nodes_create(fixture, 1);
     say(fixture, &hello);
+    run_us(fixture, SECOND_US);
     say(fixture, &data);
     assert_int_equal(value_at(fixture, 0, "foo", 1), 0);
     message = heard(fixture);

@@ -267,7 +267,8 @@ static struct entry *plain_join(struct fixture *fixture, struct item item)
 {
     const struct address address = address_of(9);
     struct node *node = fixture->places[0].node;
-    struct peer *peer = presence_heard(node, fixture->now, &address, false);
+    struct peer *peer =
+        presence_heard(node, fixture->now, peers_find(&node->peers, &address), &address, false);
 
     assert_non_null(peer);
     return join_plain(node, fixture->now, peer, &item, 3);

@@ -144,8 +144,11 @@ static void test_node_plain_only_never_speaks_extended(void **state)
     struct peer_view view;
 
     for (unsigned i = 0; i < 3; i++) {
+        const struct address_range anybody = { .bits = 0 };
         struct node_options options = options_of(i);
 
+        options.trust = &anybody; /* plain peers cannot echo */
+        options.trust_count = 1;
         options.plain_only = i == 2;
         node_add(fixture, &options);
     }
@@ -458,8 +461,11 @@ static void test_node_an_update_is_everywhere_within_a_fifth_of_a_second(void **
 
     for (unsigned plain = 0; plain < 4; plain++) {
         for (unsigned i = 0; i < 3; i++) {
+            const struct address_range anybody = { .bits = 0 };
             struct node_options options = options_of(i);
 
+            options.trust = &anybody; /* plain peers cannot echo */
+            options.trust_count = 1;
             options.plain_only = i == plain;
             node_add(fixture, &options);
         }

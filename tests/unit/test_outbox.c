@@ -207,6 +207,10 @@ static void test_outbox_says_hello_and_asks_until_it_was_echoed(void **state)
     struct address to;
 
     for (unsigned validated = 0; validated < 2; validated++) {
+        const struct address_range anybody = { .bits = 0 };
+
+        fixture->node->options.trust = &anybody;
+        fixture->node->options.trust_count = 1;
         fixture->peer->validated_us = validated == 0 ? 0 : fixture->now.mono_us;
         outbox_owe(fixture->node, fixture->peer)->hello = true;
         assert_true(emit(fixture, &to));

@@ -148,17 +148,34 @@ static void test_pace_window_grows_by_one_a_window_and_halves(void **state)
 static void test_pace_credit_counts_what_came_and_what_left(void **state)
 {
     struct fixture *fixture = *state;
-    struct moment now = { .mono_us = SECOND };
+    const struct moment now = { .mono_us = SECOND };
 
-    pace_received(&fixture->node, &fixture->peer, 100);
-    assert_int_equal(fixture->peer.credit_bytes, 128);
-    pace_sent(&fixture->node, now, &fixture->peer, 200);
-    assert_int_equal(fixture->peer.credit_bytes, -100);
-    for (unsigned i = 0; i < 100000; i++) {
-        pace_received(&fixture->node, &fixture->peer, 65507);
-    }
-    assert_in_range(fixture->peer.credit_bytes, 1, INT32_MAX);
+    fixture->node.now = now;
+    fixture->node.floor = (struct credit_floor){ .filled_us = SECOND }; /* nothing for everybody */
+    pace_received(&fixture->peer, 100);
+    assert_int_equal(fixture->peer.credit.bytes, 128);
+    assert_true(pace_credit_allows(&fixture->node, &fixture->peer, 100));
+    assert_false(pace_credit_allows(&fixture->node, &fixture->peer, 101));
+    assert_int_equal(fixture->node.stats.refused_credit, 1);
+    pace_sent(&fixture->node, now, &fixture->peer, 60);
+    assert_int_equal(fixture->peer.credit.bytes, 40);
+    assert_false(pace_credit_allows(&fixture->node, &fixture->peer, 1));
+    fixture->peer.validated_us = SECOND;
     assert_true(pace_credit_allows(&fixture->node, &fixture->peer, 1168));
+    pace_sent(&fixture->node, now, &fixture->peer, 1168);
+    assert_int_equal(fixture->peer.credit.bytes, 40);
+}
+
+/* First contact with whom a person named needs no credit, data does. */
+static void test_pace_credit_of_a_seed_is_for_first_words(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->node.now = (struct moment){ .mono_us = SECOND };
+    fixture->node.floor = (struct credit_floor){ .filled_us = SECOND };
+    fixture->peer.is_seed = true;
+    assert_true(pace_credit_allows(&fixture->node, &fixture->peer, CREDIT_FLOOR_BYTES));
+    assert_false(pace_credit_allows(&fixture->node, &fixture->peer, CREDIT_FLOOR_BYTES + 1));
 }
 
 static void test_pace_rto_is_four_round_trips_from_100_ms_to_3_s(void **state)
@@ -206,6 +223,7 @@ int main(void)
         TEST(test_pace_window_is_the_smaller_of_both),
         TEST(test_pace_window_grows_by_one_a_window_and_halves),
         TEST(test_pace_credit_counts_what_came_and_what_left),
+        TEST(test_pace_credit_of_a_seed_is_for_first_words),
         TEST(test_pace_rto_is_four_round_trips_from_100_ms_to_3_s),
         TEST(test_pace_measures_round_trips_of_a_peer_and_of_all),
     };

@@ -651,23 +651,6 @@ static void test_plain_a_node_of_our_kind_is_not_answered_in_plain_what_it_asks_
     assert_true(plain_said_to(world, C) >= 12);
 }
 
-static void test_plain_little_waits_for_a_stranger(void **state)
-{
-    static const char *const peers[] = { A, "192.0.2.7:7000" };
-    struct world *world = *state;
-
-    world_meet(world, peers, 2, 0);
-    for (unsigned i = 0; i < 400; i++) {
-        char key[16];
-
-        (void)snprintf(key, sizeof key, "key%u", i);
-        write_one(world, key, 1, 1);
-    }
-    assert_int_equal(peer_of(world, peers[0])->plain->count, 400);
-    assert_int_equal(peer_of(world, peers[1])->plain->count, 256);
-    assert_int_equal(node_stats(world->node)->memory_refused, 400 - 256);
-}
-
 /* Two long questions, and a slice of each in its turn. */
 static void test_plain_questions_are_looked_into_in_turn(void **state)
 {
@@ -786,7 +769,6 @@ int main(void)
         TEST(test_plain_first_contact_says_all_of_us_and_asks_for_peers),
         TEST(test_plain_leaving_is_told),
         TEST(test_plain_a_node_of_our_kind_is_not_answered_in_plain_what_it_asks_first),
-        TEST(test_plain_little_waits_for_a_stranger),
         TEST(test_plain_questions_are_looked_into_in_turn),
         TEST(test_plain_survives_every_failing_allocation),
         TEST(test_plain_leaves_its_share_to_anti_entropy),

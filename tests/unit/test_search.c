@@ -228,9 +228,9 @@ static void test_search_ends_with_its_peer(void **state)
     struct world *world = *state;
 
     keys_write(world, 600);
-    hear(world, "192.0.2.1:7000", "%", NULL, 0, 3, 0);
+    hear(world, "10.0.0.7:7000", "%", NULL, 0, 3, 0);
     assert_int_equal(world->node->plain.searches, 1);
-    plain_drop_peer(world->node, peer_of(world, "192.0.2.1:7000"));
+    plain_drop_peer(world->node, peer_of(world, "10.0.0.7:7000"));
     assert_int_equal(world->node->plain.searches, 0);
 }
 

@@ -1,0 +1,378 @@
+/* What this file tests: addresses that nobody vouches for: who becomes a peer and who does not,
+ * what strangers are told, and who keeps a place among them. */
+
+#include "node/strangers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "unit/node_exchange.h"
+
+#define STRANGER 9 /* no node is there */
+
+static struct node *node_of(const struct fixture *fixture, unsigned number)
+{
+    return fixture->places[number].node;
+}
+
+/* A datagram from any address; nothing leaves yet. */
+static void hear(struct fixture *fixture, const struct address *from, struct bytes datagram)
+{
+    node_receive(node_of(fixture, 0), fixture->now, from, datagram);
+    fixture->places[0].dirty = true;
+}
+
+/* A plain message with one element, or with none where the value is 0. */
+static struct bytes plain_write(uint8_t *buffer, const char *key, uint64_t index, uint64_t value)
+{
+    const uint8_t offset = (uint8_t)index;
+    const struct block block = {
+        .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
+    };
+    struct writer writer;
+
+    writer_begin_plain(&writer, (struct space){ buffer, WIRE_PLAIN_BYTES_MAX }, bytes_of(key), 3,
+                       false);
+    if (value > 0) {
+        assert_int_equal(writer_put_block(&writer, &block, NULL), BLOCK_ELEMENTS);
+    }
+    return writer_end(&writer);
+}
+
+/* The presence of an extended node at an address, plain. */
+static struct bytes presence_write(uint8_t *buffer, const struct address *of)
+{
+    uint8_t text[NODE_PRESENCE_KEY_MAX];
+    char key[NODE_PRESENCE_KEY_MAX + 1] = { 0 };
+    const struct bytes bytes = node_presence_key(of, text);
+
+    memcpy(key, bytes.data, bytes.size);
+    return plain_write(buffer, key, PRESENCE_LEVEL, START_S << 16 | PRESENCE_PROTOCOL_LEVEL);
+}
+
+static struct address address_at(unsigned net, unsigned host)
+{
+    return (struct address){ .ip = { [10] = 0xff,
+                                     [11] = 0xff,
+                                     [12] = 172,
+                                     [13] = (uint8_t)(net >> 8),
+                                     [14] = (uint8_t)net,
+                                     [15] = (uint8_t)host },
+                             .port = 6000 };
+}
+
+static uint64_t sent_of(const struct fixture *fixture)
+{
+    const struct node_stats *stats = node_stats(node_of(fixture, 0));
+    uint64_t sent = 0;
+
+    for (unsigned kind = 0; kind < NODE_KIND_COUNT; kind++) {
+        sent += stats->sent[kind];
+    }
+    return sent;
+}
+
+static void test_strangers_that_speak_are_no_peers(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+    struct node *node;
+
+    nodes_create(fixture, 1);
+    node = node_of(fixture, 0);
+    for (unsigned i = 0; i < 7000; i++) {
+        const struct address from = address_at(i / 200, 1 + i % 200);
+
+        hear(fixture, &from,
+             i % 2 == 0 ? plain_write(buffer, "word", 1, 1) : presence_write(buffer, &from));
+    }
+    run_us(fixture, 10 * SECOND_US);
+    assert_int_equal(node->peers.count, 0);
+    assert_int_equal(node->strangers.count, STRANGERS_MAX);
+    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_M], 1);
+    assert_int_equal(value_at(fixture, 0, "word", 1), 1); /* data is anybody's */
+    assert_true(fixture->places[0].mem.used_bytes < 400000);
+}
+
+static void test_strangers_that_say_they_are_extended_are_challenged(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address from = address_of(STRANGER);
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+    uint8_t token[WIRE_TOKEN_BYTES];
+    struct message message;
+
+    nodes_create(fixture, 1);
+    hear(fixture, &from, presence_write(buffer, &from));
+    run_us(fixture, SECOND_US);
+    assert_int_equal(fixture->strays, 1);
+    assert_true(fixture->stray.size <= CREDIT_FLOOR_BYTES);
+    assert_int_equal(
+        message_decode((struct bytes){ fixture->stray.data, fixture->stray.size }, &message),
+        WIRE_OK);
+    assert_true(message.extended);
+    node_token(node_of(fixture, 0), fixture->now, &from, 0, token);
+    assert_memory_equal(message.envelope.token, token, sizeof token);
+    assert_int_equal(message.envelope.who, (uint32_t)node_peer_id(node_of(fixture, 0), &from));
+}
+
+/* A stranger that always answers and never echoes right is not answered without end. */
+static void test_strangers_are_challenged_now_and_then(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address from = address_of(STRANGER);
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+
+    nodes_create(fixture, 1);
+    for (unsigned i = 0; i < 1000; i++) {
+        hear(fixture, &from, presence_write(buffer, &from));
+        run_us(fixture, 1000);
+    }
+    assert_in_range(sent_of(fixture), 4, 6);
+}
+
+static void test_strangers_are_told_of_a_key_as_much_as_they_brought(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address from = address_of(STRANGER);
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+    uint64_t came = 0;
+    uint64_t bytes = 0;
+
+    nodes_create(fixture, 1);
+    for (unsigned i = 0; i < 2000; i++) {
+        assert_int_equal(update(fixture, 0, "key", i, 10, NULL), STATUS_OK);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        const struct bytes datagram = plain_write(buffer, "key", 1000, i % 2);
+
+        came += datagram.size + PACE_HEADER_BYTES;
+        hear(fixture, &from, datagram);
+        run_us(fixture, 1000);
+    }
+    run_us(fixture, 5 * SECOND_US);
+    bytes = node_stats(node_of(fixture, 0))->sent_bytes[NODE_KIND_PLAIN]
+            + sent_of(fixture) * PACE_HEADER_BYTES;
+    assert_true(sent_of(fixture) > 0);
+    assert_true(bytes <= came + 6 * (CREDIT_FLOOR_BYTES + PACE_HEADER_BYTES));
+}
+
+/* What a stranger says of a key of which we have more is answered with what is larger, and never
+ * with a message without elements, which would be a question. */
+static void test_strangers_hear_what_is_larger(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address from = address_of(STRANGER);
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+    struct message message;
+    struct block_room room;
+    struct block block;
+
+    nodes_create(fixture, 1);
+    assert_int_equal(update(fixture, 0, "key", 700, 10, NULL), STATUS_OK);
+    assert_int_equal(update(fixture, 0, "key", 3, 10, NULL), STATUS_OK);
+    hear(fixture, &from, plain_write(buffer, "key", 700, 4));
+    run_us(fixture, SECOND_US);
+    assert_int_equal(fixture->strays, 1);
+    assert_int_equal(
+        message_decode((struct bytes){ fixture->stray.data, fixture->stray.size }, &message),
+        WIRE_OK);
+    assert_true(elements_next(&message.plain.elements, &room, &block));
+    assert_int_equal(block.number << 8 | block_offset(&block, 0), 700);
+    assert_int_equal(block_value(&block, 0), 10);
+    assert_false(elements_next(&message.plain.elements, &room, &block));
+}
+
+static void test_strangers_searches_are_not_answered(void **state)
+{
+    static const char *const patterns[] = { "%", "*", "k%", "n%" };
+    struct fixture *fixture = *state;
+    const struct address from = address_of(STRANGER);
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+
+    nodes_create(fixture, 1);
+    assert_int_equal(update(fixture, 0, "key", 1, 10, NULL), STATUS_OK);
+    for (unsigned i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        hear(fixture, &from, plain_write(buffer, patterns[i], 1, 0));
+    }
+    run_us(fixture, 5 * SECOND_US);
+    assert_int_equal(sent_of(fixture), 0);
+    assert_int_equal(node_stats(node_of(fixture, 0))->refused_credit, 4);
+    hear(fixture, &from, plain_write(buffer, "n:%", 1, 0));
+    run_us(fixture, SECOND_US);
+    assert_int_equal(sent_of(fixture), 1); /* with ourselves */
+}
+
+/* One network fills the table; who is of another keeps its place, and what it is owed. */
+static void test_strangers_of_one_network_do_not_drive_out_others(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address honest = address_at(500, 1);
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+    uint64_t sent;
+
+    nodes_create(fixture, 1);
+    assert_int_equal(update(fixture, 0, "key", 1, 10, NULL), STATUS_OK);
+    hear(fixture, &honest, plain_write(buffer, "key", 1, 0));
+    for (unsigned i = 0; i < 60000; i++) {
+        struct address from = address_at(7, 1 + i % 250);
+
+        from.port = (uint16_t)(1 + i);
+        hear(fixture, &from, plain_write(buffer, "other", 1, 1));
+    }
+    strangers_audit(node_of(fixture, 0));
+    sent = sent_of(fixture);
+    run_us(fixture, SECOND_US);
+    assert_int_equal(sent_of(fixture), sent + 1);
+    assert_int_equal(fixture->stray.to.ip[14], honest.ip[14]);
+}
+
+/* Answers to strangers take a quarter of the rate, however many want one. */
+static void test_strangers_have_a_share_of_the_rate(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
+    uint64_t bytes;
+
+    nodes_create(fixture, 1);
+    for (unsigned i = 0; i < 40000; i++) {
+        const struct address from = address_at(i / 250, 1 + i % 250);
+
+        hear(fixture, &from, presence_write(buffer, &from));
+        if (i % 20 == 19) {
+            run_us(fixture, 1000);
+        }
+    }
+    bytes = node_stats(node_of(fixture, 0))->sent_bytes[NODE_KIND_HELLO]
+            + sent_of(fixture) * PACE_HEADER_BYTES;
+    assert_in_range(bytes, 100000, 2 * 1000000 / STRANGERS_SHARE + 2 * PACE_BURST_BYTES);
+}
+
+/* Two that trust nobody: first contact is short, and each then is the other's member. */
+static void test_strangers_that_echo_become_members(void **state)
+{
+    struct fixture *fixture = *state;
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 20 * LATENCY_US);
+    assert_int_equal(state_at(fixture, 0, 1), PEER_ALIVE);
+    assert_int_equal(state_at(fixture, 1, 0), PEER_ALIVE);
+    assert_int_equal(node_of(fixture, 0)->strangers.count, 0);
+    assert_int_equal(node_of(fixture, 0)->stats.refused_credit, 0);
+    assert_int_equal(node_of(fixture, 1)->stats.refused_credit, 0);
+}
+
+/* A member tells of an address: level 1, or plain and vouched for. */
+static void presence_tell(struct fixture *fixture, unsigned at, const struct address *about,
+                          unsigned level)
+{
+    const struct address from = address_of(at == 0 ? 1 : 0);
+    struct node *node = node_of(fixture, at);
+    struct peer *peer = peers_find(&node->peers, &from);
+    uint8_t key[NODE_PRESENCE_KEY_MAX];
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    const struct envelope envelope = { .has = WIRE_HAS_SENDER | WIRE_HAS_DEPTH,
+                                       .sender_id = (uint32_t)node_peer_id(node, &from),
+                                       .depth = WIRE_DEPTH_STOP };
+    const uint64_t values[] = { level == 0 ? 0 : START_S << 16 | level, START_S << 2 };
+    const uint8_t offsets[] = { PRESENCE_LEVEL, PRESENCE_STATE };
+    const struct block block = { .values = values, .offsets = offsets, .count = 2, .width = 8 };
+    struct writer writer;
+
+    assert_non_null(peer);
+    writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
+    assert_true(writer_begin_item(&writer, node_presence_key(about, key), false));
+    assert_int_equal(writer_put_block(&writer, &block, NULL), BLOCK_ELEMENTS);
+    writer_end_item(&writer);
+    node_receive(node, fixture->now, &from, writer_end(&writer));
+    fixture->places[at].dirty = true;
+}
+
+/* Four members that know each other for long hear of an address where nobody is. One speaks to it
+ * at once; then they take turns, and together send a datagram a second at most. */
+static void test_strangers_that_are_told_of_hear_from_one_member(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address nobody = address_at(3, 3);
+
+    nodes_create(fixture, 4);
+    run_us(fixture, 100 * SECOND_US);
+    fixture->strays = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        presence_tell(fixture, i, &nobody, 1);
+    }
+    run_us(fixture, 25 * SECOND_US);
+    assert_int_equal(fixture->strays, 1);
+    assert_true(fixture->stray.size <= CREDIT_FLOOR_BYTES);
+    run_us(fixture, 35 * SECOND_US);
+    assert_in_range(fixture->strays, 3, 10);
+}
+
+/* Whoever vouches for it: a plain peer outside of the trusted ranges gets no updates here. */
+static void test_strangers_that_are_plain_are_no_members(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct address plain = address_at(3, 3);
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    presence_tell(fixture, 0, &plain, 0);
+    run_us(fixture, SECOND_US);
+    assert_non_null(peers_find(&node_of(fixture, 0)->peers, &plain));
+    assert_int_equal(node_of(fixture, 0)->peers.members, 1);
+    assert_int_equal(update(fixture, 0, "key", 1, 1, NULL), STATUS_OK);
+    run_us(fixture, 10 * SECOND_US);
+    assert_int_equal(fixture->strays, 0);
+}
+
+/* A validated peer makes up more addresses than there are places. Who is there finds one. */
+static void test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct node_options options = options_of(2);
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    for (unsigned i = 0; i < NODE_PEERS_MAX + 1000; i++) {
+        const struct address about = address_at(i / 250, 1 + i % 250);
+
+        presence_tell(fixture, 0, &about, 1);
+        if (i % 64 == 63) {
+            run_us(fixture, 1000);
+        }
+    }
+    assert_int_equal(node_of(fixture, 0)->peers.count, NODE_PEERS_MAX / 4 * 3);
+    assert_int_equal(node_of(fixture, 0)->peers.members, 1);
+    /* Even where the places that are kept for such are all taken. */
+    for (unsigned i = 0; node_of(fixture, 0)->peers.count < NODE_PEERS_MAX; i++) {
+        const struct address about = address_at(300 + i / 250, 1 + i % 250);
+        struct peer *peer = peers_obtain(&node_of(fixture, 0)->peers, &about,
+                                         node_peer_id(node_of(fixture, 0), &about));
+
+        assert_non_null(peer);
+        peer->validated_us = fixture->now.mono_us;
+    }
+    node_add(fixture, &options);
+    run_us(fixture, 3 * SECOND_US);
+    assert_int_equal(state_at(fixture, 0, 2), PEER_ALIVE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_strangers_that_speak_are_no_peers),
+        TEST(test_strangers_that_say_they_are_extended_are_challenged),
+        TEST(test_strangers_are_challenged_now_and_then),
+        TEST(test_strangers_are_told_of_a_key_as_much_as_they_brought),
+        TEST(test_strangers_hear_what_is_larger),
+        TEST(test_strangers_searches_are_not_answered),
+        TEST(test_strangers_of_one_network_do_not_drive_out_others),
+        TEST(test_strangers_have_a_share_of_the_rate),
+        TEST(test_strangers_that_echo_become_members),
+        TEST(test_strangers_that_are_told_of_hear_from_one_member),
+        TEST(test_strangers_that_are_plain_are_no_members),
+        TEST(test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there),
+    };
+
+    return cmocka_run_group_tests_name("strangers", tests, NULL, NULL);
+}
