@@ -8,14 +8,15 @@
 #include <assert.h>
 #include <string.h>
 
-#define SLICE       256            /* keys looked at in one step */
-#define STEP_US     UINT64_C(1000) /* from one step to the next: others have turns */
-#define WAITING_MAX 256            /* found keys that wait; more are looked for later */
-#define STEP_WORK   2048           /* units of one step: others have theirs in the same turn */
-#define MATCH_BYTES 64             /* of a pattern and a key, in a unit */
-#define GIVEN_PARTS 4              /* elements compared with the asker's, in a unit */
-#define FOUND_EXACT 64             /* blocks: of a key with more all is said, whatever is known */
-#define JOIN_MAX    ((uint64_t)4 * 1024 * 1024) /* bytes of a join; a larger one has no answer */
+#define SLICE          256            /* keys looked at in one step */
+#define STEP_US        UINT64_C(1000) /* from one step to the next: others have turns */
+#define WAITING_MAX    256            /* found keys that wait; more are looked for later */
+#define STEP_WORK      2048           /* units of one step: others have theirs in the same turn */
+#define MATCH_BYTES    64             /* of a pattern and a key, in a unit */
+#define ADDRESSES_UNIT 16             /* compared in a unit of work */
+#define GIVEN_PARTS    4              /* elements compared with the asker's, in a unit */
+#define FOUND_EXACT    64 /* blocks: of a key with more all is said, whatever is known */
+#define JOIN_MAX       ((uint64_t)4 * 1024 * 1024) /* bytes of a join; a larger one has no answer */
 
 struct search {
     struct vector given; /* what the asker has */
@@ -35,12 +36,6 @@ struct search {
     uint8_t after[WIRE_KEY_BYTES_MAX];
     uint8_t pattern[WIRE_KEY_BYTES_MAX];
 };
-
-/* In a trusted range, or a member that echoed our token. */
-static bool search_is_known(const struct node *node, struct moment now, const struct peer *peer)
-{
-    return peer->is_seed || node_trusts(node, peer, now);
-}
 
 static struct bytes search_pattern(const struct search *search)
 {
@@ -83,41 +78,40 @@ static bool given_read(struct node *node, struct search *search, struct elements
     return true;
 }
 
-/* The search that gives its place to a new one; NULL: none does. Of all sources together there are
- * so many places: who comes from nobody knows where takes them from its like only, the others from
- * those first. Of either the oldest goes, since who asked it may be gone. */
-static struct plain_queue *search_yields(struct node *node, struct moment now,
-                                         const struct peer *asker)
+/* How many searches are those of one host, whatever the ports. */
+static unsigned host_searches(const struct node *node, const struct address *host)
 {
-    struct plain_queue *known = NULL;
-    struct plain_queue *stranger = NULL;
+    unsigned count = 0;
 
     for (uint32_t i = 0; i < node->plain.searches; i++) {
-        struct plain_queue *queue = node->plain.searching[i];
-        struct plain_queue **oldest = search_is_known(node, now, queue->peer) ? &known : &stranger;
+        const struct address *other = &node->plain.searching[i]->peer->address;
 
-        work_count(node, 1);
-        if (*oldest == NULL || queue->search->begun_us < (*oldest)->search->begun_us) {
-            *oldest = queue;
-        }
+        count += memcmp(other->ip, host->ip, sizeof host->ip) == 0;
     }
-    return stranger != NULL || !search_is_known(node, now, asker) ? stranger : known;
+    return count;
 }
 
-/* Make sure that there is a place. */
-static bool place_find(struct node *node, struct moment now, const struct peer *asker)
+/* Make sure that there is a place. The oldest search of the host that has most gives way: who asked
+ * may be gone, and many ports of one host take no place of others. */
+static void place_find(struct node *node)
 {
-    struct plain_queue *yields;
+    struct plain_queue *yields = NULL;
+    unsigned most = 0;
 
     if (node->plain.searches < PLAIN_SEARCHES_MAX) {
-        return true;
+        return;
     }
-    yields = search_yields(node, now, asker);
-    if (yields == NULL) {
-        return false;
+    for (uint32_t i = 0; i < node->plain.searches; i++) {
+        struct plain_queue *queue = node->plain.searching[i];
+        const unsigned count = host_searches(node, &queue->peer->address);
+
+        work_count(node, PLAIN_SEARCHES_MAX / ADDRESSES_UNIT);
+        if (count > most || (count == most && queue->search->begun_us < yields->search->begun_us)) {
+            most = count;
+            yields = queue;
+        }
     }
     search_end(node, yields);
-    return true;
 }
 
 void search_begin(struct node *node, struct moment now, struct plain_queue *queue,
@@ -127,9 +121,7 @@ void search_begin(struct node *node, struct moment now, struct plain_queue *queu
 
     assert(item->key.size <= WIRE_KEY_BYTES_MAX && ttl > 0);
     search_end(node, queue);
-    if (!place_find(node, now, queue->peer)) {
-        return;
-    }
+    place_find(node);
     search = mem_alloc_zeroed(node->mem, sizeof *search);
     if (search == NULL) {
         node->stats.memory_refused++;

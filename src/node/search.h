@@ -30,9 +30,8 @@ struct search; /* opaque */
  * item  the key is a pattern; elements are what the asker has: only larger ones are said
  * ttl   of the answers, 1..3
  *
- * Where PLAIN_SEARCHES_MAX are under way, the oldest of an untrusted source ends for it; without
- * one, where its own source is trusted, the oldest. Else, and where memory is short (counted),
- * nothing happens: who asks may ask again. */
+ * Where PLAIN_SEARCHES_MAX are under way, the oldest of the host that has most ends for it. Where
+ * memory is short (counted) nothing happens: who asks may ask again. */
 void search_begin(struct node *node, struct moment now, struct plain_queue *queue,
                   const struct item *item, uint8_t ttl);
 
