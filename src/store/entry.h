@@ -2,12 +2,12 @@
 #define STORE_ENTRY_H
 
 /* How a key and its vector lie in memory. Private to the table and its indexes, which are threaded
- * through the entries: each index costs a link of 4 bytes here and little else. What can be
+ * through the entries or know them by id: the first costs a link of 4 bytes here. What can be
  * computed from the key is not kept: neither of its two hashes is.
  *
- *     | vector 24 | digest 8 | lookup_next 4 | link 4 | sizes and flags 4 | tower 4 each | key |
+ *     | vector 24 | digest 8 | lookup_next 4 | link 4 | size and flags 2 | key |
  *
- * The entry of a key of 20 bytes takes 72 bytes in three of four cases (bench/memory). */
+ * The entry of a key of up to 22 bytes takes 64 bytes (bench/memory). */
 
 #include "base/bytes.h"
 #include "store/table.h"
@@ -17,7 +17,6 @@
 #include <string.h>
 
 #define ENTRY_KEY_BYTES_MAX 255
-#define ENTRY_HEIGHT_MAX    16
 
 /* Beside enum entry_flag. */
 enum entry_state { ENTRY_SET_D = 8, ENTRY_DROPPED = 16 };
@@ -35,25 +34,22 @@ struct entry {
     uint32_t lookup_next; /* in the bucket; once dropped: in the list of drops not yet told */
     uint32_t link;        /* in the leaf of the tree; while in none, the entry's own id */
     uint8_t key_size;
-    uint8_t flags;  /* enum entry_flag, enum entry_state */
-    uint8_t height; /* 1..ENTRY_HEIGHT_MAX */
-    uint8_t unused;
-    uint32_t tower[]; /* next in byte order at each height; then the key */
+    uint8_t flags; /* enum entry_flag, enum entry_state */
+    uint8_t key[];
 };
 
-#define ENTRY_BYTES_MAX \
-    (offsetof(struct entry, tower) + ENTRY_HEIGHT_MAX * sizeof(uint32_t) + ENTRY_KEY_BYTES_MAX)
+#define ENTRY_BYTES_MAX (offsetof(struct entry, key) + ENTRY_KEY_BYTES_MAX)
 
-_Static_assert(offsetof(struct entry, tower) == sizeof(struct vector) + 20, "no byte is lost");
+_Static_assert(offsetof(struct entry, key) == sizeof(struct vector) + 18, "no byte is lost");
 
-static inline size_t entry_bytes(unsigned height, size_t key_size)
+static inline size_t entry_bytes(size_t key_size)
 {
-    return offsetof(struct entry, tower) + height * sizeof(uint32_t) + key_size;
+    return offsetof(struct entry, key) + key_size;
 }
 
 static inline struct bytes entry_key_of(const struct entry *entry)
 {
-    return (struct bytes){ (const uint8_t *)(entry->tower + entry->height), entry->key_size };
+    return (struct bytes){ entry->key, entry->key_size };
 }
 
 /* Byte order: negative, 0 or positive, as memcmp(); a key comes after what it begins with. */

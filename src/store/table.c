@@ -102,10 +102,9 @@ static void entry_free(struct table *table, uint32_t id)
 static struct entry *entry_create(struct table *table, struct bytes key, enum table_set set,
                                   uint64_t hash)
 {
-    const unsigned height = order_height(hash);
     uint32_t id;
     struct entry *entry =
-        slabs_alloc(&table->slabs, table->mem, entry_bytes(height, key.size), table->drawn, &id);
+        slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size), table->drawn, &id);
 
     if (entry == NULL) {
         return NULL;
@@ -114,9 +113,7 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     entry->link = id;
     entry->key_size = (uint8_t)key.size;
     entry->flags = set == TABLE_D ? ENTRY_SET_D : 0;
-    entry->height = (uint8_t)height;
-    entry->unused = 0;
-    memcpy(entry->tower + height, key.data, key.size);
+    memcpy(entry->key, key.data, key.size);
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);
     growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, growth_keys(table),
@@ -140,7 +137,7 @@ static void entry_appear(struct table *table, struct entry *entry, uint64_t hash
 static void entry_vanish(struct table *table, struct entry *entry)
 {
     table->elements -= vector_size(&entry->vector);
-    order_remove(&table->order, &table->slabs, entry, &table->work->nodes);
+    order_remove(&table->order, &table->slabs, table->mem, entry, &table->work->nodes);
     tree_remove(&table->trees[entry_set(entry)], &table->slabs, table->mem, entry,
                 shared_hash(table, entry), &table->work->nodes);
 }
@@ -216,11 +213,11 @@ enum status table_create(const struct table_options *options, struct table **tab
 /* What vectors hold outside of their entries. */
 static void vectors_clear(struct table *table)
 {
-    for (uint32_t id = table->order.first[0]; id != 0;) {
-        struct entry *entry = slabs_entry(&table->slabs, id);
+    struct order_cursor cursor = order_begin(&table->order);
+    struct entry *next;
 
-        vector_clear(&entry->vector, table->mem);
-        id = entry->tower[0];
+    while ((next = order_next(&cursor, &table->slabs)) != NULL) {
+        vector_clear(&next->vector, table->mem);
     }
     for (size_t i = 0; i < table->feed.count; i++) {
         if (table->feed.list[i].dropped) {
@@ -248,6 +245,7 @@ void table_free(struct table *table)
     feed_clear(&table->feed, mem);
     tree_clear(&table->trees[TABLE_D], mem);
     tree_clear(&table->trees[TABLE_M], mem);
+    order_clear(&table->order, mem);
     lookup_clear(&table->lookup, mem);
     slabs_clear(&table->slabs, mem);
     mem_free(mem, table->work, table->work == NULL ? 0 : sizeof *table->work);
@@ -313,6 +311,7 @@ enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
     const uint64_t slabs = slabs_needed_max(keys);
     const uint64_t there = table->lookup.entry_count + table->keys_promised;
     uint64_t growth_bytes;
+    uint64_t order_bytes;
 
     assert(table->drawn == NULL);
     assert(reservation->keys == 0);
@@ -326,12 +325,13 @@ enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
     }
     growth_bytes =
         keys == 0 ? 0 : lookup_growth_bytes_max(&table->lookup, keys) + tree_growth_bytes_max(keys);
+    order_bytes = keys == 0 ? 0 : order_growth_bytes_max(&table->order, keys);
     if (!slabs_promise(&table->slabs, table->mem, slabs)) {
         return STATUS_MEMORY;
     }
     reservation->slabs = slabs;
     if (!mem_reserve(table->mem, &reservation->mem,
-                     bytes + growth_bytes + slabs * sizeof(struct slab)
+                     bytes + growth_bytes + order_bytes + slabs * sizeof(struct slab)
                          + (keys + FEED_STEP) * FEED_CHANGE_BYTES)) {
         slabs_release(&table->slabs, table->mem, reservation);
         return STATUS_MEMORY;
@@ -339,6 +339,10 @@ enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
     reservation->growth_bytes = growth_bytes;
     reservation->keys = keys;
     table->keys_promised += keys;
+    if (keys > 0) {
+        order_promise(&table->order);
+        reservation->ordered = true;
+    }
     return STATUS_OK;
 }
 
@@ -357,6 +361,10 @@ void table_release(struct table *table, struct reservation *reservation)
     table->keys_promised -= reservation->keys;
     reservation->keys = 0;
     reservation->growth_bytes = 0;
+    if (reservation->ordered) {
+        order_release(&table->order);
+        reservation->ordered = false;
+    }
     slabs_release(&table->slabs, table->mem, reservation);
     feed_release(&table->feed, reservation);
     mem_release(table->mem, &reservation->mem);
@@ -372,7 +380,10 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
     enum status status;
 
     assert((entry->flags & ENTRY_DROPPED) == 0);
-    if (!feed_ready(&table->feed, table->mem, table->drawn)) {
+    if (!feed_ready(&table->feed, table->mem, table->drawn)
+        || (created
+            && !order_ready(&table->order, table->mem,
+                            table->drawn != NULL && table->drawn->ordered))) {
         return STATUS_MEMORY;
     }
     result = result == NULL ? &own : result;
@@ -469,18 +480,18 @@ size_t table_slice(const struct table *table, struct bytes prefix, struct bytes 
                    struct entry **entries, size_t room)
 {
     const bool from_prefix = after.size == 0 || cursor_before(after, prefix);
-    uint32_t id = order_seek(&table->order, &table->slabs, from_prefix ? prefix : after,
-                             from_prefix ? ORDER_FROM : ORDER_AFTER, &table->work->nodes);
+    struct order_cursor cursor =
+        order_seek(&table->order, &table->slabs, from_prefix ? prefix : after,
+                   from_prefix ? ORDER_FROM : ORDER_AFTER, &table->work->nodes);
     size_t count = 0;
 
-    while (id != 0 && count < room) {
-        struct entry *entry = slabs_entry(&table->slabs, id);
+    while (count < room) {
+        struct entry *entry = order_next(&cursor, &table->slabs);
 
-        if (!bytes_begin_with(entry_key_of(entry), prefix)) {
+        if (entry == NULL || !bytes_begin_with(entry_key_of(entry), prefix)) {
             break;
         }
         entries[count++] = entry;
-        id = entry->tower[0];
     }
     table->work->nodes += count;
     return count;
@@ -558,13 +569,12 @@ struct table_stats table_stats(const struct table *table)
 /* Every key that exists is what it should be; returns how many there are. */
 static uint64_t entries_audit(const struct table *table)
 {
+    struct order_cursor cursor = order_begin(&table->order);
+    const struct entry *entry;
     uint64_t keys = 0;
     uint64_t elements = 0;
 
-    for (uint32_t id = table->order.first[0]; id != 0;
-         id = slabs_entry(&table->slabs, id)->tower[0]) {
-        const struct entry *entry = slabs_entry(&table->slabs, id);
-
+    while ((entry = order_next(&cursor, &table->slabs)) != NULL) {
         vector_audit(&entry->vector);
         assert(!entry_empty(entry));
         assert((entry->flags & ENTRY_DROPPED) == 0);

@@ -6,11 +6,13 @@
  * never reads a clock, and never calls anybody back.
  *
  * Entries lie in slabs and are known by ids of 4 bytes (store/slab.h). Three indexes over them: a
- * keyed hash for look-ups (store/lookup.h; strangers choose the keys), a skip list for byte order
+ * keyed hash for look-ups (store/lookup.h; strangers choose the keys), a B+tree for byte order
  * (store/order.h), and for each set a 16-ary tree over the key hash for the digests (store/tree.h).
  * None of them ever stops to be rebuilt: each grows by one small piece at a time, so that no call
- * takes more than a fraction of a millisecond at any size. And none needs memory to take an entry
- * in: where there is none to grow, it gets slower, and catches up later.
+ * takes more than a fraction of a millisecond at any size. And taking an entry in cannot fail half
+ * way. Hash and digests need no memory for it: where there is none to grow, they get slower, and
+ * catch up later. The order needs some: it is there before a key begins to exist, or the key does
+ * not (STATUS_MEMORY of its first merge), and a reservation covers it.
  *
  * The change feed. Each write that raised something appends one change, coalesced with an earlier
  * one of the same block in the same turn. Readers (gossip, disk, watch) look at the whole list at
@@ -95,6 +97,7 @@ struct reservation {
     struct mem_reserve mem;
     uint64_t keys;         /* still promised */
     uint64_t growth_bytes; /* of mem: may still be spent on growing the indexes */
+    bool ordered;          /* covers the growth of the order */
     uint64_t slabs;        /* that the directory of slabs still has room for */
     uint32_t slab_own;     /* a list of slabs with free slots that nobody else may take */
     uint32_t changes_own;  /* free slots of the feed that nobody else may take */
@@ -109,7 +112,9 @@ uint64_t table_merge_bytes_max(const struct entry *entry, const struct vector *m
  * sum of table_merge_bytes_max()) will not fail while the reservation is drawn on, whatever others
  * write meanwhile. That is how a bulk update is all or nothing. `reservation` is all zero before;
  * nothing may be drawn on. With the worst case for each key (a long one in a slab of its own, its
- * share of the indexes) it asks for some hundred bytes a key, and 20 KiB.
+ * share of the indexes) it asks for some hundred bytes a key and 50 KiB; and, because every leaf of
+ * the order may be full, a leaf (1 KiB) a key more or 9 bytes for each key that is there, whichever
+ * is less.
  *
  * Where `bytes` is a sum of vector_merge_bytes_max() only, the promise covers the changes of as
  * many blocks as keys, and 64 more.

@@ -17,19 +17,18 @@ static inline struct bytes bytes_of(const char *text)
 
 /* Id of a new entry whose vector is empty and whose digest is as given. */
 static inline uint32_t entry_make(struct slabs *slabs, struct mem *mem, struct bytes key,
-                                  unsigned height, uint64_t digest)
+                                  uint64_t digest)
 {
     uint32_t id = 0;
-    struct entry *entry = slabs_alloc(slabs, mem, entry_bytes(height, key.size), NULL, &id);
+    struct entry *entry = slabs_alloc(slabs, mem, entry_bytes(key.size), NULL, &id);
 
     assert(entry != NULL);
-    memset(entry, 0, offsetof(struct entry, tower));
+    memset(entry, 0, offsetof(struct entry, key));
     vector_init(&entry->vector);
     entry->digest = digest;
     entry->link = id;
     entry->key_size = (uint8_t)key.size;
-    entry->height = (uint8_t)height;
-    memcpy(entry->tower + height, key.data, key.size);
+    memcpy(entry->key, key.data, key.size);
     return id;
 }
 

@@ -45,7 +45,7 @@ static uint32_t key_insert(struct fixture *fixture, unsigned i, uint64_t room)
 {
     char text[16];
     const struct bytes key = key_of(text, i);
-    const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 1, 0);
+    const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
     lookup_insert(&fixture->lookup, &fixture->slabs, id, lookup_hash(&fixture->lookup, key));
     assert_true(lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, 0, room) <= room);
@@ -130,7 +130,7 @@ static void test_lookup_growth_is_as_foreseen(void **state)
         for (unsigned i = first; i < first + 1000; i++) {
             char text[16];
             const struct bytes key = key_of(text, i);
-            const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 1, 0);
+            const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
             lookup_insert(&fixture->lookup, &fixture->slabs, id,
                           lookup_hash(&fixture->lookup, key));
@@ -150,7 +150,7 @@ static void test_lookup_grows_ahead_of_entries_that_are_foreseen(void **state)
     for (unsigned i = 0; i < KEYS; i++) {
         char text[16];
         const struct bytes key = key_of(text, i);
-        const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 1, 0);
+        const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
         lookup_insert(&fixture->lookup, &fixture->slabs, id, lookup_hash(&fixture->lookup, key));
         room -= lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, KEYS - 1 - i, room);

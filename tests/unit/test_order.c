@@ -8,7 +8,8 @@
 #include "unit/entries.h"
 #include "unit/test.h"
 
-#define KEYS 2000
+#define KEYS 4000
+#define MANY 60000
 
 struct fixture {
     struct mem mem;
@@ -35,22 +36,37 @@ static int teardown(void **state)
     struct fixture *fixture = *state;
 
     order_audit(&fixture->order, &fixture->slabs);
+    order_clear(&fixture->order, &fixture->mem);
     slabs_clear(&fixture->slabs, &fixture->mem);
     return fixture->mem.used_bytes == 0 ? 0 : -1;
 }
 
 static uint32_t key_insert(struct fixture *fixture, struct bytes key)
 {
-    const unsigned height = order_height(random_next(&fixture->random));
-    const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, height, 0);
+    const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
+    assert_true(order_ready(&fixture->order, &fixture->mem, false));
     order_insert(&fixture->order, &fixture->slabs, id, &fixture->nodes);
     return id;
 }
 
+static void entry_out(struct fixture *fixture, const struct entry *entry)
+{
+    order_remove(&fixture->order, &fixture->slabs, &fixture->mem, entry, &fixture->nodes);
+}
+
+static uint32_t bytes_seek(struct fixture *fixture, struct bytes key, enum order_bound bound)
+{
+    struct order_cursor cursor =
+        order_seek(&fixture->order, &fixture->slabs, key, bound, &fixture->nodes);
+    const struct entry *entry = order_next(&cursor, &fixture->slabs);
+
+    return entry == NULL ? 0 : entry->link;
+}
+
 static uint32_t key_seek(struct fixture *fixture, const char *key, enum order_bound bound)
 {
-    return order_seek(&fixture->order, &fixture->slabs, bytes_of(key), bound, &fixture->nodes);
+    return bytes_seek(fixture, bytes_of(key), bound);
 }
 
 static void test_order_of_nothing_has_no_first(void **state)
@@ -88,39 +104,20 @@ static void test_order_is_that_of_unsigned_bytes(void **state)
     };
     const size_t count = sizeof keys / sizeof keys[0];
     struct fixture *fixture = *state;
-    uint32_t id;
+    struct order_cursor cursor;
 
     for (size_t i = count; i-- > 0;) {
         (void)key_insert(fixture, keys[i]);
+        order_audit(&fixture->order, &fixture->slabs);
     }
-    id = fixture->order.first[0];
+    cursor = order_begin(&fixture->order);
     for (size_t i = 0; i < count; i++) {
-        const struct entry *entry = slabs_entry(&fixture->slabs, id);
-
-        assert_int_equal(entry_compare(entry, keys[i]), 0);
-        id = entry->tower[0];
+        assert_int_equal(entry_compare(order_next(&cursor, &fixture->slabs), keys[i]), 0);
     }
-    assert_int_equal(id, 0);
+    assert_null(order_next(&cursor, &fixture->slabs));
 }
 
-static void test_order_height_is_bounded_and_rarely_large(void **state)
-{
-    struct fixture *fixture = *state;
-    unsigned counts[ENTRY_HEIGHT_MAX + 1] = { 0 };
-
-    assert_int_equal(order_height(0), ENTRY_HEIGHT_MAX);
-    assert_int_equal(order_height(UINT64_MAX), 1);
-    /* The lower half is the buckets'. */
-    assert_int_equal(order_height(UINT64_C(0xffffffff00000000)), 1);
-    assert_int_equal(order_height(UINT32_MAX), ENTRY_HEIGHT_MAX);
-    for (unsigned i = 0; i < 100000; i++) {
-        counts[order_height(random_next(&fixture->random))]++;
-    }
-    assert_in_range(counts[1], 74000, 76000);
-    assert_in_range(counts[2], 18000, 19500);
-}
-
-static int ids_compare(const void *a, const void *b)
+static int entries_compare(const void *a, const void *b)
 {
     const struct entry *const *left = a;
     const struct entry *const *right = b;
@@ -128,56 +125,242 @@ static int ids_compare(const void *a, const void *b)
     return entry_compare(*left, entry_key_of(*right));
 }
 
-static void test_order_keeps_random_keys_sorted_while_they_come_and_go(void **state)
+/* A walk meets exactly these, and each is found. */
+static void entries_check(struct fixture *fixture, const struct entry **entries, size_t count)
 {
-    struct fixture *fixture = *state;
-    static const struct entry *entries[KEYS];
-    uint32_t id;
+    struct order_cursor cursor;
 
-    for (unsigned i = 0; i < KEYS; i++) {
-        char key[32];
+    order_audit(&fixture->order, &fixture->slabs);
+    assert_int_equal(fixture->order.count, count);
+    qsort(entries, count, sizeof(struct entry *), entries_compare);
+    cursor = order_begin(&fixture->order);
+    for (size_t i = 0; i < count; i++) {
+        const struct bytes key = entry_key_of(entries[i]);
 
-        (void)snprintf(key, sizeof key, "%llu", (unsigned long long)random_next(&fixture->random));
-        entries[i] = slabs_entry(&fixture->slabs, key_insert(fixture, bytes_of(key)));
+        assert_ptr_equal(order_next(&cursor, &fixture->slabs), entries[i]);
+        assert_int_equal(bytes_seek(fixture, key, ORDER_FROM), entries[i]->link);
+        assert_int_equal(bytes_seek(fixture, key, ORDER_AFTER),
+                         i + 1 == count ? 0 : entries[i + 1]->link);
     }
-    order_audit(&fixture->order, &fixture->slabs);
-    for (unsigned i = KEYS / 2; i < KEYS; i++) {
-        order_remove(&fixture->order, &fixture->slabs, entries[i], &fixture->nodes);
-    }
-    order_audit(&fixture->order, &fixture->slabs);
-    qsort(entries, KEYS / 2, sizeof entries[0], ids_compare);
-    id = fixture->order.first[0];
-    for (unsigned i = 0; i < KEYS / 2; i++) {
-        assert_ptr_equal(slabs_entry(&fixture->slabs, id), entries[i]);
-        assert_int_equal(order_seek(&fixture->order, &fixture->slabs, entry_key_of(entries[i]),
-                                    ORDER_FROM, &fixture->nodes),
-                         id);
-        id = entries[i]->tower[0];
-    }
-    assert_int_equal(id, 0);
-    for (unsigned i = 0; i < KEYS / 2; i++) {
-        order_remove(&fixture->order, &fixture->slabs, entries[i], &fixture->nodes);
-    }
-    assert_int_equal(fixture->order.count, 0);
-    assert_int_equal(key_seek(fixture, "", ORDER_FROM), 0);
+    assert_null(order_next(&cursor, &fixture->slabs));
 }
 
-/* 2.5 entries a level are compared, and there are log4 of the number of levels. */
-static void test_order_seek_touches_few_entries(void **state)
+/* Kinds of keys: how they are alike decides what nodes share and where heads are the same. */
+enum kind { KIND_NUMBERS, KIND_ASCENDING, KIND_DESCENDING, KIND_LONG, KIND_BITS, KIND_COUNT };
+
+static struct bytes kind_key(struct fixture *fixture, enum kind kind, unsigned i, char key[256])
+{
+    const unsigned long long drawn = random_next(&fixture->random);
+    int size = 0;
+
+    switch (kind) {
+    case KIND_NUMBERS: size = snprintf(key, 256, "%llu", drawn); break;
+    case KIND_ASCENDING: size = snprintf(key, 256, "visitors:%011u", i); break;
+    case KIND_DESCENDING: size = snprintf(key, 256, "visitors:%011u", KEYS - i); break;
+    case KIND_LONG:
+        /* What they share is longer than what a node keeps, and heads in it are all the same. */
+        size =
+            snprintf(key, 256, "%0*u%llu", (int)(drawn % 3) * 40 + 1, (unsigned)(drawn % 2), drawn);
+        break;
+    default:
+        /* Two bytes only, many a key the beginning of another. */
+        for (size = 0; size < 11 || (size < 200 && (drawn >> size % 64 & 7) != 0); size++) {
+            key[size] = (char)(random_next(&fixture->random) & 1);
+        }
+        break;
+    }
+    return (struct bytes){ (const uint8_t *)key, (size_t)size };
+}
+
+static bool key_there(struct fixture *fixture, struct bytes key)
+{
+    const uint32_t id = bytes_seek(fixture, key, ORDER_FROM);
+
+    return id != 0 && entry_compare(slabs_entry(&fixture->slabs, id), key) == 0;
+}
+
+static void kind_run(struct fixture *fixture, enum kind kind)
+{
+    static const struct entry *entries[KEYS];
+    size_t count = 0;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        char text[256];
+        const struct bytes key = kind_key(fixture, kind, i, text);
+
+        if (!key_there(fixture, key)) {
+            entries[count++] = slabs_entry(&fixture->slabs, key_insert(fixture, key));
+        }
+        if (i % 3 == 2 && count > KEYS / 4) {
+            const size_t at = (size_t)random_below(&fixture->random, count);
+
+            entry_out(fixture, entries[at]);
+            entries[at] = entries[--count];
+        }
+        if (i % (KEYS / 8) == 0) {
+            order_audit(&fixture->order, &fixture->slabs);
+        }
+    }
+    entries_check(fixture, entries, count);
+    /* A stretch goes, then all. */
+    for (size_t end = count / 2; count > end;) {
+        entry_out(fixture, entries[--count]);
+    }
+    entries_check(fixture, entries, count);
+    while (count > 0) {
+        const size_t at = (size_t)random_below(&fixture->random, count);
+
+        entry_out(fixture, entries[at]);
+        entries[at] = entries[--count];
+    }
+    assert_int_equal(fixture->order.count, 0);
+    assert_int_equal(fixture->order.height, 0);
+    assert_int_equal(fixture->order.nodes, 0);
+}
+
+static void test_order_keeps_keys_of_all_kinds_sorted_while_they_come_and_go(void **state)
+{
+    for (unsigned kind = 0; kind < KIND_COUNT; kind++) {
+        kind_run(*state, (enum kind)kind);
+    }
+}
+
+static void numbers_insert(struct fixture *fixture, unsigned count, unsigned step)
+{
+    char key[32];
+
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(key, sizeof key, "key:%09u", (unsigned)((uint64_t)i * step % count));
+        (void)key_insert(fixture, bytes_of(key));
+    }
+}
+
+/* Leaves are full where keys came in order, half full at least where they did not. */
+static void test_order_fills_its_nodes(void **state)
+{
+    struct fixture *fixture = *state;
+
+    numbers_insert(fixture, MANY, 1);
+    assert_in_range(fixture->order.nodes, 1, MANY / ORDER_LEAF_ITEMS * 21 / 20);
+    teardown(state);
+    setup(state);
+    numbers_insert(fixture, MANY, 12345677);
+    assert_in_range(fixture->order.nodes, 1, MANY / ORDER_LEAF_ITEMS * 8 / 5);
+}
+
+/* Where most keys of a leaf go, it goes too. */
+static void test_order_gives_nodes_back(void **state)
 {
     struct fixture *fixture = *state;
     char key[32];
 
-    for (unsigned i = 0; i < 16384; i++) {
-        (void)snprintf(key, sizeof key, "key:%05u", i);
-        (void)key_insert(fixture, bytes_of(key));
+    numbers_insert(fixture, MANY, 1);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(key, sizeof key, "key:%09u", i);
+        if (i % 64 != 0) {
+            entry_out(fixture, slabs_entry(&fixture->slabs, key_seek(fixture, key, ORDER_FROM)));
+        }
     }
+    order_audit(&fixture->order, &fixture->slabs);
+    assert_int_equal(fixture->order.count, (MANY + 63) / 64);
+    assert_in_range(fixture->order.nodes, 1, MANY / 64 / (ORDER_LEAF_ITEMS / 4) + 3);
+}
+
+/* A node a level, and hardly an entry. */
+static void test_order_seek_reads_nodes_and_hardly_an_entry(void **state)
+{
+    struct fixture *fixture = *state;
+    char key[32];
+
+    numbers_insert(fixture, MANY, 12345677);
+    assert_int_equal(fixture->order.height, 3);
     fixture->nodes = 0;
-    for (unsigned i = 0; i < 16384; i++) {
-        (void)snprintf(key, sizeof key, "key:%05u", i);
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(key, sizeof key, "key:%09u", i);
         assert_int_not_equal(key_seek(fixture, key, ORDER_FROM), 0);
     }
-    assert_in_range(fixture->nodes / 16384, 5, 30);
+    /* The key itself, once for the leaf. */
+    assert_in_range(fixture->nodes, 4 * MANY, 4 * MANY + MANY / 5);
+}
+
+/* An entry whose memory does not count, ready to be inserted. */
+static uint32_t entry_free_of_charge(struct fixture *fixture, const char *key)
+{
+    const uint64_t limit_bytes = fixture->mem.limit_bytes;
+    uint32_t id;
+
+    fixture->mem.limit_bytes = 0;
+    id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), 0);
+    fixture->mem.limit_bytes = limit_bytes;
+    return id;
+}
+
+/* Without memory for a node it says so beforehand, and nothing changed. */
+static void test_order_ready_refuses_without_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned inserted = 0;
+    char key[32];
+
+    numbers_insert(fixture, 5 * ORDER_LEAF_ITEMS, 1);
+    fixture->mem.limit_bytes = 1;
+    while (order_ready(&fixture->order, &fixture->mem, false)) {
+        (void)snprintf(key, sizeof key, "key:1%09u", inserted++);
+        order_insert(&fixture->order, &fixture->slabs, entry_free_of_charge(fixture, key),
+                     &fixture->nodes);
+    }
+    assert_in_range(inserted, 1, ORDER_LEAF_ITEMS);
+    assert_int_equal(fixture->order.count, 5 * ORDER_LEAF_ITEMS + inserted);
+    order_audit(&fixture->order, &fixture->slabs);
+    fixture->mem.limit_bytes = 0;
+    assert_true(order_ready(&fixture->order, &fixture->mem, false));
+}
+
+/* All leaves are full when the promise is made; one without a promise inserts beside the one with
+ * it, and both where it splits most: whatever is promised goes in. */
+static void promise_run(struct fixture *fixture, unsigned there, unsigned promised, unsigned others)
+{
+    struct mem_reserve reserve = { 0 };
+    unsigned next = 0;
+    char key[64];
+
+    numbers_insert(fixture, there, 1);
+    assert_true(
+        mem_reserve(&fixture->mem, &reserve, order_growth_bytes_max(&fixture->order, promised)));
+    order_promise(&fixture->order);
+    for (unsigned i = 0; i < promised; i++) {
+        for (unsigned j = 0; j <= others; j++) {
+            const bool is_promised = j == others;
+            const unsigned number = (unsigned)((uint64_t)next++ * 7919 % there);
+
+            (void)snprintf(key, sizeof key, "key:%09u %u", number, next);
+            fixture->mem.limit_bytes = is_promised;
+            mem_draw(&fixture->mem, is_promised ? &reserve : NULL);
+            assert_true(order_ready(&fixture->order, &fixture->mem, is_promised));
+            mem_draw(&fixture->mem, NULL);
+            order_insert(&fixture->order, &fixture->slabs, entry_free_of_charge(fixture, key),
+                         &fixture->nodes);
+        }
+    }
+    fixture->mem.limit_bytes = 0;
+    order_release(&fixture->order);
+    mem_release(&fixture->mem, &reserve);
+}
+
+static void test_order_promise_covers_its_insertions_whatever_others_insert(void **state)
+{
+    static const unsigned cases[][3] = {
+        /* there, promised, others for each promised */
+        { 1, 1, 0 },       { 128, 1, 0 },      { 129, 3000, 0 },
+        { 8192, 40, 0 },   { 8192, 500, 1 },   { 8192, 3000, 5 },
+        { 8192, 8000, 0 }, { 20000, 300, 50 }, { 20000, 160, 0 },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        promise_run(*state, cases[i][0], cases[i][1], cases[i][2]);
+        teardown(state);
+        setup(state);
+    }
 }
 
 int main(void)
@@ -186,9 +369,12 @@ int main(void)
         TEST(test_order_of_nothing_has_no_first),
         TEST(test_order_seek_finds_at_and_after),
         TEST(test_order_is_that_of_unsigned_bytes),
-        TEST(test_order_height_is_bounded_and_rarely_large),
-        TEST(test_order_keeps_random_keys_sorted_while_they_come_and_go),
-        TEST(test_order_seek_touches_few_entries),
+        TEST(test_order_keeps_keys_of_all_kinds_sorted_while_they_come_and_go),
+        TEST(test_order_fills_its_nodes),
+        TEST(test_order_gives_nodes_back),
+        TEST(test_order_seek_reads_nodes_and_hardly_an_entry),
+        TEST(test_order_ready_refuses_without_memory),
+        TEST(test_order_promise_covers_its_insertions_whatever_others_insert),
     };
 
     return cmocka_run_group_tests_name("order", tests, NULL, NULL);

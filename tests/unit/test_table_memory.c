@@ -303,6 +303,34 @@ static void test_table_promise_covers_a_slab_for_each_size(void **state)
     table_release(fixture->table, &reservation);
 }
 
+/* Many long keys in no order: what the order of keys needs for them is more than the slack of what
+ * a promise asks for slabs, buckets and leaves. */
+static void test_table_promise_covers_the_order_of_keys(void **state)
+{
+    enum { MANY = 40000 };
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+    char text[256];
+
+    memset(text, 'k', sizeof text);
+    assert_int_equal(table_reserve(fixture->table, MANY, 0, &reservation), STATUS_OK);
+    fixture->mem.limit_bytes = 1;
+    table_draw(fixture->table, &reservation);
+    for (unsigned i = 0; i < MANY; i++) {
+        const struct bytes key = { (const uint8_t *)text, 255 };
+        struct entry *entry;
+        char number[12];
+
+        (void)snprintf(number, sizeof number, "%05u", (unsigned)((uint64_t)i * 7919 % MANY));
+        memcpy(text + 100, number, 5);
+        assert_int_equal(table_obtain(fixture->table, key, TABLE_D, &entry), STATUS_OK);
+        assert_int_equal(element_merge(fixture->table, entry, 0, 1, CHANGE_FROM_CLIENT), STATUS_OK);
+    }
+    table_draw(fixture->table, NULL);
+    fixture->mem.limit_bytes = 0;
+    table_release(fixture->table, &reservation);
+}
+
 /* What was promised to vectors is not spent on buckets and leaves. */
 static void test_table_indexes_grow_within_their_share_of_a_promise(void **state)
 {
@@ -399,6 +427,7 @@ int main(void)
         TEST(test_table_keeps_promises_whatever_others_write),
         TEST(test_table_promise_covers_the_feed),
         TEST(test_table_promise_covers_a_slab_for_each_size),
+        TEST(test_table_promise_covers_the_order_of_keys),
         TEST(test_table_indexes_grow_within_their_share_of_a_promise),
         TEST(test_table_release_gives_all_back),
         TEST(test_table_refuses_promises_there_is_no_memory_for),

@@ -46,7 +46,7 @@ static uint64_t hash_of(const struct entry *entry)
 
 static void key_insert(struct fixture *fixture, const char *key, uint64_t digest)
 {
-    const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), 1, digest);
+    const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), digest);
     struct entry *entry = slabs_entry(&fixture->slabs, id);
 
     (void)tree_insert(&fixture->tree, &fixture->slabs, &fixture->mem, id, hash_of(entry),
@@ -189,7 +189,7 @@ static void test_tree_without_memory_only_gets_slower(void **state)
         uint32_t id;
 
         (void)snprintf(key, sizeof key, "key:%zu", i);
-        id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), 1, i + 1);
+        id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), i + 1);
         fixture->entries[fixture->count++] = slabs_entry(&fixture->slabs, id);
         tree_bytes = tree_insert(&fixture->tree, &fixture->slabs, &fixture->mem, id,
                                  hash_of(slabs_entry(&fixture->slabs, id)), 0, &fixture->nodes);
