@@ -6,8 +6,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define RETRY_US  50000 /* between two tries when memory went in the middle of applying */
-#define TRIES_MAX 200
+#define RETRY_US      50000 /* between two tries when memory went in the middle of applying */
+#define UPDATES_AHEAD 6     /* between fetching what a key needs and needing it: microseconds */
+#define BLOCKS_AHEAD  4     /* an update of so many takes longer than what it would wait for */
+#define TRIES_MAX     200
 /* Beside what the updates need by themselves: a block or a list that is copied while it grows. */
 #define RESERVE_SLACK_BYTES 262144
 /* Blocks and updates, tens of nanoseconds to a microsecond each, between two looks at the clock. */
@@ -37,7 +39,9 @@ struct bulk {
     uint64_t changed;
     uint64_t elements_raised;
     struct batch_cursor cursor;
-    struct bytes key; /* of the update that is being applied; lent by the batch */
+    struct batch_cursor ahead; /* of the updates whose keys are fetched into cache */
+    unsigned ahead_count;      /* updates between the two */
+    struct bytes key;          /* of the update that is being applied; lent by the batch */
 
     /* One key: what its merges found, to be answered. */
     struct merge_result *results; /* NULL: of many keys, nothing is kept */
@@ -231,6 +235,33 @@ static enum http_step out_of_memory(struct http_request *request)
 
 /* -- applying ------------------------------------------------------------------------------ */
 
+/* Before an update is taken: look some updates on, and fetch what their keys will be looked for in
+ * while others are applied. Where one of them is large the way to the next is not walked. */
+static void ahead_move(struct bulk *bulk)
+{
+    for (unsigned i = 0; i < 2 && bulk->ahead_count < UPDATES_AHEAD; i++) {
+        struct block_room room;
+        struct block block;
+        struct bytes key;
+        unsigned blocks = 0;
+
+        if (bulk->ahead_count == 0) {
+            bulk->ahead = bulk->cursor;
+        }
+        if (!batch_next_key(&bulk->ahead, &key)) {
+            return;
+        }
+        table_prefetch(bulk->table, key);
+        while (batch_next_block(&bulk->ahead, &room, &block)) {
+            if (++blocks == BLOCKS_AHEAD) {
+                bulk->ahead_count = 0;
+                return;
+            }
+        }
+        bulk->ahead_count++;
+    }
+}
+
 /* The next blocks of the update that is being applied. False: it is through. */
 static bool piece_load(struct bulk *bulk)
 {
@@ -313,6 +344,22 @@ static enum http_step apply_later(struct http_request *request, struct bulk *bul
     return HTTP_STEP_DONE;
 }
 
+/* Take the next update. False: no more. */
+static bool update_next(struct bulk *bulk, struct http_request *request)
+{
+    if (bulk->form == BULK_KEYS) {
+        ahead_move(bulk);
+    }
+    if (!batch_next_key(&bulk->cursor, &bulk->key)) {
+        return false;
+    }
+    bulk->ahead_count -= bulk->ahead_count > 0;
+    if (bulk->form != BULK_KEYS) {
+        bulk->key = http_key(request);
+    }
+    return true;
+}
+
 static enum http_step apply_step(struct http_request *request, struct http_context *context,
                                  void *state)
 {
@@ -322,11 +369,8 @@ static enum http_step apply_step(struct http_request *request, struct http_conte
         if (vector_blocks(&bulk->piece) == 0 && !bulk->is_in_update) {
             bulk->changed += bulk->has_raised ? 1 : 0;
             bulk->has_raised = false;
-            if (!batch_next_key(&bulk->cursor, &bulk->key)) {
+            if (!update_next(bulk, request)) {
                 return applied(request, bulk);
-            }
-            if (bulk->form != BULK_KEYS) {
-                bulk->key = http_key(request);
             }
             bulk->is_in_update = true;
         }

@@ -111,6 +111,11 @@ uint64_t lookup_hash(const struct lookup *lookup, struct bytes key)
     return hash_sip(lookup->secret, key);
 }
 
+void lookup_prefetch(const struct lookup *lookup, uint64_t hash)
+{
+    __builtin_prefetch(bucket_at(lookup, bucket_of(lookup, hash)));
+}
+
 uint32_t lookup_find(const struct lookup *lookup, const struct slabs *slabs, uint64_t hash,
                      struct bytes key, struct lookup_work *work)
 {

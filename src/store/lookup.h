@@ -45,6 +45,9 @@ void lookup_clear(struct lookup *lookup, struct mem *mem);
 /* Hash of a key under the secret. Its upper 32 bits are never used for the buckets. */
 uint64_t lookup_hash(const struct lookup *lookup, struct bytes key);
 
+/* Fetch into cache what lookup_find() will read first. */
+void lookup_prefetch(const struct lookup *lookup, uint64_t hash);
+
 /* Id of the entry of a key, or 0. */
 uint32_t lookup_find(const struct lookup *lookup, const struct slabs *slabs, uint64_t hash,
                      struct bytes key, struct lookup_work *work);

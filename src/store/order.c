@@ -102,12 +102,12 @@ static int prefix_compare(const struct order_node *node, const struct slabs *sla
                           struct bytes key)
 {
     const size_t size = key.size < node->skip ? key.size : node->skip;
-    const size_t kept = size < ORDER_PREFIX_BYTES ? size : ORDER_PREFIX_BYTES;
-    int compared = kept == 0 ? 0 : memcmp(key.data, node->prefix, kept);
+    const uint8_t *shared =
+        size <= ORDER_PREFIX_BYTES ? node->prefix : id_key(slabs, node_first(node)).data;
+    int compared = 0;
 
-    if (compared == 0 && size > kept) {
-        compared =
-            memcmp(key.data + kept, id_key(slabs, node_first(node)).data + kept, size - kept);
+    if (size > 0) {
+        compared = memcmp(key.data, shared, size);
     }
     return compared == 0 && key.size < node->skip ? -1 : compared;
 }

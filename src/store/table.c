@@ -267,6 +267,11 @@ struct entry *table_find(const struct table *table, struct bytes key)
     return id == 0 ? NULL : slabs_entry(&table->slabs, id);
 }
 
+void table_prefetch(const struct table *table, struct bytes key)
+{
+    lookup_prefetch(&table->lookup, lookup_hash(&table->lookup, key));
+}
+
 enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                          struct entry **entry_out)
 {

@@ -81,6 +81,10 @@ void table_set_keys_max(struct table *table, uint64_t keys_max);
  * found, but is in no listing and no digest: a key exists from its first element. */
 struct entry *table_find(const struct table *table, struct bytes key);
 
+/* This key will soon be looked for: fetch what that reads first into cache. For who knows some keys
+ * ahead. */
+void table_prefetch(const struct table *table, struct bytes key);
+
 /* Entry of a key, created empty when there is none.
  *
  * set  of a new entry; asserted to be the same for an old one
