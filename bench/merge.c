@@ -7,9 +7,11 @@
  * ours_ns is one join of two sketches of 16,384 byte registers (64 dense blocks, in cache): pure by
  * vector_join(), block by block by vector_merge() without a result, with marks and digest by
  * vector_merge() as the daemon calls it; or, where the name says "element" or "block", one merge
- * of so much; memcpy_ns is one memcpy() of 16 KiB; ratio is the first by the second. Medians of
- * ROUNDS rounds, the two taken in turns. Vectors are made anew before each round, outside of the
- * time taken. "worst" rows are the longest of all calls instead.
+ * of so much; memcpy_ns is one memcpy() of 16 KiB; ratio is the first by the second. "bare max
+ * loop" is the least that a join can take: two loads, a maximum and a store for each byte, where
+ * memcpy() has a load and a store. Medians of ROUNDS rounds, the two taken in turns. Vectors are
+ * made anew before each round, outside of the time taken. "worst" rows are the longest of all calls
+ * instead.
  *
  * Everything computed is added into a sum that is printed to standard error, so that no work can
  * be left out. */
@@ -184,6 +186,54 @@ static void row_sketch(struct bench *bench, const char *name, int raised, enum h
     row_print(name, median(bench->ours_ns, ROUNDS), median(bench->memcpy_ns, ROUNDS));
 }
 
+/* In a second version for what most processors can, as in store/merge. */
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static void max_wide(uint8_t *restrict ours,
+                                                     const uint8_t *restrict theirs)
+{
+    for (size_t i = 0; i < SKETCH_BYTES; i++) {
+        ours[i] = theirs[i] > ours[i] ? theirs[i] : ours[i];
+    }
+}
+#endif
+
+static void max_bare(uint8_t *restrict ours, const uint8_t *restrict theirs)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) {
+        max_wide(ours, theirs);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < SKETCH_BYTES; i++) {
+        ours[i] = theirs[i] > ours[i] ? theirs[i] : ours[i];
+    }
+}
+
+static void row_bare(struct bench *bench)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double start;
+
+        for (unsigned i = 0; i < COPIES; i++) {
+            memcpy(bench->copies[i], bench->registers_ours, SKETCH_BYTES);
+        }
+        start = now_ns();
+        for (unsigned i = 0; i < COPIES; i++) {
+            max_bare(bench->copies[i], bench->registers_theirs);
+            __asm__ volatile("" : : "r"(bench->copies[i]) : "memory");
+        }
+        bench->ours_ns[round] = (now_ns() - start) / COPIES;
+        start = now_ns();
+        for (unsigned i = 0; i < COPIES; i++) {
+            copy(bench, i);
+        }
+        bench->memcpy_ns[round] = (now_ns() - start) / COPIES;
+        bench->sum += bench->copies[round % COPIES][round];
+    }
+    row_print("bare max loop", median(bench->ours_ns, ROUNDS), median(bench->memcpy_ns, ROUNDS));
+}
+
 /* A new vector filled by a pure join: what a union begins with. */
 static void row_first_join(struct bench *bench, double memcpy_ns)
 {
@@ -280,6 +330,7 @@ int main(void)
     row_sketch(&bench, "pure, nothing rises", 0, PURE);
     row_sketch(&bench, "pure, 100 rise", 100, PURE);
     row_sketch(&bench, "pure, two unrelated", -1, PURE);
+    row_bare(&bench);
     row_sketch(&bench, "pure, block by block, 100 rise", 100, PURE_BLOCKS);
     row_sketch(&bench, "with marks and digest, nothing rises", 0, MARKS);
     row_sketch(&bench, "with marks and digest, 100 rise", 100, MARKS);

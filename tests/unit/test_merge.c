@@ -223,6 +223,35 @@ static void test_merge_max_and_count_are_the_naive_ones_in_every_width(void **st
     }
 }
 
+/* Nothing before, behind or between is left out or touched, wherever the values lie. */
+static void test_merge_max_stretch_joins_exactly_its_blocks(void **state)
+{
+    enum { BLOCKS = 5, MARGIN = 64, SIZE = BLOCKS * BLOCK_ELEMENTS + 2 * MARGIN };
+    static uint8_t ours[SIZE];
+    static uint8_t theirs[SIZE];
+    static uint8_t before[SIZE];
+    struct random random;
+
+    (void)state;
+    random_seed(&random, 3, 0);
+    for (size_t count = 0; count <= BLOCKS; count++) {
+        for (size_t from = MARGIN; from < MARGIN + 40; from += 8) {
+            for (size_t i = 0; i < SIZE; i++) {
+                ours[i] = (uint8_t)random_next(&random);
+                theirs[i] = (uint8_t)random_next(&random);
+            }
+            memcpy(before, ours, SIZE);
+            merge_max_stretch(ours + from, theirs + from - 8, count);
+            for (size_t i = 0; i < SIZE; i++) {
+                const bool is_inside = i >= from && i < from + count * BLOCK_ELEMENTS;
+
+                assert_int_equal(ours[i], is_inside && theirs[i - 8] > before[i] ? theirs[i - 8]
+                                                                                 : before[i]);
+            }
+        }
+    }
+}
+
 static void test_merge_dense_count_of_nothing_and_of_all(void **state)
 {
     uint64_t values[BLOCK_ELEMENTS] = { 0 };
@@ -257,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_merge_compare_and_union_are_the_naive_ones_in_every_form),
         cmocka_unit_test(test_merge_compare_of_dense_bytes_sees_every_place),
         cmocka_unit_test(test_merge_max_and_count_are_the_naive_ones_in_every_width),
+        cmocka_unit_test(test_merge_max_stretch_joins_exactly_its_blocks),
         cmocka_unit_test(test_merge_dense_count_of_nothing_and_of_all),
         cmocka_unit_test(test_merge_seek_finds_the_first_not_below),
     };
