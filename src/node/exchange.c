@@ -9,11 +9,14 @@
 
 #define ORDERS_FIRST    8
 #define ORDERS_UNACKED  8  /* more digests than this are a long way: acked */
-#define STREAM_SLICE    16 /* keys of a stream turned into repairs at once */
+#define SEND_AHEAD      64 /* blocks turned into repairs at once: more than a datagram holds */
+#define SEND_KEYS       16 /* looked up at once */
 #define LEAF_ROOM       (EXCHANGE_LEAF_KEYS_MAX * 2)
-#define TRANSFER_MARKS  2048
 #define ROOTS_EVERY     8  /* repairs: its ack says whether the peer has got all by now */
 #define SEARCHED_ORDERS 64 /* how far back the same order is looked for */
+#define SPILL_REFILL    (EXCHANGE_ORDERS_MAX / 4) /* fewer orders: spilled ranges are taken up, */
+#define SPILL_TREES     64                        /* so many trees at once */
+#define SPILL_KEYS      16                        /* in a prefix: finer ones are not remembered */
 
 struct exchange *exchange_find(const struct node *node, const struct peer *peer)
 {
@@ -62,22 +65,31 @@ static bool orders_grow(struct node *node, struct exchange *exchange)
     return true;
 }
 
+static bool is_send(uint8_t kind)
+{
+    return kind == ORDER_SEND || kind == ORDER_STREAM;
+}
+
+/* Cursors apart: what is being sent already is not begun again. */
 static bool order_equal(const struct order *one, const struct order *other)
 {
     return one->kind == other->kind && one->prefix.bits == other->prefix.bits
-           && one->prefix.nibbles == other->prefix.nibbles && one->prefix.set == other->prefix.set;
+           && one->prefix.nibbles == other->prefix.nibbles && one->prefix.set == other->prefix.set
+           && one->block_last == other->block_last;
 }
 
 void exchange_order(struct node *node, struct exchange *exchange, struct order order)
 {
     const uint32_t count = exchange->count;
 
+    work_count(node, 1);
     for (uint32_t i = 0; i < count && i < SEARCHED_ORDERS; i++) {
         if (order_equal(&exchange->orders[count - 1 - i], &order)) {
             return;
         }
     }
     if (count == exchange->room && !orders_grow(node, exchange)) {
+        exchange_spill(node, exchange, order.prefix);
         return;
     }
     exchange->orders[exchange->count++] = order;
@@ -85,42 +97,82 @@ void exchange_order(struct node *node, struct exchange *exchange, struct order o
     exchange->blocked = false;
 }
 
-static void order_remove(struct exchange *exchange, uint32_t position)
+/* The number of nibbles at which a prefix of a set holds a few keys. */
+static uint8_t nibbles_of_few(const struct node *node, uint8_t set)
 {
-    exchange->counts[exchange->orders[position].kind]--;
-    exchange->count--;
-    memmove(&exchange->orders[position], &exchange->orders[position + 1],
-            (exchange->count - position) * sizeof exchange->orders[0]);
+    uint64_t keys = table_stats(node->table).keys[set];
+    uint8_t nibbles = 0;
+
+    while (keys > SPILL_KEYS) {
+        keys /= 16;
+        nibbles++;
+    }
+    return nibbles;
+}
+
+void exchange_spill(const struct node *node, struct exchange *exchange, struct prefix prefix)
+{
+    const uint8_t few = nibbles_of_few(node, prefix.set);
+    const uint8_t parent = prefix.nibbles == 0 ? 0 : prefix.nibbles - 1;
+    const uint8_t nibbles = parent < few ? parent : few;
+    const uint64_t mask = nibbles == 0 ? 0 : ~UINT64_C(0) << (64 - 4 * nibbles);
+    struct spill *spill = &exchange->spills[prefix.set];
+    const uint64_t first = prefix.bits & mask;
+    const uint64_t last = prefix.bits | ~mask;
+
+    if (!spill->any) {
+        *spill = (struct spill){ .first = first, .last = last, .nibbles = nibbles, .any = true };
+        return;
+    }
+    spill->first = first < spill->first ? first : spill->first;
+    spill->last = last > spill->last ? last : spill->last;
+    if (nibbles < spill->nibbles) {
+        spill->nibbles = nibbles;
+        spill->first &= mask;
+    }
+}
+
+/* Take up the next part of a spilled range. */
+static void spill_refill(struct node *node, struct exchange *exchange, enum table_set set)
+{
+    struct spill *spill = &exchange->spills[set];
+
+    for (unsigned i = 0; i < SPILL_TREES && spill->any; i++) {
+        const struct order order = {
+            .prefix = { .bits = spill->first, .nibbles = spill->nibbles, .set = (uint8_t)set },
+            .kind = ORDER_TREE,
+        };
+        const uint64_t last =
+            spill->first
+            | (spill->nibbles == 0 ? ~UINT64_C(0) : ~UINT64_C(0) >> 4 * spill->nibbles);
+
+        spill->any = last < spill->last;
+        spill->first = last + 1;
+        exchange_order(node, exchange, order);
+    }
+}
+
+void exchange_note(struct exchange *exchange, enum table_set set, bool hot)
+{
+    if (hot) {
+        exchange->hot[set]++;
+    } else {
+        exchange->cold[set]++;
+    }
 }
 
 void exchange_repair(struct node *node, struct exchange *exchange, struct entry *entry,
                      const struct mark *mark)
 {
     exchange->blocked = false;
-    if (exchange->repairs.count < EXCHANGE_REPAIRS_MAX
-        && !marks_add(&exchange->repairs, node->mem, entry, mark)) {
+    if (exchange->repairs.count >= EXCHANGE_REPAIRS_MAX) {
+        exchange_spill(node, exchange,
+                       (struct prefix){ .bits = entry_hash(node->table, entry),
+                                        .nibbles = 16,
+                                        .set = (uint8_t)entry_set(entry) });
+    } else if (!marks_add(&exchange->repairs, node->mem, entry, mark)) {
         node->stats.memory_refused++;
     }
-}
-
-bool exchange_repair_all(struct node *node, struct moment now, struct exchange *exchange,
-                         struct entry *entry)
-{
-    const struct vector *vector = entry_vector(entry);
-    const size_t count = sync_exists(node, now, entry) ? vector_blocks(vector) : 0;
-    struct block_room room;
-    bool any = false;
-
-    for (size_t i = 0; i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-        const struct mark mark = block_mark(&block);
-
-        if (sync_offers(node, now, exchange->peer, entry, block.number)) {
-            exchange_repair(node, exchange, entry, &mark);
-            any = true;
-        }
-    }
-    return any;
 }
 
 static bool repairs_begin_with(const struct exchange *exchange, enum table_set set)
@@ -130,25 +182,25 @@ static bool repairs_begin_with(const struct exchange *exchange, enum table_set s
     return first != NULL && entry_set(first->entry) == set;
 }
 
-static bool exchange_streams(const struct exchange *exchange, enum table_set set)
+static bool has_order(const struct exchange *exchange, enum order_kind kind, enum table_set set)
 {
-    for (uint32_t i = 0; exchange->counts[ORDER_STREAM] > 0 && i < exchange->count; i++) {
-        if (exchange->orders[i].kind == ORDER_STREAM && exchange->orders[i].prefix.set == set) {
+    for (uint32_t i = 0; exchange->counts[kind] > 0 && i < exchange->count; i++) {
+        if (exchange->orders[i].kind == kind && exchange->orders[i].prefix.set == set) {
             return true;
         }
     }
     return false;
 }
 
-bool exchange_repairs(const struct exchange *exchange, enum table_set set)
+bool exchange_streams(const struct exchange *exchange, enum table_set set)
 {
-    return repairs_begin_with(exchange, set) || exchange_streams(exchange, set);
+    return has_order(exchange, ORDER_STREAM, set);
 }
 
-bool exchange_transfers(const struct exchange *exchange, enum table_set set)
+bool exchange_repairs(const struct exchange *exchange, enum table_set set)
 {
-    return (repairs_begin_with(exchange, set) && exchange->repairs.count > TRANSFER_MARKS)
-           || exchange_streams(exchange, set);
+    return repairs_begin_with(exchange, set) || exchange->spills[set].any
+           || has_order(exchange, ORDER_SEND, set) || exchange_streams(exchange, set);
 }
 
 void exchange_cancel(struct node *node, struct exchange *exchange, enum table_set set)
@@ -156,6 +208,7 @@ void exchange_cancel(struct node *node, struct exchange *exchange, enum table_se
     struct marks kept = { 0 };
     uint32_t count = 0;
 
+    exchange->spills[set].any = false;
     for (uint32_t i = 0; i < exchange->count; i++) {
         if (exchange->orders[i].prefix.set == set) {
             exchange->counts[exchange->orders[i].kind]--;
@@ -179,7 +232,8 @@ void exchange_cancel(struct node *node, struct exchange *exchange, enum table_se
 
 bool exchange_done(const struct exchange *exchange)
 {
-    return exchange->count == 0 && marks_empty(&exchange->repairs);
+    return exchange->count == 0 && marks_empty(&exchange->repairs) && !exchange->spills[TABLE_M].any
+           && !exchange->spills[TABLE_D].any;
 }
 
 void exchange_free(struct node *node, struct exchange *exchange)
@@ -203,6 +257,7 @@ static bool tree_put(struct node *node, struct writer *writer, const struct orde
     struct tree_child children[WIRE_TREE_CHILDREN];
     struct wire_tree tree = { .prefix = order->prefix };
 
+    work_count(node, WIRE_TREE_CHILDREN);
     table_children(node->table, order->prefix, children);
     for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
         tree.children[i] = digest_salted(children[i].digest, salt);
@@ -219,6 +274,7 @@ static bool leaf_put(struct node *node, struct moment now, struct writer *writer
         table_slice_hash(node->table, order->prefix, order->prefix.bits, entries, LEAF_ROOM);
     size_t count = 0;
 
+    work_count(node, 1 + found);
     for (size_t i = 0; i < found; i++) {
         if (!sync_exists(node, now, entries[i])) {
             continue;
@@ -251,20 +307,21 @@ static bool blocks_put(struct node *node, struct writer *writer, struct order *o
     }
     vector = entry_vector(entry);
     count = vector_blocks(vector);
-    position = vector_seek(vector, order->at);
+    position = vector_seek(vector, order->block);
     if (!writer_begin_blocks(writer, order->prefix.set, hash)) {
         return false;
     }
     more = !writer_put_block_digest(
-        writer, order->at, digest_salted(vector_block_digest(vector, order->at, hash), salt));
+        writer, order->block, digest_salted(vector_block_digest(vector, order->block, hash), salt));
     while (!more && position < count) {
         struct block_room room;
         const uint64_t number = vector_block(vector, position, &room).number;
 
-        if (number != order->at) {
+        work_count(node, 1);
+        if (number != order->block) {
             more = !writer_put_block_digest(
                 writer, number, digest_salted(vector_block_digest(vector, number, hash), salt));
-            order->at = more ? number : order->at;
+            order->block = more ? number : order->block;
         }
         position += more ? 0 : 1;
     }
@@ -310,6 +367,11 @@ static uint32_t orders_put(struct node *node, struct moment now, struct writer *
     }
     exchange->count = kept;
     return put;
+}
+
+static uint32_t sends_count(const struct exchange *exchange)
+{
+    return exchange->counts[ORDER_SEND] + exchange->counts[ORDER_STREAM];
 }
 
 static uint32_t digests_count(const struct exchange *exchange)
@@ -363,28 +425,85 @@ static size_t digests_emit(struct node *node, struct moment now, struct space sp
     return size;
 }
 
-/* Turn the next keys of the oldest stream into repairs. */
-static void stream_advance(struct node *node, struct moment now, struct exchange *exchange)
+/* Turn the next blocks of a key into repairs, as many as there is room and work for. False: some
+ * are left, and the order's cursor stands before them. */
+static bool key_advance(struct node *node, struct moment now, struct exchange *exchange,
+                        struct entry *entry, struct order *order)
 {
-    struct entry *entries[STREAM_SLICE];
-    struct order *order;
-    uint32_t position = 0;
-    size_t count;
+    const struct vector *vector = entry_vector(entry);
+    const size_t count = sync_exists(node, now, entry) ? vector_blocks(vector) : 0;
+    struct block_room room;
 
-    while (exchange->orders[position].kind != ORDER_STREAM) {
-        position++;
+    for (size_t i = vector_seek(vector, order->block); i < count; i++) {
+        const struct block block = vector_block(vector, i, &room);
+        const struct mark mark = block_mark(&block);
+
+        if (block.number > order->block_last) {
+            break;
+        }
+        if (exchange->repairs.count >= SEND_AHEAD || !work_allows(node)) {
+            order->block = block.number;
+            return false;
+        }
+        work_count(node, 1);
+        if (sync_offers(node, now, exchange, entry, block.number)) {
+            exchange_repair(node, exchange, entry, &mark);
+        }
     }
-    order = &exchange->orders[position];
-    count = table_slice_hash(node->table, order->prefix, order->at, entries, STREAM_SLICE);
-    for (size_t i = 0; i < count; i++) {
-        (void)exchange_repair_all(node, now, exchange, entries[i]);
+    order->block = 0;
+    return true;
+}
+
+/* Turn the next keys of an order into repairs. True: the order is done. */
+static bool send_advance(struct node *node, struct moment now, struct exchange *exchange,
+                         struct order *order)
+{
+    struct entry *entries[SEND_KEYS];
+    size_t count = SEND_KEYS;
+
+    while (count == SEND_KEYS) {
+        count = table_slice_hash(node->table, order->prefix, order->from, entries, SEND_KEYS);
+        work_count(node, 1 + count);
+        for (size_t i = 0; i < count; i++) {
+            const uint64_t hash = entry_hash(node->table, entries[i]);
+
+            if (hash != order->from) {
+                order->from = hash;
+                order->block = 0;
+            }
+            if (key_advance(node, now, exchange, entries[i], order)) {
+                continue;
+            }
+            /* The cursor cannot tell keys of equal hash apart: of the later ones the rest is
+             * missed. */
+            if (i > 0 && entry_hash(node->table, entries[i - 1]) == hash) {
+                order->from = hash + 1;
+                order->block = 0;
+            }
+            return order->from == 0;
+        }
+        order->from += count > 0;
+        count = order->from == 0 ? 0 : count;
     }
-    if (count == STREAM_SLICE) {
-        order->at = entry_hash(node->table, entries[count - 1]) + 1;
+    return true;
+}
+
+/* Turn the oldest orders to send into repairs, until these are enough. */
+static void sends_advance(struct node *node, struct moment now, struct exchange *exchange)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < exchange->count; i++) {
+        struct order *order = &exchange->orders[i];
+
+        if (is_send(order->kind) && exchange->repairs.count < SEND_AHEAD && work_allows(node)
+            && send_advance(node, now, exchange, order)) {
+            exchange->counts[order->kind]--;
+            continue;
+        }
+        exchange->orders[kept++] = *order;
     }
-    if (count < STREAM_SLICE || order->at == 0) {
-        order_remove(exchange, position);
-    }
+    exchange->count = kept;
 }
 
 static size_t repairs_emit(struct node *node, struct moment now, struct space space,
@@ -404,8 +523,8 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     if (exchange->blocked) {
         return 0;
     }
-    while (exchange->repairs.count < STREAM_SLICE && exchange->counts[ORDER_STREAM] > 0) {
-        stream_advance(node, now, exchange);
+    if (exchange->repairs.count < SEND_AHEAD && sends_count(exchange) > 0) {
+        sends_advance(node, now, exchange);
     }
     if (marks_empty(&exchange->repairs)) {
         return 0;
@@ -427,10 +546,16 @@ size_t exchange_emit(struct node *node, struct moment now, struct space space,
 {
     size_t size = 0;
 
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        if (exchange->spills[set].any && exchange->count < SPILL_REFILL
+            && !exchange_streams(exchange, (enum table_set)set)) {
+            spill_refill(node, exchange, (enum table_set)set);
+        }
+    }
     if (digests_count(exchange) > 0) {
         size = digests_emit(node, now, space, exchange);
     }
-    if (size == 0 && (!marks_empty(&exchange->repairs) || exchange->counts[ORDER_STREAM] > 0)) {
+    if (size == 0 && (!marks_empty(&exchange->repairs) || sends_count(exchange) > 0)) {
         size = repairs_emit(node, now, space, exchange);
     }
     return size;

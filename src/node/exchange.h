@@ -2,13 +2,18 @@
 #define NODE_EXCHANGE_H
 
 /* What anti-entropy has still to send to one peer: digests of prefixes, leaf lists, block digests,
- * wanted keys, repairs, streams. Each is a short order, carried out from the store's state at the
- * moment a datagram leaves; an exchange without orders is freed. Private to the room: sync.c
- * decides what is ordered, this file keeps and sends it.
+ * wanted keys, keys and ranges of keys. Each is a short order, carried out from the store's state
+ * at the moment a datagram leaves: however big a key or a range is, what was asked for costs one
+ * order and a cursor. An exchange without orders is freed. Private to the room: sync.c decides what
+ * is ordered, this file keeps and sends it.
  *
- * Repairs and streams are acked and keep to the peer's window. Digests of a small difference are
+ * What is sent of keys is acked and keeps to the peer's window. Digests of a small difference are
  * neither: whatever is lost, the next probe begins again. A long queue of them is acked too, so
- * that it fills no receive queue. */
+ * that it fills no receive queue.
+ *
+ * There is room for so many orders. What finds none is not forgotten: the range of hashes it lies
+ * in is remembered (struct spill), and once there is room again its trees are sent, from the lowest
+ * hash on, so that a long repair goes on where it stood. */
 
 #include "base/moment.h"
 #include "node/marks.h"
@@ -24,37 +29,53 @@ struct peer;
 
 /* An empty side is told as a leaf list without keys, whatever the size of the prefix. */
 #define EXCHANGE_LEAF_KEYS_MAX 32
-#define EXCHANGE_ORDERS_MAX    8192 /* to one peer; more are forgotten, and asked for again */
-#define EXCHANGE_REPAIRS_MAX   8192 /* blocks, likewise: nobody has the whole store kept waiting */
+#define EXCHANGE_ORDERS_MAX    2048 /* to one peer; for more, a range of hashes is kept */
+#define EXCHANGE_REPAIRS_MAX   8192 /* blocks that a peer's block digests asked for, likewise */
+#define EXCHANGE_BEHIND_KEYS   8    /* not under way, before a peer counts as behind, */
+#define EXCHANGE_BEHIND_SHARE  4    /* and of all that differ one in so many */
 
 enum order_kind {
     ORDER_TREE,   /* the digests of a prefix's children */
     ORDER_LEAF,   /* the leaf list of a prefix, or its tree if it has grown too long */
     ORDER_WANT,   /* a wanted key: prefix.bits is its hash */
-    ORDER_BLOCKS, /* block digests of a key, from block number `at` on: prefix.bits is its hash */
-    ORDER_STREAM, /* all keys of a prefix, from hash `at` on */
+    ORDER_BLOCKS, /* block digests of a key, from number `block` on: prefix.bits is its hash */
+    ORDER_SEND,   /* a key, or a prefix of few keys: from hash `from` and its number `block` on */
+    ORDER_STREAM, /* the same of many keys: other questions wait for its end */
     ORDER_KIND_COUNT
 };
 
 struct order {
     struct prefix prefix;
-    uint64_t at;
-    uint8_t kind; /* enum order_kind */
+    uint64_t from;
+    uint64_t block;
+    uint64_t block_last; /* of the key where that is sent: UINT64_MAX is to its end */
+    uint8_t kind;        /* enum order_kind */
+};
+
+/* A range of hashes in which something was not ordered for want of room. */
+struct spill {
+    uint64_t first;
+    uint64_t last;
+    uint8_t nibbles; /* of the trees that are sent of it */
+    bool any;
 };
 
 struct exchange {
     struct exchange *next;
     struct peer *peer;
-    struct marks repairs;
+    struct marks repairs; /* the next blocks to leave */
     struct order *orders;
     uint32_t count;
     uint32_t room;
     uint32_t counts[ORDER_KIND_COUNT];
-    uint64_t heard_us; /* when the peer last took part: asked, answered or acked */
-    uint32_t sent;     /* datagrams of repairs */
-    uint8_t losses;    /* datagrams lost since the last ack */
-    bool salted;       /* the last exchange ended as it began: not with digests unsalted again */
-    bool blocked;      /* all there is waits for the peer's window */
+    struct spill spills[TABLE_SET_COUNT];
+    uint32_t cold[TABLE_SET_COUNT]; /* keys found to differ that did not change lately */
+    uint32_t hot[TABLE_SET_COUNT];  /* and that did */
+    uint64_t heard_us;              /* when the peer last took part: asked, answered or acked */
+    uint32_t sent;                  /* datagrams of repairs */
+    uint8_t losses;                 /* datagrams lost since the last ack */
+    bool salted;  /* the last exchange ended as it began: not with digests unsalted again */
+    bool blocked; /* all there is waits for the peer's window */
 };
 
 /* The exchange with a peer; created where there is none. NULL: no memory (counted). */
@@ -63,20 +84,32 @@ struct exchange *exchange_obtain(struct node *node, struct moment now, struct pe
 /* The one there is, or NULL. */
 struct exchange *exchange_find(const struct node *node, const struct peer *peer);
 
-/* Order something; the same order twice is one. Without memory or room nothing is ordered. */
+/* Order something; the same order twice is one. What finds no room or memory is spilled. */
 void exchange_order(struct node *node, struct exchange *exchange, struct order order);
 
-/* Order some elements of a key, or all that may be sent now (sync_offers()); false: none may. */
+/* Note that something under a prefix is to be looked at again, once there is room. Time O(1). */
+void exchange_spill(const struct node *node, struct exchange *exchange, struct prefix prefix);
+
+/* Order some elements of a key. */
 void exchange_repair(struct node *node, struct exchange *exchange, struct entry *entry,
                      const struct mark *mark);
-bool exchange_repair_all(struct node *node, struct moment now, struct exchange *exchange,
-                         struct entry *entry);
 
-/* Repairs or a stream of this set are on their way to the peer. */
+/* Note that a key differed, and whether it changed lately. */
+void exchange_note(struct exchange *exchange, enum table_set set, bool hot);
+
+/* The peer and we differ in more than what is under way: then nothing is left out any more. */
+static inline bool exchange_is_behind(const struct exchange *exchange, enum table_set set)
+{
+    const uint32_t cold = exchange->cold[set];
+
+    return cold >= EXCHANGE_BEHIND_KEYS && cold >= exchange->hot[set] / (EXCHANGE_BEHIND_SHARE - 1);
+}
+
+/* Something of this set is on its way to the peer, or to be. */
 bool exchange_repairs(const struct exchange *exchange, enum table_set set);
 
-/* So many that another descent would only find them again. */
-bool exchange_transfers(const struct exchange *exchange, enum table_set set);
+/* A stream of this set is: another descent would only find the same again. */
+bool exchange_streams(const struct exchange *exchange, enum table_set set);
 
 /* Forget what was ordered of a set: the peer has it from elsewhere. */
 void exchange_cancel(struct node *node, struct exchange *exchange, enum table_set set);

@@ -312,6 +312,7 @@ struct join_walk {
     struct block_room limited;
     bool unseen;  /* there was nothing of the key before */
     bool full;    /* this is all that the sender has of it */
+    bool repair;  /* it came by anti-entropy */
     bool refused; /* the key: nothing more of it is looked at */
 };
 
@@ -328,6 +329,7 @@ static void walk_begin(struct join_walk *walk, struct node *node, const struct i
     walk->listed = 0;
     walk->unseen = walk->entry == NULL || vector_size(entry_vector(walk->entry)) == 0;
     walk->full = item->full;
+    walk->repair = false;
     walk->refused = false;
 }
 
@@ -348,7 +350,8 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
         }
         if (walk->entry == NULL) {
             walk->refused = true;
-        } else if (table_merge(node->table, walk->entry, block, CHANGE_FROM_PEER, merged)
+        } else if (table_merge(node->table, walk->entry, block,
+                               walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER, merged)
                    == STATUS_OK) {
             if (!mark_empty(&merged->raised)) {
                 node->stats.elements_raised += mark_count(&merged->raised);
@@ -499,6 +502,7 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
     bool any_raised = false;
 
     walk_begin(&walk, node, item);
+    walk.repair = depth == WIRE_DEPTH_STOP;
     while (walk_next(&walk, &block, &merged)) {
         struct mark same = block_mark(&block);
 

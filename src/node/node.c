@@ -37,7 +37,7 @@ static void options_default(struct node_options *options)
     options->silent_after_us = or_default(options->silent_after_us, 150 * SECOND_US);
     options->probe_interval_us = or_default(options->probe_interval_us, SECOND_US);
     options->batch_delay_us = or_default(options->batch_delay_us, 50000);
-    options->bytes_per_second_max = or_default(options->bytes_per_second_max, 1000000);
+    options->bytes_per_second_max = or_default(options->bytes_per_second_max, UINT64_C(64) << 20);
     options->search_max = (uint32_t)or_default(options->search_max, 1000);
     options->ready_after_us = or_default(options->ready_after_us, 10 * SECOND_US);
 }
@@ -534,13 +534,18 @@ static struct peer_view view_of(const struct peer *peer)
     struct peer_view view = {
         .address = peer->address,
         .last_heard_us = peer->heard_us,
-        .checked_us = peer->checked_us,
         .rtt_us = peer->srtt_us,
         .level = peer->level,
         .state = peer->state,
         .is_seed = peer->is_seed,
-        .converged = peer->converged,
     };
+
+    if (peer->state == PEER_ALIVE || peer->state == PEER_SUSPECT) {
+        view.checked_us = peer->checked_us;
+        view.equal_us = peer->equal_us;
+        view.converged =
+            peer->equal_us != 0 && peer->checked_us - peer->equal_us <= NODE_CONVERGED_US;
+    }
 
     if (peer->presence != NULL) {
         view.http_port = (uint16_t)vector_get(entry_vector(peer->presence), PRESENCE_HTTP);

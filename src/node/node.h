@@ -181,16 +181,22 @@ enum peer_state {
     PEER_STATE_COUNT
 };
 
+/* A peer that was equal to us so lately, when it last said its digest, has converged: a change of
+ * its own or of ours may be on its way. A lost one is mended by the next exchange, which under load
+ * is begun every five seconds and may itself be lost once: who is further behind lacks more. */
+#define NODE_CONVERGED_US UINT64_C(10000000)
+
 struct peer_view {
     uint64_t last_heard_us; /* mono; 0: never */
-    uint64_t checked_us;    /* mono, when `converged` was found; 0: never */
+    uint64_t checked_us;    /* mono, when it last said its digest; 0: never, or not alive */
+    uint64_t equal_us;      /* mono, when its data were last known to equal ours; 0: never */
     uint32_t rtt_us;        /* 0: not measured */
     uint32_t level;         /* protocol level; 0: plain */
     uint16_t http_port;     /* 0: none */
     struct address address;
     uint8_t state; /* enum peer_state */
     bool is_seed;
-    bool converged; /* its digest of D equalled ours at checked_us */
+    bool converged; /* checked_us - equal_us, its lag, is at most NODE_CONVERGED_US */
 };
 
 /* Peers in address order, a slice at a time, like table_slice(): `after` exclusive, NULL for the

@@ -2,9 +2,10 @@
 
 #include "base/hash.h"
 #include "node/bounds.h"
+#include "node/exchange.h"
 #include "node/state.h"
 
-#define PATIENT_ROUNDS 2
+#define FULL_US UINT64_C(60000000)
 
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
 {
@@ -16,11 +17,24 @@ uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t
     return hash_mix(entry_hash(node->table, entry), number);
 }
 
-/* A block that is written to all the time is under way all the time: after a few exchanges that
- * ended as they began it is sent all the same. */
-bool sync_offers(const struct node *node, struct moment now, const struct peer *peer,
+bool sync_is_full(const struct node *node, struct moment now)
+{
+    return node->refused_us != 0 && now.mono_us - node->refused_us < FULL_US;
+}
+
+bool offer_is_hot(const struct node *node, struct moment now, const struct entry *entry,
+                  uint64_t number)
+{
+    return recent_has(&node->sync.hot, offer_hash(node, entry, number), 0, now.mono_us / 1000);
+}
+
+/* A block that is written to all the time is under way all the time: it is sent all the same after
+ * a few exchanges that ended as they began, and to who lacks so much that more than what is under
+ * way must be missing. */
+bool sync_offers(const struct node *node, struct moment now, const struct exchange *exchange,
                  const struct entry *entry, uint64_t number)
 {
-    return peer->sync_wait[entry_set(entry)] > PATIENT_ROUNDS
-           || !recent_has(&node->sync.hot, offer_hash(node, entry, number), 0, now.mono_us / 1000);
+    return exchange_is_behind(exchange, entry_set(entry))
+           || exchange->peer->sync_wait[entry_set(entry)] > PATIENT_ROUNDS
+           || !offer_is_hot(node, now, entry, number);
 }

@@ -5,12 +5,16 @@
  * to the room. */
 
 #include "base/moment.h"
-#include "node/peers.h"
+#include "store/table.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct node;
+struct exchange;
+
+/* Exchanges that ended as they began, after which what may be under way is sent all the same. */
+#define PATIENT_ROUNDS 2
 
 /* By what a block of a key is remembered. */
 uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t number);
@@ -18,9 +22,16 @@ uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t
 /* Whether a key counts in exchanges: a forgotten presence does not. */
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
 
-/* Whether a block of a key is sent to this peer by anti-entropy: not while a change of it may still
- * be under way, unless exchanges with the peer have come to nothing for a while. */
-bool sync_offers(const struct node *node, struct moment now, const struct peer *peer,
+/* Our store refused a key lately: it asks for nothing new, as our `F` says. */
+bool sync_is_full(const struct node *node, struct moment now);
+
+/* Whether a block changed so lately that it may be under way by push. */
+bool offer_is_hot(const struct node *node, struct moment now, const struct entry *entry,
+                  uint64_t number);
+
+/* Whether a block of a key is sent in this exchange: not while a change of it may be under way,
+ * unless the peer is behind, or exchanges with it have come to nothing for a while. */
+bool sync_offers(const struct node *node, struct moment now, const struct exchange *exchange,
                  const struct entry *entry, uint64_t number);
 
 #endif /* NODE_OFFER_H */

@@ -17,6 +17,7 @@
 #define IN_FLIGHT_MOST    UINT8_MAX
 #define FULL_SHOWN_FOR_US UINT64_C(60000000) /* after the last key that the table refused */
 
+_Static_assert(OUTBOX_ACKS_MAX >= PACE_WINDOW_MAX, "what is not acked is sent again");
 _Static_assert((OUTBOX_FLIGHTS_MAX & (OUTBOX_FLIGHTS_MAX - 1)) == 0, "a power of two");
 
 /* Flights. */

@@ -22,7 +22,7 @@
 
 struct node;
 
-#define OUTBOX_ACKS_MAX    16   /* in one datagram; more come in the next */
+#define OUTBOX_ACKS_MAX    64   /* PACE_WINDOW_MAX: a whole window may come in one turn */
 #define OUTBOX_FLIGHTS_MAX 8192 /* unacked at all peers together; beyond, producers wait */
 
 enum flight_kind {

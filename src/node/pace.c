@@ -9,24 +9,30 @@
 #define RTO_MIN_US     100000
 #define RTO_MAX_US     3000000 /* a peer that slept and then acked seems far away */
 #define RTT_ALL_MAX_US 1000000
-#define TOKENS_MAX     ((int64_t)PACE_BURST_BYTES * (int64_t)US_PER_S)
-#define TOKENS_LEAST   (-TOKENS_MAX) /* acks leave without tokens: debt, but not without end */
+
+static int64_t tokens_max(const struct node *node)
+{
+    return (int64_t)(pace_burst_bytes(node->options.bytes_per_second_max) * US_PER_S);
+}
 
 /* Byte-microseconds, so that no fraction of a byte is lost however often it is filled. */
 static void tokens_fill(struct node *node, struct moment now)
 {
     struct pace *pace = &node->pace;
     const uint64_t rate = node->options.bytes_per_second_max;
-    const uint64_t missing = (uint64_t)(TOKENS_MAX - pace->tokens);
+    const int64_t most = tokens_max(node);
+    uint64_t missing;
     uint64_t elapsed_us;
 
     if (now.mono_us <= pace->filled_us) {
         return;
     }
+    /* More than the most it may have after the rate was lowered. */
+    missing = pace->tokens < most ? (uint64_t)(most - pace->tokens) : 0;
     elapsed_us = now.mono_us - pace->filled_us;
     pace->filled_us = now.mono_us;
     if (elapsed_us > missing / rate) {
-        pace->tokens = TOKENS_MAX;
+        pace->tokens = most;
     } else {
         pace->tokens += (int64_t)(elapsed_us * rate);
     }
@@ -34,7 +40,7 @@ static void tokens_fill(struct node *node, struct moment now)
 
 void pace_init(struct node *node, struct moment now)
 {
-    node->pace = (struct pace){ .tokens = TOKENS_MAX, .filled_us = now.mono_us };
+    node->pace = (struct pace){ .tokens = tokens_max(node), .filled_us = now.mono_us };
 }
 
 bool pace_rate_allows(struct node *node, struct moment now)
@@ -82,8 +88,9 @@ void pace_charge(struct node *node, struct moment now, size_t size)
 {
     tokens_fill(node, now);
     node->pace.tokens -= (int64_t)(size + PACE_HEADER_BYTES) * (int64_t)US_PER_S;
-    if (node->pace.tokens < TOKENS_LEAST) {
-        node->pace.tokens = TOKENS_LEAST;
+    /* Acks leave without tokens: debt, but not without end. */
+    if (node->pace.tokens < -tokens_max(node)) {
+        node->pace.tokens = -tokens_max(node);
     }
 }
 

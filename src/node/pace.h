@@ -21,7 +21,8 @@ struct peer;
 #define PACE_WINDOW_MIN   2
 #define PACE_WINDOW_MAX   64
 #define PACE_HEADER_BYTES 28    /* IPv4 and UDP, counted as sent */
-#define PACE_BURST_BYTES  19200 /* 16 full datagrams */
+#define PACE_BURST_BYTES  19200 /* 16 full datagrams, or */
+#define PACE_BURST_US     2000  /* what a high rate brings while a timer of 1 ms is waited for */
 
 /* Open, because it is embedded in the node; only node/pace.c touches the fields. */
 struct pace {
@@ -29,6 +30,15 @@ struct pace {
     uint64_t filled_us;
     uint32_t srtt_us; /* over all peers; 0: none was measured */
 };
+
+/* The most that may leave at once at a rate. What one peer gets of it is bounded by its window, so
+ * that a high rate fills no receive queue. */
+static inline uint64_t pace_burst_bytes(uint64_t bytes_per_second)
+{
+    const uint64_t bytes = bytes_per_second / (1000000 / PACE_BURST_US);
+
+    return bytes < PACE_BURST_BYTES ? PACE_BURST_BYTES : bytes;
+}
 
 /* Begin with a full burst. */
 void pace_init(struct node *node, struct moment now);

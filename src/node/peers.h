@@ -34,7 +34,8 @@ struct peer {
     uint64_t heard_us;         /* any datagram from it; 0: never */
     uint64_t extended_us;      /* last valid `x` from it; 0: never */
     uint64_t validated_us;     /* last echo of our token; 0: never */
-    uint64_t checked_us;       /* when `converged` was found */
+    uint64_t checked_us;       /* when it last said its digests; lag.c, as the next ones */
+    uint64_t equal_us;         /* when its data were last known to equal ours; 0: never */
     uint64_t incarnation;      /* of state; from the presence entry */
     uint32_t state_s;      /* element 3: when it was declared dead or left; unix s, low 32 bits */
     uint32_t hello_due_ms; /* mono, wrapping: no hello before */
@@ -44,10 +45,13 @@ struct peer {
     uint32_t srtt_us;      /* 0: not measured */
     uint32_t rttvar_us;
     struct credit credit;   /* as long as it is not trusted */
+    uint32_t told_root;     /* the digest it said last, where it was none of ours, */
+    uint32_t told_salt;     /* and its salt */
     uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
     uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
     uint32_t sync_due_ms[TABLE_SET_COUNT]; /* mono, wrapping: no exchange of that set before */
     uint8_t sync_wait[TABLE_SET_COUNT];    /* exponent of that wait; 0: one second */
+    bool sync_asked[TABLE_SET_COUNT];      /* we began the last exchange, and nothing came of it */
     uint8_t token[WIRE_TOKEN_BYTES];       /* its token for us, to echo */
     uint8_t iffy;                          /* exponent of the next such time */
     uint8_t hello_tries;                   /* hellos since it last echoed our token */
@@ -63,7 +67,7 @@ struct peer {
     bool answered;                         /* it has acked a probe of ours; detect.c */
     bool mute;                             /* and has let one fail since */
     bool has_token;
-    bool converged;
+    bool has_told;
     bool member; /* in the trie: live, and validated or plain and heard */
 };
 

@@ -14,6 +14,7 @@
 
 #include "base/moment.h"
 #include "base/random.h"
+#include "node/lag.h"
 #include "node/marks.h"
 #include "node/outbox.h"
 #include "node/recent.h"
@@ -33,13 +34,14 @@ struct exchange;   /* what one peer is still to be sent; node/exchange.h */
 struct sync {
     struct sync_state *state;
     struct exchange *exchanges; /* a list; the first is asked first, and then goes to the end */
-    struct recent hot;          /* of blocks changed in the last 500 ms */
+    struct recent hot;          /* of blocks changed in the last 500 ms, but by repair */
+    struct lag lag;
     struct random random;
 };
 
 void sync_clear(struct node *node);
 
-/* Roots came: salted with `salt`. Notes whether that peer has converged; begins an exchange where
+/* Roots came: salted with `salt`. Notes how far that peer is from us; begins an exchange where
  * due. `answering`: they came in an ack to our probe (the prober begins). */
 void sync_roots_received(struct node *node, struct moment now, struct peer *from,
                          const uint32_t roots[2], uint32_t salt, bool answering);

@@ -51,6 +51,7 @@ struct table_options {
 
 enum change_origin {
     CHANGE_FROM_PEER,
+    CHANGE_FROM_REPAIR, /* a peer's too, that is told to no other by this node */
     CHANGE_FROM_CLIENT,
     CHANGE_FROM_SELF, /* presence, view headers */
     CHANGE_FROM_DISK  /* start-up: nobody needs telling */

@@ -383,8 +383,9 @@ static void rate_check(struct world *world, struct machine *machine, const char 
 {
     struct meter *meter = &world->checks->meters[number_of(world, machine)];
     const uint64_t most = world->options.node.bytes_per_second_max;
-    const double rate = most == 0 ? 1e6 : (double)most;
-    const double burst = PACE_BURST_BYTES + WIRE_EXTENDED_BYTES_MAX + NETWORK_HEADER_BYTES;
+    const double rate = (double)(most == 0 ? UINT64_C(64) << 20 : most);
+    const double burst =
+        (double)pace_burst_bytes((uint64_t)rate) + WIRE_EXTENDED_BYTES_MAX + NETWORK_HEADER_BYTES;
 
     if (meter->filled_us == 0) {
         meter->tokens = burst;

@@ -1,0 +1,454 @@
+#include "node/answer.h"
+
+#include "node/audit.h"
+#include "node/exchange.h"
+#include "node/offer.h"
+#include "node/state.h"
+#include "store/digest.h"
+
+#define MANY_DIFFERENT  8  /* children in one datagram: then leaf lists are kept short, */
+#define LEAF_KEYS_SHORT 10 /* since one more level costs less than that many keys */
+#define BIG_ELEMENTS    256
+#define LISTED_SLICE    64
+#define LISTED_MORE     8 /* keys of ours looked at for a leaf list beyond twice its own */
+#define HOT_BLOCKS      4 /* of a key that are looked at: one that is not hot makes it cold */
+
+struct answer {
+    struct node *node;
+    struct exchange *exchange;
+    struct moment now;
+    uint32_t salt;
+    unsigned leaf_keys_max;
+    bool streams[TABLE_SET_COUNT]; /* to this peer, before this datagram */
+    bool audited;                  /* an audit of this datagram was added up */
+};
+
+static uint64_t prefix_mask(unsigned nibbles)
+{
+    return nibbles == 0 ? 0 : ~UINT64_C(0) << (64 - 4 * nibbles);
+}
+
+/* While a stream of the set goes to the peer, what it asks for is likely to be in it: once that has
+ * ended, the two look again for what still differs. */
+static bool is_put_off(const struct answer *answer, unsigned set)
+{
+    if (answer->streams[set]) {
+        exchange_spill(answer->node, answer->exchange, (struct prefix){ .set = (uint8_t)set });
+    }
+    return answer->streams[set];
+}
+
+static bool peer_refuses_keys(const struct exchange *exchange)
+{
+    return (exchange->peer->flags_theirs & WIRE_FLAG_FULL) != 0;
+}
+
+/* Some of the first blocks of a key did not change lately, or there are many. */
+static bool is_cold(const struct answer *answer, const struct entry *entry)
+{
+    const struct vector *vector = entry_vector(entry);
+    const size_t count = vector_blocks(vector);
+    struct block_room room;
+
+    for (size_t i = 0; i < count && i < HOT_BLOCKS; i++) {
+        if (!offer_is_hot(answer->node, answer->now, entry,
+                          vector_block(vector, i, &room).number)) {
+            return true;
+        }
+    }
+    return count > HOT_BLOCKS;
+}
+
+/* A key of ours differs, or they have it not: note that, and tell whether it is to be sent. */
+static bool is_due(const struct answer *answer, const struct entry *entry)
+{
+    const enum table_set set = entry_set(entry);
+    const bool cold = is_cold(answer, entry);
+
+    work_count(answer->node, 1);
+    exchange_note(answer->exchange, set, !cold);
+    return cold || exchange_is_behind(answer->exchange, set)
+           || answer->exchange->peer->sync_wait[set] > PATIENT_ROUNDS;
+}
+
+static void send(const struct answer *answer, const struct entry *entry, uint64_t first,
+                 uint64_t last)
+{
+    const uint64_t hash = entry_hash(answer->node->table, entry);
+
+    exchange_order(
+        answer->node, answer->exchange,
+        (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)entry_set(entry) },
+                        .from = hash,
+                        .block = first,
+                        .block_last = last,
+                        .kind = ORDER_SEND });
+}
+
+static void ours_only(const struct answer *answer, const struct entry *entry)
+{
+    if (!peer_refuses_keys(answer->exchange) && is_due(answer, entry)) {
+        send(answer, entry, 0, UINT64_MAX);
+    }
+}
+
+/* They have nothing under a prefix: a few keys go among others, many in a stream, which puts off
+ * other answers while it lasts. */
+static void prefix_offer(const struct answer *answer, struct prefix prefix, uint64_t keys)
+{
+    if (!peer_refuses_keys(answer->exchange)) {
+        exchange_order(
+            answer->node, answer->exchange,
+            (struct order){ .prefix = prefix,
+                            .from = prefix.bits,
+                            .block_last = UINT64_MAX,
+                            .kind = keys > EXCHANGE_LEAF_KEYS_MAX ? ORDER_STREAM : ORDER_SEND });
+    }
+}
+
+/* How many keys of ours are to be expected under a prefix: hashes are spread evenly. */
+static uint64_t keys_likely(const struct answer *answer, struct prefix prefix)
+{
+    const uint64_t keys = table_stats(answer->node->table).keys[prefix.set];
+
+    return prefix.nibbles == 16 ? 1 : keys >> 4 * prefix.nibbles;
+}
+
+static void child_answer(const struct answer *answer, struct prefix child,
+                         const struct tree_child *ours, uint32_t theirs)
+{
+    struct order order = { .prefix = child, .kind = ORDER_TREE };
+
+    if (theirs == digest_salted(0, answer->salt)) {
+        prefix_offer(answer, child, ours->keys);
+        return;
+    }
+    if (ours->keys <= answer->leaf_keys_max || child.nibbles == 16) {
+        order.kind = ORDER_LEAF;
+    }
+    exchange_order(answer->node, answer->exchange, order);
+}
+
+static unsigned tree_differences(const struct answer *answer, const struct wire_tree *tree,
+                                 const struct tree_child children[WIRE_TREE_CHILDREN])
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        count += digest_salted(children[i].digest, answer->salt) != tree->children[i];
+    }
+    return count;
+}
+
+static void tree_answer(struct answer *answer, struct wire_tree tree, unsigned trees)
+{
+    struct tree_child children[WIRE_TREE_CHILDREN];
+    const unsigned shift = 60 - 4 * (unsigned)tree.prefix.nibbles;
+    unsigned different;
+
+    work_count(answer->node, WIRE_TREE_CHILDREN);
+    table_children(answer->node->table, tree.prefix, children);
+    different = tree_differences(answer, &tree, children);
+    answer->leaf_keys_max = different > MANY_DIFFERENT || trees > MANY_DIFFERENT
+                                ? LEAF_KEYS_SHORT
+                                : EXCHANGE_LEAF_KEYS_MAX;
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        const struct prefix child = {
+            .bits = tree.prefix.bits | (uint64_t)i << shift,
+            .nibbles = (uint8_t)(tree.prefix.nibbles + 1),
+            .set = tree.prefix.set,
+        };
+
+        if (digest_salted(children[i].digest, answer->salt) != tree.children[i]) {
+            child_answer(answer, child, &children[i], tree.children[i]);
+        }
+    }
+}
+
+/* A tree that came beside roots that are equal: where its sums are not, leaf lists tell which keys
+ * they hide. */
+static void audit_answer(struct answer *answer, struct wire_tree theirs)
+{
+    const unsigned shift = 60 - 4 * (unsigned)theirs.prefix.nibbles;
+    struct wire_tree ours = { .prefix = theirs.prefix };
+
+    if (answer->audited || !audit_add_up(answer->node, answer->now, &ours, answer->salt)) {
+        return;
+    }
+    answer->audited = true;
+    for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
+        const struct order order = {
+            .prefix = { .bits = theirs.prefix.bits | (uint64_t)i << shift,
+                        .nibbles = (uint8_t)(theirs.prefix.nibbles + 1),
+                        .set = theirs.prefix.set },
+            .kind = ORDER_LEAF,
+        };
+
+        if (ours.children[i] != theirs.children[i]) {
+            exchange_order(answer->node, answer->exchange, order);
+        }
+    }
+}
+
+/* Beside roots a tree is an audit. Where these differ there is nothing hidden yet. */
+static void tree_judge(struct answer *answer, const struct message *message, struct wire_tree tree)
+{
+    const struct envelope *envelope = &message->envelope;
+    uint32_t ours[2];
+
+    tree.prefix.bits &= prefix_mask(tree.prefix.nibbles);
+    if ((envelope->has & WIRE_HAS_ROOTS) == 0) {
+        tree_answer(answer, tree, message->tree.left);
+        return;
+    }
+    outbox_roots(answer->node, answer->salt, ours);
+    if (ours[tree.prefix.set] == envelope->roots[tree.prefix.set]) {
+        audit_answer(answer, tree);
+    }
+}
+
+static void want(const struct answer *answer, unsigned set, uint64_t hash)
+{
+    exchange_order(answer->node, answer->exchange,
+                   (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set },
+                                   .kind = ORDER_WANT });
+}
+
+/* A key of theirs that we have not. A full store asks for nothing new. */
+static void theirs_only(const struct answer *answer, const struct wire_leaf *leaf, uint64_t hash)
+{
+    const struct node *node = answer->node;
+
+    exchange_note(answer->exchange, (enum table_set)leaf->prefix.set, false);
+    if (!sync_is_full(node, answer->now)) {
+        want(answer, leaf->prefix.set, hash);
+    }
+}
+
+static void order_blocks(const struct answer *answer, unsigned set, uint64_t hash)
+{
+    exchange_order(answer->node, answer->exchange,
+                   (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set },
+                                   .kind = ORDER_BLOCKS });
+}
+
+/* Both have it, and differently: a small one is sent and asked for, of a big one the blocks are
+ * compared first. */
+static void both_differ(const struct answer *answer, const struct entry *entry)
+{
+    const uint64_t hash = entry_hash(answer->node->table, entry);
+
+    if (!sync_exists(answer->node, answer->now, entry)) {
+        return;
+    }
+    if (vector_size(entry_vector(entry)) > BIG_ELEMENTS) {
+        order_blocks(answer, entry_set(entry), hash);
+    } else if (is_due(answer, entry)) {
+        send(answer, entry, 0, UINT64_MAX);
+        want(answer, entry_set(entry), hash);
+    }
+}
+
+/* Where we have much more under a prefix than they listed, our own digests are the answer. */
+static void leaf_answer_ours(const struct answer *answer, struct prefix prefix)
+{
+    exchange_order(answer->node, answer->exchange,
+                   (struct order){ .prefix = prefix, .kind = ORDER_LEAF });
+}
+
+/* Judge one key of ours beside what is left of their list, both ascending by hash. */
+static void leaf_judge(const struct answer *answer, const struct wire_leaf *leaf, size_t *at,
+                       const struct entry *entry)
+{
+    const size_t listed = leaf->pairs.size / WIRE_LEAF_PAIR_BYTES;
+    const uint64_t hash = entry_hash(answer->node->table, entry);
+    struct wire_leaf_pair pair = { 0 };
+
+    /* cppcheck-suppress redundantInitialization ; gcc would not see that it is set */
+    while (*at < listed && (pair = wire_leaf_at(leaf, *at)).hash < hash) {
+        theirs_only(answer, leaf, pair.hash);
+        (*at)++;
+    }
+    if (*at == listed || pair.hash != hash) {
+        ours_only(answer, entry);
+        return;
+    }
+    (*at)++;
+    if (digest_salted(entry_digest(entry), answer->salt) != pair.digest) {
+        both_differ(answer, entry);
+    }
+}
+
+static void leaf_answer(const struct answer *answer, struct wire_leaf leaf)
+{
+    const struct table *table = answer->node->table;
+    const size_t listed = leaf.pairs.size / WIRE_LEAF_PAIR_BYTES;
+    struct entry *entries[LISTED_SLICE];
+    size_t found = LISTED_SLICE;
+    size_t looked = 0;
+    size_t at = 0;
+    uint64_t from;
+
+    leaf.prefix.bits &= prefix_mask(leaf.prefix.nibbles);
+    from = leaf.prefix.bits;
+    if (listed == 0) {
+        prefix_offer(answer, leaf.prefix, keys_likely(answer, leaf.prefix));
+        return;
+    }
+    work_count(answer->node, listed);
+    while (found == LISTED_SLICE && looked <= 2 * listed + LISTED_MORE) {
+        const size_t room = 2 * listed + LISTED_MORE + 1 - looked;
+
+        found = table_slice_hash(table, leaf.prefix, from, entries,
+                                 room < LISTED_SLICE ? room : LISTED_SLICE);
+        looked += found;
+        work_count(answer->node, 1 + found);
+        for (size_t i = 0; i < found; i++) {
+            leaf_judge(answer, &leaf, &at, entries[i]);
+        }
+        from = found == 0 ? 0 : entry_hash(table, entries[found - 1]) + 1;
+        found = from == 0 ? 0 : found;
+    }
+    if (looked > 2 * listed + LISTED_MORE) {
+        leaf_answer_ours(answer, leaf.prefix);
+        return;
+    }
+    for (; at < listed; at++) {
+        theirs_only(answer, &leaf, wire_leaf_at(&leaf, at).hash);
+    }
+}
+
+/* A block of ours: theirs differs. */
+static void block_offer(const struct answer *answer, struct entry *entry, size_t position)
+{
+    struct block_room room;
+    const struct block block = vector_block(entry_vector(entry), position, &room);
+    const struct mark mark = block_mark(&block);
+
+    if (sync_offers(answer->node, answer->now, answer->exchange, entry, block.number)) {
+        exchange_repair(answer->node, answer->exchange, entry, &mark);
+    }
+}
+
+/* Compare one block that they listed. Returns whether they have one that we have not. */
+static bool block_judge(const struct answer *answer, struct entry *entry, uint64_t number,
+                        uint32_t theirs)
+{
+    const struct vector *vector = entry_vector(entry);
+    const size_t position = vector_seek(vector, number);
+    struct block_room room;
+
+    work_count(answer->node, 2);
+    if (position == vector_blocks(vector)
+        || vector_block(vector, position, &room).number != number) {
+        return theirs != digest_salted(0, answer->salt);
+    }
+    if (theirs
+        != digest_salted(
+            vector_block_digest(vector, number, entry_hash(answer->node->table, entry)),
+            answer->salt)) {
+        block_offer(answer, entry, position);
+    }
+    return false;
+}
+
+/* Blocks of ours between two numbers: they have none there. */
+static void gap_offer(const struct answer *answer, const struct entry *entry, uint64_t first,
+                      uint64_t last)
+{
+    const struct vector *vector = entry_vector(entry);
+    const size_t position = vector_seek(vector, first);
+    struct block_room room;
+
+    if (position < vector_blocks(vector) && vector_block(vector, position, &room).number <= last) {
+        send(answer, entry, first, last);
+    }
+}
+
+/* Judge all our blocks from the first number listed to the last, and to the end where there are no
+ * more. Where they have blocks that we have not, our own digests make them send these. */
+static void blocks_answer(const struct answer *answer, struct wire_blocks blocks)
+{
+    struct entry *entry =
+        blocks.set < TABLE_SET_COUNT
+            ? table_find_hash(answer->node->table, (enum table_set)blocks.set, blocks.hash)
+            : NULL;
+    bool lacking = false;
+    bool first = true;
+    uint64_t next = 0; /* the first number not judged yet; 0 after the last there can be */
+    uint64_t number;
+    uint32_t digest;
+
+    work_count(answer->node, 1);
+    if (entry == NULL || !sync_exists(answer->node, answer->now, entry)) {
+        return;
+    }
+    while (wire_blocks_next(&blocks, &number, &digest)) {
+        if (!first && number > next) {
+            gap_offer(answer, entry, next, number - 1);
+        }
+        lacking = block_judge(answer, entry, number, digest) || lacking;
+        first = false;
+        next = number + 1;
+    }
+    if (!blocks.more && !first && next != 0) {
+        gap_offer(answer, entry, next, UINT64_MAX);
+    }
+    if (lacking) {
+        order_blocks(answer, blocks.set, blocks.hash);
+    }
+}
+
+/* Whoever wants much of what did not change lately is behind and gets all of it; else what may be
+ * under way by push is left to that. */
+static void wanted_answer(const struct answer *answer, uint64_t hash)
+{
+    const struct table *table = answer->node->table;
+    const struct entry *entry = table_find_hash(table, TABLE_M, hash);
+
+    work_count(answer->node, 2);
+    if (entry == NULL) {
+        entry = table_find_hash(table, TABLE_D, hash);
+    }
+    if (entry != NULL && sync_exists(answer->node, answer->now, entry) && is_due(answer, entry)) {
+        send(answer, entry, 0, UINT64_MAX);
+    }
+}
+
+struct answered answer_fields(struct node *node, struct moment now, struct exchange *exchange,
+                              const struct message *message, uint32_t salt,
+                              const bool listens[TABLE_SET_COUNT])
+{
+    struct answer answer = { .node = node, .exchange = exchange, .now = now, .salt = salt };
+    struct answered answered = { { false, false }, { false, false } };
+    struct run run;
+    struct wire_tree tree;
+    struct wire_leaf leaf;
+    struct wire_blocks blocks;
+    uint64_t hash;
+
+    /* Once for all fields: what the first of them orders must not silence the others. */
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        answer.streams[set] = exchange_streams(exchange, (enum table_set)set);
+    }
+    for (run = message->tree; message_next_tree(&run, &tree);) {
+        answered.any[tree.prefix.set] = true;
+        if (listens[tree.prefix.set] && !is_put_off(&answer, tree.prefix.set)) {
+            answered.tree[tree.prefix.set] = true;
+            tree_judge(&answer, message, tree);
+        }
+    }
+    for (run = message->leaves; message_next_leaf(&run, &leaf);) {
+        answered.any[leaf.prefix.set] = true;
+        if (listens[leaf.prefix.set] && !is_put_off(&answer, leaf.prefix.set)) {
+            leaf_answer(&answer, leaf);
+        }
+    }
+    for (run = message->block_digests; message_next_blocks(&run, &blocks);) {
+        blocks_answer(&answer, blocks);
+    }
+    for (run = message->wanted; message_next_wanted(&run, &hash);) {
+        wanted_answer(&answer, hash);
+    }
+    return answered;
+}

@@ -1,0 +1,108 @@
+#include "node/lag.h"
+
+#include "node/state.h"
+#include "store/digest.h"
+
+#define STATES_FIRST 16
+#define STATES_UNIT  16 /* compared for one unit of work */
+
+struct lag_state {
+    uint64_t root;
+    uint64_t since_us; /* mono; until the next one's */
+};
+
+static struct lag_state *state_at(const struct lag *lag, uint32_t number)
+{
+    return &lag->states[number & (lag->room - 1)];
+}
+
+static void states_grow(struct node *node)
+{
+    struct lag *lag = &node->sync.lag;
+    struct lag bigger = *lag;
+
+    bigger.room = lag->room == 0 ? STATES_FIRST : lag->room * 2;
+    bigger.states = mem_alloc(node->mem, bigger.room * sizeof *bigger.states);
+    if (bigger.states == NULL) {
+        node->stats.memory_refused++;
+        return;
+    }
+    for (uint32_t i = 0; i < lag->count; i++) {
+        *state_at(&bigger, lag->last - i) = *state_at(lag, lag->last - i);
+    }
+    mem_free(node->mem, lag->states, lag->room * sizeof *lag->states);
+    *lag = bigger;
+}
+
+void lag_clear(struct node *node)
+{
+    struct lag *lag = &node->sync.lag;
+
+    mem_free(node->mem, lag->states, lag->room * sizeof *lag->states);
+    *lag = (struct lag){ .room = 0 };
+}
+
+void lag_note(struct node *node, struct moment now)
+{
+    struct lag *lag = &node->sync.lag;
+    const uint64_t root = table_root(node->table, TABLE_D);
+
+    if (lag->count > 0 && state_at(lag, lag->last)->root == root) {
+        return;
+    }
+    if (lag->count == lag->room && lag->room < LAG_STATES_MAX) {
+        states_grow(node);
+    }
+    if (lag->room == 0) {
+        return;
+    }
+    lag->last++;
+    lag->count += lag->count < lag->room;
+    *state_at(lag, lag->last) = (struct lag_state){ .root = root, .since_us = now.mono_us };
+}
+
+/* Until when a state was ours whose digest this is, of those that were later than a time. 0: there
+ * was none. */
+static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, uint32_t salt,
+                           uint64_t later_us)
+{
+    const struct lag *lag = &node->sync.lag;
+    uint64_t until_us = now.mono_us;
+    uint64_t found_us = 0;
+    uint32_t i = 0;
+
+    while (i < lag->count && until_us >= later_us && found_us == 0) {
+        const struct lag_state *state = state_at(lag, lag->last - i);
+
+        if (digest_salted(state->root, salt) == root) {
+            found_us = until_us;
+        }
+        until_us = state->since_us;
+        i++;
+    }
+    work_count(node, 1 + i / STATES_UNIT);
+    return found_us;
+}
+
+void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
+               uint32_t salt)
+{
+    const uint64_t kept_us = 2 * NODE_CONVERGED_US;
+    const uint64_t later_us = now.mono_us < kept_us ? 0 : now.mono_us - kept_us;
+    const uint64_t until_us = digest_salted(table_root(node->table, TABLE_D), salt) == root
+                                  ? now.mono_us
+                                  : ours_until(node, now, root, salt, later_us);
+
+    if (until_us > peer->equal_us) {
+        peer->equal_us = until_us;
+    }
+    /* It was ahead of us, and we have come to where it was. */
+    if (peer->has_told && peer->checked_us > peer->equal_us
+        && ours_until(node, now, peer->told_root, peer->told_salt, peer->checked_us) != 0) {
+        peer->equal_us = peer->checked_us;
+    }
+    peer->has_told = until_us == 0;
+    peer->told_root = root;
+    peer->told_salt = salt;
+    peer->checked_us = now.mono_us;
+}

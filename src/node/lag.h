@@ -1,0 +1,42 @@
+#ifndef NODE_LAG_H
+#define NODE_LAG_H
+
+/* How far apart a peer and we are. Digests of data that change all the time are hardly ever equal
+ * at the moment they are compared: what a peer says is compared with the digests of all states that
+ * we had lately too, and what it said the time before with those that we came to since.
+ *
+ * A peer was last equal to us at the latest of: when what it said was ours; when ours last was what
+ * it said now; when it said what became ours later. Private to the room; used by sync.
+ *
+ * Open, because it is embedded; only node/lag.c touches the fields. All zero is empty and holds no
+ * memory. */
+
+#include "base/moment.h"
+
+#include <stdint.h>
+
+struct node;
+struct peer;
+struct lag_state; /* lag.c */
+
+#define LAG_STATES_MAX 1024 /* some seconds of a busy node, and one of a node as busy as can be */
+
+struct lag {
+    struct lag_state *states; /* a ring, the oldest is overwritten */
+    uint32_t room;            /* 0 or a power of two */
+    uint32_t last;            /* of the newest, counted on for ever */
+    uint32_t count;
+};
+
+void lag_clear(struct node *node);
+
+/* The turn changed data, perhaps: remember the digest that they have now. Without memory what was
+ * remembered so far is all there is. */
+void lag_note(struct node *node, struct moment now);
+
+/* A peer said the digest of its data, salted. Notes when it was last equal to us (peer->equal_us),
+ * and that it was asked (peer->checked_us). Time O(LAG_STATES_MAX), counted. */
+void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
+               uint32_t salt);
+
+#endif /* NODE_LAG_H */
