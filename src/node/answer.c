@@ -9,9 +9,9 @@
 #define MANY_DIFFERENT  8  /* children in one datagram: then leaf lists are kept short, */
 #define LEAF_KEYS_SHORT 10 /* since one more level costs less than that many keys */
 #define BIG_ELEMENTS    256
-#define LISTED_SLICE    64
-#define LISTED_MORE     8 /* keys of ours looked at for a leaf list beyond twice its own */
-#define HOT_BLOCKS      4 /* of a key that are looked at: one that is not hot makes it cold */
+#define LISTED_MORE     8   /* keys of ours looked at for a leaf list beyond twice its own */
+#define LEAF_LOOKED_MAX 256 /* in all: a list in a datagram of ours has 96 */
+#define HOT_BLOCKS      4   /* of a key that are looked at: one that is not hot makes it cold */
 
 struct answer {
     struct node *node;
@@ -249,11 +249,33 @@ static void both_differ(const struct answer *answer, const struct entry *entry)
     }
 }
 
-/* Where we have much more under a prefix than they listed, our own digests are the answer. */
-static void leaf_answer_ours(const struct answer *answer, struct prefix prefix)
+/* Where we have much more under a prefix than they listed, all of it is sent, whatever of it they
+ * have: that is less than what comparing would take. Of what they listed, what is not ours is asked
+ * for. */
+static void leaf_answer_all(const struct answer *answer, const struct wire_leaf *leaf)
 {
-    exchange_order(answer->node, answer->exchange,
-                   (struct order){ .prefix = prefix, .kind = ORDER_LEAF });
+    const size_t listed = leaf->pairs.size / WIRE_LEAF_PAIR_BYTES;
+
+    for (size_t i = 0; i < listed; i++) {
+        const struct wire_leaf_pair pair = wire_leaf_at(leaf, i);
+        const struct entry *entry =
+            table_find_hash(answer->node->table, (enum table_set)leaf->prefix.set, pair.hash);
+
+        if (entry == NULL) {
+            theirs_only(answer, leaf, pair.hash);
+        } else if (digest_salted(entry_digest(entry), answer->salt) != pair.digest) {
+            both_differ(answer, entry);
+        }
+    }
+    prefix_offer(answer, leaf->prefix, keys_likely(answer, leaf->prefix));
+}
+
+/* How many keys of ours are looked at for a list of so many. */
+static size_t leaf_looked(size_t listed)
+{
+    const size_t looked = 2 * listed + LISTED_MORE;
+
+    return looked < LEAF_LOOKED_MAX ? looked : LEAF_LOOKED_MAX - 1;
 }
 
 /* Judge one key of ours beside what is left of their list, both ascending by hash. */
@@ -283,35 +305,24 @@ static void leaf_answer(const struct answer *answer, struct wire_leaf leaf)
 {
     const struct table *table = answer->node->table;
     const size_t listed = leaf.pairs.size / WIRE_LEAF_PAIR_BYTES;
-    struct entry *entries[LISTED_SLICE];
-    size_t found = LISTED_SLICE;
-    size_t looked = 0;
+    struct entry *entries[LEAF_LOOKED_MAX];
+    size_t found;
     size_t at = 0;
-    uint64_t from;
 
     leaf.prefix.bits &= prefix_mask(leaf.prefix.nibbles);
-    from = leaf.prefix.bits;
     if (listed == 0) {
         prefix_offer(answer, leaf.prefix, keys_likely(answer, leaf.prefix));
         return;
     }
-    work_count(answer->node, listed);
-    while (found == LISTED_SLICE && looked <= 2 * listed + LISTED_MORE) {
-        const size_t room = 2 * listed + LISTED_MORE + 1 - looked;
-
-        found = table_slice_hash(table, leaf.prefix, from, entries,
-                                 room < LISTED_SLICE ? room : LISTED_SLICE);
-        looked += found;
-        work_count(answer->node, 1 + found);
-        for (size_t i = 0; i < found; i++) {
-            leaf_judge(answer, &leaf, &at, entries[i]);
-        }
-        from = found == 0 ? 0 : entry_hash(table, entries[found - 1]) + 1;
-        found = from == 0 ? 0 : found;
-    }
-    if (looked > 2 * listed + LISTED_MORE) {
-        leaf_answer_ours(answer, leaf.prefix);
+    found =
+        table_slice_hash(table, leaf.prefix, leaf.prefix.bits, entries, leaf_looked(listed) + 1);
+    work_count(answer->node, 1 + listed + found);
+    if (found > leaf_looked(listed)) {
+        leaf_answer_all(answer, &leaf);
         return;
+    }
+    for (size_t i = 0; i < found; i++) {
+        leaf_judge(answer, &leaf, &at, entries[i]);
     }
     for (; at < listed; at++) {
         theirs_only(answer, &leaf, wire_leaf_at(&leaf, at).hash);

@@ -112,24 +112,24 @@ static uint8_t nibbles_of_few(const struct node *node, uint8_t set)
 
 void exchange_spill(const struct node *node, struct exchange *exchange, struct prefix prefix)
 {
-    const uint8_t few = nibbles_of_few(node, prefix.set);
-    const uint8_t parent = prefix.nibbles == 0 ? 0 : prefix.nibbles - 1;
-    const uint8_t nibbles = parent < few ? parent : few;
-    const uint64_t mask = nibbles == 0 ? 0 : ~UINT64_C(0) << (64 - 4 * nibbles);
     struct spill *spill = &exchange->spills[prefix.set];
-    const uint64_t first = prefix.bits & mask;
-    const uint64_t last = prefix.bits | ~mask;
+    const uint8_t few = nibbles_of_few(node, prefix.set);
+    uint8_t nibbles = prefix.nibbles == 0 ? 0 : prefix.nibbles - 1;
+    uint64_t below; /* hashes under a prefix of so many nibbles */
 
-    if (!spill->any) {
-        *spill = (struct spill){ .first = first, .last = last, .nibbles = nibbles, .any = true };
-        return;
+    nibbles = nibbles < few ? nibbles : few;
+    nibbles = spill->any && spill->nibbles < nibbles ? spill->nibbles : nibbles;
+    below = ~UINT64_C(0) >> 4 * nibbles;
+    if (!spill->any || prefix.bits < spill->first) {
+        spill->first = prefix.bits;
     }
-    spill->first = first < spill->first ? first : spill->first;
-    spill->last = last > spill->last ? last : spill->last;
-    if (nibbles < spill->nibbles) {
-        spill->nibbles = nibbles;
-        spill->first &= mask;
+    if (!spill->any || prefix.bits > spill->last) {
+        spill->last = prefix.bits;
     }
+    spill->first &= ~below;
+    spill->last |= below;
+    spill->nibbles = nibbles;
+    spill->any = true;
 }
 
 /* Take up the next part of a spilled range. */
@@ -142,9 +142,7 @@ static void spill_refill(struct node *node, struct exchange *exchange, enum tabl
             .prefix = { .bits = spill->first, .nibbles = spill->nibbles, .set = (uint8_t)set },
             .kind = ORDER_TREE,
         };
-        const uint64_t last =
-            spill->first
-            | (spill->nibbles == 0 ? ~UINT64_C(0) : ~UINT64_C(0) >> 4 * spill->nibbles);
+        const uint64_t last = spill->first | ~UINT64_C(0) >> 4 * spill->nibbles;
 
         spill->any = last < spill->last;
         spill->first = last + 1;

@@ -36,6 +36,7 @@ void figure_healing(const struct figure_options *options);
 void figure_sketch(const struct figure_options *options);
 void figure_amplification(const struct figure_options *options);
 void figure_differences(const struct figure_options *options);
+void figure_rejoin(const struct figure_options *options);
 void figure_pull(const struct figure_options *options);
 
 #endif /* SIM_FIGURES_H */

@@ -188,6 +188,134 @@ void figure_pull(const struct figure_options *options)
     world_free(world);
 }
 
+/* A node that comes back empty, at a rate that all is scaled with. */
+
+#define REJOIN_NODES    4
+#define REJOIN_ELEMENTS 20
+#define REJOIN_LOAD     15000 /* elements a second that rise, at three of four nodes */
+#define REJOIN_BATCH_US (10 * WORLD_MS)
+
+struct rejoin {
+    uint64_t keys;
+    uint64_t rate;
+    uint64_t load;       /* elements a second */
+    uint64_t item_bytes; /* datagrams of repairs, with headers */
+    uint64_t elements;   /* that the others have */
+    uint64_t seen;       /* that it had when last looked at */
+    uint64_t grew_us;
+    uint64_t pause_us; /* the longest while in which it got nothing */
+};
+
+static void repairs_count(void *context, const struct world *world, uint32_t sender,
+                          const struct address *to, struct bytes datagram)
+{
+    struct rejoin *rejoin = context;
+    struct message message;
+
+    (void)sender;
+    if (address_compare(to, &world->machines[REJOIN_NODES - 1].address) == 0
+        && message_decode(datagram, &message) == WIRE_OK && message.extended
+        && extended_kind(&message) == NODE_KIND_SYNC && message.items.left > 0) {
+        rejoin->item_bytes += datagram.size + NETWORK_HEADER_BYTES;
+    }
+}
+
+/* Elements that are there rise at the others: what it still lacks is known by their number. */
+static bool rejoin_step(struct world *world, void *context)
+{
+    struct rejoin *rejoin = context;
+    const struct machine *machine = &world->machines[REJOIN_NODES - 1];
+    const uint64_t elements = table_stats(machine->table).elements;
+    char key[40];
+
+    if (elements > rejoin->seen) {
+        rejoin->seen = elements;
+        rejoin->grew_us = world->now_us;
+    }
+    if (world->now_us - rejoin->grew_us > rejoin->pause_us) {
+        rejoin->pause_us = world->now_us - rejoin->grew_us;
+    }
+    for (uint64_t i = 0; i < rejoin->load * REJOIN_BATCH_US / WORLD_S; i++) {
+        const uint64_t number = random_below(&world->clients, rejoin->keys);
+        const uint32_t at = (uint32_t)random_below(&world->clients, REJOIN_NODES - 1);
+        const uint64_t index = random_below(&world->clients, REJOIN_ELEMENTS);
+
+        snprintf(key, sizeof key, "key-%010llu", (unsigned long long)number);
+        world_write(world, at, key, index, 1000 + world->now_us / WORLD_MS);
+    }
+    return elements >= rejoin->elements;
+}
+
+/* What a node sent to push updates, with headers. */
+static uint64_t push_bytes(const struct world *world, uint32_t machine)
+{
+    const struct node_stats *stats = node_stats(world->machines[machine].node);
+
+    return stats->sent_bytes[NODE_KIND_PUSH] + stats->sent[NODE_KIND_PUSH] * NETWORK_HEADER_BYTES;
+}
+
+/* The bare transfer is what was sent to it as repairs where nothing else happened, and what one of
+ * the others had to push meanwhile, at the rate. Returns the former's bytes. */
+static uint64_t rejoin_measure(const struct figure_options *options, uint64_t load,
+                               uint64_t bare_bytes)
+{
+    struct rejoin rejoin = { .keys = figure_scaled(options, 60000, 3000),
+                             .rate = figure_scaled(options, 1000000, 50000),
+                             .load = figure_scaled(options, load, 1) };
+    struct world *world = world_create(&(struct world_options){
+        .seed = options->seed,
+        .nodes = REJOIN_NODES,
+        .faults = { .latency_us = 800, .jitter_us = 400 },
+        .checks = CHECK_WIRE | CHECK_RATE,
+        .node = { .bytes_per_second_max = rejoin.rate },
+    });
+    uint64_t pushed_bytes;
+    uint64_t took_us;
+    double bare_s;
+
+    world_run(world, 10 * WORLD_S);
+    for (uint64_t i = 0; i < rejoin.keys * REJOIN_ELEMENTS * (REJOIN_NODES - 1); i++) {
+        char key[40];
+
+        snprintf(key, sizeof key, "key-%010llu",
+                 (unsigned long long)(i / REJOIN_ELEMENTS % rejoin.keys));
+        world_load(world, (uint32_t)(i / REJOIN_ELEMENTS / rejoin.keys), key, i % REJOIN_ELEMENTS,
+                   1 + i % 50);
+    }
+    world_kill(world, REJOIN_NODES - 1);
+    world_run(world, 7 * WORLD_S);
+    rejoin.elements = rejoin.keys * REJOIN_ELEMENTS;
+    world->look = repairs_count;
+    world->context = &rejoin;
+    world_restart(world, REJOIN_NODES - 1, false);
+    rejoin.grew_us = world->now_us;
+    pushed_bytes = push_bytes(world, 0);
+    took_us = world_run_until(world, 300 * WORLD_S, REJOIN_BATCH_US, rejoin_step, &rejoin);
+    pushed_bytes = push_bytes(world, 0) - pushed_bytes;
+    bare_bytes = bare_bytes > 0 ? bare_bytes : rejoin.item_bytes;
+    bare_s = (double)(bare_bytes + pushed_bytes) / (double)rejoin.rate;
+    printf("      an empty node rejoins three with %llu keys of %d elements; %llu a second rise:\n",
+           (unsigned long long)rejoin.keys, REJOIN_ELEMENTS, (unsigned long long)rejoin.load);
+    report_most("rejoin: time until it has all, in parts of the bare transfer",
+                took_us == UINT64_MAX ? NEVER_S : (double)took_us / 1e6 / bare_s, 1.5, "");
+    report_most("  the longest pause", (double)rejoin.pause_us / 1e6, 1, "s");
+    took_us = world_run_until(world, 60 * WORLD_S, STEP_US, world_equal, NULL);
+    report_most("  time from the end of the load until all are equal",
+                took_us == UINT64_MAX ? NEVER_S : (double)took_us / 1e6, 2, "s");
+    report_most("  datagrams that receive queues had no room for", (double)world_overflows(world),
+                0, "");
+    world_free(world);
+    return bare_bytes;
+}
+
+void figure_rejoin(const struct figure_options *options)
+{
+    const uint64_t bare_bytes = rejoin_measure(options, 0, 0);
+
+    (void)rejoin_measure(options, REJOIN_LOAD / 5, bare_bytes);
+    (void)rejoin_measure(options, REJOIN_LOAD, bare_bytes);
+}
+
 /* One question from an address that has not shown that it receives there: how many bytes go to it
  * for each that came. */
 void figure_amplification(const struct figure_options *options)

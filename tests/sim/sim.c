@@ -30,6 +30,7 @@ const struct figure figures[] = {
     { "differences", "anti-entropy finds what differs", figure_differences },
     { "amplification", "what a stranger gets for what it sends", figure_amplification },
     { "pull", "an empty node catches up", figure_pull },
+    { "rejoin", "a node that was away catches up under load", figure_rejoin },
 };
 const size_t figures_count = sizeof figures / sizeof figures[0];
 
