@@ -67,7 +67,7 @@ static bool is_due(const struct answer *answer, const struct entry *entry)
 
     work_count(answer->node, 1);
     exchange_note(answer->exchange, set, !cold);
-    return cold || exchange_is_behind(answer->exchange, set)
+    return cold || offer_is_behind(answer->now, answer->exchange, set)
            || answer->exchange->peer->sync_wait[set] > PATIENT_ROUNDS;
 }
 

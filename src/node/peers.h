@@ -49,23 +49,24 @@ struct peer {
     uint32_t told_salt;     /* and its salt */
     uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
     uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
-    uint32_t sync_due_ms[TABLE_SET_COUNT]; /* mono, wrapping: no exchange of that set before */
-    uint8_t sync_wait[TABLE_SET_COUNT];    /* exponent of that wait; 0: one second */
-    bool sync_asked[TABLE_SET_COUNT];      /* we began the last exchange, and nothing came of it */
-    uint8_t token[WIRE_TOKEN_BYTES];       /* its token for us, to echo */
-    uint8_t iffy;                          /* exponent of the next such time */
-    uint8_t hello_tries;                   /* hellos since it last echoed our token */
-    uint8_t window;                        /* datagrams it may have unacked from us */
-    uint8_t window_acks;                   /* since the window last grew; pace.c */
-    uint8_t window_theirs;                 /* its `W`; 255: not said */
-    uint8_t in_flight;                     /* unacked, of what fills the window; outbox.c */
-    uint8_t flags_theirs;                  /* its `F` */
-    uint8_t level;                         /* protocol level, from element 1; 0: plain */
-    uint8_t state;                         /* enum peer_state */
-    uint8_t dialect;                       /* enum peer_dialect */
-    bool is_seed;                          /* configured or introduced */
-    bool answered;                         /* it has acked a probe of ours; detect.c */
-    bool mute;                             /* and has let one fail since */
+    uint32_t sync_due_ms[TABLE_SET_COUNT];    /* mono, wrapping: no exchange of that set before */
+    uint32_t sync_behind_ms[TABLE_SET_COUNT]; /* mono, wrapping: nothing is left out until then */
+    uint8_t sync_wait[TABLE_SET_COUNT];       /* exponent of that wait; 0: one second */
+    bool sync_asked[TABLE_SET_COUNT]; /* we began the last exchange, and nothing came of it */
+    uint8_t token[WIRE_TOKEN_BYTES];  /* its token for us, to echo */
+    uint8_t iffy;                     /* exponent of the next such time */
+    uint8_t hello_tries;              /* hellos since it last echoed our token */
+    uint8_t window;                   /* datagrams it may have unacked from us */
+    uint8_t window_acks;              /* since the window last grew; pace.c */
+    uint8_t window_theirs;            /* its `W`; 255: not said */
+    uint8_t in_flight;                /* unacked, of what fills the window; outbox.c */
+    uint8_t flags_theirs;             /* its `F` */
+    uint8_t level;                    /* protocol level, from element 1; 0: plain */
+    uint8_t state;                    /* enum peer_state */
+    uint8_t dialect;                  /* enum peer_dialect */
+    bool is_seed;                     /* configured or introduced */
+    bool answered;                    /* it has acked a probe of ours; detect.c */
+    bool mute;                        /* and has let one fail since */
     bool has_token;
     bool has_told;
     bool member; /* in the trie: live, and validated or plain and heard */

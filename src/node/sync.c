@@ -21,7 +21,8 @@
 #define WAIT_MS        1000
 #define WAIT_MS_MAX    300000
 #define WAIT_EXPONENT  9  /* the first at which WAIT_MS doubled is above WAIT_MS_MAX */
-#define TRANSFER_ITEMS 64 /* repairs in a row that make a transfer of it */
+#define AGAIN_ITEMS    64 /* repairs in half a second: who sent them is asked for more at the end; */
+#define TRANSFER_ITEMS 256 /* so many are a transfer, beside which others are not listened to */
 #define TRANSFER_US    500000
 #define QUIET_US       100000 /* after its last: it has ended, and what is left is looked for */
 #define STALE_US       3000000
@@ -33,15 +34,18 @@
 struct transfer {
     struct peer *from;
     struct peer *again; /* NULL: nobody is to be asked again */
+    uint64_t begun_us;  /* of the half second that is counted in */
     uint64_t last_us;
     uint64_t again_us;
-    uint32_t items;
+    uint32_t items;  /* in it */
+    uint32_t before; /* in the one before */
 };
 
 struct sync_state {
     struct transfer transfers[TABLE_SET_COUNT];
-    uint64_t begin_us[TABLE_SET_COUNT]; /* no exchange of the set is begun before */
-    uint64_t begun_us[TABLE_SET_COUNT]; /* when we last began one; 0: at once again */
+    uint64_t begin_us[TABLE_SET_COUNT];  /* no exchange of the set is begun before */
+    uint64_t begun_us[TABLE_SET_COUNT];  /* when we last began one; 0: at once again */
+    uint64_t raised_us[TABLE_SET_COUNT]; /* when a repair last raised something here */
     const struct peer *begun_with[TABLE_SET_COUNT];
     uint64_t half_us;        /* when the present half second began */
     uint32_t changed;        /* blocks, in that */
@@ -127,8 +131,8 @@ static bool is_repaired_by_other(const struct sync_state *state, struct moment n
 {
     const struct transfer *transfer = &state->transfers[set];
 
-    return transfer->items >= TRANSFER_ITEMS && transfer->from != peer
-           && now.mono_us - transfer->last_us < TRANSFER_US;
+    return (transfer->items >= TRANSFER_ITEMS || transfer->before >= TRANSFER_ITEMS)
+           && transfer->from != peer && now.mono_us - transfer->last_us < TRANSFER_US;
 }
 
 /* So is somebody, who may be this peer. */
@@ -164,7 +168,8 @@ static bool may_begin(const struct node *node, struct moment now, const struct p
     const struct peer *last = state->begun_with[set];
     const bool lost = last != NULL && last->sync_asked[set];
     const bool hot = set == TABLE_D && changed_lately(state, now) > HOT_MANY;
-    const uint64_t round_us = hot && !lost ? ROUND_HOT_US : ROUND_US;
+    const bool found = state->raised_us[set] >= state->begun_us[set];
+    const uint64_t round_us = hot && !lost && !found ? ROUND_HOT_US : ROUND_US;
 
     if (peer->sync_wait[set] > 0 && clock_is_ahead(now, peer->sync_due_ms[set], WAIT_MS_MAX)) {
         return false;
@@ -256,10 +261,18 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
     if (transfer->from != from || now.mono_us - transfer->last_us >= TRANSFER_US) {
         transfer->from = from;
         transfer->items = 0;
+        transfer->before = 0;
+        transfer->begun_us = now.mono_us;
+    }
+    if (now.mono_us - transfer->begun_us >= TRANSFER_US) {
+        transfer->before = transfer->items;
+        transfer->items = 0;
+        transfer->begun_us = now.mono_us;
     }
     transfer->last_us = now.mono_us;
     transfer->items++;
-    if (transfer->items >= TRANSFER_ITEMS) {
+    state->raised_us[set] = now.mono_us;
+    if (transfer->items >= AGAIN_ITEMS) {
         transfer->again = from;
         transfer->again_us = now.mono_us + QUIET_US;
     }
@@ -437,6 +450,7 @@ static void transfers_tick(struct node *node, struct moment now, enum table_set 
         return;
     }
     transfer->items = 0;
+    transfer->before = 0;
     transfer->again_us = now.mono_us + QUIET_US;
     state->begun_us[set] = 0;
     if (!node_speaks_extended(node, peer, now) || !peer->member) {
