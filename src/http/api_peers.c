@@ -88,6 +88,12 @@ static void peer_put(struct json_writer *json, const struct peer_view *peer, str
     if (peer->checked_us != 0) {
         json_name(json, "converged");
         json_bool(json, peer->converged);
+        if (peer->equal_us != 0) {
+            json_name(json, "lag_ms");
+            json_u64(json, peer->equal_us >= peer->checked_us
+                               ? 0
+                               : (peer->checked_us - peer->equal_us) / 1000);
+        }
         json_name(json, "checked_ms");
         json_u64(json, (now.mono_us - peer->checked_us) / 1000);
     }

@@ -1,5 +1,6 @@
 #include "node/answer.h"
 
+#include "base/hash.h"
 #include "node/audit.h"
 #include "node/exchange.h"
 #include "node/offer.h"
@@ -20,7 +21,9 @@ struct answer {
     uint32_t salt;
     unsigned leaf_keys_max;
     bool streams[TABLE_SET_COUNT]; /* to this peer, before this datagram */
-    bool audited;                  /* an audit of this datagram was added up */
+    bool differs;                  /* as in struct answered */
+    bool old;
+    bool audited; /* an audit of this datagram was added up */
 };
 
 static uint64_t prefix_mask(unsigned nibbles)
@@ -59,14 +62,25 @@ static bool is_cold(const struct answer *answer, const struct entry *entry)
     return count > HOT_BLOCKS;
 }
 
+static void difference_note(struct answer *answer, enum table_set set, uint64_t what, bool cold)
+{
+    exchange_note(answer->exchange, set, !cold);
+    if (set == TABLE_D) {
+        answer->differs = true;
+        answer->old = (cold && lag_is_old(answer->node, answer->now, answer->exchange->peer, what))
+                      || answer->old;
+    }
+}
+
 /* A key of ours differs, or they have it not: note that, and tell whether it is to be sent. */
-static bool is_due(const struct answer *answer, const struct entry *entry)
+static bool is_due(struct answer *answer, const struct entry *entry)
 {
     const enum table_set set = entry_set(entry);
     const bool cold = is_cold(answer, entry);
 
     work_count(answer->node, 1);
-    exchange_note(answer->exchange, set, !cold);
+    difference_note(answer, set,
+                    hash_mix(entry_hash(answer->node->table, entry), entry_digest(entry)), cold);
     return cold || offer_is_behind(answer->now, answer->exchange, set)
            || answer->exchange->peer->sync_wait[set] > PATIENT_ROUNDS;
 }
@@ -85,7 +99,7 @@ static void send(const struct answer *answer, const struct entry *entry, uint64_
                         .kind = ORDER_SEND });
 }
 
-static void ours_only(const struct answer *answer, const struct entry *entry)
+static void ours_only(struct answer *answer, const struct entry *entry)
 {
     if (!peer_refuses_keys(answer->exchange) && is_due(answer, entry)) {
         send(answer, entry, 0, UINT64_MAX);
@@ -215,11 +229,11 @@ static void want(const struct answer *answer, unsigned set, uint64_t hash)
 }
 
 /* A key of theirs that we have not. A full store asks for nothing new. */
-static void theirs_only(const struct answer *answer, const struct wire_leaf *leaf, uint64_t hash)
+static void theirs_only(struct answer *answer, const struct wire_leaf *leaf, uint64_t hash)
 {
     const struct node *node = answer->node;
 
-    exchange_note(answer->exchange, (enum table_set)leaf->prefix.set, false);
+    difference_note(answer, (enum table_set)leaf->prefix.set, hash, true);
     if (!sync_is_full(node, answer->now)) {
         want(answer, leaf->prefix.set, hash);
     }
@@ -234,7 +248,7 @@ static void order_blocks(const struct answer *answer, unsigned set, uint64_t has
 
 /* Both have it, and differently: a small one is sent and asked for, of a big one the blocks are
  * compared first. */
-static void both_differ(const struct answer *answer, const struct entry *entry)
+static void both_differ(struct answer *answer, const struct entry *entry)
 {
     const uint64_t hash = entry_hash(answer->node->table, entry);
 
@@ -252,7 +266,7 @@ static void both_differ(const struct answer *answer, const struct entry *entry)
 /* Where we have much more under a prefix than they listed, all of it is sent, whatever of it they
  * have: that is less than what comparing would take. Of what they listed, what is not ours is asked
  * for. */
-static void leaf_answer_all(const struct answer *answer, const struct wire_leaf *leaf)
+static void leaf_answer_all(struct answer *answer, const struct wire_leaf *leaf)
 {
     const size_t listed = leaf->pairs.size / WIRE_LEAF_PAIR_BYTES;
 
@@ -279,7 +293,7 @@ static size_t leaf_looked(size_t listed)
 }
 
 /* Judge one key of ours beside what is left of their list, both ascending by hash. */
-static void leaf_judge(const struct answer *answer, const struct wire_leaf *leaf, size_t *at,
+static void leaf_judge(struct answer *answer, const struct wire_leaf *leaf, size_t *at,
                        const struct entry *entry)
 {
     const size_t listed = leaf->pairs.size / WIRE_LEAF_PAIR_BYTES;
@@ -301,7 +315,7 @@ static void leaf_judge(const struct answer *answer, const struct wire_leaf *leaf
     }
 }
 
-static void leaf_answer(const struct answer *answer, struct wire_leaf leaf)
+static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
 {
     const struct table *table = answer->node->table;
     const size_t listed = leaf.pairs.size / WIRE_LEAF_PAIR_BYTES;
@@ -412,7 +426,7 @@ static void blocks_answer(const struct answer *answer, struct wire_blocks blocks
 
 /* Whoever wants much of what did not change lately is behind and gets all of it; else what may be
  * under way by push is left to that. */
-static void wanted_answer(const struct answer *answer, uint64_t hash)
+static void wanted_answer(struct answer *answer, uint64_t hash)
 {
     const struct table *table = answer->node->table;
     const struct entry *entry = table_find_hash(table, TABLE_M, hash);
@@ -431,7 +445,7 @@ struct answered answer_fields(struct node *node, struct moment now, struct excha
                               const bool listens[TABLE_SET_COUNT])
 {
     struct answer answer = { .node = node, .exchange = exchange, .now = now, .salt = salt };
-    struct answered answered = { { false, false }, { false, false } };
+    struct answered answered = { .differs = false };
     struct run run;
     struct wire_tree tree;
     struct wire_leaf leaf;
@@ -455,6 +469,8 @@ struct answered answer_fields(struct node *node, struct moment now, struct excha
             leaf_answer(&answer, leaf);
         }
     }
+    answered.differs = answer.differs;
+    answered.old = answer.old;
     for (run = message->block_digests; message_next_blocks(&run, &blocks);) {
         blocks_answer(&answer, blocks);
     }

@@ -247,7 +247,8 @@ void exchange_free(struct node *node, struct exchange *exchange)
     mem_free(node->mem, exchange, sizeof *exchange);
 }
 
-/* Carrying out. Each returns whether the order is done; false: the datagram is full. */
+/* Carrying out. Each returns whether the order is done; false: the datagram is full, or the order
+ * has become one of another kind. */
 
 static bool tree_put(struct node *node, struct writer *writer, const struct order *order,
                      uint32_t salt)
@@ -283,7 +284,8 @@ static bool leaf_put(struct node *node, struct moment now, struct writer *writer
         };
     }
     if (found == LEAF_ROOM && order->prefix.nibbles < 16) {
-        return tree_put(node, writer, order, salt);
+        order->kind = ORDER_TREE;
+        return false;
     }
     return writer_put_leaf(writer, order->prefix, pairs, count);
 }
@@ -354,9 +356,14 @@ static uint32_t orders_put(struct node *node, struct moment now, struct writer *
         struct order *order = &exchange->orders[i];
 
         if (room && order->kind == kind) {
-            room = order_put(node, now, writer, order, salt);
-            if (room) {
-                exchange->counts[kind]--;
+            const bool done = order_put(node, now, writer, order, salt);
+
+            /* A list that has grown too long is a tree of the next datagram: in this one trees are
+             * past. */
+            room = done || order->kind != kind;
+            exchange->counts[kind] -= room;
+            exchange->counts[order->kind] += room && !done;
+            if (done) {
                 put++;
                 continue;
             }

@@ -1,10 +1,13 @@
 #include "node/lag.h"
 
+#include "base/hash.h"
 #include "node/state.h"
 #include "store/digest.h"
 
 #define STATES_FIRST 16
-#define STATES_UNIT  16 /* compared for one unit of work */
+#define COLD_US      1000000 /* one exchange is many lists: one that tells nothing proves nothing */
+#define FOUND_MS     30000   /* longer than it takes to exchange with the same peer again */
+#define STATES_UNIT  16      /* compared for one unit of work */
 
 struct lag_state {
     uint64_t root;
@@ -38,6 +41,7 @@ void lag_clear(struct node *node)
 {
     struct lag *lag = &node->sync.lag;
 
+    recent_clear(&lag->found, node->mem);
     mem_free(node->mem, lag->states, lag->room * sizeof *lag->states);
     *lag = (struct lag){ .room = 0 };
 }
@@ -105,4 +109,35 @@ void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
     peer->told_root = root;
     peer->told_salt = salt;
     peer->checked_us = now.mono_us;
+}
+
+bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what)
+{
+    struct recent *found = &node->sync.lag.found;
+    const uint64_t hash = hash_mix(peer->id, what);
+    const bool old = recent_has(found, hash, 0, now.mono_us / 1000);
+
+    found->keep_ms = FOUND_MS;
+    if (!recent_put(found, node->mem, hash, 0, now.mono_us / 1000)) {
+        node->stats.memory_refused += found->room == 0;
+    }
+    return old;
+}
+
+void lag_differs(struct moment now, struct peer *peer, bool old)
+{
+    const uint64_t hot_us = LAG_HOT_MS * UINT64_C(1000);
+
+    if (old) {
+        peer->cold_us = now.mono_us;
+    } else if (now.mono_us - peer->cold_us > COLD_US && now.mono_us - hot_us > peer->equal_us) {
+        peer->equal_us = now.mono_us - hot_us;
+        peer->checked_us = now.mono_us;
+        peer->has_told = false;
+    }
+}
+
+void lag_tick(struct node *node, struct moment now)
+{
+    recent_tick(&node->sync.lag.found, node->mem, now.mono_us / 1000);
 }

@@ -6,13 +6,18 @@
  * we had lately too, and what it said the time before with those that we came to since.
  *
  * A peer was last equal to us at the latest of: when what it said was ours; when ours last was what
- * it said now; when it said what became ours later. Private to the room; used by sync.
+ * it said now; when it said what became ours later; half a second before it listed keys of which
+ * none differed but such as changed since, or as had not differed when it listed them before.
+ * (Where many nodes write all the time, the last is all there is.) Private to the room; used by
+ * sync.
  *
  * Open, because it is embedded; only node/lag.c touches the fields. All zero is empty and holds no
  * memory. */
 
 #include "base/moment.h"
+#include "node/recent.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct node;
@@ -21,8 +26,11 @@ struct lag_state; /* lag.c */
 
 #define LAG_STATES_MAX 1024 /* some seconds of a busy node, and one of a node as busy as can be */
 
+#define LAG_HOT_MS 500 /* what changed since may be under way */
+
 struct lag {
     struct lag_state *states; /* a ring, the oldest is overwritten */
+    struct recent found;      /* differences that did not change lately */
     uint32_t room;            /* 0 or a power of two */
     uint32_t last;            /* of the newest, counted on for ever */
     uint32_t count;
@@ -38,5 +46,16 @@ void lag_note(struct node *node, struct moment now);
  * and that it was asked (peer->checked_us). Time O(LAG_STATES_MAX), counted. */
 void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
                uint32_t salt);
+
+/* A peer listed a key that differs from ours, which did not change lately: a change of the peer's
+ * may be on its way to us, unless the same was found before. `what` is the key's hash and our
+ * digest of it. Returns whether it was. */
+bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what);
+
+/* A peer listed keys that differ from ours; `old`: one of them had differed before. */
+void lag_differs(struct moment now, struct peer *peer, bool old);
+
+/* Give back memory that is not needed for now. */
+void lag_tick(struct node *node, struct moment now);
 
 #endif /* NODE_LAG_H */

@@ -36,6 +36,7 @@ struct peer {
     uint64_t validated_us;     /* last echo of our token; 0: never */
     uint64_t checked_us;       /* when it last said its digests; lag.c, as the next ones */
     uint64_t equal_us;         /* when its data were last known to equal ours; 0: never */
+    uint64_t cold_us;          /* when it last listed what differed for long; 0: never */
     uint64_t incarnation;      /* of state; from the presence entry */
     uint32_t state_s;      /* element 3: when it was declared dead or left; unix s, low 32 bits */
     uint32_t hello_due_ms; /* mono, wrapping: no hello before */

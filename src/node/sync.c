@@ -13,15 +13,15 @@
 #include <assert.h>
 #include <string.h>
 
-#define HOT_MS         500
+#define HOT_MS         LAG_HOT_MS
 #define HOT_MANY       100 /* changed within that: D is exchanged less often, */
 #define ROUND_HOT_US   5000000
 #define ROUND_US       900000 /* else so often by us; probes come once a second */
 #define TAKING_PART_US 300000 /* after a tree came */
 #define WAIT_MS        1000
 #define WAIT_MS_MAX    300000
-#define WAIT_EXPONENT  9  /* the first at which WAIT_MS doubled is above WAIT_MS_MAX */
-#define AGAIN_ITEMS    64 /* repairs in half a second: who sent them is asked for more at the end; */
+#define WAIT_EXPONENT  9   /* the first at which WAIT_MS doubled is above WAIT_MS_MAX */
+#define AGAIN_ITEMS    64  /* repairs in half a second: who sent them is asked again at the end; */
 #define TRANSFER_ITEMS 256 /* so many are a transfer, beside which others are not listened to */
 #define TRANSFER_US    500000
 #define QUIET_US       100000 /* after its last: it has ended, and what is left is looked for */
@@ -322,6 +322,9 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
         listens[set] = !is_repaired_by_other(state, now, from, (enum table_set)set);
     }
     answered = answer_fields(node, now, exchange, message, salt, listens);
+    if (answered.differs) {
+        lag_differs(now, from, answered.old);
+    }
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (answered.any[set]) {
             from->sync_asked[set] = false;
@@ -469,6 +472,7 @@ void sync_tick(struct node *node, struct moment now)
         return;
     }
     recent_tick(&node->sync.hot, node->mem, now.mono_us / 1000);
+    lag_tick(node, now);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         transfers_tick(node, now, (enum table_set)set);
     }

@@ -285,7 +285,8 @@ static void test_outbox_holds_back_all_but_acks_at_the_rate(void **state)
 
     assert_true(marks_add_entry(&owed->larger, &fixture->mem, entry));
     outbox_owe_ack(fixture->node, fixture->peer, 1, false);
-    pace_sent(fixture->node, fixture->now, fixture->other, PACE_BURST_BYTES);
+    pace_sent(fixture->node, fixture->now, fixture->other,
+              pace_burst_bytes(fixture->node->options.bytes_per_second_max));
     assert_false(pace_rate_allows(fixture->node, fixture->now));
     assert_true(emit(fixture, &to));
     assert_int_equal(fixture->message.acks.left, 1);

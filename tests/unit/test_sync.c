@@ -345,6 +345,85 @@ static void test_sync_leaves_alone_what_is_under_way(void **state)
     assert_true(repairs < 200);
 }
 
+static struct peer_view view_of(const struct world *world, size_t node, size_t other)
+{
+    struct peer_view view;
+
+    assert_true(node_peer(world->nodes[node].node, &world->nodes[other].address, &view));
+    return view;
+}
+
+/* Digests of data that change all the time are hardly ever equal when they are compared. */
+static void test_sync_knows_how_far_a_peer_is_behind_under_writes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    unsigned looks = 0;
+    unsigned apart = 0;
+
+    world_begin(fixture, 3);
+    for (uint64_t i = 0; i < 8000; i++) {
+        char key[32];
+
+        world_write(world, i % 2, key_of(i % 500, key), i % 8, 1 + i);
+        world_run(world, 5000);
+        if (i > 1000 && i % 100 == 0) {
+            for (size_t k = 0; k < 6; k++) {
+                const struct peer_view view = view_of(world, k % 3, (k % 3 + 1 + k / 3) % 3);
+
+                looks++;
+                apart += !view.converged;
+                assert_in_range(world->now_us - view.checked_us, 0, 5 * WORLD_S);
+            }
+        }
+    }
+    assert_true(apart <= looks / 20);
+}
+
+static bool is_cut(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    struct fixture *fixture = context;
+    struct message message;
+
+    (void)from;
+    (void)to;
+    /* Nothing of the data passes; who is there, does. */
+    return fixture->world.now_us == 0 || message_decode(datagram, &message) != WIRE_OK
+           || (message.items.left == 0 && message.tree.left == 0 && message.leaves.left == 0
+               && message.wanted.left == 0);
+}
+
+static void test_sync_tells_the_lag_of_a_peer_that_lacks_something(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    uint64_t written_us;
+
+    world_begin(fixture, 2);
+    world_write(world, 0, "a", 1, 1);
+    world_run(world, 5 * WORLD_S);
+    assert_true(view_of(world, 0, 1).converged);
+    assert_true(view_of(world, 0, 1).equal_us == view_of(world, 0, 1).checked_us);
+    world->filter = is_cut;
+    world_write(world, 0, "a", 1, 2);
+    written_us = world->now_us;
+    world_run(world, 5 * WORLD_S);
+    assert_in_range(view_of(world, 0, 1).equal_us, written_us - WORLD_S, written_us);
+    assert_in_range(view_of(world, 1, 0).equal_us, written_us - 2 * WORLD_S, written_us);
+    assert_true(view_of(world, 0, 1).converged);
+    world_run(world, 10 * WORLD_S);
+    assert_false(view_of(world, 0, 1).converged);
+    assert_false(view_of(world, 1, 0).converged);
+    world->filter = watch;
+    world_run(world, 30 * WORLD_S);
+    assert_true(view_of(world, 0, 1).converged && view_of(world, 1, 0).converged);
+    world_kill(world, 1);
+    world_run(world, 60 * WORLD_S);
+    assert_int_equal(view_of(world, 0, 1).state, PEER_DEAD);
+    assert_int_equal(view_of(world, 0, 1).checked_us, 0);
+    assert_false(view_of(world, 0, 1).converged);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +437,8 @@ int main(void)
         TEST(test_sync_with_a_full_node_waits_longer_and_longer),
         TEST(test_sync_keeps_no_more_than_a_part_of_the_store_waiting),
         TEST(test_sync_leaves_alone_what_is_under_way),
+        TEST(test_sync_knows_how_far_a_peer_is_behind_under_writes),
+        TEST(test_sync_tells_the_lag_of_a_peer_that_lacks_something),
     };
 
     return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
