@@ -12,6 +12,8 @@
 #define BIG_ELEMENTS    256
 #define LISTED_MORE     8   /* keys of ours looked at for a leaf list beyond twice its own */
 #define LEAF_LOOKED_MAX 256 /* in all: a list in a datagram of ours has 96 */
+#define COLD_SHARE      2   /* keys may be on their way to us for one that is on its way to them, */
+#define COLD_MORE       8   /* and so many more */
 #define HOT_BLOCKS      4   /* of a key that are looked at: one that is not hot makes it cold */
 
 struct answer {
@@ -21,9 +23,10 @@ struct answer {
     uint32_t salt;
     unsigned leaf_keys_max;
     bool streams[TABLE_SET_COUNT]; /* to this peer, before this datagram */
-    bool differs;                  /* as in struct answered */
-    bool old;
-    bool audited; /* an audit of this datagram was added up */
+    uint32_t hot;                  /* keys of D that differ and changed lately */
+    uint32_t cold;                 /* and that did not */
+    bool old;                      /* as in struct answered */
+    bool audited;                  /* an audit of this datagram was added up */
 };
 
 static uint64_t prefix_mask(unsigned nibbles)
@@ -66,7 +69,8 @@ static void difference_note(struct answer *answer, enum table_set set, uint64_t 
 {
     exchange_note(answer->exchange, set, !cold);
     if (set == TABLE_D) {
-        answer->differs = true;
+        answer->hot += !cold;
+        answer->cold += cold;
         answer->old = (cold && lag_is_old(answer->node, answer->now, answer->exchange->peer, what))
                       || answer->old;
     }
@@ -469,8 +473,8 @@ struct answered answer_fields(struct node *node, struct moment now, struct excha
             leaf_answer(&answer, leaf);
         }
     }
-    answered.differs = answer.differs;
-    answered.old = answer.old;
+    answered.differs = answer.hot > 0 || answer.cold > 0;
+    answered.old = answer.old || answer.cold > COLD_MORE + COLD_SHARE * answer.hot;
     for (run = message->block_digests; message_next_blocks(&run, &blocks);) {
         blocks_answer(&answer, blocks);
     }

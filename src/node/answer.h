@@ -19,8 +19,8 @@ struct exchange;
 struct answered {
     bool any[TABLE_SET_COUNT];
     bool tree[TABLE_SET_COUNT]; /* a tree was, and it was looked at */
-    bool differs;               /* keys of data were listed that differ, */
-    bool old;                   /* and one that had differed before, and did not change since */
+    bool differs;               /* keys of data were listed that differ; */
+    bool old; /* more of them than what is on its way, or such as had differed before */
 };
 
 /* Answer all fields of a datagram. `listens`: trees and leaf lists of the set are looked at. */

@@ -52,7 +52,7 @@ void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
  * digest of it. Returns whether it was. */
 bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what);
 
-/* A peer listed keys that differ from ours; `old`: one of them had differed before. */
+/* A peer listed keys that differ from ours; `old`: not only by what is on its way. */
 void lag_differs(struct moment now, struct peer *peer, bool old);
 
 /* Give back memory that is not needed for now. */

@@ -424,6 +424,39 @@ static void test_sync_tells_the_lag_of_a_peer_that_lacks_something(void **state)
     assert_false(view_of(world, 0, 1).converged);
 }
 
+static bool is_held(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    struct fixture *fixture = context;
+    struct message message;
+
+    (void)from;
+    (void)to;
+    return fixture->world.now_us == 0 || message_decode(datagram, &message) != WIRE_OK
+           || message.items.left == 0;
+}
+
+/* Lists of what is lacking show no more than that. */
+static void test_sync_takes_no_list_of_much_for_what_is_on_its_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    uint64_t loaded_us;
+
+    world_begin(fixture, 2);
+    load(fixture, 0, 0, 5000);
+    load(fixture, 1, 0, 5000);
+    world_run(world, 5 * WORLD_S);
+    world->filter = is_held;
+    load(fixture, 0, 5000, 7000);
+    loaded_us = world->now_us;
+    for (unsigned i = 0; i < 200; i++) {
+        world_run(world, WORLD_S / 10);
+        assert_true(view_of(world, 1, 0).equal_us <= loaded_us);
+        assert_true(view_of(world, 0, 1).equal_us <= loaded_us);
+    }
+    assert_false(view_of(world, 1, 0).converged || view_of(world, 0, 1).converged);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +472,7 @@ int main(void)
         TEST(test_sync_leaves_alone_what_is_under_way),
         TEST(test_sync_knows_how_far_a_peer_is_behind_under_writes),
         TEST(test_sync_tells_the_lag_of_a_peer_that_lacks_something),
+        TEST(test_sync_takes_no_list_of_much_for_what_is_on_its_way),
     };
 
     return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
