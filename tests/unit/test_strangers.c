@@ -231,10 +231,14 @@ static void test_strangers_of_one_network_do_not_drive_out_others(void **state)
 static void test_strangers_have_a_share_of_the_rate(void **state)
 {
     struct fixture *fixture = *state;
+    struct node_options options;
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
     uint64_t bytes;
 
     nodes_create(fixture, 1);
+    options = node_of(fixture, 0)->options;
+    options.bytes_per_second_max = 1000000;
+    assert_int_equal(node_configure(node_of(fixture, 0), fixture->now, &options), STATUS_OK);
     for (unsigned i = 0; i < 40000; i++) {
         const struct address from = address_at(i / 250, 1 + i % 250);
 
