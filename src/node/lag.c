@@ -88,7 +88,7 @@ static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, 
     return found_us;
 }
 
-void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
+bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
                uint32_t salt)
 {
     const uint64_t kept_us = 2 * NODE_CONVERGED_US;
@@ -97,6 +97,8 @@ void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
                                   ? now.mono_us
                                   : ours_until(node, now, root, salt, later_us);
 
+    bool was_ours = until_us != 0;
+
     if (until_us > peer->equal_us) {
         peer->equal_us = until_us;
     }
@@ -104,11 +106,13 @@ void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
     if (peer->has_told && peer->checked_us > peer->equal_us
         && ours_until(node, now, peer->told_root, peer->told_salt, peer->checked_us) != 0) {
         peer->equal_us = peer->checked_us;
+        was_ours = true;
     }
     peer->has_told = until_us == 0;
     peer->told_root = root;
     peer->told_salt = salt;
     peer->checked_us = now.mono_us;
+    return was_ours;
 }
 
 bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what)

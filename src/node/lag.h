@@ -43,8 +43,9 @@ void lag_clear(struct node *node);
 void lag_note(struct node *node, struct moment now);
 
 /* A peer said the digest of its data, salted. Notes when it was last equal to us (peer->equal_us),
- * and that it was asked (peer->checked_us). Time O(LAG_STATES_MAX), counted. */
-void lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
+ * and that it was asked (peer->checked_us). Returns whether its digest, or the one it said before,
+ * is one that our data have or had. Time O(LAG_STATES_MAX), counted. */
+bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
                uint32_t salt);
 
 /* A peer listed a key that differs from ours, which did not change lately: a change of the peer's

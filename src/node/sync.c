@@ -222,8 +222,10 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
     uint32_t ours[2];
 
     outbox_roots(node, salt, ours);
-    lag_check(node, now, from, roots[TABLE_D], salt);
-    node->was_equal = node->was_equal || from->equal_us != 0;
+    /* That no old difference was listed lately is good enough for a lag, not to be ready by. */
+    if (lag_check(node, now, from, roots[TABLE_D], salt)) {
+        node->was_equal = true;
+    }
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (ours[set] == roots[set]) {
             set_equal(node, from, (enum table_set)set);
