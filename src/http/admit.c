@@ -33,16 +33,15 @@ struct bytes http_key(const struct http_request *request)
     return (struct bytes){ request->key, request->key_size };
 }
 
-bool http_query(const struct http_request *request, const char *name, size_t position,
-                struct bytes *value_out)
+bool http_query_next(const struct http_request *request, const char *name, size_t *at,
+                     struct bytes *value_out)
 {
     const size_t size = strlen(name);
 
-    for (size_t i = 0; i < request->query.count; i++) {
-        const struct request_parameter *parameter = &request->query.list[i];
+    while (*at < request->query.count) {
+        const struct request_parameter *parameter = &request->query.list[(*at)++];
 
-        if (parameter->name.size == size && memcmp(parameter->name.data, name, size) == 0
-            && position-- == 0) {
+        if (parameter->name.size == size && memcmp(parameter->name.data, name, size) == 0) {
             *value_out = parameter->value;
             return true;
         }
@@ -50,12 +49,20 @@ bool http_query(const struct http_request *request, const char *name, size_t pos
     return false;
 }
 
+bool http_query(const struct http_request *request, const char *name, struct bytes *value_out)
+{
+    size_t at = 0;
+
+    return http_query_next(request, name, &at, value_out);
+}
+
 size_t http_query_count(const struct http_request *request, const char *name)
 {
     struct bytes value;
     size_t count = 0;
+    size_t at = 0;
 
-    while (http_query(request, name, count, &value)) {
+    while (http_query_next(request, name, &at, &value)) {
         count++;
     }
     return count;
@@ -65,7 +72,7 @@ bool http_is_pretty(const struct http_request *request)
 {
     struct bytes value;
 
-    return http_query(request, "pretty", 0, &value);
+    return http_query(request, "pretty", &value);
 }
 
 /* NULL when there is none. */
@@ -336,6 +343,11 @@ static bool admit_query(struct http_request *request)
     case REQUEST_QUERY_INVALID:
         refuse_count(request, HTTP_REFUSED_ROUTE);
         http_refuse(request, 400, "the query is not percent-encoded UTF-8");
+        return false;
+    case REQUEST_QUERY_MANY:
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 400, "the query has more than %d parameters; ask in more requests",
+                    REQUEST_PARAMETERS_MAX);
         return false;
     }
     for (size_t i = 0; i < request->query.count; i++) {

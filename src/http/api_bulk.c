@@ -54,7 +54,9 @@ struct bulk {
 
     /* Joining other keys. */
     struct vector joined;
-    size_t source;          /* position of `?join=` */
+    size_t source_at;    /* http_query_next() of `?join=` */
+    struct bytes source; /* the key that is being joined */
+    bool is_in_source;
     uint64_t source_number; /* block of it to go on from */
     size_t joined_position; /* block of the join that goes to the batch next */
 };
@@ -646,10 +648,10 @@ static enum http_step join_step(struct http_request *request, struct http_contex
 {
     struct bulk *bulk = (struct bulk *)state;
     struct block_room room;
-    struct bytes source;
 
-    for (; http_query(request, "join", bulk->source, &source); bulk->source++) {
-        const struct entry *entry = table_find(context->table, source);
+    while (bulk->is_in_source
+           || http_query_next(request, "join", &bulk->source_at, &bulk->source)) {
+        const struct entry *entry = table_find(context->table, bulk->source);
         const struct vector *vector = entry == NULL ? NULL : entry_vector(entry);
         const size_t count = vector == NULL ? 0 : vector_blocks(vector);
 
@@ -657,6 +659,7 @@ static enum http_step join_step(struct http_request *request, struct http_contex
             const struct block block = vector_block(vector, i, &room);
 
             bulk->source_number = block.number;
+            bulk->is_in_source = true;
             if (http_step_is_over(request)) {
                 return HTTP_STEP_AGAIN;
             }
@@ -665,6 +668,7 @@ static enum http_step join_step(struct http_request *request, struct http_contex
             }
         }
         bulk->source_number = 0;
+        bulk->is_in_source = false;
     }
     http_continue(request, join_take_step, bulk, bulk_free);
     return HTTP_STEP_AGAIN;

@@ -191,7 +191,7 @@ static void chosen_get(struct http_request *request, struct http_context *contex
     struct bytes text;
 
     vector_init(&chosen);
-    for (size_t i = 0; http_query(request, "index", i, &text); i++) {
+    for (size_t at = 0; http_query_next(request, "index", &at, &text);) {
         uint64_t index;
         uint64_t value;
         uint8_t offset;

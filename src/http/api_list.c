@@ -205,7 +205,7 @@ static bool name_query(struct http_request *request, const char *parameter, stru
 {
     struct bytes text;
 
-    if (!http_query(request, parameter, 0, &text)) {
+    if (!http_query(request, parameter, &text)) {
         return true;
     }
     if (text.size > sizeof name->data) {

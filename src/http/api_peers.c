@@ -230,13 +230,13 @@ static bool list_ask(struct http_request *request, struct peer_list *list)
     struct bytes text;
 
     list->states = UINT8_MAX;
-    if (http_query(request, "state", 0, &text) && !states_read(text, &list->states)) {
+    if (http_query(request, "state", &text) && !states_read(text, &list->states)) {
         http_refuse(request, 400,
                     "'state' must be some of alive, suspect, silent, dead, left and new, with "
                     "commas between them");
         return false;
     }
-    if (!http_query(request, "format", 0, &text) || text_is(text, "json")) {
+    if (!http_query(request, "format", &text) || text_is(text, "json")) {
         return true;
     }
     if (!text_is(text, "prometheus")) {

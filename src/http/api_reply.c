@@ -97,7 +97,7 @@ bool query_u64(struct http_request *request, const char *name, uint64_t min, uin
     struct bytes text;
     uint64_t given;
 
-    if (!http_query(request, name, 0, &text)) {
+    if (!http_query(request, name, &text)) {
         return true;
     }
     if (!text_get_u64(text, &given) || given < min || given > max) {
@@ -114,7 +114,7 @@ bool query_duration(struct http_request *request, const char *name, uint64_t *us
     struct bytes text;
     uint64_t ms;
 
-    if (!http_query(request, name, 0, &text)) {
+    if (!http_query(request, name, &text)) {
         return true;
     }
     if (!text_get_duration_ms(text, &ms)) {
@@ -129,7 +129,7 @@ bool query_flag(const struct http_request *request, const char *name)
 {
     struct bytes text;
 
-    return http_query(request, name, 0, &text)
+    return http_query(request, name, &text)
            && (text.size == 0 || text_is(text, "1") || text_is(text, "yes")
                || text_is(text, "true"));
 }

@@ -243,7 +243,7 @@ static bool include_read(struct http_request *request, struct watching *watching
     };
     struct bytes text;
 
-    if (!http_query(request, "include", 0, &text)) {
+    if (!http_query(request, "include", &text)) {
         return true;
     }
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -261,10 +261,10 @@ static bool filters_read(struct http_request *request, struct watcher *watcher)
     struct bytes text;
     bool is_fine = true;
 
-    for (size_t i = 0; is_fine && http_query(request, "key", i, &text); i++) {
+    for (size_t at = 0; is_fine && http_query_next(request, "key", &at, &text);) {
         is_fine = watcher_add_key(watcher, text);
     }
-    for (size_t i = 0; is_fine && http_query(request, "match", i, &text); i++) {
+    for (size_t at = 0; is_fine && http_query_next(request, "match", &at, &text);) {
         is_fine = watcher_add_pattern(watcher, text);
     }
     if (!is_fine) {

@@ -120,26 +120,37 @@ static bool query_parameter(struct bytes raw, uint8_t **to, struct request_param
     return query_text(name, to, &parameter->name) && query_text(value, to, &parameter->value);
 }
 
+/* How many there are; what stands between two '&' may be empty, and then is none. */
+static size_t parameters_count(struct bytes raw)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < raw.size; i++) {
+        count += raw.data[i] != '&' && (i == 0 || raw.data[i - 1] == '&');
+    }
+    return count;
+}
+
 enum request_query_status request_query_read(struct bytes raw, struct mem *mem,
                                              struct request_query *query)
 {
-    size_t count_max = 1;
+    const size_t count = parameters_count(raw);
     size_t begin = 0;
     uint8_t *to;
 
-    if (raw.size == 0) {
+    if (count == 0) {
         return REQUEST_QUERY_OK;
     }
-    for (size_t i = 0; i < raw.size; i++) {
-        count_max += raw.data[i] == '&';
+    if (count > REQUEST_PARAMETERS_MAX) {
+        return REQUEST_QUERY_MANY;
     }
-    query->size = count_max * sizeof *query->list + raw.size;
+    query->size = count * sizeof *query->list + raw.size;
     query->list = mem_alloc(mem, query->size);
     if (query->list == NULL) {
         query->size = 0;
         return REQUEST_QUERY_MEMORY;
     }
-    to = (uint8_t *)(query->list + count_max);
+    to = (uint8_t *)(query->list + count);
     for (size_t i = 0; i <= raw.size; i++) {
         if (i < raw.size && raw.data[i] != '&') {
             continue;

@@ -34,7 +34,10 @@ bool request_target_read(const char *uri, struct request_target *target_out);
  * where raw is. False: a '%' without two hex digits; what was written is then unspecified. */
 bool request_decode(struct bytes raw, bool plus, uint8_t *to, size_t *size_out);
 
-/* The parameters of a query, decoded. Open: it is embedded in the request. */
+/* The parameters of a query, decoded. Open: it is embedded in the request. Their number is limited:
+ * each is compared with the names that the route knows, and takes a place in the table. 256 are as
+ * many keys and patterns as one stream may watch, the longest list that a query carries. */
+#define REQUEST_PARAMETERS_MAX 256
 struct request_parameter {
     struct bytes name;
     struct bytes value;
@@ -45,10 +48,16 @@ struct request_query {
     size_t size; /* bytes of the one block behind list */
 };
 
-enum request_query_status { REQUEST_QUERY_OK, REQUEST_QUERY_INVALID, REQUEST_QUERY_MEMORY };
+enum request_query_status {
+    REQUEST_QUERY_OK,
+    REQUEST_QUERY_INVALID,
+    REQUEST_QUERY_MANY,
+    REQUEST_QUERY_MEMORY
+};
 
 /* Read a query into `query`, which is all zero. Free with request_query_clear(). An empty one
- * takes no memory. INVALID: a bad percent form, or text that is not UTF-8 or has a NUL. */
+ * takes no memory. INVALID: a bad percent form, or text that is not UTF-8 or has a NUL. MANY: more
+ * than REQUEST_PARAMETERS_MAX, found before any is decoded. */
 enum request_query_status request_query_read(struct bytes raw, struct mem *mem,
                                              struct request_query *query);
 void request_query_clear(struct request_query *query, struct mem *mem);

@@ -224,10 +224,14 @@ enum http_method http_method_of(const struct http_request *request);
  * route takes none. */
 struct bytes http_key(const struct http_request *request);
 
-/* The position-th value of a parameter, decoded ('+' is a space), "" when it has none. False when
- * there is no such one. A name not in the route's query is never found. */
-bool http_query(const struct http_request *request, const char *name, size_t position,
-                struct bytes *value_out);
+/* The value of a parameter, decoded ('+' is a space), "" when it has none; of one given more than
+ * once the first. False when it is not there. A name not in the route's query is never found. */
+bool http_query(const struct http_request *request, const char *name, struct bytes *value_out);
+
+/* All values of a parameter, one a call. *at is 0 before the first call. False: there are no more.
+ * All calls together look at each parameter once. */
+bool http_query_next(const struct http_request *request, const char *name, size_t *at,
+                     struct bytes *value_out);
 size_t http_query_count(const struct http_request *request, const char *name);
 bool http_is_pretty(const struct http_request *request);
 

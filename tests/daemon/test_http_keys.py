@@ -571,6 +571,14 @@ def test_paths_that_are_not_there_are_404(shared):
         assert shared.get(path).status in (404, 405), path
 
 
+def test_a_query_has_at_most_256_parameters(shared):
+    shared.post("/keys/chosen", {"7": 5})
+    answer = shared.get("/keys/chosen?" + "&".join(["index=7"] * 256))
+    assert answer.status == 200 and answer.json()["vector"] == {"7": 5}
+    answer = shared.get("/keys/chosen?" + "&".join(["index=7"] * 257))
+    assert answer.status == 400 and "256 parameters" in answer.json()["detail"]
+
+
 def test_parameters_that_are_not_known_are_refused_with_those_that_are(shared):
     answer = shared.get("/keys?limits=3")
     assert answer.status == 400

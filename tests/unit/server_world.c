@@ -37,7 +37,7 @@ static void key_get(struct http_request *request, struct http_context *context)
 
     context->handled++;
     if (http_etag_matches(request, context->digest)) {
-        if (http_query(request, "wait", 0, &wait)
+        if (http_query(request, "wait", &wait)
             && http_park_until_changed(request, http_key(request), wait.size * 1000000)) {
             return;
         }
@@ -83,8 +83,8 @@ static void big(struct http_request *request, struct http_context *context)
     struct bytes value;
 
     http_stream_begin(request, 200, "application/octet-stream",
-                      http_query(request, "sized", 0, &value) ? BIG_PIECES * BIG_PIECE
-                                                              : HTTP_LENGTH_UNKNOWN);
+                      http_query(request, "sized", &value) ? BIG_PIECES * BIG_PIECE
+                                                           : HTTP_LENGTH_UNKNOWN);
     http_continue(request, big_step, &context->freed, state_free);
 }
 
@@ -168,7 +168,7 @@ static void lines(struct http_request *request, struct http_context *context)
 {
     struct bytes value;
 
-    if (http_query(request, "outlive", 0, &value)) {
+    if (http_query(request, "outlive", &value)) {
         assert_true(http_outlive(request));
     }
     http_continue(request, lines_step, &context->freed, state_free);

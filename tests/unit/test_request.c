@@ -180,6 +180,25 @@ static void test_request_query_refuses_bad_text(void **state)
     }
 }
 
+/* A request line could hold thousands; each is compared with the names that the route knows. */
+static void test_request_query_takes_so_many_parameters(void **state)
+{
+    struct fixture *fixture = *state;
+    char raw[4 * (REQUEST_PARAMETERS_MAX + 1) + 1] = "";
+
+    for (size_t i = 0; i < REQUEST_PARAMETERS_MAX; i++) {
+        memcpy(raw + 4 * i, "a=1&", 5);
+    }
+    assert_int_equal(request_query_read(text(raw), &fixture->mem, &fixture->query),
+                     REQUEST_QUERY_OK);
+    assert_int_equal(fixture->query.count, REQUEST_PARAMETERS_MAX);
+    request_query_clear(&fixture->query, &fixture->mem);
+    memcpy(raw + 4 * (size_t)REQUEST_PARAMETERS_MAX, "a=1", 4);
+    assert_int_equal(request_query_read(text(raw), &fixture->mem, &fixture->query),
+                     REQUEST_QUERY_MANY);
+    assert_int_equal(fixture->mem.used_bytes, 0);
+}
+
 static void test_request_query_says_when_there_is_no_memory(void **state)
 {
     struct fixture *fixture = *state;
@@ -436,6 +455,7 @@ int main(void)
         TEST(test_request_query_keeps_order_and_repetition),
         TEST(test_request_query_that_is_empty_takes_no_memory),
         TEST(test_request_query_refuses_bad_text),
+        TEST(test_request_query_takes_so_many_parameters),
         TEST(test_request_query_says_when_there_is_no_memory),
         TEST(test_request_words_have_whole_words),
         TEST(test_request_framing_has_one_reading),
