@@ -204,6 +204,7 @@ static void http_stats_put(struct json_writer *json, const struct http_stats *st
     figure(json, "http_connections", stats->connections);
     figure(json, "http_received_bytes", stats->received_bytes);
     figure(json, "http_upload_bytes", stats->upload_bytes);
+    figure(json, "http_turn_work_most", stats->turn_work_most);
     figure(json, "http_parked", stats->parked);
     figure(json, "http_stepping", stats->stepping);
     figure(json, "http_watchers", stats->watchers);

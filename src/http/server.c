@@ -15,6 +15,10 @@
 #define SWEEP_US_MIN     UINT64_C(10000)
 #define SWEEPS_A_TIMEOUT 8
 
+/* See http_stats.turn_work_most. */
+#define WORK_REQUEST      16
+#define WORK_TARGET_BYTES 64
+
 const uint64_t http_duration_bounds_us[HTTP_DURATION_BUCKETS] = {
     50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 250000, 1000000, UINT64_MAX
 };
@@ -402,15 +406,31 @@ static void step_settle(struct http_request *request, enum http_step result)
     }
 }
 
-static void request_run(struct http_request *request)
+/* Whether this turn has time left for requests. */
+static bool turn_allows(const struct http_server *server)
+{
+    return server->turn_work < HTTP_TURN_WORK_MAX && server->turn_us < HTTP_STEP_US_MAX;
+}
+
+/* Look at a request. False: it is answered already. */
+static bool request_look_at(struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    request->is_admitted = request_admit(request, evhttp_request_get_command(request->evhttp));
+    server->turn_work +=
+        WORK_REQUEST + (request->target.path.size + request->target.query.size) / WORK_TARGET_BYTES
+        + request->query.count;
+    return request->is_admitted;
+}
+
+/* Call the handler or the step. */
+static void request_call(struct http_request *request)
 {
     struct http_server *server = request->server;
     const struct http_options *options = &server->options;
     const bool may_change = request->method != HTTP_GET;
 
-    request->state = REQUEST_RUNNING;
-    request->now = options->moment(options->shell);
-    request->called_us = connection_clock_us();
     if (request->step != NULL) {
         enum http_step result;
 
@@ -426,23 +446,40 @@ static void request_run(struct http_request *request)
     }
 }
 
-/* Call what is queued, for the time of one step; the rest after a look at the sockets. */
+static void request_run(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    const uint64_t begun_us = connection_clock_us();
+
+    request->state = REQUEST_RUNNING;
+    request->now = server->options.moment(server->options.shell);
+    request->called_us = begun_us;
+    if (request->is_admitted || request_look_at(request)) {
+        request_call(request);
+    } else {
+        request_finish(request);
+    }
+    server->turn_us += connection_clock_us() - begun_us;
+}
+
+/* Call what is queued, as far as the turn allows; the rest after a look at the sockets. One is
+ * called in any case, since new ones queue up behind it. */
 static void on_work(evutil_socket_t fd, short what, void *argument)
 {
     static const struct timeval at_once = { 0, 0 };
     struct http_server *server = argument;
-    const uint64_t begun_us = connection_clock_us();
-    struct http_request *request;
+    struct http_request *request = TAILQ_FIRST(&server->queue);
 
     (void)fd;
     (void)what;
-    while ((request = TAILQ_FIRST(&server->queue)) != NULL) {
-        if (connection_clock_us() - begun_us >= HTTP_STEP_US_MAX) {
+    while (request != NULL) {
+        TAILQ_REMOVE(&server->queue, request, queue);
+        request_run(request);
+        request = TAILQ_FIRST(&server->queue);
+        if (request != NULL && !turn_allows(server)) {
             event_add(server->work, &at_once);
             return;
         }
-        TAILQ_REMOVE(&server->queue, request, queue);
-        request_run(request);
     }
 }
 
@@ -476,7 +513,6 @@ void server_on_request(struct evhttp_request *evhttp, void *argument)
     request = &connection->request;
     assert(request->state == REQUEST_NONE);
     connection->phase = CONNECTION_ANSWERING;
-    request->state = REQUEST_RUNNING;
     request->evhttp = evhttp;
     request->out = evhttp_request_get_output_buffer(evhttp);
     request->body = evhttp_request_get_input_buffer(evhttp);
@@ -485,10 +521,11 @@ void server_on_request(struct evhttp_request *evhttp, void *argument)
     request->is_old = connection_request_is_old(evhttp);
     request->began_us = connection_clock_us();
     evhttp_request_set_on_complete_cb(evhttp, request_on_complete, request);
-    if (request_admit(request, command)) {
+    if (TAILQ_EMPTY(&listener->server->queue) && turn_allows(listener->server)) {
         request_run(request);
     } else {
-        request_finish(request);
+        connection_watch_close(connection);
+        request_queue(request);
     }
 }
 
@@ -745,6 +782,11 @@ void http_server_configure(struct http_server *server, const struct http_options
 void http_server_turn_end(struct http_server *server, struct changes changes,
                           uint64_t durable_ticket)
 {
+    if (server->turn_work > server->stats.turn_work_most) {
+        server->stats.turn_work_most = server->turn_work;
+    }
+    server->turn_work = 0;
+    server->turn_us = 0;
     server->durable_ticket = durable_ticket;
     if (park_tickets_count(server->park) > 0) {
         park_note_durable(server->park, durable_ticket, on_durable);

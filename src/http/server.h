@@ -18,6 +18,9 @@
  * request after it has answered and returned. When the client goes away earlier, parks are
  * forgotten and free_state is called; nothing else tells the handler.
  *
+ * All requests of a turn share the time of one step and a budget for being looked at
+ * (HTTP_TURN_WORK_MAX); those beyond it wait for the next turn, in the order in which they came.
+ *
  * Everything runs on the thread of the event base, between the base's callbacks: no function here
  * calls a handler from inside itself, except the event base. SIGPIPE is ignored by main. The
  * base is created with EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: no watched descriptor is ever dup()ed.
@@ -44,6 +47,7 @@ struct http_server;  /* opaque */
 struct log;
 
 #define HTTP_STEP_US_MAX      2000                /* a handler or a step; see http_step_is_over() */
+#define HTTP_TURN_WORK_MAX    2000                /* units a turn; see http_stats.turn_work_most */
 #define HTTP_OUTPUT_BYTES_MAX 65536               /* unsent bytes above which no step is called */
 #define HTTP_BODY_STEP_BYTES  65536               /* a sensible size for http_body_front() */
 #define HTTP_WAIT_US_MAX      UINT64_C(300000000) /* a long poll is cut to five minutes */
@@ -126,7 +130,8 @@ struct http_options {
     struct http_context *context; /* passed to the handlers; outlives the server */
     struct log *log;              /* NULL: silent; outlives the server */
     void *shell;                  /* passed to both callbacks */
-    /* The moment of this turn. Called before each handler and step. */
+    /* The moment of this turn. Called before each look at a request, handler and step: a turn that
+     * was asked for it is to be ended, or requests get no further. */
     struct moment (*moment)(void *shell);
     /* A handler or step ran that may have changed data or made datagrams, or the server has
      * stopped: a turn should be ended soon. May be called often; must not call the server. */
@@ -149,7 +154,7 @@ void http_server_configure(struct http_server *server, const struct http_options
 
 /* Call once at the end of every turn, before the feed is emptied: runs again what waited for one
  * of these keys, and lets go of answers whose ticket is durable. Calls no handler itself: they run
- * from the event base, in the next turn.
+ * from the event base, in the next turn. Requests to come have a budget of their own again.
  * Time: O(changes), and nothing when nobody is parked. */
 void http_server_turn_end(struct http_server *server, struct changes changes,
                           uint64_t durable_ticket);
@@ -200,6 +205,11 @@ struct http_stats {
     /* From the whole request to its answer handed over; parks and watchers not counted. */
     uint64_t durations[HTTP_DURATION_BUCKETS];
     uint64_t duration_us_sum;
+    /* The most that looking at requests cost in one turn, in units that are the same on every
+     * machine: sixteen a request, one for each 64 bytes of its target and one for each parameter,
+     * up to a microsecond each. A turn begins no request once HTTP_TURN_WORK_MAX are used up, so
+     * that it has at most those and one request's. */
+    uint64_t turn_work_most;
 };
 const struct http_stats *http_server_stats(const struct http_server *server);
 

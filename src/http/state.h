@@ -36,7 +36,7 @@ struct evhttp_request;
 enum request_state {
     REQUEST_NONE,     /* there is none */
     REQUEST_RUNNING,  /* its handler or step is being called */
-    REQUEST_QUEUED,   /* to be called from the work event */
+    REQUEST_QUEUED,   /* to be looked at or called from the work event */
     REQUEST_PARKED,   /* waits for a key */
     REQUEST_HELD,     /* answered, waits for the disk */
     REQUEST_SLEEPING, /* waits for http_wake() or its timer */
@@ -74,6 +74,7 @@ struct http_request {
     uint8_t allowed; /* methods of the resource, for Allow */
     uint8_t state;   /* enum request_state */
     uint8_t key_size;
+    bool is_admitted : 1; /* it was looked at, and its handler may be called */
     bool is_head : 1;
     bool is_old : 1; /* before HTTP/1.1 */
     bool is_begun : 1;
@@ -167,6 +168,8 @@ struct http_server {
     int64_t date_s;       /* that it was made for */
     char own_names[1024]; /* of this host, each ended by a NUL, and the list by another */
     uint64_t durable_ticket;
+    uint64_t turn_work; /* units, of this turn */
+    uint64_t turn_us;   /* that handlers and steps took in it */
     struct http_stats stats;
     uint64_t places; /* of http-watchers that are taken */
 };

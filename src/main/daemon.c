@@ -28,6 +28,7 @@
 #define DAEMON_DRAIN_MS      5000 /* answers under way when we stop */
 #define DAEMON_LEAVE_MS      500  /* acks of `left` */
 #define DAEMON_TIMER_MIN_US  1000 /* the loop's own clock has milliseconds */
+#define DAEMON_PASS_US_MAX   2000 /* after which the loop looks at its sockets again */
 #define DAEMON_NODE_BYTES    (UINT64_C(256) << 20) /* 8,192 peers and their queues fit */
 
 struct daemon {
@@ -518,11 +519,14 @@ static enum status daemon_build_events(struct daemon *daemon, struct fault *why)
 
 static struct event_base *daemon_new_base(void)
 {
+    static const struct timeval pass = { .tv_usec = DAEMON_PASS_US_MAX };
     struct event_config *config = event_config_new();
     struct event_base *base = NULL;
 
     if (config != NULL) {
         (void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+        /* Thousands of sockets that become readable at once are not read all in one pass. */
+        (void)event_config_set_max_dispatch_interval(config, &pass, -1, 0);
         base = event_base_new_with_config(config);
         event_config_free(config);
     }

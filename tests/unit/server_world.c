@@ -233,13 +233,22 @@ static const struct http_route routes[] = {
 
 static struct moment moment_now(void *shell)
 {
-    (void)shell;
+    event_active(((struct fixture *)shell)->turn, 0, 0);
     return (struct moment){ .mono_us = 1, .unix_s = 1 };
 }
 
 static void turn_wanted(void *shell)
 {
     ((struct fixture *)shell)->turns++;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *argument)
+{
+    struct fixture *fixture = argument;
+
+    (void)fd;
+    (void)what;
+    http_server_turn_end(fixture->server, (struct changes){ 0 }, fixture->durable_ticket);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -287,6 +296,7 @@ int setup(void **state)
     event_config_free(config);
     fixture.tick = event_new(fixture.base, -1, EV_PERSIST, on_tick, NULL);
     event_add(fixture.tick, &tick);
+    fixture.turn = event_new(fixture.base, -1, 0, on_turn, &fixture);
     fixture.context.digest = 0x1234;
     fixture.listener = (struct http_listener){ .text = "127.0.0.1", .is_loopback = true };
     fixture.options = (struct http_options){
@@ -311,6 +321,7 @@ int teardown(void **state)
 
     http_server_free(fixture->server);
     event_free(fixture->tick);
+    event_free(fixture->turn);
     event_base_free(fixture->base);
     return fixture->mem.used_bytes == 0 ? 0 : -1;
 }
@@ -429,5 +440,6 @@ void change(struct fixture *fixture, const char *key, uint64_t durable_ticket)
     struct entry entry = { .key = text(key) };
     const struct change change = { .entry = &entry };
 
+    fixture->durable_ticket = durable_ticket;
     http_server_turn_end(fixture->server, (struct changes){ &change, 1 }, durable_ticket);
 }

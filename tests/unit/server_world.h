@@ -35,11 +35,13 @@ struct fixture {
     struct mem mem;
     struct event_base *base;
     struct event *tick; /* lets loops look at their deadline */
+    struct event *turn; /* ends the turn of whoever asked for its moment */
     struct http_server *server;
     struct http_context context;
     struct http_options options;
     struct http_listener listener;
     uint64_t turns;
+    uint64_t durable_ticket;
     uint16_t port;
 };
 

@@ -2,7 +2,10 @@
 
 #include "http/server.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "unit/server_world.h"
 
@@ -102,6 +105,50 @@ static void test_server_answers_a_client_that_half_closes(void **state)
 }
 
 /* -- steps ---------------------------------------------------------------------------------- */
+
+/* A request whose target is long, on a blocking socket of its own. */
+static int ask_much(const struct fixture *fixture, unsigned number)
+{
+    const struct sockaddr_in address = { .sin_family = AF_INET,
+                                         .sin_port = htons(fixture->port),
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char text[8192];
+    size_t size;
+
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    size = (size_t)snprintf(text, sizeof text, "GET /sleep?place=%u", number);
+    while (size < 4000) {
+        size += (size_t)snprintf(text + size, sizeof text - size, "&pretty=xxxxxxxxxxxx");
+    }
+    size += (size_t)snprintf(text + size, sizeof text - size, " HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(send(fd, text, size, 0), size);
+    return fd;
+}
+
+/* Looked at all in the pass in which they come, they would cost 10,000 units and more. */
+static void test_server_looks_at_so_much_a_turn_and_at_all_in_the_end(void **state)
+{
+    enum { CLIENTS = 100, ONE_MOST = 16 + 4200 / 64 + 256 };
+    struct fixture *fixture = *state;
+    const struct http_stats *stats;
+    int fds[CLIENTS];
+
+    fixture->options.watchers_max = UINT16_MAX;
+    serve(fixture);
+    stats = http_server_stats(fixture->server);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        fds[i] = ask_much(fixture, i);
+    }
+    AWAIT(fixture, stats->watchers == CLIENTS);
+    assert_true(stats->turn_work_most > ONE_MOST);
+    assert_in_range(stats->turn_work_most, 1, HTTP_TURN_WORK_MAX + ONE_MOST);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        close(fds[i]);
+    }
+    AWAIT(fixture, stats->watchers == 0);
+}
 
 static void test_server_calls_no_step_while_the_output_is_full(void **state)
 {
@@ -526,6 +573,7 @@ int main(void)
         TEST(test_server_writes_problems_as_documents),
         TEST(test_server_answers_pipelined_requests_in_order),
         TEST(test_server_answers_a_client_that_half_closes),
+        TEST(test_server_looks_at_so_much_a_turn_and_at_all_in_the_end),
         TEST(test_server_calls_no_step_while_the_output_is_full),
         TEST(test_server_streams_in_chunks),
         TEST(test_server_ends_an_old_client_s_stream_with_the_connection),
