@@ -2,6 +2,7 @@
 
 #include "http/api.h"
 #include "http/openapi.h"
+#include "http/watch.h"
 
 #include <string.h>
 
@@ -229,6 +230,7 @@ void api_stats_get(struct http_request *request, struct http_context *context)
     gossip_put(json, node_stats(context->node));
     socket_put(json, context);
     http_stats_put(json, http_server_stats(http_server_of(request)));
+    figure(json, "watch_turn_work_most", watch_work_most(context->watch));
     json_end_object(json);
     reply_end(&reply);
 }

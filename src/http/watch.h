@@ -6,6 +6,9 @@
  * watcher gets fewer and coarser events and misses nothing. What waits is bounded by the bytes it
  * was created with; past them the watcher overflows and is to be closed.
  *
+ * Comparing every change with every key and pattern is work of changes x watchers x pattern: so it
+ * goes through a backlog, of which each turn takes as much as WATCH_WORK_MAX allows.
+ *
  * Called by main, which hands in the feed at the end of each turn, and by api_watch.c. Never
  * writes to anybody: it wakes the watcher's request. */
 
@@ -31,8 +34,22 @@ struct watch *watch_create(struct mem *mem);
 /* All watchers must have been freed. NULL is allowed. */
 void watch_free(struct watch *watch);
 
-/* Note what changed; before the turn ends. Wakes whom it concerns. O(changes x watchers). */
-void watch_note(struct watch *watch, struct changes changes);
+/* Keys that changed and are still to be compared with what watchers watch. Beyond it all of them
+ * overflow: comparing has fallen too far behind to be caught up with. */
+#define WATCH_BACKLOG_BYTES (UINT64_C(4) << 20)
+
+/* Comparisons of one turn, in units of up to half a microsecond: one a watcher, one a key or
+ * pattern of it, and one for each 64 bytes of that and of the key. */
+#define WATCH_WORK_MAX 4096
+
+/* Note what changed; before the turn ends. Wakes whom it concerns. What is beyond WATCH_WORK_MAX is
+ * kept, since marks can be read late without loss, and compared in later turns.
+ *
+ * False: there is more, call again in a turn soon. */
+bool watch_note(struct watch *watch, struct changes changes);
+
+/* The most that comparing cost in one turn, in those units. */
+uint64_t watch_work_most(const struct watch *watch);
 
 /* A watcher of all keys but those of peers, until it is told otherwise.
  *

@@ -148,6 +148,7 @@ static void daemon_set_timer(struct daemon *daemon)
 /* The turn: what everything that happens ends in. See node/node.h. */
 static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
 {
+    static const struct timeval at_once = { 0, 0 };
     struct daemon *daemon = argument;
     struct changes changes;
 
@@ -160,7 +161,9 @@ static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
         node_tick(daemon->node, daemon->now);
     }
     changes = node_changes(daemon->node);
-    watch_note(daemon->context.watch, changes);
+    if (!watch_note(daemon->context.watch, changes)) {
+        (void)event_add(daemon->turn, &at_once); /* a timer: the sockets come first */
+    }
     http_server_turn_end(daemon->server, changes, UINT64_MAX);
     udp_send(daemon->udp, daemon_emit, daemon);
     node_turn_end(daemon->node);

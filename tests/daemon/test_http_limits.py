@@ -40,3 +40,26 @@ def test_requests_that_come_at_once_share_the_turns(node):
         client.close()
     most = node.stats()["http_turn_work_most"]
     assert REQUEST_WORK_MAX < most <= TURN_WORK_MAX + REQUEST_WORK_MAX
+
+
+# http/watch.h: what comparing changes with what is watched may take in a turn; the last comparison
+# of one may add some.
+WATCH_WORK_MAX = 4096
+COMPARISON_MAX = 2 + 510 // 64
+
+
+def test_comparing_changes_with_patterns_is_spread_over_turns(node):
+    clients = [node.connect() for _ in range(64)]
+    for client in clients:
+        client.sendall(b"GET /watch?include=none&match=%s* HTTP/1.1\r\n%s\r\n"
+                       % (b"*a" * 126, HOST))
+    eventually(lambda: node.stats()["http_watchers"] == 64)
+    keys = [f"{'a' * 240}{i}" for i in range(500)]
+    assert node.post("/keys", {key: {"0": 1} for key in keys}).status == 200
+    for client in clients:
+        seen = b""
+        while any(f'"{key}"'.encode() not in seen for key in (keys[0], keys[-1])) or (
+                seen.count(b"event: update") < len(keys)):
+            seen += client.recv(1 << 20)
+        client.close()
+    assert 1000 < node.stats()["watch_turn_work_most"] <= WATCH_WORK_MAX + COMPARISON_MAX

@@ -3,6 +3,7 @@
 
 #include "http/watch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "unit/test.h"
@@ -75,8 +76,17 @@ static void raise(const char *key, uint64_t index, uint64_t value)
 
 static void turn_end(void)
 {
-    watch_note(fixture.watch, table_changes(fixture.table));
+    (void)watch_note(fixture.watch, table_changes(fixture.table));
     table_turn_end(fixture.table);
+}
+
+/* A turn that leaves something to compare. */
+static bool turn_end_is_all(void)
+{
+    const bool is_all = watch_note(fixture.watch, table_changes(fixture.table));
+
+    table_turn_end(fixture.table);
+    return is_all;
 }
 
 static void told(struct watcher *watcher, const char *key, struct watch_event *event)
@@ -261,6 +271,113 @@ static void test_watcher_overflows_when_memory_runs_out(void **state)
     }
 }
 
+/* The costliest that may be watched, and keys that suit it. */
+#define STARS   "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a"
+#define LETTERS "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* What the last comparison of a turn may add. */
+#define WORK_ONE_MOST (1 + 1 + 510 / 64)
+
+static void raise_numbered(unsigned number)
+{
+    char key[sizeof LETTERS + 16];
+
+    (void)snprintf(key, sizeof key, LETTERS "%u", number);
+    raise(key, 3, 1);
+}
+
+static void test_watch_compares_so_much_a_turn_and_loses_nothing(void **state)
+{
+    enum { WATCHERS = 64, KEYS = 300 };
+    struct watcher *watchers[WATCHERS];
+    struct watch_event event;
+    unsigned turns = 1;
+
+    (void)state;
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        watchers[i] = watcher_make(1 << 20);
+        assert_true(watcher_add_pattern(watchers[i], bytes_of(STARS "*")));
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        raise_numbered(i);
+    }
+    while (!turn_end_is_all()) {
+        turns++;
+        raise_numbered(0); /* what changes meanwhile is told too */
+    }
+    assert_in_range(turns, KEYS * WATCHERS / WATCH_WORK_MAX + 1, KEYS);
+    assert_in_range(watch_work_most(fixture.watch), 1, WATCH_WORK_MAX + WORK_ONE_MOST);
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        for (unsigned k = 0; k < KEYS; k++) {
+            assert_true(watcher_take(watchers[i], &event));
+        }
+        assert_false(watcher_take(watchers[i], &event));
+        watcher_free(watchers[i]);
+    }
+}
+
+/* In the middle of a comparison a watcher goes, another comes, and a key that waits is dropped. */
+static void test_watch_goes_on_when_watchers_and_keys_go(void **state)
+{
+    enum { WATCHERS = 64, KEYS = 200 };
+    struct watcher *watchers[WATCHERS];
+    struct watch_event event;
+    struct entry *last;
+
+    (void)state;
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        watchers[i] = watcher_make(1 << 20);
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        raise_numbered(i);
+    }
+    assert_false(turn_end_is_all());
+    last = table_find(fixture.table, bytes_of(LETTERS "199"));
+    assert_non_null(last);
+    table_drop(fixture.table, last);
+    for (unsigned i = 0; i < WATCHERS; i += 2) {
+        watcher_free(watchers[i]);
+        watchers[i] = watcher_make(1 << 20);
+    }
+    while (!turn_end_is_all()) {
+    }
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        unsigned count = 0;
+
+        while (watcher_take(watchers[i], &event)) {
+            assert_ptr_not_equal(event.entry, last);
+            count++;
+        }
+        assert_true(i % 2 == 0 || count == KEYS - 1);
+        watcher_free(watchers[i]);
+    }
+}
+
+static void test_watch_that_falls_too_far_behind_says_so_to_all(void **state)
+{
+    enum { WATCHERS = 64 };
+    struct watcher *watchers[WATCHERS];
+    struct watch_event event;
+    char key[16];
+
+    (void)state;
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        watchers[i] = watcher_make(1 << 30);
+    }
+    for (unsigned i = 0; i < WATCH_BACKLOG_BYTES / 64; i++) {
+        (void)snprintf(key, sizeof key, "%u", i);
+        raise(key, 3, 1);
+        if (i % 500 == 499) {
+            turn_end();
+        }
+    }
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        assert_true(watcher_has_overflowed(watchers[i]));
+        assert_false(watcher_take(watchers[i], &event));
+        watcher_free(watchers[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +389,9 @@ int main(void)
         TEST(test_watcher_forgets_a_key_that_is_dropped),
         TEST(test_watcher_overflows_at_its_limit),
         TEST(test_watcher_overflows_when_memory_runs_out),
+        TEST(test_watch_compares_so_much_a_turn_and_loses_nothing),
+        TEST(test_watch_goes_on_when_watchers_and_keys_go),
+        TEST(test_watch_that_falls_too_far_behind_says_so_to_all),
     };
 
     return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
