@@ -130,6 +130,25 @@ void mem_free(struct mem *mem, void *block, size_t size)
     free(block);
 }
 
+void mem_hold(struct mem *mem, uint64_t bytes)
+{
+    mem->used_bytes += bytes;
+}
+
+void mem_let_go(struct mem *mem, uint64_t bytes)
+{
+    assert(mem->used_bytes >= bytes);
+    mem->used_bytes -= bytes;
+}
+
+uint64_t mem_left(const struct mem *mem)
+{
+    if (mem->limit_bytes == 0) {
+        return UINT64_MAX;
+    }
+    return mem->used_bytes < mem->limit_bytes ? mem->limit_bytes - mem->used_bytes : 0;
+}
+
 bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes)
 {
     uint64_t promised;

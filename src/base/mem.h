@@ -48,6 +48,14 @@ void *mem_grow(struct mem *mem, void *block, size_t size_old, size_t size_new);
 /* Give back a block of exactly this size. NULL with size 0 is allowed. */
 void mem_free(struct mem *mem, void *block, size_t size);
 
+/* Charge, or give back, bytes that a library holds for the account's owner. They are there already,
+ * so that this cannot fail: it may take the account past its limit, where allocations fail. */
+void mem_hold(struct mem *mem, uint64_t bytes);
+void mem_let_go(struct mem *mem, uint64_t bytes);
+
+/* What the limit leaves; UINT64_MAX when there is none. */
+uint64_t mem_left(const struct mem *mem);
+
 /* Promise `bytes` of room in `reserve`, which holds no promise yet (all zero).
  *
  * False when the limit, the countdown or malloc says no; nothing is charged then. Release it with

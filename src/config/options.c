@@ -547,13 +547,18 @@ bool config_check(const struct config *config, struct config_report *report)
         config_say(report, "http-max-upload is less than one body may have: raise it, or lower "
                            "http-max-body and http-max-lines");
     }
+    if (config->http_max_memory_bytes != 0
+        && config->http_max_memory_bytes < config->http_max_body_bytes) {
+        config_say(report, "http-max-memory is less than one document may have: raise it, or lower "
+                           "http-max-body");
+    }
     return report->errors == errors;
 }
 
 static void config_show_origin(const struct config_origin *origin, FILE *to)
 {
-    static const char *const levels[] = { "default", "as listen", NULL,
-                                          "--set",   "a flag",    "an argument" };
+    static const char *const levels[] = { "default", "derived", NULL,
+                                          "--set",   "a flag",  "an argument" };
 
     if (origin->level == CONFIG_FILE) {
         (void)fprintf(to, "  # %s:%u\n", origin->file, origin->line);

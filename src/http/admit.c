@@ -301,6 +301,17 @@ static bool admit_access(struct http_request *request)
     return false;
 }
 
+/* Whether there is memory for what the request will hold. Who asks how the node is gets an answer
+ * all the same. */
+static bool admit_memory(struct http_request *request)
+{
+    if (request->route->access == HTTP_OPEN || mem_left(request->server->held) > 0) {
+        return true;
+    }
+    http_refuse_memory(request);
+    return false;
+}
+
 static bool admit_key(struct http_request *request, struct bytes raw)
 {
     uint8_t decoded[3 * HTTP_KEY_BYTES_MAX];
@@ -334,12 +345,9 @@ static bool admit_query(struct http_request *request)
 {
     const char *known = request->route->query;
 
-    switch (request_query_read(request->target.query, request->server->mem, &request->query)) {
+    switch (request_query_read(request->target.query, request->server->held, &request->query)) {
     case REQUEST_QUERY_OK: break;
-    case REQUEST_QUERY_MEMORY:
-        refuse_count(request, HTTP_REFUSED_MEMORY);
-        http_refuse(request, 503, "there is no memory for the query");
-        return false;
+    case REQUEST_QUERY_MEMORY: http_refuse_memory(request); return false;
     case REQUEST_QUERY_INVALID:
         refuse_count(request, HTTP_REFUSED_ROUTE);
         http_refuse(request, 400, "the query is not percent-encoded UTF-8");
@@ -425,6 +433,6 @@ bool request_admit(struct http_request *request, enum evhttp_cmd_type command)
     struct bytes key = { NULL, 0 };
 
     return admit_framing(request, command) && admit_origin(request)
-           && admit_route(request, command, &key) && admit_access(request)
+           && admit_route(request, command, &key) && admit_access(request) && admit_memory(request)
            && admit_key(request, key) && admit_query(request) && admit_body(request);
 }

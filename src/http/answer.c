@@ -270,12 +270,22 @@ void http_begin(struct http_request *request, unsigned code, const char *content
     request->content_type = content_type;
 }
 
+void answer_charge(struct http_request *request)
+{
+    const uint64_t bytes = request->evhttp == NULL ? 0 : evbuffer_get_length(request->out);
+
+    mem_hold(request->server->held, bytes);
+    mem_let_go(request->server->held, request->out_bytes);
+    request->out_bytes = bytes;
+}
+
 void http_put(struct http_request *request, struct bytes bytes)
 {
     assert(request->is_begun);
     if (evbuffer_add(request->out, bytes.data, bytes.size) != 0) {
         request->is_broken = true;
     }
+    answer_charge(request);
 }
 
 struct space http_space(struct http_request *request, size_t size)
@@ -300,11 +310,13 @@ void http_commit(struct http_request *request, size_t size)
         }
     }
     request->room = (struct evbuffer_iovec){ 0 };
+    answer_charge(request);
 }
 
 void answer_forget(struct http_request *request)
 {
     evbuffer_drain(request->out, evbuffer_get_length(request->out));
+    answer_charge(request);
     request->head_size = 0;
     request->is_begun = false;
     request->is_broken = false;
@@ -358,6 +370,7 @@ static void answer_put(struct http_request *request, enum ending ending, uint64_
         || (size > beside && evbuffer_add_buffer(output, request->out) != 0)) {
         request->is_broken = true;
     }
+    answer_charge(request);
 }
 
 void answer_send(struct http_request *request)
@@ -457,6 +470,7 @@ void answer_flush(struct http_request *request)
         request->connection->since_us = connection_clock_us();
     }
     evhttp_send_reply_chunk_with_cb(request->evhttp, request->out, on_drained, request);
+    answer_charge(request);
 }
 
 void answer_stream_end(struct http_request *request)
@@ -592,6 +606,24 @@ void http_refuse(struct http_request *request, unsigned code, const char *format
     (void)vsnprintf(why.text, sizeof why.text, format, arguments);
     va_end(arguments);
     http_problem(request, code, &why, NULL);
+}
+
+void answer_full_text(const struct http_server *server, char text[ANSWER_FULL_MAX])
+{
+    (void)snprintf(
+        text, ANSWER_FULL_MAX,
+        "requests hold all the memory that http-max-memory (%llu bytes) allows; try again "
+        "soon or raise it",
+        (unsigned long long)server->held->limit_bytes);
+}
+
+void http_refuse_memory(struct http_request *request)
+{
+    char full[ANSWER_FULL_MAX];
+
+    request->server->stats.refused[HTTP_REFUSED_MEMORY]++;
+    answer_full_text(request->server, full);
+    http_refuse(request, 503, "%s", full);
 }
 
 void answer_unknown(struct http_request *request)

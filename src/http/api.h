@@ -31,13 +31,20 @@ struct api_socket {
     uint64_t receive_buffer_bytes; /* what the kernel gave */
 };
 
+/* Aggregates that are being joined, in the order in which they came (api_aggregate.c). */
+struct api_line {
+    struct aggregate *first; /* NULL: none */
+    struct aggregate *last;
+};
+
 /* Borrowed; all of it outlives the server. Main fills it in. */
 struct http_context {
     struct node *node;
     struct table *table;
-    struct mem *mem;     /* charged with bodies, scratch vectors and watchers */
-    struct watch *watch; /* http/watch.h */
-    uint8_t secret[16];  /* keys the hashes of names in bodies; from the kernel */
+    struct mem *mem;      /* charged with bodies, scratch vectors and watchers; http-max-memory */
+    struct api_line line; /* of aggregates */
+    struct watch *watch;  /* http/watch.h */
+    uint8_t secret[16];   /* keys the hashes of names in bodies; from the kernel */
     const char *version;
     struct address self; /* as peers are told */
     uint16_t http_port;  /* announced to peers; 0: none */
@@ -52,7 +59,8 @@ struct http_context {
 #define API_RANGE_MAX      65536 /* values of a dense range */
 #define API_PIECE_BLOCKS   64    /* of a vector that are merged in one go */
 #define API_DIRECT_BYTES   4096  /* a body this small is read and applied at once */
-#define API_AT_ONCE_BLOCKS 256   /* a vector this small is written at once */
+#define API_AT_ONCE_BLOCKS 64    /* a vector this small is written at once, with its length */
+#define API_PACKED_BLOCKS  16    /* the same in a listing, where the next one follows */
 
 /* -- answers (api_reply.c) ------------------------------------------------------------------- */
 
@@ -87,9 +95,6 @@ void reply_fault(struct http_request *request, struct bytes key, const struct fa
 
 /* Refuse a body for what the draft says. */
 void reply_draft(struct http_request *request, const struct draft *draft);
-
-/* 507: what the request needs does not fit into max-memory. */
-void reply_memory(struct http_request *request);
 
 /* -- parameters (api_reply.c) ---------------------------------------------------------------- */
 

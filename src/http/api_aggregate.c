@@ -1,5 +1,9 @@
 /* The join of all keys that match a pattern with '*': computed and forgotten, in steps. A lower
- * bound of some moment while writes go on. */
+ * bound of some moment while writes go on.
+ *
+ * A join may become as large as the store, and many could fill the memory that requests may hold
+ * without one of them being complete. So they stand in line: a few at a time are joined, and where
+ * memory ends the younger ones give up theirs and begin anew once they are the oldest. */
 
 #include "base/hash.h"
 #include "http/api.h"
@@ -7,10 +11,18 @@
 
 #include <string.h>
 
-#define SLICE_KEYS 64
+#define SLICE_KEYS     64
+#define JOINS_AT_ONCE  4 /* so that a small join does not wait for a large one */
+#define SHARE_OF_OTHER 8 /* joins leave an eighth of the memory to other requests */
 
 struct aggregate {
     struct mem *mem;
+    struct http_request *request;
+    struct api_line *line; /* NULL: it has left it */
+    struct aggregate *next;
+    struct aggregate *previous;
+    bool has_given_way; /* it waits until it is the oldest */
+    uint64_t bytes;     /* of the join */
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
     size_t pattern_size;
     uint8_t after[HTTP_KEY_BYTES_MAX]; /* the last key that is wholly in */
@@ -22,13 +34,99 @@ struct aggregate {
     struct reply reply;
 };
 
+/* -- the line ------------------------------------------------------------------------------ */
+
+static void line_enter(struct api_line *line, struct aggregate *aggregate)
+{
+    aggregate->line = line;
+    aggregate->previous = line->last;
+    if (line->last == NULL) {
+        line->first = aggregate;
+    } else {
+        line->last->next = aggregate;
+    }
+    line->last = aggregate;
+}
+
+static void line_leave(struct aggregate *aggregate)
+{
+    struct api_line *line = aggregate->line;
+    const struct aggregate *next;
+
+    if (line == NULL) {
+        return;
+    }
+    if (aggregate->previous == NULL) {
+        line->first = aggregate->next;
+    } else {
+        aggregate->previous->next = aggregate->next;
+    }
+    if (aggregate->next == NULL) {
+        line->last = aggregate->previous;
+    } else {
+        aggregate->next->previous = aggregate->previous;
+    }
+    aggregate->line = NULL;
+    next = line->first;
+    for (unsigned i = 0; i < JOINS_AT_ONCE && next != NULL; i++) {
+        http_wake(next->request);
+        next = next->next;
+    }
+}
+
+/* Whether it is among those that are joined. */
+static bool line_allows(const struct aggregate *aggregate)
+{
+    const struct aggregate *one = aggregate->line->first;
+
+    if (aggregate->has_given_way) {
+        return one == aggregate;
+    }
+    for (unsigned i = 1; i < JOINS_AT_ONCE && one != NULL && one != aggregate; i++) {
+        one = one->next;
+    }
+    return one == aggregate;
+}
+
+static void give_way(struct aggregate *aggregate)
+{
+    vector_clear(&aggregate->join, aggregate->mem);
+    aggregate->bytes = 0;
+    aggregate->after_size = 0;
+    aggregate->number = 0;
+    aggregate->matched = 0;
+    aggregate->has_given_way = true;
+}
+
+/* Memory has ended. False: this one is the oldest, and no other has any to give. */
+static bool room_make(struct aggregate *aggregate)
+{
+    struct aggregate *other = aggregate->line->first;
+    bool is_made = false;
+
+    if (other != aggregate) {
+        give_way(aggregate);
+        return true;
+    }
+    for (other = other->next; other != NULL; other = other->next) {
+        if (other->bytes > 0) {
+            give_way(other);
+            is_made = true;
+        }
+    }
+    return is_made;
+}
+
 static void aggregate_free(void *state)
 {
     struct aggregate *aggregate = (struct aggregate *)state;
 
+    line_leave(aggregate);
     vector_clear(&aggregate->join, aggregate->mem);
     mem_free(aggregate->mem, aggregate, sizeof *aggregate);
 }
+
+/* -- writing ------------------------------------------------------------------------------- */
 
 static struct bytes pattern_of(const struct aggregate *aggregate)
 {
@@ -102,7 +200,22 @@ static enum http_step digest_step(struct http_request *request, struct http_cont
     return write_begin(request, aggregate);
 }
 
+/* -- joining ------------------------------------------------------------------------------- */
+
 enum joined { JOINED, JOINED_PART, JOINED_NO_MEMORY };
+
+static bool block_join(struct aggregate *aggregate, const struct block *block)
+{
+    struct mem *mem = aggregate->mem;
+    const uint64_t before = mem->used_bytes;
+
+    if (mem_left(mem) < mem->limit_bytes / SHARE_OF_OTHER
+        || vector_merge(&aggregate->join, mem, block, 0, NULL) != STATUS_OK) {
+        return false;
+    }
+    aggregate->bytes += mem->used_bytes - before;
+    return true;
+}
 
 /* Join one key, from the block where the last step left it. */
 static enum joined entry_join(const struct http_request *request, struct aggregate *aggregate,
@@ -115,11 +228,11 @@ static enum joined entry_join(const struct http_request *request, struct aggrega
     for (size_t i = vector_seek(vector, aggregate->number); i < count; i++) {
         const struct block block = vector_block(vector, i, &room);
 
+        aggregate->number = block.number;
         if (http_step_is_over(request)) {
-            aggregate->number = block.number;
             return JOINED_PART;
         }
-        if (vector_merge(&aggregate->join, aggregate->mem, &block, 0, NULL) != STATUS_OK) {
+        if (!block_join(aggregate, &block)) {
             return JOINED_NO_MEMORY;
         }
     }
@@ -153,6 +266,23 @@ static enum joined slice_join(const struct http_request *request, struct aggrega
     return JOINED;
 }
 
+/* A join that takes most of the memory by itself will not fit a second later either. */
+static enum http_step refuse_memory(struct http_request *request, const struct aggregate *aggregate)
+{
+    const uint64_t limit_bytes = aggregate->mem->limit_bytes;
+
+    if (limit_bytes > 0 && aggregate->bytes > limit_bytes / 2) {
+        http_refuse(
+            request, 507,
+            "the join of these keys takes more than http-max-memory (%llu bytes) leaves; ask "
+            "for fewer or raise it",
+            (unsigned long long)limit_bytes);
+    } else {
+        http_refuse_memory(request);
+    }
+    return HTTP_STEP_DONE;
+}
+
 static enum http_step join_step(struct http_request *request, struct http_context *context,
                                 void *state)
 {
@@ -160,6 +290,10 @@ static enum http_step join_step(struct http_request *request, struct http_contex
     struct entry *entries[SLICE_KEYS];
     size_t count;
 
+    if (!line_allows(aggregate)) {
+        return HTTP_STEP_SLEEP;
+    }
+    aggregate->has_given_way = false;
     do {
         const struct bytes after = { aggregate->after, aggregate->after_size };
 
@@ -167,10 +301,12 @@ static enum http_step join_step(struct http_request *request, struct http_contex
                             SLICE_KEYS);
         switch (slice_join(request, aggregate, entries, count)) {
         case JOINED_PART: return HTTP_STEP_AGAIN;
-        case JOINED_NO_MEMORY: reply_memory(request); return HTTP_STEP_DONE;
+        case JOINED_NO_MEMORY:
+            return room_make(aggregate) ? HTTP_STEP_AGAIN : refuse_memory(request, aggregate);
         case JOINED: break;
         }
     } while (count == SLICE_KEYS);
+    line_leave(aggregate);
     aggregate->number = 0;
     http_continue(request, digest_step, aggregate, aggregate_free);
     return HTTP_STEP_AGAIN;
@@ -183,12 +319,14 @@ void api_aggregate_get(struct http_request *request, struct http_context *contex
         (struct aggregate *)mem_alloc_zeroed(context->mem, sizeof *aggregate);
 
     if (aggregate == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return;
     }
     aggregate->mem = context->mem;
     aggregate->pattern_size = pattern.size;
     memcpy(aggregate->pattern, pattern.data, pattern.size);
     vector_init(&aggregate->join);
+    aggregate->request = request;
+    line_enter(&context->line, aggregate);
     http_continue(request, join_step, aggregate, aggregate_free);
 }

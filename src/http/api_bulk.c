@@ -123,13 +123,11 @@ static void mark_put(struct json_writer *json, const struct vector *vector, cons
     }
 }
 
-static struct json_writer *update_head(struct reply *reply, struct http_request *request,
-                                       bool is_created)
+/* To what was begun. */
+static struct json_writer *update_head(struct reply *reply, struct http_request *request)
 {
-    struct json_writer *json;
+    struct json_writer *json = reply_begin(reply, request);
 
-    http_begin(request, is_created ? 201 : 200, "application/json");
-    json = reply_begin(reply, request);
     json_begin_object(json);
     json_name(json, "key");
     json_string(json, http_key(request));
@@ -160,8 +158,10 @@ void update_answer(struct http_request *request, const struct node_update_result
 {
     const struct vector *vector = result->entry == NULL ? NULL : entry_vector(result->entry);
     struct reply reply;
-    struct json_writer *json = update_head(&reply, request, result->created);
+    struct json_writer *json;
 
+    http_begin(request, result->created ? 201 : 200, "application/json");
+    json = update_head(&reply, request);
     for (size_t i = 0; i < result->blocks_count; i++) {
         mark_put(json, vector, &result->blocks[i].raised);
     }
@@ -211,7 +211,10 @@ static enum http_step applied(struct http_request *request, struct bulk *bulk)
 
     table_release(bulk->table, &bulk->reserved);
     if (bulk->form != BULK_KEYS) {
-        (void)update_head(&bulk->reply, request, bulk->is_created);
+        /* It may say as much as the body twice over. */
+        http_stream_begin(request, bulk->is_created ? 201 : 200, "application/json",
+                          HTTP_LENGTH_UNKNOWN);
+        (void)update_head(&bulk->reply, request);
         http_continue(request, answer_step, bulk, bulk_free);
         return HTTP_STEP_AGAIN;
     }
@@ -231,7 +234,7 @@ static enum http_step applied(struct http_request *request, struct bulk *bulk)
 
 static enum http_step out_of_memory(struct http_request *request)
 {
-    reply_memory(request);
+    http_refuse_memory(request);
     return HTTP_STEP_DONE;
 }
 
@@ -531,12 +534,12 @@ static bool take_on(struct http_request *request, struct http_context *context, 
         const struct bytes key = { NULL, 0 };
 
         if (!batch_begin(&bulk->batch, bulk->form == BULK_KEYS ? update.key : key)) {
-            reply_memory(request);
+            http_refuse_memory(request);
             return false;
         }
     }
     if (piece_take(bulk, &is_taken) != STATUS_OK) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return false;
     }
     if (node_check(context->node, &update, &why) != STATUS_OK) {
@@ -679,7 +682,7 @@ void bulk_begin(struct http_request *request, struct http_context *context, enum
     struct bulk *bulk = (struct bulk *)mem_alloc_zeroed(context->mem, sizeof *bulk);
 
     if (bulk == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return;
     }
     bulk->mem = context->mem;
@@ -692,7 +695,7 @@ void bulk_begin(struct http_request *request, struct http_context *context, enum
         bulk->is_open = true;
         if (!body_open(&bulk->body, request, context,
                        form == BULK_KEYS ? BODY_KEYS : BODY_VECTOR)) {
-            reply_memory(request);
+            http_refuse_memory(request);
             bulk_free(bulk);
             return;
         }

@@ -156,7 +156,7 @@ enum items_progress items_put(struct items *items, struct http_request *request,
                               const struct vector *vector, const uint64_t *digest)
 {
     const bool is_at_once =
-        digest == NULL || !items->has_vectors || vector_blocks(vector) <= API_AT_ONCE_BLOCKS;
+        digest == NULL || !items->has_vectors || vector_blocks(vector) <= API_PACKED_BLOCKS;
 
     items->number = 0;
     items->key_size = key.size;
@@ -168,7 +168,7 @@ enum items_progress items_put(struct items *items, struct http_request *request,
     if (items->form != ITEMS_PACKED) {
         json_item_begin(items, key, vector, digest);
     }
-    return item_go_on(items, vector, is_at_once ? NULL : request);
+    return item_go_on(items, vector, digest == NULL ? NULL : request);
 }
 
 enum items_progress items_resume(struct items *items, struct http_request *request,

@@ -81,7 +81,7 @@ enum http_step api_vector_answer(struct http_request *request, struct http_conte
     struct json_writer *json;
 
     if (reading == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return HTTP_STEP_DONE;
     }
     reading->mem = context->mem;
@@ -205,7 +205,7 @@ static void chosen_get(struct http_request *request, struct http_context *contex
         offset = (uint8_t)index;
         block.number = index >> 8;
         if (value > 0 && vector_merge(&chosen, context->mem, &block, 0, NULL) != STATUS_OK) {
-            reply_memory(request);
+            http_refuse_memory(request);
             goto clear_chosen;
         }
     }

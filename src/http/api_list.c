@@ -225,7 +225,7 @@ static struct listing *listing_create(struct http_request *request, struct http_
     struct listing *listing = (struct listing *)mem_alloc_zeroed(context->mem, sizeof *listing);
 
     if (listing == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return NULL;
     }
     listing->mem = context->mem;

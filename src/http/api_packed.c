@@ -215,7 +215,7 @@ static enum http_step copy_step(struct http_request *request, struct http_contex
     }
     switch (packed_copy_take(&sending->copy, request, context->mem, entry_vector(entry))) {
     case PACKED_OVER: return HTTP_STEP_AGAIN;
-    case PACKED_MEMORY: reply_memory(request); return HTTP_STEP_DONE;
+    case PACKED_MEMORY: http_refuse_memory(request); return HTTP_STEP_DONE;
     case PACKED_DONE: break;
     }
     write_begin(request, sending);
@@ -229,7 +229,7 @@ static void large_get(struct http_request *request, struct http_context *context
     struct sending *sending = (struct sending *)mem_alloc_zeroed(context->mem, sizeof *sending);
 
     if (sending == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return;
     }
     sending->mem = context->mem;

@@ -253,7 +253,7 @@ void api_peers_get(struct http_request *request, struct http_context *context)
     struct json_writer *json;
 
     if (list == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return;
     }
     list->mem = context->mem;

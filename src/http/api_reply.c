@@ -86,11 +86,6 @@ void reply_draft(struct http_request *request, const struct draft *draft)
     http_problem(request, 400, &problem->why, &place);
 }
 
-void reply_memory(struct http_request *request)
-{
-    http_refuse(request, 507, "the request does not fit into what max-memory leaves");
-}
-
 bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,
                uint64_t *number)
 {

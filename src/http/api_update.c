@@ -13,7 +13,7 @@ static bool body_take(struct http_request *request, struct http_context *context
     struct block block;
 
     if (rest.size > 0 && rest.data == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return false;
     }
     do {
@@ -30,7 +30,7 @@ static bool body_take(struct http_request *request, struct http_context *context
     if (event == READ_REFUSED) {
         reply_draft(request, &body->draft);
     } else if (event != READ_DONE) {
-        reply_memory(request);
+        http_refuse_memory(request);
     }
     return event == READ_DONE;
 }
@@ -72,7 +72,7 @@ void api_key_post(struct http_request *request, struct http_context *context)
     }
     vector_init(&elements);
     if (!body_open(&body, request, context, BODY_VECTOR)) {
-        reply_memory(request);
+        http_refuse_memory(request);
     } else if (body_take(request, context, &body, &elements)) {
         update_apply(request, context, &elements);
     }

@@ -183,7 +183,7 @@ static bool events_put(struct http_request *request, struct http_context *contex
     if (watching->is_in_event && !vector_put(request, context, watching)) {
         return false;
     }
-    while (!http_step_is_over(request) && http_output_bytes(request) < HTTP_OUTPUT_BYTES_MAX) {
+    while (!http_step_is_over(request)) {
         if (!watcher_take(watching->watcher, &event)) {
             return true;
         }
@@ -293,14 +293,14 @@ void api_watch_get(struct http_request *request, struct http_context *context)
     struct watching *watching = (struct watching *)mem_alloc_zeroed(context->mem, sizeof *watching);
 
     if (watching == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
         return;
     }
     watching->mem = context->mem;
     watching->is_lines = http_accepts(request, "application/x-ndjson");
     watching->watcher = watcher_create(context->watch, request, http_watch_buffer_bytes(request));
     if (watching->watcher == NULL) {
-        reply_memory(request);
+        http_refuse_memory(request);
     } else if (!query_duration(request, "every", &watching->every_us)
                || !include_read(request, watching) || !filters_read(request, watching->watcher)) {
         /* Answered. */

@@ -29,6 +29,9 @@
 /* Below this a connection is never the one to pay for http-max-upload. */
 #define UPLOAD_INNOCENT_BYTES 65536
 
+/* And below this not even for http-max-memory: an ordinary request without a body fits. */
+#define UPLOAD_SMALL_BYTES 4096
+
 #define ACCEPT_PAUSE_US 100000 /* between two looks for a free descriptor */
 #define ACCEPT_SHED_MAX 64     /* connections closed at each */
 
@@ -166,6 +169,16 @@ static void read_more(struct connection *connection, struct evbuffer *input)
     }
 }
 
+/* Whether this connection has to pay for what all of them hold. */
+static bool is_too_much(const struct connection *connection)
+{
+    const struct http_server *server = connection->server;
+
+    return (server->stats.upload_bytes > server->options.upload_bytes_max
+            && connection->upload_bytes > UPLOAD_INNOCENT_BYTES)
+           || (mem_left(server->held) == 0 && connection->upload_bytes > UPLOAD_SMALL_BYTES);
+}
+
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *argument)
 {
     struct connection *connection = argument;
@@ -176,6 +189,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     }
     connection->upload_bytes += info->n_added;
     server->stats.upload_bytes += info->n_added;
+    mem_hold(server->held, info->n_added);
     server->stats.received_bytes += info->n_added;
     if (connection->phase == CONNECTION_ANSWERING) {
         if (!connection->is_input_bounded && evbuffer_get_length(input) >= INPUT_AHEAD_BYTES) {
@@ -188,8 +202,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         connection->phase = CONNECTION_RECEIVING;
         connection->since_us = connection_clock_us();
     }
-    if (server->stats.upload_bytes > server->options.upload_bytes_max
-        && connection->upload_bytes > UPLOAD_INNOCENT_BYTES) {
+    if (is_too_much(connection)) {
         connection->is_doomed = true;
         connection_reap_soon(server);
     } else if (info->n_added == READ_BYTES && !connection->is_reading_more) {
@@ -197,6 +210,18 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         read_more(connection, input);
         connection->is_reading_more = false;
     }
+}
+
+/* Answers wait here for the kernel to take them. */
+static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *argument)
+{
+    struct connection *connection = argument;
+
+    (void)output;
+    mem_hold(connection->server->held, info->n_added);
+    mem_let_go(connection->server->held, info->n_deleted);
+    connection->output_bytes += info->n_added;
+    connection->output_bytes -= info->n_deleted;
 }
 
 void connection_body_drained(struct connection *connection, size_t size)
@@ -207,12 +232,14 @@ void connection_body_drained(struct connection *connection, size_t size)
     assert(size <= connection->upload_bytes);
     connection->upload_bytes -= size;
     connection->server->stats.upload_bytes -= size;
+    mem_let_go(connection->server->held, size);
 }
 
 /* Charge only what is in memory still. */
 static void upload_settle(struct connection *connection, size_t left)
 {
     connection->server->stats.upload_bytes -= connection->upload_bytes - left;
+    mem_let_go(connection->server->held, connection->upload_bytes - left);
     connection->upload_bytes = left;
 }
 
@@ -261,6 +288,9 @@ static void on_close(struct evhttp_connection *evhttp, void *argument)
         return;
     }
     upload_settle(connection, 0);
+    evbuffer_remove_cb_entry(bufferevent_get_output(connection->stream),
+                             connection->output_callback);
+    mem_let_go(server->held, connection->output_bytes);
     server->by_fd[connection->fd].connection = NULL;
     server->stats.connections--;
     TAILQ_REMOVE(&server->connections, connection, all);
@@ -363,7 +393,9 @@ static void newcomer_adopt(struct connection *connection)
         newcomer_refuse(connection, evhttp, HTTP_REFUSED_CONNECTIONS);
         return;
     }
-    if (!by_fd_reach(server, connection->fd)
+    connection->output_callback =
+        evbuffer_add_cb(bufferevent_get_output(connection->stream), on_output, connection);
+    if (connection->output_callback == NULL || !by_fd_reach(server, connection->fd)
         || evbuffer_add_cb(bufferevent_get_input(connection->stream), on_input, connection)
                == NULL) {
         newcomer_refuse(connection, evhttp, HTTP_REFUSED_MEMORY);
@@ -579,6 +611,29 @@ void connection_reap_soon(struct http_server *server)
     event_active(server->reap, EV_TIMEOUT, 0);
 }
 
+/* Close a connection whose upload is too much together with what others hold, or by itself. */
+static void upload_refuse(struct connection *connection)
+{
+    struct http_server *server = connection->server;
+    const uint64_t limit_bytes = server->held->limit_bytes;
+    char full[ANSWER_FULL_MAX];
+
+    if (limit_bytes > 0 && connection->upload_bytes >= limit_bytes) {
+        server->stats.refused[HTTP_REFUSED_MEMORY]++;
+        turn_away(connection, 413, "the body alone takes more than http-max-memory allows");
+    } else if (server->stats.upload_bytes > server->options.upload_bytes_max) {
+        server->stats.refused[HTTP_REFUSED_UPLOAD]++;
+        turn_away(connection, 503,
+                  "too much is being uploaded at once; try again soon or raise "
+                  "http-max-upload");
+    } else {
+        server->stats.refused[HTTP_REFUSED_MEMORY]++;
+        answer_full_text(server, full);
+        turn_away(connection, 503, full);
+    }
+    connection_close(connection);
+}
+
 void connection_on_reap(evutil_socket_t fd, short what, void *argument)
 {
     struct http_server *server = argument;
@@ -590,11 +645,7 @@ void connection_on_reap(evutil_socket_t fd, short what, void *argument)
         struct connection *const next = TAILQ_NEXT(connection, all);
 
         if (connection->is_doomed && connection->phase == CONNECTION_RECEIVING) {
-            server->stats.refused[HTTP_REFUSED_UPLOAD]++;
-            turn_away(connection, 503,
-                      "too much is being uploaded at once; try again soon or "
-                      "raise http-max-upload");
-            connection_close(connection);
+            upload_refuse(connection);
         } else if (server->is_stopping && connection->phase == CONNECTION_IDLE) {
             connection_close(connection);
         }

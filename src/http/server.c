@@ -49,7 +49,7 @@ void request_queue(struct http_request *request)
     struct http_server *server = request->server;
 
     request->state = REQUEST_QUEUED;
-    TAILQ_INSERT_TAIL(&server->queue, request, queue);
+    TAILQ_INSERT_TAIL(request->is_admitted ? &server->queue : &server->arrivals, request, queue);
     /* A timer and not an activation: the loop looks at its sockets in between. */
     if (!event_pending(server->work, EV_TIMEOUT, NULL)) {
         event_add(server->work, &at_once);
@@ -146,9 +146,16 @@ void http_continue(struct http_request *request, http_step *step, void *state,
     request->server->stats.stepping++;
 }
 
+uint64_t server_window(const struct http_server *server)
+{
+    return mem_left(server->held) < server->held->limit_bytes / 2 ? HTTP_OUTPUT_BYTES_MIN
+                                                                  : HTTP_OUTPUT_BYTES_MAX;
+}
+
 bool http_step_is_over(const struct http_request *request)
 {
-    return connection_clock_us() - request->called_us >= HTTP_STEP_US_MAX;
+    return connection_clock_us() - request->called_us >= HTTP_STEP_US_MAX
+           || (request->is_stream && http_output_bytes(request) > server_window(request->server));
 }
 
 void http_hold_until_durable(struct http_request *request, uint64_t ticket)
@@ -231,7 +238,7 @@ void request_end(struct http_request *request)
     struct connection *connection = request->connection;
 
     if (request->state == REQUEST_QUEUED) {
-        TAILQ_REMOVE(&server->queue, request, queue);
+        TAILQ_REMOVE(request->is_admitted ? &server->queue : &server->arrivals, request, queue);
     } else if (request->state == REQUEST_PARKED) {
         server->stats.parked--;
     } else if (request->state == REQUEST_HELD) {
@@ -249,7 +256,8 @@ void request_end(struct http_request *request)
         server->stats.watchers--;
         server->places -= request->places;
     }
-    request_query_clear(&request->query, server->mem);
+    request_query_clear(&request->query, server->held);
+    mem_let_go(server->held, request->out_bytes);
     *request = (struct http_request){ .server = server, .connection = connection };
 }
 
@@ -269,6 +277,7 @@ bool request_lose(struct http_request *request)
     }
     request->evhttp = NULL;
     request->out = request->server->scrap;
+    answer_charge(request);
     if (request->is_outliving && request->step != NULL && request->state != REQUEST_SENT) {
         if (request->state == REQUEST_DRAINING || request->state == REQUEST_SLEEPING) {
             request_queue(request);
@@ -395,7 +404,7 @@ static void step_settle(struct http_request *request, enum http_step result)
     if (request->is_stream || request->evhttp == NULL) {
         answer_flush(request);
     }
-    if (connection_output_bytes(request->connection) > HTTP_OUTPUT_BYTES_MAX) {
+    if (connection_output_bytes(request->connection) > server_window(request->server)) {
         request->state = REQUEST_DRAINING;
     } else if (result == HTTP_STEP_SLEEP && request->server->is_stopping && request->is_stream) {
         request_finish(request);
@@ -406,7 +415,7 @@ static void step_settle(struct http_request *request, enum http_step result)
     }
 }
 
-/* Whether this turn has time left for requests. */
+/* Whether this turn has time left for requests that come. */
 static bool turn_allows(const struct http_server *server)
 {
     return server->turn_work < HTTP_TURN_WORK_MAX && server->turn_us < HTTP_STEP_US_MAX;
@@ -446,9 +455,10 @@ static void request_call(struct http_request *request)
     }
 }
 
-static void request_run(struct http_request *request)
+/* Returns how long it took. */
+static uint64_t request_run(struct http_request *request)
 {
-    struct http_server *server = request->server;
+    const struct http_server *server = request->server;
     const uint64_t begun_us = connection_clock_us();
 
     request->state = REQUEST_RUNNING;
@@ -459,27 +469,38 @@ static void request_run(struct http_request *request)
     } else {
         request_finish(request);
     }
-    server->turn_us += connection_clock_us() - begun_us;
+    return connection_clock_us() - begun_us;
 }
 
-/* Call what is queued, as far as the turn allows; the rest after a look at the sockets. One is
- * called in any case, since new ones queue up behind it. */
+static void request_begin(struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    server->turn_us += request_run(request);
+}
+
+/* Look at what came and call what is under way, each for the time of one step, so that hundreds of
+ * long answers delay a short one by no more than that. One is called in any case. */
 static void on_work(evutil_socket_t fd, short what, void *argument)
 {
     static const struct timeval at_once = { 0, 0 };
     struct http_server *server = argument;
-    struct http_request *request = TAILQ_FIRST(&server->queue);
+    struct http_request *request = TAILQ_FIRST(&server->arrivals);
+    uint64_t took_us = 0;
 
     (void)fd;
     (void)what;
     while (request != NULL) {
+        TAILQ_REMOVE(&server->arrivals, request, queue);
+        request_begin(request);
+        request = turn_allows(server) ? TAILQ_FIRST(&server->arrivals) : NULL;
+    }
+    while (took_us < HTTP_STEP_US_MAX && (request = TAILQ_FIRST(&server->queue)) != NULL) {
         TAILQ_REMOVE(&server->queue, request, queue);
-        request_run(request);
-        request = TAILQ_FIRST(&server->queue);
-        if (request != NULL && !turn_allows(server)) {
-            event_add(server->work, &at_once);
-            return;
-        }
+        took_us += request_run(request);
+    }
+    if (!TAILQ_EMPTY(&server->arrivals) || !TAILQ_EMPTY(&server->queue)) {
+        event_add(server->work, &at_once);
     }
 }
 
@@ -521,8 +542,8 @@ void server_on_request(struct evhttp_request *evhttp, void *argument)
     request->is_old = connection_request_is_old(evhttp);
     request->began_us = connection_clock_us();
     evhttp_request_set_on_complete_cb(evhttp, request_on_complete, request);
-    if (TAILQ_EMPTY(&listener->server->queue) && turn_allows(listener->server)) {
-        request_run(request);
+    if (TAILQ_EMPTY(&listener->server->arrivals) && turn_allows(listener->server)) {
+        request_begin(request);
     } else {
         connection_watch_close(connection);
         request_queue(request);
@@ -671,10 +692,12 @@ enum status http_server_create(const struct http_options *options, struct event_
     server->options.listeners = NULL;
     server->base = base;
     server->mem = options->mem;
+    server->held = options->held != NULL ? options->held : options->mem;
     server->spare_fd = -1;
     TAILQ_INIT(&server->newcomers);
     TAILQ_INIT(&server->connections);
     TAILQ_INIT(&server->leftovers);
+    TAILQ_INIT(&server->arrivals);
     TAILQ_INIT(&server->queue);
     defaults_fill(&server->options);
     answer_common_make(server);
@@ -766,6 +789,7 @@ void http_server_configure(struct http_server *server, const struct http_options
     server->options.routes = old.routes;
     server->options.routes_count = old.routes_count;
     server->options.mem = old.mem;
+    server->options.held = old.held;
     server->options.context = old.context;
     server->options.log = old.log;
     server->options.shell = old.shell;

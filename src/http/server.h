@@ -18,8 +18,9 @@
  * request after it has answered and returned. When the client goes away earlier, parks are
  * forgotten and free_state is called; nothing else tells the handler.
  *
- * All requests of a turn share the time of one step and a budget for being looked at
+ * All requests that come in a turn share the time of one step and a budget for being looked at
  * (HTTP_TURN_WORK_MAX); those beyond it wait for the next turn, in the order in which they came.
+ * So do the steps of those under way, beside them.
  *
  * Everything runs on the thread of the event base, between the base's callbacks: no function here
  * calls a handler from inside itself, except the event base. SIGPIPE is ignored by main. The
@@ -48,7 +49,8 @@ struct log;
 
 #define HTTP_STEP_US_MAX      2000                /* a handler or a step; see http_step_is_over() */
 #define HTTP_TURN_WORK_MAX    2000                /* units a turn; see http_stats.turn_work_most */
-#define HTTP_OUTPUT_BYTES_MAX 65536               /* unsent bytes above which no step is called */
+#define HTTP_OUTPUT_BYTES_MAX 262144              /* unsent bytes above which a stream waits */
+#define HTTP_OUTPUT_BYTES_MIN 4096                /* the same while held memory is half used up */
 #define HTTP_BODY_STEP_BYTES  65536               /* a sensible size for http_body_front() */
 #define HTTP_WAIT_US_MAX      UINT64_C(300000000) /* a long poll is cut to five minutes */
 #define HTTP_KEY_BYTES_MAX    255
@@ -126,7 +128,10 @@ struct http_options {
     const char *const *origins; /* http-allow-origin: "https://example.org", or "*" */
     size_t origins_count;
 
-    struct mem *mem;              /* charged with requests and parks; outlives the server */
+    struct mem *mem;              /* charged with connections and parks; outlives the server */
+    struct mem *held;             /* charged with what requests hold: bodies, queries, answers that
+                                     were not sent. Its limit is http-max-memory: at it all but
+                                     open routes are 503. NULL: mem; outlives the server */
     struct http_context *context; /* passed to the handlers; outlives the server */
     struct log *log;              /* NULL: silent; outlives the server */
     void *shell;                  /* passed to both callbacks */
@@ -321,6 +326,9 @@ void http_problem(struct http_request *request, unsigned code, const struct faul
 void http_refuse(struct http_request *request, unsigned code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* 503: what requests hold has reached http-max-memory. */
+void http_refuse_memory(struct http_request *request);
+
 /* Hold the answer back until http_server_turn_end() says this ticket is durable. If that takes
  * longer than hold_us the answer becomes 503 with "outcome":"unknown". Not with a stream. */
 void http_hold_until_durable(struct http_request *request, uint64_t ticket);
@@ -353,7 +361,8 @@ typedef enum http_step http_step(struct http_request *request, struct http_conte
 void http_continue(struct http_request *request, http_step *step, void *state,
                    void (*free_state)(void *state));
 
-/* True once the running handler or step has used up HTTP_STEP_US_MAX: return HTTP_STEP_AGAIN. */
+/* True once the running handler or step has used up HTTP_STEP_US_MAX, or its stream has put as much
+ * as may wait to be sent: return HTTP_STEP_AGAIN. False at the start of a step. */
 bool http_step_is_over(const struct http_request *request);
 
 /* Run a sleeping step soon. Harmless when it is not asleep: it then does not sleep next time. */

@@ -26,6 +26,7 @@
 
 struct bufferevent;
 struct connection;
+struct evbuffer_cb_entry;
 struct evconnlistener;
 struct evhttp;
 struct evhttp_bound_socket;
@@ -67,6 +68,7 @@ struct http_request {
     uint64_t wait_until_us;     /* of a long poll; 0: not begun */
     uint64_t ticket;            /* to be held for; 0: none */
     uint64_t stream_left;       /* bytes still promised; HTTP_LENGTH_UNKNOWN: any number */
+    uint64_t out_bytes;         /* of `out`, as charged */
     struct evbuffer_iovec room; /* lent by http_space() */
     unsigned code;
     unsigned retry_after_s;
@@ -109,9 +111,11 @@ struct connection {
     TAILQ_ENTRY(connection) all;
     uint64_t since_us;     /* the deadline of the phase counts from here */
     uint64_t upload_bytes; /* received and not yet freed */
+    uint64_t output_bytes; /* handed over and not yet taken by the kernel, as charged */
+    struct evbuffer_cb_entry *output_callback;
     int fd;
     uint8_t phase;         /* enum connection_phase */
-    bool is_doomed;        /* over http-max-upload */
+    bool is_doomed;        /* over http-max-upload or http-max-memory */
     bool is_input_bounded; /* reads ahead no further than a watermark */
     bool is_reading_more;
     struct http_request request;
@@ -143,6 +147,7 @@ struct http_server {
     struct http_options options; /* defaults filled in */
     struct event_base *base;
     struct mem *mem;
+    struct mem *held; /* what requests hold: see http_options */
     struct listener *listeners;
     struct route_answers *route_answers;
     struct park *park;
@@ -152,14 +157,15 @@ struct http_server {
     struct connection_list leftovers; /* requests that outlive their connection */
     struct connection_slot *by_fd;
     size_t by_fd_count;
-    struct request_list queue;
-    struct event *work;   /* calls what is queued */
-    struct event *adopt;  /* looks at newcomers */
-    struct event *reap;   /* closes what cannot be closed where it is found */
-    struct event *sweep;  /* deadlines */
-    struct event *resume; /* accepts again */
-    struct event *cut;    /* the end of draining */
-    int spare_fd;         /* given up to accept and close when there is no other */
+    struct request_list arrivals; /* to be looked at: this turn had no more time for them */
+    struct request_list queue;    /* under way, to be called again */
+    struct event *work;           /* calls what is queued */
+    struct event *adopt;          /* looks at newcomers */
+    struct event *reap;           /* closes what cannot be closed where it is found */
+    struct event *sweep;          /* deadlines */
+    struct event *resume;         /* accepts again */
+    struct event *cut;            /* the end of draining */
+    int spare_fd;                 /* given up to accept and close when there is no other */
     bool is_stopping;
     bool is_told; /* turn_wanted was called because the server has stopped */
     size_t common_size;
@@ -169,7 +175,7 @@ struct http_server {
     char own_names[1024]; /* of this host, each ended by a NUL, and the list by another */
     uint64_t durable_ticket;
     uint64_t turn_work; /* units, of this turn */
-    uint64_t turn_us;   /* that handlers and steps took in it */
+    uint64_t turn_us;   /* that requests that came took in it */
     struct http_stats stats;
     uint64_t places; /* of http-watchers that are taken */
 };
@@ -254,6 +260,9 @@ void request_on_complete(struct evhttp_request *evhttp, void *argument);
 void request_end(struct http_request *request);
 
 void request_queue(struct http_request *request);
+
+/* Unsent bytes that a stream may have. */
+uint64_t server_window(const struct http_server *server);
 void request_timer(struct http_request *request, uint64_t us);
 
 /* The server may have become empty after http_server_stop(). */
@@ -278,6 +287,13 @@ void answer_flush(struct http_request *request);
 
 /* End a stream. As answer_send(). */
 void answer_stream_end(struct http_request *request);
+
+/* Charge what `out` has now. */
+void answer_charge(struct http_request *request);
+
+/* What to do when held memory is used up: a sentence. */
+#define ANSWER_FULL_MAX 160
+void answer_full_text(const struct http_server *server, char text[ANSWER_FULL_MAX]);
 
 /* Throw away what was put and not sent. */
 void answer_forget(struct http_request *request);

@@ -49,10 +49,11 @@ struct daemon {
     struct report *report;
     struct mem store_mem;
     struct mem node_mem;
-    struct mem http_mem;
-    struct moment now; /* of this pass of the loop; mono_us 0: not read yet */
-    uint64_t timer_us; /* when the timer is set to; UINT64_MAX: not set */
-    uint64_t stop_us;  /* when we stop waiting for others; 0: not stopping */
+    struct mem server_mem; /* connections */
+    struct mem http_mem;   /* what requests hold */
+    struct moment now;     /* of this pass of the loop; mono_us 0: not read yet */
+    uint64_t timer_us;     /* when the timer is set to; UINT64_MAX: not set */
+    uint64_t stop_us;      /* when we stop waiting for others; 0: not stopping */
     struct address bound;
     struct address self;
     struct settings_lists lists[2]; /* of the node's options now and before a reload */
@@ -463,7 +464,8 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
     struct http_options options = { .listeners = daemon->listeners,
                                     .listeners_count = daemon->listeners_count,
                                     .node_text = daemon->self_text,
-                                    .mem = &daemon->http_mem,
+                                    .mem = &daemon->server_mem,
+                                    .held = &daemon->http_mem,
                                     .shell = daemon,
                                     .moment = daemon_moment,
                                     .turn_wanted = daemon_wanted };
@@ -487,6 +489,7 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
     if (context->watch == NULL) {
         return fault_set(why, STATUS_MEMORY, "no memory for the HTTP interface");
     }
+    daemon->http_mem.limit_bytes = settings_http_memory(daemon->config);
     options.context = context;
     options.routes = http_routes;
     options.routes_count = http_routes_count;
@@ -702,6 +705,7 @@ enum status daemon_reload(struct daemon *daemon, const struct config *config, st
     daemon->node_options = node;
     config_compare(daemon->config, config, daemon_on_difference, daemon);
     daemon->config = config;
+    daemon->http_mem.limit_bytes = settings_http_memory(config);
     table_set_keys_max(daemon->table, config->max_keys);
     settings_http(config, daemon->options.descriptors, &http);
     http_server_configure(daemon->server, &http);

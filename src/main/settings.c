@@ -11,6 +11,7 @@ _Static_assert(NODE_SEEDS_MAX <= RESOLVE_SEEDS_MAX, "the resolver takes every se
 /* Descriptors that are not connections: sockets, log, epoll, a spare one, room for libraries. */
 #define SETTINGS_DESCRIPTORS_KEPT 32
 #define SETTINGS_CONNECTIONS_MIN  16
+#define SETTINGS_HTTP_MEMORY_MIN  (UINT64_C(4) << 20)
 
 static struct bytes settings_bytes(const char *text)
 {
@@ -82,6 +83,16 @@ void settings_node(const struct config *config, struct settings_lists *lists,
     options->plain_peers_count = settings_ranges(&config->plain_peer, lists->plain_peers);
     options->value_rules = lists->value_rules;
     options->value_rules_count = settings_rules(&config->max_value, lists->value_rules);
+}
+
+uint64_t settings_http_memory(const struct config *config)
+{
+    const uint64_t quarter = config->max_memory_bytes / 4;
+
+    if (config->http_max_memory_bytes > 0) {
+        return config->http_max_memory_bytes;
+    }
+    return quarter > SETTINGS_HTTP_MEMORY_MIN ? quarter : SETTINGS_HTTP_MEMORY_MIN;
 }
 
 void settings_http(const struct config *config, size_t descriptors, struct http_options *options)
@@ -201,14 +212,29 @@ enum status settings_advertise(const struct config *config, const struct address
     return STATUS_OK;
 }
 
-static void settings_derive(struct config *config, const char *name, const struct address *address)
+static void settings_derive(struct config *config, const char *name, const char *text)
 {
     const struct config_place place = { .word = name, .level = CONFIG_DERIVED };
     struct config_report report = { 0 };
+
+    (void)config_put(config, name, text, &place, &report);
+}
+
+static void settings_derive_address(struct config *config, const char *name,
+                                    const struct address *address)
+{
     char text[ADDRESS_TEXT_MAX + 1];
 
     text[address_to_text(address, text)] = '\0';
-    (void)config_put(config, name, text, &place, &report);
+    settings_derive(config, name, text);
+}
+
+static void settings_derive_number(struct config *config, const char *name, uint64_t number)
+{
+    char text[TEXT_U64_MAX + 1];
+
+    text[text_put_u64(text, number)] = '\0';
+    settings_derive(config, name, text);
 }
 
 void settings_show(struct config *config)
@@ -217,14 +243,17 @@ void settings_show(struct config *config)
     struct address advertise;
     struct fault why;
 
+    if (config->http_max_memory_bytes == 0) {
+        settings_derive_number(config, "http-max-memory", settings_http_memory(config));
+    }
     if (settings_listen(config, &listen, &why) != STATUS_OK || listen.port == 0) {
         return;
     }
     if (config->http_listen.count == 0) {
-        settings_derive(config, "http-listen", &listen);
+        settings_derive_address(config, "http-listen", &listen);
     }
     if (config->advertise[0] == '\0'
         && settings_advertise(config, &listen, &advertise, &why) == STATUS_OK) {
-        settings_derive(config, "advertise", &advertise);
+        settings_derive_address(config, "advertise", &advertise);
     }
 }

@@ -31,6 +31,9 @@ bool settings_check(const struct config *config, struct config_report *report);
 void settings_node(const struct config *config, struct settings_lists *lists,
                    struct node_options *options);
 
+/* Bytes that requests may hold all together: http-max-memory, or what stands in for 0. */
+uint64_t settings_http_memory(const struct config *config);
+
 /* The HTTP server's limits and lists; `descriptors` is the limit of the process. */
 void settings_http(const struct config *config, size_t descriptors, struct http_options *options);
 

@@ -169,7 +169,7 @@ def test_what_show_config_prints_is_a_configuration(conf):
 def test_show_config_shows_what_is_in_force_where_nothing_was_said():
     lines = [line.split("  #")[0] for line in run("--show-config", "6001").stdout.splitlines()]
     for line in ("advertise 127.0.0.1:6001", "http-listen 127.0.0.1:6001", "trust 127.0.0.0/8",
-                 "trust ::1"):
+                 "trust ::1", "http-max-memory 256m"):
         assert line in lines
     assert "trust none" in run("--show-config", "--set", "trust=none", "6001").stdout
 

@@ -4,8 +4,13 @@ Work is counted, not timed: the figures of /stats are the same on every machine.
 """
 
 import signal
+import socket
+import time
 
-from daemon import eventually
+import msgpack
+import pytest
+
+from daemon import SLOWNESS, eventually, is_sanitized
 
 HOST = b"Host: localhost\r\n"
 
@@ -63,3 +68,107 @@ def test_comparing_changes_with_patterns_is_spread_over_turns(node):
             seen += client.recv(1 << 20)
         client.close()
     assert 1000 < node.stats()["watch_turn_work_most"] <= WATCH_WORK_MAX + COMPARISON_MAX
+
+
+# -- memory
+
+MIB = 1 << 20
+MAX_MEMORY = 64 * MIB
+HTTP_MAX_MEMORY = MAX_MEMORY // 4  # what stands in for an unset http-max-memory
+
+# What the process takes beside the store and that: itself, 200 connections, and what the allocator
+# keeps.
+BESIDE = 16 * MIB
+
+PACKED = {"Content-Type": "application/msgpack"}
+
+
+@pytest.fixture
+def full(start):
+    """A node whose store has 20 MiB in 60 keys, which readers can ask for."""
+    node = start("--set", "max-memory=64m", "--set", "http-timeout=5s")
+    for number in range(60):
+        begin = number * 43690
+        vector = {i: 2**63 + i for i in range(begin, begin + 43690)}
+        assert node.post(f"/keys/big{number}", msgpack.packb(vector), headers=PACKED,
+                         checked=False).status == 201
+    assert node.stats()["memory_bytes"] > 20 * MIB
+    return node
+
+
+def unread(node, request):
+    """A connection that asks and takes nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", node.http_port))
+    client.sendall(request)
+    return client
+
+
+def upload(node, number):
+    """A connection that has sent half of a large body."""
+    client = node.connect()
+    client.setblocking(False)
+    body = b'{"key":"up%d","vector":{"1":1}}\n' % number * 60000
+    head = (b"POST /keys HTTP/1.1\r\nContent-Type: application/x-ndjson\r\n%s"
+            b"Content-Length: %d\r\n\r\n" % (HOST, 2 * len(body)))
+    sent = 0
+    for _ in range(200):
+        try:
+            sent += client.send((head + body)[sent:])
+        except BlockingIOError:
+            time.sleep(0.002)
+        except ConnectionError:
+            break
+    return client
+
+
+GREEDY = {
+    "whole vectors": lambda node, i: unread(
+        node, b"GET /keys/big%d HTTP/1.1\r\n%s\r\n" % (i % 60, HOST)),
+    "vectors as msgpack": lambda node, i: unread(
+        node, b"GET /keys/big%d HTTP/1.1\r\nAccept: application/msgpack\r\n%s\r\n"
+        % (i % 60, HOST)),
+    "ranges": lambda node, i: unread(
+        node, b"GET /keys/big0?from=0&count=65536 HTTP/1.1\r\n%s\r\n" % HOST),
+    "listings": lambda node, i: unread(
+        node, b"GET /keys?vectors=1&limit=1000 HTTP/1.1\r\n%s\r\n" % HOST),
+    "listings as msgpack": lambda node, i: unread(
+        node, b"GET /keys?vectors=1 HTTP/1.1\r\nAccept: application/msgpack\r\n%s\r\n" % HOST),
+    "aggregates of all": lambda node, i: unread(
+        node, b"GET /keys/* HTTP/1.1\r\n%s\r\n" % HOST),
+    "aggregates of a few": lambda node, i: unread(
+        node, b"GET /keys/big%d* HTTP/1.1\r\n%s\r\n" % (i % 6, HOST)),
+    "streams of changes": lambda node, i: unread(
+        node, b"GET /watch?include=vector HTTP/1.1\r\n%s\r\n" % HOST),
+    "uploads": upload,
+}
+
+
+@pytest.mark.skipif(is_sanitized(), reason="ASan's own memory is counted")
+@pytest.mark.parametrize("what", [*GREEDY, "all of them"])
+def test_memory_stays_under_its_limits_whatever_clients_do_not_read(full, what):
+    kinds = list(GREEDY.values()) if what == "all of them" else [GREEDY[what]]
+    clients = []
+    most = held = slowest = 0
+    end = None
+    while end is None or time.monotonic() < end:
+        if len(clients) < 200:
+            clients.append(kinds[len(clients) % len(kinds)](full, len(clients)))
+        elif end is None:
+            end = time.monotonic() + 1
+        if len(clients) % 10 == 0:
+            full.post("/keys/big0", {"1": len(clients) + 2**63}, checked=False)
+            begin = time.monotonic()
+            assert full.get("/health").status == 200
+            slowest = max(slowest, time.monotonic() - begin)
+        most = max(most, full.memory_bytes())
+    held = full.stats()["http_memory_bytes"]
+    for client in clients:
+        client.close()
+    print(f"{what}: {most / MIB:.1f} MiB, {held / MIB:.1f} MiB held, /health {slowest * 1000:.0f} ms")
+    assert most < full.stats()["memory_bytes"] + HTTP_MAX_MEMORY + BESIDE
+    assert held < HTTP_MAX_MEMORY * 1.25
+    assert slowest < 0.25 * SLOWNESS
+    eventually(lambda: full.get("/keys/big1", checked=False).status == 200)
+    eventually(lambda: full.stats()["http_memory_bytes"] < MIB)

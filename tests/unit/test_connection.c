@@ -121,6 +121,58 @@ static void test_connection_limits_what_is_uploaded_at_once(void **state)
     client_close(&client);
 }
 
+static void test_connection_pays_for_memory_that_is_used_up(void **state)
+{
+    enum { SIZE = 400000 };
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    struct client other = client_open(fixture);
+    struct mem held = { .limit_bytes = 300000 };
+    static char body[SIZE];
+
+    fixture->options.held = &held;
+    serve(fixture);
+    client_connect(fixture, &client);
+    client_send(&client, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 400000\r\n\r\n");
+    bufferevent_write(client.stream, body, 200000);
+    AWAIT(fixture, held.used_bytes > 200000);
+    client_connect(fixture, &other);
+    client_send(&other, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 200000\r\n\r\n");
+    bufferevent_write(other.stream, body, 150000);
+    AWAIT(fixture, other.is_closed);
+    assert_true(client_has(&other, "HTTP/1.1 503"));
+    assert_true(client_has(&other, "Retry-After: "));
+    assert_true(client_has(&other, "http-max-memory (300000 bytes)"));
+    AWAIT(fixture, held.used_bytes < 250000);
+    bufferevent_write(client.stream, body, 200000); /* by itself it is too much as well */
+    AWAIT(fixture, client.is_closed);
+    assert_true(client_has(&client, "HTTP/1.1 413"));
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_MEMORY], 2);
+    assert_int_equal(held.used_bytes, 0);
+    client_close(&client);
+    client_close(&other);
+}
+
+/* Requests are refused before they take more, but whoever asks how the node is gets an answer. */
+static void test_connection_is_refused_what_holds_memory_when_it_is_used_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mem held = { .limit_bytes = 300000 };
+    const char *answer;
+
+    fixture->options.held = &held;
+    serve(fixture);
+    mem_hold(&held, 300000);
+    answer = exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST);
+    assert_has(answer, "HTTP/1.1 503 Service Unavailable\r\n");
+    assert_has(answer, "Retry-After: 1\r\n");
+    assert_has(answer, "http-max-memory (300000 bytes)");
+    assert_has(exchange_to_end(fixture, "GET / HTTP/1.1\r\n" LAST), "HTTP/1.1 200");
+    mem_let_go(&held, 300000);
+    assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "HTTP/1.1 200");
+    assert_int_equal(held.used_bytes, 0);
+}
+
 static void test_connection_refuses_a_header_over_the_limit(void **state)
 {
     struct fixture *fixture = *state;
@@ -284,6 +336,8 @@ int main(void)
         TEST(test_connection_closes_an_idle_connection),
         TEST(test_connection_limits_connections),
         TEST(test_connection_limits_what_is_uploaded_at_once),
+        TEST(test_connection_pays_for_memory_that_is_used_up),
+        TEST(test_connection_is_refused_what_holds_memory_when_it_is_used_up),
         TEST(test_connection_refuses_a_header_over_the_limit),
         TEST(test_connection_survives_without_memory),
         TEST(test_connection_create_fails_without_memory_and_keeps_nothing),

@@ -106,6 +106,23 @@ static void test_mem_limit_is_met_exactly_and_not_passed(void **state)
     mem_free(&fixture->mem, block, 20);
 }
 
+/* What a library holds is there already: it is charged even past the limit. */
+static void test_mem_hold_passes_the_limit_and_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_true(mem_left(&fixture->mem) == UINT64_MAX);
+    fixture->mem.limit_bytes = 100;
+    mem_hold(&fixture->mem, 40);
+    assert_int_equal(mem_left(&fixture->mem), 60);
+    mem_hold(&fixture->mem, 80);
+    assert_int_equal(mem_left(&fixture->mem), 0);
+    assert_int_equal(fixture->mem.used_bytes, 120);
+    assert_null(mem_alloc(&fixture->mem, 1));
+    mem_let_go(&fixture->mem, 120);
+    assert_int_equal(mem_left(&fixture->mem), 100);
+}
+
 static void test_mem_countdown_fails_the_nth_allocation_only(void **state)
 {
     struct fixture *fixture = *state;
@@ -235,6 +252,7 @@ int main(void)
         TEST(test_mem_alloc_is_charged_and_free_gives_back),
         TEST(test_mem_alloc_zeroed_is_zero),
         TEST(test_mem_limit_is_met_exactly_and_not_passed),
+        TEST(test_mem_hold_passes_the_limit_and_leaves_nothing),
         TEST(test_mem_countdown_fails_the_nth_allocation_only),
         TEST(test_mem_grow_keeps_the_content),
         TEST(test_mem_reserve_keeps_its_promise_past_limit_and_countdown),

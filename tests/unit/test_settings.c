@@ -139,6 +139,18 @@ static void test_settings_connections_leave_descriptors_for_the_rest(void **stat
     assert_int_equal(options.connections_max, 7);
 }
 
+static void test_settings_http_memory_is_a_quarter_unless_told(void **state)
+{
+    struct fixture *fixture = *state;
+
+    put(fixture, "max-memory", "64m");
+    assert_int_equal(settings_http_memory(&fixture->config), 16 << 20);
+    put(fixture, "max-memory", "2m");
+    assert_int_equal(settings_http_memory(&fixture->config), 4 << 20);
+    put(fixture, "http-max-memory", "3m");
+    assert_int_equal(settings_http_memory(&fixture->config), 3 << 20);
+}
+
 static void test_settings_log_of_a_daemon_goes_to_syslog(void **state)
 {
     struct fixture *fixture = *state;
@@ -197,6 +209,7 @@ int main(void)
         TEST(test_settings_too_long_a_list_is_refused),
         TEST(test_settings_too_many_addresses_of_http_are_refused),
         TEST(test_settings_connections_leave_descriptors_for_the_rest),
+        TEST(test_settings_http_memory_is_a_quarter_unless_told),
         TEST(test_settings_log_of_a_daemon_goes_to_syslog),
         TEST(test_settings_addresses),
         TEST(test_settings_advertise_what_no_peer_can_have_is_refused),
