@@ -6,6 +6,7 @@
 #include <event2/http.h>
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -372,16 +373,12 @@ static bool admit_query(struct http_request *request)
     return true;
 }
 
-static bool type_is_taken(const struct http_request *request)
+/* Whether the body's type is one of these, which stand with single spaces between them. */
+static bool type_is_among(const struct http_request *request, const char *types)
 {
     const char *value = header_find(request, "Content-Type");
-    const char *types = request->route->types;
 
-    if (types == NULL || value == NULL || *value == '\0'
-        || http_type_is(request, "application/x-www-form-urlencoded")) {
-        return true;
-    }
-    while (*types != '\0') {
+    while (value != NULL && types != NULL && *types != '\0') {
         const size_t size = strcspn(types, " ");
 
         if (request_type_is(value, (struct bytes){ (const uint8_t *)types, size })) {
@@ -393,9 +390,41 @@ static bool type_is_taken(const struct http_request *request)
     return false;
 }
 
-static bool admit_body(struct http_request *request)
+static bool type_is_taken(const struct http_request *request)
+{
+    const char *value = header_find(request, "Content-Type");
+
+    return request->route->types == NULL || value == NULL || *value == '\0'
+           || http_type_is(request, "application/x-www-form-urlencoded")
+           || type_is_among(request, request->route->types);
+}
+
+/* Whether the body is not longer than its kind may be. */
+static bool admit_size(struct http_request *request, size_t size)
 {
     const struct http_options *options = &request->server->options;
+    const bool takes_lines = request->route->body == HTTP_BODY_LINES;
+    const bool is_lines = takes_lines && type_is_among(request, request->route->lines);
+    const uint64_t size_max = is_lines ? options->lines_bytes_max : options->document_bytes_max;
+    char longer[120] = "";
+
+    if (size <= size_max) {
+        return true;
+    }
+    if (takes_lines && !is_lines) {
+        (void)snprintf(longer, sizeof longer,
+                       "; as application/x-ndjson it may have http-max-lines (%llu bytes)",
+                       (unsigned long long)options->lines_bytes_max);
+    }
+    refuse_count(request, HTTP_REFUSED_BODY);
+    http_refuse(request, 413, "the body has %zu bytes, more than %s (%llu bytes) allows%s", size,
+                is_lines ? "http-max-lines" : "http-max-body", (unsigned long long)size_max,
+                longer);
+    return false;
+}
+
+static bool admit_body(struct http_request *request)
+{
     const size_t size = http_body_size(request);
     const char *coding = header_find(request, "Content-Encoding");
 
@@ -407,11 +436,7 @@ static bool admit_body(struct http_request *request)
         http_refuse(request, 400, "this request takes no body");
         return false;
     }
-    if (size > (request->route->body == HTTP_BODY_LINES ? options->lines_bytes_max
-                                                        : options->document_bytes_max)) {
-        refuse_count(request, HTTP_REFUSED_BODY);
-        http_refuse(request, 413, "the body has %zu bytes, more than %s allows", size,
-                    request->route->body == HTTP_BODY_LINES ? "http-max-lines" : "http-max-body");
+    if (!admit_size(request, size)) {
         return false;
     }
     if (coding != NULL && strcasecmp(coding, "identity") != 0) {

@@ -343,9 +343,10 @@ static enum http_step apply_later(struct http_request *request, struct bulk *bul
         http_timer(request, RETRY_US);
         return HTTP_STEP_SLEEP;
     }
-    http_refuse(request, 507,
-                "memory ran out in the middle of applying the update; a part of it is kept, and "
-                "repeating it is harmless");
+    http_refuse(
+        request, 507,
+        "the memory of max-memory ran out in the middle of applying the update; a part of it "
+        "is kept, and repeating it is harmless");
     return HTTP_STEP_DONE;
 }
 
@@ -405,6 +406,20 @@ static enum http_step answer_nothing(struct http_request *request, struct http_c
     return HTTP_STEP_DONE;
 }
 
+static void room_refusal(const struct http_context *context, enum status status, struct fault *why)
+{
+    const struct table_stats limits = table_stats(context->table);
+
+    if (status == STATUS_FULL) {
+        (void)fault_set(why, status, "the update has more new keys than max-keys (%llu) leaves",
+                        (unsigned long long)limits.keys_max);
+    } else {
+        (void)fault_set(why, status,
+                        "the update does not fit into what max-memory (%llu bytes) leaves",
+                        (unsigned long long)limits.limit_bytes);
+    }
+}
+
 /* All was read and is right: promise room for it. From here on nothing of the input can fail. */
 static enum http_step accept(struct http_request *request, struct http_context *context,
                              struct bulk *bulk)
@@ -431,10 +446,7 @@ static enum http_step accept(struct http_request *request, struct http_context *
     }
     status = table_reserve(bulk->table, bulk->keys_needed, bytes, &bulk->reserved);
     if (status != STATUS_OK) {
-        (void)fault_set(&why, status, "%s",
-                        status == STATUS_FULL ? "the update has more new keys than max-keys leaves"
-                                              : "the update does not fit into what max-memory "
-                                                "leaves");
+        room_refusal(context, status, &why);
         reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
         return HTTP_STEP_DONE;
     }

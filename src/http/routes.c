@@ -3,7 +3,8 @@
 #include "http/api.h"
 
 #define DOCUMENT_TYPES "application/json application/msgpack"
-#define BULK_TYPES     "application/json application/msgpack application/x-ndjson"
+#define LINES_TYPES    "application/msgpack application/x-ndjson"
+#define BULK_TYPES     "application/json " LINES_TYPES
 
 /* PUT and PATCH stand wherever POST is a max-update: it is idempotent, and curl -T sends PUT. */
 #define UPDATE_METHODS (HTTP_POST | HTTP_PUT | HTTP_PATCH)
@@ -25,6 +26,7 @@ const struct http_route http_routes[] = {
       .access = HTTP_WRITE,
       .body = HTTP_BODY_LINES,
       .types = BULK_TYPES,
+      .lines = LINES_TYPES,
       .handler = api_keys_post },
     { .path = "keys",
       .takes_key = true,

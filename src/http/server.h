@@ -72,7 +72,7 @@ enum http_access { HTTP_OPEN, HTTP_READ, HTTP_WRITE };
 enum http_body {
     HTTP_BODY_NONE,     /* any body is 400 */
     HTTP_BODY_DOCUMENT, /* document_bytes_max */
-    HTTP_BODY_LINES     /* lines_bytes_max */
+    HTTP_BODY_LINES     /* lines_bytes_max where its type is one of `lines`, else as a document */
 };
 
 typedef void http_handler(struct http_request *request, struct http_context *context);
@@ -88,6 +88,7 @@ struct http_route {
     const char *query;     /* parameters it knows, "after limit match"; NULL: none but pretty */
     const char *types;     /* of bodies, "application/json text/plain"; NULL: any. No type and
                               curl's application/x-www-form-urlencoded always pass */
+    const char *lines;     /* of these types, those that are read line by line or item by item */
     const char *refusal;   /* with no handler: why these methods are 405 here */
     http_handler *handler; /* NULL only with a refusal */
 };

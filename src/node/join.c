@@ -199,17 +199,23 @@ static enum status key_merge(struct node *node, struct moment now, const struct 
 static enum status refusal_tell(struct node *node, struct moment now, enum status status,
                                 struct bytes key, struct fault *why)
 {
+    struct table_stats limits;
+
     if (status == STATUS_OK) {
         return STATUS_OK;
     }
+    limits = table_stats(node->table);
     node->full_us = now.mono_us;
     if (status == STATUS_FULL) {
         node->stats.refused_keys++;
         node->refused_us = now.mono_us;
-        return fault_set(why, status, "no room for the new key '%.*s': max-keys is reached",
-                         shown(key), (const char *)key.data);
+        return fault_set(why, status,
+                         "there is no room for the new key '%.*s': max-keys (%llu) is reached",
+                         shown(key), (const char *)key.data, (unsigned long long)limits.keys_max);
     }
-    return fault_set(why, status, "no memory for '%.*s'", shown(key), (const char *)key.data);
+    return fault_set(why, status,
+                     "there is no room for '%.*s' in what max-memory (%llu bytes) leaves",
+                     shown(key), (const char *)key.data, (unsigned long long)limits.limit_bytes);
 }
 
 enum status join_update(struct node *node, struct moment now, const struct node_update *update,

@@ -272,6 +272,12 @@ void table_prefetch(const struct table *table, struct bytes key)
     lookup_prefetch(&table->lookup, lookup_hash(&table->lookup, key));
 }
 
+/* Keys that count against the limit; those that are still empty do. */
+static uint64_t keys_counted(const struct table *table)
+{
+    return table->lookup.entry_count - table->trees[TABLE_M].keys + table->keys_promised;
+}
+
 enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                          struct entry **entry_out)
 {
@@ -288,8 +294,8 @@ enum status table_obtain(struct table *table, struct bytes key, enum table_set s
         *entry_out = slabs_entry(&table->slabs, id);
         return STATUS_OK;
     }
-    if (!promised && table->keys_max > 0
-        && table->lookup.entry_count + table->keys_promised >= table->keys_max) {
+    if (set == TABLE_D && !promised && table->keys_max > 0
+        && keys_counted(table) >= table->keys_max) {
         return STATUS_FULL;
     }
     entry = entry_create(table, key, set, hash);
@@ -314,7 +320,7 @@ enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
                           struct reservation *reservation)
 {
     const uint64_t slabs = slabs_needed_max(keys);
-    const uint64_t there = table->lookup.entry_count + table->keys_promised;
+    const uint64_t there = keys_counted(table);
     uint64_t growth_bytes;
     uint64_t order_bytes;
 
@@ -565,6 +571,8 @@ struct table_stats table_stats(const struct table *table)
         .keys = { table->trees[TABLE_M].keys, table->trees[TABLE_D].keys },
         .elements = table->elements,
         .used_bytes = table->mem->used_bytes,
+        .keys_max = table->keys_max,
+        .limit_bytes = table->mem->limit_bytes,
         .lookups = table->work->lookup.calls,
         .probes = table->work->lookup.probes,
         .nodes = table->work->nodes,

@@ -45,7 +45,7 @@ struct table_options {
     struct mem *mem;         /* outlives the table */
     uint8_t hash_secret[16]; /* SipHash key of the look-ups, this process's own */
     uint32_t cluster_id;     /* key of the shared key hash */
-    uint64_t keys_max;       /* 0: none */
+    uint64_t keys_max;       /* of TABLE_D; 0: none. Of peers there are as many as are known */
     uint64_t digest_mask;    /* all ones; the simulator weakens set and tree digests with it */
 };
 
@@ -90,9 +90,9 @@ void table_prefetch(const struct table *table, struct bytes key);
  *
  * set  of a new entry; asserted to be the same for an old one
  *
- * STATUS_FULL at keys_max, STATUS_MEMORY when the account says no; *entry_out untouched then.
- * Asserts that the key is 1..255 bytes: that it is UTF-8 was checked where it came in. An entry
- * still empty at table_turn_end() is forgotten. */
+ * STATUS_FULL at keys_max (never in TABLE_M), STATUS_MEMORY when the account says no; *entry_out
+ * untouched then. Asserts that the key is 1..255 bytes: that it is UTF-8 was checked where it came
+ * in. An entry still empty at table_turn_end() is forgotten. */
 MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                                     struct entry **entry_out);
 
@@ -194,7 +194,9 @@ struct table_stats {
     uint64_t keys[TABLE_SET_COUNT];
     uint64_t elements;
     uint64_t used_bytes; /* of the account */
-    uint64_t lookups;    /* counted work, for bench/: calls, and slots and nodes they touched */
+    uint64_t keys_max;   /* limits, for whoever says that they are reached; 0: none */
+    uint64_t limit_bytes;
+    uint64_t lookups; /* counted work, for bench/: calls, and slots and nodes they touched */
     uint64_t probes;
     uint64_t nodes;
 };

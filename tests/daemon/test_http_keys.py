@@ -488,7 +488,7 @@ def test_a_listing_can_be_had_line_by_line_and_is_not_cut(cluster, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_listing_with_vectors_is_what_another_node_takes(cluster, kind):
-    node, = cluster(1)
+    node, = cluster(1, "--set", "http-max-body=4m")
     other, = cluster(1)
     node.post("/keys", {f"key:{i:04}": {str(j << 8): i + j + 1 for j in range(i % 4)}
                         for i in range(2000)})

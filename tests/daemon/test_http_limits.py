@@ -172,3 +172,51 @@ def test_memory_stays_under_its_limits_whatever_clients_do_not_read(full, what):
     assert slowest < 0.25 * SLOWNESS
     eventually(lambda: full.get("/keys/big1", checked=False).status == 200)
     eventually(lambda: full.stats()["http_memory_bytes"] < MIB)
+
+
+# -- sizes
+
+
+def refusal(answer, code, *words):
+    assert answer.status == code, answer
+    detail = answer.json()["detail"]
+    assert all(word in detail for word in words), detail
+
+
+def test_documents_and_lines_have_limits_of_their_own(start):
+    node = start("--set", "http-max-body=2k", "--set", "http-max-lines=8k")
+    document = {f"key-{i}": {"0": 1} for i in range(200)}
+    lines = "".join('{"key":"line-%d","vector":{"0":1}}\n' % i for i in range(100))
+    packed = msgpack.packb({f"packed-{i}": {0: 1} for i in range(200)})
+    refusal(node.post("/keys", document), 413, "http-max-body (2048 bytes)",
+            "application/x-ndjson", "http-max-lines (8192 bytes)")
+    refusal(node.post("/keys", " " * 2049), 413, "http-max-body (2048 bytes)")
+    refusal(node.post("/keys/one", {str(i): 1 for i in range(500)}), 413,
+            "http-max-body (2048 bytes)")
+    assert len(lines) > 2048 < len(packed)
+    assert node.post("/keys", lines, headers={"Content-Type": "application/x-ndjson"}).status == 200
+    assert node.post("/keys", packed, headers=PACKED).status == 200
+    refusal(node.post("/keys/one", packed, headers=PACKED), 413, "http-max-body (2048 bytes)")
+    answer = node.post("/keys", lines * 3, headers={"Content-Type": "application/x-ndjson"},
+                       checked=False)
+    assert answer.status == 413  # evhttp's own: it is told before the body has come
+
+
+def test_max_keys_holds_as_many_keys_and_peers_beside_them(cluster):
+    members = cluster(3, "--set", "max-keys=5")
+    for i in range(5):
+        assert members[0].post(f"/keys/k{i}", {"0": 1}).status == 201
+    refusal(members[0].post("/keys/k5", {"0": 1}), 507, "max-keys (5)", "k5")
+    refusal(members[0].post("/keys", {"k6": {"0": 1}, "k7": {"0": 1}}), 507, "max-keys (5)")
+    assert members[0].post("/keys/k4", {"0": 2}).status == 200
+    for member in members:
+        eventually(lambda member=member: member.stats()["keys"] == 5)
+    assert members[0].stats()["presence_keys"] >= 2
+
+
+def test_what_max_memory_does_not_leave_is_named(start):
+    node = start("--set", "max-memory=1m", "--set", "http-max-body=4m", "--set",
+                 "http-max-memory=32m")
+    body = msgpack.packb({i: 2**63 + i for i in range(1 << 17)})
+    refusal(node.post("/keys/large", body, headers=PACKED), 507, "max-memory (1048576 bytes)")
+    assert node.get("/keys/large").status == 404

@@ -223,6 +223,7 @@ static const struct http_route routes[] = {
       .methods = HTTP_POST,
       .access = HTTP_WRITE,
       .body = HTTP_BODY_LINES,
+      .lines = "application/x-ndjson",
       .query = "outlive",
       .handler = lines },
     { .path = "held", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = held },

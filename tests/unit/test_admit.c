@@ -72,6 +72,8 @@ static void test_admit_says_what_methods_a_resource_takes(void **state)
     rows_check(fixture, rows, sizeof rows / sizeof rows[0]);
 }
 
+#define LINES "Content-Type: application/x-ndjson\r\n"
+
 static void test_admit_refuses_parameters_types_and_sizes_it_does_not_know(void **state)
 {
     static const struct answer_row rows[] = {
@@ -93,10 +95,13 @@ static void test_admit_refuses_parameters_types_and_sizes_it_does_not_know(void 
           "HTTP/1.1 415", "compressed" },
         { "POST /keys/a HTTP/1.1\r\nContent-Length: 9\r\n" LAST "123456789", "HTTP/1.1 413",
           "http-max-body" },
-        { "POST /lines HTTP/1.1\r\nContent-Length: 9\r\n" LAST "123456789", "HTTP/1.1 200",
+        { "POST /lines HTTP/1.1\r\nContent-Length: 9\r\n" LINES LAST "123456789", "HTTP/1.1 200",
           "9 drained" },
-        { "POST /lines HTTP/1.1\r\nContent-Length: 17\r\n" LAST "12345678901234567", "HTTP/1.1 413",
-          "" },
+        { "POST /lines HTTP/1.1\r\nContent-Length: 9\r\n" LAST "123456789", "HTTP/1.1 413",
+          "http-max-body (8 bytes) allows; as application/x-ndjson it may have http-max-lines (16 "
+          "bytes)" },
+        { "POST /lines HTTP/1.1\r\nContent-Length: 17\r\n" LINES LAST "12345678901234567",
+          "HTTP/1.1 413", "" },
         { "POST /held HTTP/1.1\r\nContent-Length: 2\r\n" LAST "{}", "HTTP/1.1 400", "no body" },
         { "POST /keys/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" LAST "2\r\n{}\r\n0\r\n\r\n",
           "HTTP/1.1 201", "2 bytes" },

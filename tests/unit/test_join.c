@@ -76,7 +76,7 @@ static void test_join_refusals_leave_everything_as_it_was(void **state)
 
     options.value_rules = &rule;
     options.value_rules_count = 1;
-    place_create(fixture, &options, 4); /* our own presence is one */
+    place_create(fixture, &options, 3);
     assert_int_equal(update(fixture, 0, "hll:a", 1, 3, NULL), STATUS_OK);
     assert_int_equal(update(fixture, 0, "other", 1, 3, NULL), STATUS_OK);
     assert_int_equal(update(fixture, 0, "third", 1, 3, NULL), STATUS_OK);
@@ -367,7 +367,7 @@ static void test_join_refuses_new_keys_at_the_limit_and_raises_known_ones(void *
     const uint64_t one[] = { 1 };
     const uint64_t two[] = { 2 };
     struct fixture *fixture = *state;
-    struct place *place = place_create(fixture, &options, 2); /* our own presence is one */
+    struct place *place = place_create(fixture, &options, 1);
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
     assert_non_null(plain_join(fixture, item_of("a", one, 1, false, buffer)));

@@ -137,6 +137,34 @@ static void test_table_refuses_keys_above_the_limit(void **state)
     assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_OK);
 }
 
+/* A node knows its peers whatever it holds: they take no room from the keys. */
+static void test_table_limit_is_of_data_and_not_of_presence(void **state)
+{
+    struct fixture *fixture = *state;
+    struct reservation reservation = { 0 };
+    const uint64_t value = 1;
+    const uint8_t offset = 0;
+    const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
+    struct entry *entry;
+
+    table_set_keys_max(fixture->table, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        char key[] = "n:127.0.0.1:1";
+
+        key[sizeof key - 2] = (char)('1' + i);
+        assert_int_equal(table_obtain(fixture->table, bytes_of(key), TABLE_M, &entry), STATUS_OK);
+        assert_int_equal(table_merge(fixture->table, entry, &block, CHANGE_FROM_SELF, NULL),
+                         STATUS_OK);
+    }
+    assert_int_equal(table_reserve(fixture->table, 2, 0, &reservation), STATUS_OK);
+    table_release(fixture->table, &reservation);
+    (void)key_put(fixture->table, "a", 0, 1);
+    (void)key_put(fixture->table, "b", 0, 1);
+    assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_FULL);
+    assert_int_equal(table_obtain(fixture->table, bytes_of("n:127.0.0.1:9"), TABLE_M, &entry),
+                     STATUS_OK);
+}
+
 static void test_table_flags_are_independent(void **state)
 {
     struct fixture *fixture = *state;
@@ -669,6 +697,7 @@ int main(void)
         TEST(test_table_entry_without_elements_is_found_but_nowhere_else),
         TEST(test_table_forgets_entries_still_empty_at_the_end_of_the_turn),
         TEST(test_table_refuses_keys_above_the_limit),
+        TEST(test_table_limit_is_of_data_and_not_of_presence),
         TEST(test_table_flags_are_independent),
         TEST(test_table_slice_stops_at_the_end_of_the_prefix),
         TEST(test_table_slices_go_on_after_a_key_that_went),
