@@ -69,11 +69,34 @@ size_t http_query_count(const struct http_request *request, const char *name)
     return count;
 }
 
-bool http_is_pretty(const struct http_request *request)
+bool http_query_beside(const struct http_request *request, const char *words,
+                       struct bytes *name_out)
+{
+    for (size_t i = 0; i < request->query.count; i++) {
+        const struct bytes name = request->query.list[i].name;
+
+        if (!request_words_have(words, name) && !request_words_have("pretty", name)) {
+            *name_out = name;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool http_query_flag(struct http_request *request, const char *name, bool *on)
 {
     struct bytes value;
 
-    return http_query(request, "pretty", &value);
+    if (!http_query(request, name, &value) || request_flag_read(value, on)) {
+        return true;
+    }
+    http_refuse(request, 400, "'%s' must be 1, true, yes, 0, false or no", name);
+    return false;
+}
+
+bool http_is_pretty(const struct http_request *request)
+{
+    return request->is_pretty;
 }
 
 /* NULL when there is none. */
@@ -341,10 +364,50 @@ static bool admit_key(struct http_request *request, struct bytes raw)
     return true;
 }
 
+/* Whether no parameter stands twice but those that may: one of the two would be left out. Each that
+ * may not stands once before this ends, so that it is compared with few. */
+static bool admit_once(struct http_request *request)
+{
+    const struct request_parameter *list = request->query.list;
+
+    for (size_t i = 0; i < request->query.count; i++) {
+        const struct bytes name = list[i].name;
+        size_t at = 0;
+
+        if (request_words_have(request->route->repeated, name)) {
+            continue;
+        }
+        while (list[at].name.size != name.size
+               || memcmp(list[at].name.data, name.data, name.size) != 0) {
+            at++;
+        }
+        if (at < i) {
+            refuse_count(request, HTTP_REFUSED_ROUTE);
+            http_refuse(request, 400, "the parameter '%.*s' is given twice; it takes one value",
+                        (int)name.size, (const char *)name.data);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool admit_pretty(struct http_request *request)
+{
+    bool is_pretty = false;
+
+    if (!http_query_flag(request, "pretty", &is_pretty)) {
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        return false;
+    }
+    request->is_pretty = is_pretty;
+    return true;
+}
+
 /* Whether each parameter is known to the route: a misspelt one must not pass for its default. */
 static bool admit_query(struct http_request *request)
 {
     const char *known = request->route->query;
+    struct bytes name;
 
     switch (request_query_read(request->target.query, request->server->held, &request->query)) {
     case REQUEST_QUERY_OK: break;
@@ -359,18 +422,14 @@ static bool admit_query(struct http_request *request)
                     REQUEST_PARAMETERS_MAX);
         return false;
     }
-    for (size_t i = 0; i < request->query.count; i++) {
-        const struct bytes name = request->query.list[i].name;
-
-        if (!request_words_have(known, name) && !request_words_have("pretty", name)) {
-            refuse_count(request, HTTP_REFUSED_ROUTE);
-            http_refuse(request, 400, "the parameter '%.*s' is not known here; known are: %s%s",
-                        name.size < 60 ? (int)name.size : 60, (const char *)name.data,
-                        known == NULL ? "" : known, known == NULL ? "pretty" : " pretty");
-            return false;
-        }
+    if (http_query_beside(request, known, &name)) {
+        refuse_count(request, HTTP_REFUSED_ROUTE);
+        http_refuse(request, 400, "the parameter '%.*s' is not known here; known are: %s%s",
+                    name.size < 60 ? (int)name.size : 60, (const char *)name.data,
+                    known == NULL ? "" : known, known == NULL ? "pretty" : " pretty");
+        return false;
     }
-    return true;
+    return admit_once(request) && admit_pretty(request);
 }
 
 /* Whether the body's type is one of these, which stand with single spaces between them. */

@@ -103,11 +103,12 @@ void reply_draft(struct http_request *request, const struct draft *draft);
 bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,
                uint64_t *number);
 
-/* The same for a duration, in microseconds. */
+/* The same for a duration of at most HTTP_WAIT_US_MAX, in microseconds. */
 bool query_duration(struct http_request *request, const char *name, uint64_t *us);
 
-/* "1", "yes", "true" and nothing at all are true. */
-bool query_flag(const struct http_request *request, const char *name);
+/* Whether there are no parameters but these words (and pretty). False: refused, with `what` it is
+ * that takes only them. */
+bool query_only(struct http_request *request, const char *what, const char *words);
 
 /* Whether a body is of this kind. A missing type, and the one that curl -d sends, is JSON. */
 bool body_is_msgpack(const struct http_request *request);

@@ -6,14 +6,11 @@
  * memory ends the younger ones give up theirs and begin anew once they are the oldest. */
 
 #include "base/hash.h"
-#include "http/api.h"
-#include "store/pattern.h"
+#include "http/api_gather.h"
 
 #include <string.h>
 
-#define SLICE_KEYS     64
-#define JOINS_AT_ONCE  4 /* so that a small join does not wait for a large one */
-#define SHARE_OF_OTHER 8 /* joins leave an eighth of the memory to other requests */
+#define JOINS_AT_ONCE 4 /* so that a small join does not wait for a large one */
 
 struct aggregate {
     struct mem *mem;
@@ -22,15 +19,11 @@ struct aggregate {
     struct aggregate *next;
     struct aggregate *previous;
     bool has_given_way; /* it waits until it is the oldest */
-    uint64_t bytes;     /* of the join */
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
     size_t pattern_size;
-    uint8_t after[HTTP_KEY_BYTES_MAX]; /* the last key that is wholly in */
-    size_t after_size;
-    uint64_t number; /* block to go on from, of the key after that or of the join */
-    uint64_t matched;
+    uint64_t number; /* of the join, on its way out: block to go on from */
     uint64_t digest;
-    struct vector join;
+    struct gather gather;
     struct reply reply;
 };
 
@@ -90,11 +83,7 @@ static bool line_allows(const struct aggregate *aggregate)
 
 static void give_way(struct aggregate *aggregate)
 {
-    vector_clear(&aggregate->join, aggregate->mem);
-    aggregate->bytes = 0;
-    aggregate->after_size = 0;
-    aggregate->number = 0;
-    aggregate->matched = 0;
+    gather_clear(&aggregate->gather);
     aggregate->has_given_way = true;
 }
 
@@ -109,7 +98,7 @@ static bool room_make(struct aggregate *aggregate)
         return true;
     }
     for (other = other->next; other != NULL; other = other->next) {
-        if (other->bytes > 0) {
+        if (other->gather.bytes > 0) {
             give_way(other);
             is_made = true;
         }
@@ -122,7 +111,7 @@ static void aggregate_free(void *state)
     struct aggregate *aggregate = (struct aggregate *)state;
 
     line_leave(aggregate);
-    vector_clear(&aggregate->join, aggregate->mem);
+    gather_clear(&aggregate->gather);
     mem_free(aggregate->mem, aggregate, sizeof *aggregate);
 }
 
@@ -140,7 +129,7 @@ static enum http_step write_step(struct http_request *request, struct http_conte
     struct json_writer *json = &aggregate->reply.json;
 
     (void)context;
-    if (!reply_vector(json, &aggregate->join, &aggregate->number, request)) {
+    if (!reply_vector(json, &aggregate->gather.join, &aggregate->number, request)) {
         reply_flush(&aggregate->reply);
         return HTTP_STEP_AGAIN;
     }
@@ -165,9 +154,9 @@ static enum http_step write_begin(struct http_request *request, struct aggregate
     json_name(json, "key");
     json_string(json, pattern_of(aggregate));
     json_name(json, "matched");
-    json_u64(json, aggregate->matched);
+    json_u64(json, aggregate->gather.matched);
     json_name(json, "size");
-    json_u64(json, vector_size(&aggregate->join));
+    json_u64(json, vector_size(&aggregate->gather.join));
     json_name(json, "digest");
     json_hex64(json, aggregate->digest);
     json_name(json, "vector");
@@ -184,94 +173,30 @@ static enum http_step digest_step(struct http_request *request, struct http_cont
     static const uint8_t unkeyed[16] = { 0 };
     struct aggregate *aggregate = (struct aggregate *)state;
     const uint64_t salt = hash_sip(unkeyed, pattern_of(aggregate));
-    const size_t count = vector_blocks(&aggregate->join);
+    const size_t count = vector_blocks(&aggregate->gather.join);
     struct block_room room;
 
     (void)context;
-    for (size_t i = vector_seek(&aggregate->join, aggregate->number); i < count; i++) {
-        const uint64_t number = vector_block(&aggregate->join, i, &room).number;
+    for (size_t i = vector_seek(&aggregate->gather.join, aggregate->number); i < count; i++) {
+        const uint64_t number = vector_block(&aggregate->gather.join, i, &room).number;
 
         aggregate->number = number;
         if (http_step_is_over(request)) {
             return HTTP_STEP_AGAIN;
         }
-        aggregate->digest += vector_block_digest(&aggregate->join, number, salt);
+        aggregate->digest += vector_block_digest(&aggregate->gather.join, number, salt);
     }
     return write_begin(request, aggregate);
 }
 
 /* -- joining ------------------------------------------------------------------------------- */
 
-enum joined { JOINED, JOINED_PART, JOINED_NO_MEMORY };
-
-static bool block_join(struct aggregate *aggregate, const struct block *block)
-{
-    struct mem *mem = aggregate->mem;
-    const uint64_t before = mem->used_bytes;
-
-    if (mem_left(mem) < mem->limit_bytes / SHARE_OF_OTHER
-        || vector_merge(&aggregate->join, mem, block, 0, NULL) != STATUS_OK) {
-        return false;
-    }
-    aggregate->bytes += mem->used_bytes - before;
-    return true;
-}
-
-/* Join one key, from the block where the last step left it. */
-static enum joined entry_join(const struct http_request *request, struct aggregate *aggregate,
-                              const struct entry *entry)
-{
-    const struct vector *vector = entry_vector(entry);
-    const size_t count = vector_blocks(vector);
-    struct block_room room;
-
-    for (size_t i = vector_seek(vector, aggregate->number); i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-
-        aggregate->number = block.number;
-        if (http_step_is_over(request)) {
-            return JOINED_PART;
-        }
-        if (!block_join(aggregate, &block)) {
-            return JOINED_NO_MEMORY;
-        }
-    }
-    aggregate->number = 0;
-    aggregate->matched++;
-    return JOINED;
-}
-
-static enum joined slice_join(const struct http_request *request, struct aggregate *aggregate,
-                              struct entry *const *entries, size_t count)
-{
-    const bool has_presence = key_is_presence(pattern_of(aggregate));
-
-    for (size_t i = 0; i < count; i++) {
-        const struct bytes key = entry_key(entries[i]);
-        enum joined joined = JOINED;
-
-        if (http_step_is_over(request)) {
-            return JOINED_PART;
-        }
-        if ((entry_set(entries[i]) == TABLE_D || has_presence)
-            && pattern_matches(pattern_of(aggregate), key)) {
-            joined = entry_join(request, aggregate, entries[i]);
-        }
-        if (joined != JOINED) {
-            return joined;
-        }
-        aggregate->after_size = key.size;
-        memcpy(aggregate->after, key.data, key.size);
-    }
-    return JOINED;
-}
-
 /* A join that takes most of the memory by itself will not fit a second later either. */
 static enum http_step refuse_memory(struct http_request *request, const struct aggregate *aggregate)
 {
     const uint64_t limit_bytes = aggregate->mem->limit_bytes;
 
-    if (limit_bytes > 0 && aggregate->bytes > limit_bytes / 2) {
+    if (limit_bytes > 0 && aggregate->gather.bytes > limit_bytes / 2) {
         http_refuse(
             request, 507,
             "the join of these keys takes more than http-max-memory (%llu bytes) leaves; ask "
@@ -287,25 +212,17 @@ static enum http_step join_step(struct http_request *request, struct http_contex
                                 void *state)
 {
     struct aggregate *aggregate = (struct aggregate *)state;
-    struct entry *entries[SLICE_KEYS];
-    size_t count;
 
     if (!line_allows(aggregate)) {
         return HTTP_STEP_SLEEP;
     }
     aggregate->has_given_way = false;
-    do {
-        const struct bytes after = { aggregate->after, aggregate->after_size };
-
-        count = table_slice(context->table, pattern_prefix(pattern_of(aggregate)), after, entries,
-                            SLICE_KEYS);
-        switch (slice_join(request, aggregate, entries, count)) {
-        case JOINED_PART: return HTTP_STEP_AGAIN;
-        case JOINED_NO_MEMORY:
-            return room_make(aggregate) ? HTTP_STEP_AGAIN : refuse_memory(request, aggregate);
-        case JOINED: break;
-        }
-    } while (count == SLICE_KEYS);
+    switch (gather_pattern(&aggregate->gather, request, context->table, pattern_of(aggregate))) {
+    case GATHER_OVER: return HTTP_STEP_AGAIN;
+    case GATHER_MEMORY:
+        return room_make(aggregate) ? HTTP_STEP_AGAIN : refuse_memory(request, aggregate);
+    case GATHER_DONE: break;
+    }
     line_leave(aggregate);
     aggregate->number = 0;
     http_continue(request, digest_step, aggregate, aggregate_free);
@@ -325,7 +242,7 @@ void api_aggregate_get(struct http_request *request, struct http_context *contex
     aggregate->mem = context->mem;
     aggregate->pattern_size = pattern.size;
     memcpy(aggregate->pattern, pattern.data, pattern.size);
-    vector_init(&aggregate->join);
+    gather_init(&aggregate->gather, context->mem);
     aggregate->request = request;
     line_enter(&context->line, aggregate);
     http_continue(request, join_step, aggregate, aggregate_free);

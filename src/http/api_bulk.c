@@ -1,6 +1,8 @@
 #include "http/api_bulk.h"
 
 #include "http/api_body.h"
+#include "http/api_gather.h"
+#include "store/pattern.h"
 #include "view/batch.h"
 
 #include <assert.h>
@@ -53,11 +55,10 @@ struct bulk {
     struct reply reply;
 
     /* Joining other keys. */
-    struct vector joined;
+    struct gather gather;
     size_t source_at;    /* http_query_next() of `?join=` */
     struct bytes source; /* the key that is being joined */
     bool is_in_source;
-    uint64_t source_number; /* block of it to go on from */
     size_t joined_position; /* block of the join that goes to the batch next */
 };
 
@@ -70,7 +71,7 @@ static void bulk_free(void *state)
     }
     batch_clear(&bulk->batch);
     vector_clear(&bulk->piece, bulk->mem);
-    vector_clear(&bulk->joined, bulk->mem);
+    gather_clear(&bulk->gather);
     table_release(bulk->table, &bulk->reserved);
     mem_free(bulk->mem, bulk->results, bulk->results_room * sizeof *bulk->results);
     mem_free(bulk->mem, bulk, sizeof *bulk);
@@ -468,10 +469,10 @@ static bool source_next_block(struct bulk *bulk, struct block_room *room, struct
     if (bulk->form != BULK_JOIN) {
         return draft_next_block(&bulk->body.draft, room, block);
     }
-    if (bulk->joined_position == vector_blocks(&bulk->joined)) {
+    if (bulk->joined_position == vector_blocks(&bulk->gather.join)) {
         return false;
     }
-    *block = vector_block(&bulk->joined, bulk->joined_position++, room);
+    *block = vector_block(&bulk->gather.join, bulk->joined_position++, room);
     return true;
 }
 
@@ -657,33 +658,26 @@ static enum http_step join_take_step(struct http_request *request, struct http_c
     return accept(request, context, bulk);
 }
 
-/* Join the sources into a scratch vector, a block at a time. A source not seen here is empty. */
+/* Join the sources into a scratch vector: keys, and all keys that match where one is a pattern. */
 static enum http_step join_step(struct http_request *request, struct http_context *context,
                                 void *state)
 {
     struct bulk *bulk = (struct bulk *)state;
-    struct block_room room;
 
     while (bulk->is_in_source
            || http_query_next(request, "join", &bulk->source_at, &bulk->source)) {
-        const struct entry *entry = table_find(context->table, bulk->source);
-        const struct vector *vector = entry == NULL ? NULL : entry_vector(entry);
-        const size_t count = vector == NULL ? 0 : vector_blocks(vector);
+        const enum gather_progress progress =
+            pattern_is(bulk->source)
+                ? gather_pattern(&bulk->gather, request, context->table, bulk->source)
+                : gather_key(&bulk->gather, request, context->table, bulk->source);
 
-        for (size_t i = count == 0 ? 0 : vector_seek(vector, bulk->source_number); i < count; i++) {
-            const struct block block = vector_block(vector, i, &room);
-
-            bulk->source_number = block.number;
-            bulk->is_in_source = true;
-            if (http_step_is_over(request)) {
-                return HTTP_STEP_AGAIN;
-            }
-            if (vector_merge(&bulk->joined, bulk->mem, &block, 0, NULL) != STATUS_OK) {
-                return out_of_memory(request);
-            }
+        bulk->is_in_source = progress == GATHER_OVER;
+        if (progress == GATHER_OVER) {
+            return HTTP_STEP_AGAIN;
         }
-        bulk->source_number = 0;
-        bulk->is_in_source = false;
+        if (progress == GATHER_MEMORY) {
+            return out_of_memory(request);
+        }
     }
     http_continue(request, join_take_step, bulk, bulk_free);
     return HTTP_STEP_AGAIN;
@@ -702,7 +696,7 @@ void bulk_begin(struct http_request *request, struct http_context *context, enum
     bulk->form = (uint8_t)form;
     batch_init(&bulk->batch, context->mem);
     vector_init(&bulk->piece);
-    vector_init(&bulk->joined);
+    gather_init(&bulk->gather, context->mem);
     if (form != BULK_JOIN) {
         bulk->is_open = true;
         if (!body_open(&bulk->body, request, context,

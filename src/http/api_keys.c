@@ -8,6 +8,12 @@
 #include <assert.h>
 #include <string.h>
 
+#define AGGREGATE_TAKES "an aggregate (a key with *); changes come by /watch?match="
+#define INDEX_TAKES     "'index': ask for a range or for chosen elements"
+#define PEER_TAKES      "the key of a peer"
+#define KEY_TAKES \
+    "one key, which takes 'wait' and 'index' or 'from' and 'count'; 'limit' and 'after' are for lists"
+
 /* A key's vector on its way out, in steps. The key is looked up again in each: an entry could be
  * gone by then. Values only rise, so that what is read late is something newer. */
 struct reading {
@@ -234,6 +240,9 @@ static void pattern_get(struct http_request *request, struct http_context *conte
     const bool is_search = memchr(key.data, '%', key.size) != NULL;
     const bool is_aggregate = memchr(key.data, '*', key.size) != NULL;
 
+    if (is_aggregate && !is_search && !query_only(request, AGGREGATE_TAKES, "")) {
+        return;
+    }
     if (is_search && is_aggregate) {
         http_refuse(request, 400,
                     "a pattern has either %% (a search) or * (an aggregate), not both; use "
@@ -257,10 +266,16 @@ void api_key_get(struct http_request *request, struct http_context *context)
         return;
     }
     if (node_is_reserved(key)) {
-        presence_get(request, context);
+        if (query_only(request, PEER_TAKES, "")) {
+            presence_get(request, context);
+        }
         return;
     }
-    if (!query_duration(request, "wait", &wait_us)) {
+    if (!query_only(request, KEY_TAKES, "wait index from count")
+        || !query_duration(request, "wait", &wait_us)) {
+        return;
+    }
+    if (http_query_count(request, "index") > 0 && !query_only(request, INDEX_TAKES, "wait index")) {
         return;
     }
     entry = table_find(context->table, key);

@@ -8,6 +8,9 @@
 
 #define SLICE_KEYS 64
 
+#define SEARCH_TAKES \
+    "a search (a key with %), which takes 'after' and 'limit'; changes come by /watch?match="
+
 struct name {
     uint8_t data[HTTP_KEY_BYTES_MAX];
     size_t size;
@@ -230,8 +233,10 @@ static struct listing *listing_create(struct http_request *request, struct http_
     }
     listing->mem = context->mem;
     listing->limit = is_page ? API_KEYS_LIMIT : UINT64_MAX;
-    items_init(&listing->items, context->mem, form, query_flag(request, "vectors"));
-    if (!query_u64(request, "limit", 1, is_page ? API_KEYS_LIMIT_MAX : UINT64_MAX, &listing->limit)
+    items_init(&listing->items, context->mem, form, false);
+    if (!http_query_flag(request, "vectors", &listing->items.has_vectors)
+        || !query_u64(request, "limit", 1, is_page ? API_KEYS_LIMIT_MAX : UINT64_MAX,
+                      &listing->limit)
         || !name_query(request, "after", &listing->after)) {
         listing_free(listing);
         return NULL;
@@ -281,8 +286,12 @@ void api_keys_get(struct http_request *request, struct http_context *context)
 
 void api_search_get(struct http_request *request, struct http_context *context)
 {
-    struct listing *listing = listing_create(request, context);
+    struct listing *listing;
 
+    if (!query_only(request, SEARCH_TAKES, "after limit")) {
+        return;
+    }
+    listing = listing_create(request, context);
     if (listing == NULL) {
         return;
     }

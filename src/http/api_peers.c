@@ -244,7 +244,7 @@ static bool list_ask(struct http_request *request, struct peer_list *list)
         return false;
     }
     list->is_discovery = true;
-    return true;
+    return query_only(request, "format=prometheus, which lists all peers", "format");
 }
 
 void api_peers_get(struct http_request *request, struct http_context *context)

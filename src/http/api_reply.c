@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define DURATION_MS_MAX (HTTP_WAIT_US_MAX / 1000)
+
 static void flush(void *sink, struct bytes text)
 {
     struct reply *reply = (struct reply *)sink;
@@ -60,8 +62,8 @@ void reply_fault(struct http_request *request, struct bytes key, const struct fa
     case STATUS_CONFLICT:
         if (node_is_reserved(key)) {
             http_refuse(request, 403,
-                        "keys that begin with n: are kept by the nodes themselves; introduce "
-                        "peers with POST /peers");
+                        "keys of peers, n: and an address, are kept by the nodes themselves; "
+                        "introduce peers with POST /peers");
             return;
         }
         http_problem(request, 400, why, place);
@@ -116,17 +118,24 @@ bool query_duration(struct http_request *request, const char *name, uint64_t *us
         http_refuse(request, 400, "'%s' must be a duration like 250ms, 30s or 5m", name);
         return false;
     }
-    *us = ms > UINT64_MAX / 1000 ? UINT64_MAX : ms * 1000;
+    if (ms > DURATION_MS_MAX) {
+        http_refuse(request, 400, "'%s' is at most 5m", name);
+        return false;
+    }
+    *us = ms * 1000;
     return true;
 }
 
-bool query_flag(const struct http_request *request, const char *name)
+bool query_only(struct http_request *request, const char *what, const char *words)
 {
-    struct bytes text;
+    struct bytes name;
 
-    return http_query(request, name, &text)
-           && (text.size == 0 || text_is(text, "1") || text_is(text, "yes")
-               || text_is(text, "true"));
+    if (!http_query_beside(request, words, &name)) {
+        return true;
+    }
+    http_refuse(request, 400, "'%.*s' does not go with %s", (int)name.size, (const char *)name.data,
+                what);
+    return false;
 }
 
 bool body_is_msgpack(const struct http_request *request)

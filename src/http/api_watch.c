@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "http/api.h"
 #include "http/watch.h"
+#include "store/pattern.h"
 
 #include <string.h>
 
@@ -262,6 +263,10 @@ static bool filters_read(struct http_request *request, struct watcher *watcher)
     bool is_fine = true;
 
     for (size_t at = 0; is_fine && http_query_next(request, "key", &at, &text);) {
+        if (pattern_is(text)) {
+            http_refuse(request, 400, "a 'key' has no * or %%; patterns are watched with 'match'");
+            return false;
+        }
         is_fine = watcher_add_key(watcher, text);
     }
     for (size_t at = 0; is_fine && http_query_next(request, "match", &at, &text);) {

@@ -174,6 +174,24 @@ void request_query_clear(struct request_query *query, struct mem *mem)
     *query = (struct request_query){ 0 };
 }
 
+bool request_flag_read(struct bytes text, bool *on_out)
+{
+    static const struct {
+        const char *word;
+        bool is_on;
+    } words[] = { { "", true },   { "1", true },   { "true", true },  { "yes", true },
+                  { "0", false }, { "no", false }, { "false", false } };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strlen(words[i].word) == text.size
+            && strncasecmp(words[i].word, (const char *)text.data, text.size) == 0) {
+            *on_out = words[i].is_on;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool request_words_have(const char *words, struct bytes name)
 {
     while (words != NULL && *words != '\0') {
@@ -307,7 +325,7 @@ bool request_host_is_known(struct bytes host, const char *own, const char *const
         }
     }
     for (size_t i = 0; i < names_count; i++) {
-        if (bytes_are_name(name, names[i])) {
+        if (strcmp(names[i], "*") == 0 || bytes_are_name(name, names[i])) {
             return true;
         }
     }

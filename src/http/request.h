@@ -62,6 +62,9 @@ enum request_query_status request_query_read(struct bytes raw, struct mem *mem,
                                              struct request_query *query);
 void request_query_clear(struct request_query *query, struct mem *mem);
 
+/* A word for on (none, 1, true, yes) or off (0, false, no), in any case. False: another one. */
+bool request_flag_read(struct bytes text, bool *on_out);
+
 /* Whether a name stands in a list of words separated by single spaces. NULL is the empty list. */
 bool request_words_have(const char *words, struct bytes name);
 
@@ -77,7 +80,7 @@ struct request_framing {
 const char *request_framing_fault(const struct evkeyvalq *headers, struct request_framing framing);
 
 /* Whether a Host names us: an address, localhost, `own` (names of our host, each ended by a NUL and
- * all of them by another, or NULL), or one of the names. A port after it does not matter, nor do
+ * all of them by another, or NULL), or one of the names, of which "*" is any. A port after it does not matter, nor do
  * case and a trailing dot. */
 bool request_host_is_known(struct bytes host, const char *own, const char *const *names,
                            size_t names_count);

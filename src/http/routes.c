@@ -33,6 +33,7 @@ const struct http_route http_routes[] = {
       .methods = HTTP_GET,
       .access = HTTP_READ,
       .query = "after count from index limit wait",
+      .repeated = "index",
       .handler = api_key_get },
     { .path = "keys",
       .takes_key = true,
@@ -40,6 +41,7 @@ const struct http_route http_routes[] = {
       .access = HTTP_WRITE,
       .body = HTTP_BODY_DOCUMENT,
       .query = "join",
+      .repeated = "join",
       .types = DOCUMENT_TYPES,
       .handler = api_key_post },
     { .path = "keys",
@@ -73,6 +75,7 @@ const struct http_route http_routes[] = {
       .methods = HTTP_GET,
       .access = HTTP_READ,
       .query = "every include key match",
+      .repeated = "key match",
       .handler = api_watch_get },
 };
 

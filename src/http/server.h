@@ -86,6 +86,7 @@ struct http_route {
     uint8_t access;        /* enum http_access */
     uint8_t body;          /* enum http_body */
     const char *query;     /* parameters it knows, "after limit match"; NULL: none but pretty */
+    const char *repeated;  /* of these, those that may be given more than once */
     const char *types;     /* of bodies, "application/json text/plain"; NULL: any. No type and
                               curl's application/x-www-form-urlencoded always pass */
     const char *lines;     /* of these types, those that are read line by line or item by item */
@@ -248,6 +249,13 @@ bool http_query(const struct http_request *request, const char *name, struct byt
  * All calls together look at each parameter once. */
 bool http_query_next(const struct http_request *request, const char *name, size_t *at,
                      struct bytes *value_out);
+/* A parameter that is not among these words, nor pretty. False: there is none. */
+bool http_query_beside(const struct http_request *request, const char *words,
+                       struct bytes *name_out);
+
+/* Set *on by a parameter that is a flag; without it *on stays. False: its value is no word for on
+ * or off, and the request is refused. */
+bool http_query_flag(struct http_request *request, const char *name, bool *on);
 size_t http_query_count(const struct http_request *request, const char *name);
 bool http_is_pretty(const struct http_request *request);
 

@@ -77,6 +77,7 @@ struct http_request {
     uint8_t state;   /* enum request_state */
     uint8_t key_size;
     bool is_admitted : 1; /* it was looked at, and its handler may be called */
+    bool is_pretty : 1;
     bool is_head : 1;
     bool is_old : 1; /* before HTTP/1.1 */
     bool is_begun : 1;

@@ -208,6 +208,29 @@ static void test_request_query_says_when_there_is_no_memory(void **state)
                      REQUEST_QUERY_MEMORY);
 }
 
+static void test_request_flags_are_words_for_on_and_off(void **state)
+{
+    static const char *const on[] = { "", "1", "true", "True", "TRUE", "yes", "YES" };
+    static const char *const off[] = { "0", "false", "False", "no", "No" };
+    static const char *const neither[] = { "2", "on", "t", "truer", "tru", "00", " 1", "-" };
+    bool is_on;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
+        is_on = false;
+        assert_true(request_flag_read(text(on[i]), &is_on));
+        assert_true(is_on);
+    }
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        is_on = true;
+        assert_true(request_flag_read(text(off[i]), &is_on));
+        assert_false(is_on);
+    }
+    for (size_t i = 0; i < sizeof neither / sizeof neither[0]; i++) {
+        assert_false(request_flag_read(text(neither[i]), &is_on));
+    }
+}
+
 static void test_request_words_have_whole_words(void **state)
 {
     (void)state;
@@ -457,6 +480,7 @@ int main(void)
         TEST(test_request_query_refuses_bad_text),
         TEST(test_request_query_takes_so_many_parameters),
         TEST(test_request_query_says_when_there_is_no_memory),
+        TEST(test_request_flags_are_words_for_on_and_off),
         TEST(test_request_words_have_whole_words),
         TEST(test_request_framing_has_one_reading),
         TEST(test_request_own_names_are_those_that_go_on_from_the_short_one),

@@ -120,7 +120,7 @@ static int ask_much(const struct fixture *fixture, unsigned number)
     assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
     size = (size_t)snprintf(text, sizeof text, "GET /sleep?place=%u", number);
     while (size < 4000) {
-        size += (size_t)snprintf(text + size, sizeof text - size, "&pretty=xxxxxxxxxxxx");
+        size += (size_t)snprintf(text + size, sizeof text - size, "&place=xxxxxxxxxxxxx");
     }
     size += (size_t)snprintf(text + size, sizeof text - size, " HTTP/1.1\r\n" HOST "\r\n");
     assert_int_equal(send(fd, text, size, 0), size);

@@ -1,0 +1,151 @@
+"""Questions are answered as they were asked, or refused with what to ask instead: nothing that a
+client says is silently left out.
+"""
+
+import urllib.parse
+
+import pytest
+
+from daemon import eventually
+
+
+def refusal(answer, *words):
+    assert answer.status == 400, answer
+    detail = answer.json()["detail"]
+    assert all(word in detail for word in words), detail
+
+
+# -- parameters that do not go together
+
+
+@pytest.mark.parametrize("path, words", [
+    ("/keys/q*?from=0", ("from", "aggregate")),
+    ("/keys/q*?count=3", ("count", "aggregate")),
+    ("/keys/q*?index=3", ("index", "aggregate")),
+    ("/keys/q*?limit=3", ("limit", "aggregate")),
+    ("/keys/q*?after=a", ("after", "aggregate")),
+    ("/keys/q*?wait=1s", ("wait", "aggregate", "/watch")),
+    ("/keys/q%25?from=0", ("from", "search", "after", "limit")),
+    ("/keys/q%25?index=0", ("index", "search")),
+    ("/keys/q%25?wait=1s", ("wait", "search", "/watch")),
+    ("/keys/q?limit=3", ("limit", "one key", "from", "index")),
+    ("/keys/q?after=a", ("after", "one key")),
+    ("/keys/q?index=1&from=0", ("index", "from")),
+    ("/keys/q?index=1&count=2", ("index", "count")),
+    ("/keys/unseen?limit=3", ("limit", "one key")),
+    ("/peers?format=prometheus&state=alive", ("state", "prometheus")),
+])
+def test_parameters_that_mean_nothing_there_are_refused(shared, path, words):
+    shared.post("/keys/q", {"0": 5, "3": 7})
+    refusal(shared.get(path), *words)
+
+
+def test_a_peer_s_key_takes_none_of_them(shared):
+    for query in ("wait=1s", "from=0", "index=0", "limit=1"):
+        refusal(shared.get(f"/keys/n:{shared.text}?{query}"), query.split("=")[0], "peer")
+    assert shared.get(f"/keys/n:{shared.text}?pretty=1").status == 200
+
+
+def test_parameters_that_go_together_do(shared):
+    shared.post("/keys/q", {"0": 5, "3": 7})
+    assert shared.get("/keys/q?from=0&count=4&wait=1s").json()["values"] == [5, 0, 0, 7]
+    assert shared.get("/keys/q?count=2").json()["values"] == [5, 0]
+    assert shared.get("/keys/q?index=3&index=9&wait=1s").json()["vector"] == {"3": 7}
+    assert shared.get("/keys/q%25?after=a&limit=5").status == 200
+
+
+@pytest.mark.parametrize("path", [
+    "/keys/q?from=0&from=1", "/keys/q?wait=1s&wait=2s", "/keys?limit=1&limit=2",
+    "/keys?prefix=a&prefix=b", "/keys?match=a&match=b", "/keys?pretty&pretty=0",
+    "/peers?state=alive&state=dead", "/watch?every=1s&every=2s", "/watch?include=none&include=delta",
+])
+def test_a_parameter_that_is_one_may_not_be_given_twice(shared, path):
+    name = path.split("?")[1].split("=")[0].split("&")[0]
+    refusal(shared.get(path), name, "twice")
+
+
+# -- flags
+
+
+@pytest.mark.parametrize("word, is_on", [
+    ("1", True), ("true", True), ("True", True), ("YES", True), ("yes", True), ("", True),
+    ("0", False), ("false", False), ("False", False), ("no", False), ("NO", False),
+])
+def test_flags_are_words_for_on_and_off(shared, word, is_on):
+    shared.post("/keys/flag", {"0": 5})
+    page = shared.get(f"/keys?prefix=flag&vectors={word}").json()["keys"][0]
+    assert ("vector" in page) == is_on
+    assert (shared.get(f"/keys/flag?pretty={word}").body.count(b"\n") > 2) == is_on
+
+
+@pytest.mark.parametrize("word", ["2", "on", "y", "t", "-1", "maybe", "truetrue"])
+def test_other_words_for_flags_are_refused(shared, word):
+    refusal(shared.get(f"/keys?vectors={word}"), "vectors", "true", "false")
+    refusal(shared.get(f"/keys?pretty={word}"), "pretty", "true", "false")
+
+
+def test_a_flag_without_a_value_is_on(shared):
+    shared.post("/keys/flag", {"0": 5})
+    assert "vector" in shared.get("/keys?prefix=flag&vectors").json()["keys"][0]
+
+
+# -- durations, patterns, names
+
+
+def test_a_wait_beyond_its_limit_is_refused(shared):
+    for wait in ("10m", "5m1s", "301s", "1d"):
+        refusal(shared.get(f"/keys/unborn?wait={wait}"), "wait", "5m")
+
+
+def test_a_watched_key_is_no_pattern(shared):
+    for key in ("a*", "*", "a%25b"):
+        refusal(shared.get(f"/watch?key={key}"), "key", "match")
+
+
+def test_any_host_can_be_allowed(start):
+    node = start("--set", "http-host=*")
+    for host in ("node.example", "evil.example:80", "localhost"):
+        assert node.get("/health", headers={"Host": host}).status == 200
+
+
+# -- rolling up
+
+
+def test_a_join_of_a_pattern_takes_all_keys_that_match(shared):
+    for day in range(20):
+        shared.post(f"/keys/day:{day:02}", {str(day): day + 1, str(day * 1000): 9})
+    shared.post("/keys/dayless", {"7777": 1})
+    answer = shared.post("/keys/roll%20up?join=day:*")
+    assert answer.status == 201, answer
+    expected = {day: day + 1 for day in range(20)}
+    expected.update({day * 1000: 9 for day in range(20)})
+    assert shared.vector("roll up") == expected
+    assert answer.json()["changed"] == shared.get("/keys/roll%20up").json()["vector"]
+    assert shared.post("/keys/roll%20up?join=day:*&join=dayless").json()["changed"] == {"7777": 1}
+    assert shared.post("/keys/two?join=day:0%25").status == 201
+    assert set(shared.vector("two")) == {*range(10), *range(0, 10000, 1000)}
+
+
+def test_a_join_of_a_pattern_that_matches_nothing_changes_nothing(shared):
+    answer = shared.post("/keys/empty?join=nothing:*")
+    assert answer.status == 200 and answer.json()["changed"] == {}
+    assert shared.get("/keys/empty").status == 404
+
+
+def test_a_join_of_a_pattern_may_hold_its_own_key_and_no_peers(shared):
+    shared.post("/keys/self:a", {"1": 1})
+    shared.post("/keys/self:all", {"2": 2})
+    assert shared.post("/keys/self:all?join=self:*").status == 200
+    assert shared.vector("self:all") == {1: 1, 2: 2}
+    assert shared.post("/keys/everything?join=*").status == 201
+    assert shared.get("/keys/everything").status == 200
+
+
+def test_a_join_of_many_keys_lets_others_pass(node):
+    for part in range(4):
+        node.post("/keys", {f"many:{part}:{i:05}": {str(i * 300): i + 1} for i in range(5000)},
+                  checked=False)
+    answer = node.post("/keys/roll?join=" + urllib.parse.quote("many:*"), checked=False)
+    assert answer.status == 201
+    assert node.get("/keys/roll").json()["size"] == 5000
+    eventually(lambda: node.stats()["http_stepping"] == 0)
