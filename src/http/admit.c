@@ -4,6 +4,7 @@
 #include "http/state.h"
 
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 
 #include <assert.h>
 #include <stdio.h>
@@ -123,11 +124,28 @@ bool http_type_is(const struct http_request *request, const char *type)
                            (struct bytes){ (const uint8_t *)type, strlen(type) });
 }
 
-bool http_accepts(const struct http_request *request, const char *type)
+unsigned http_accepts(const struct http_request *request, const char *type)
 {
-    const char *value = header_find(request, "Accept");
+    struct request_quality best = { 0 };
+    const struct evkeyval *header;
+    bool is_asked = false;
 
-    return value != NULL && request_accepts(value, type);
+    if (request->evhttp == NULL) {
+        return 1;
+    }
+    header = evhttp_request_get_input_headers(request->evhttp)->tqh_first;
+    for (; header != NULL; header = header->next.tqe_next) {
+        if (strcasecmp(header->key, "Accept") == 0) {
+            const struct request_quality found = request_quality(header->value, type);
+
+            is_asked = true;
+            best = found.closeness > best.closeness ? found : best;
+        }
+    }
+    if (!is_asked) {
+        return 1;
+    }
+    return best.thousandths == 0 ? 0 : 4u * best.thousandths + best.closeness;
 }
 
 enum http_method http_method_of(const struct http_request *request)

@@ -93,9 +93,6 @@ bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_
 void reply_fault(struct http_request *request, struct bytes key, const struct fault *why,
                  const struct http_place *place);
 
-/* Refuse a body for what the draft says. */
-void reply_draft(struct http_request *request, const struct draft *draft);
-
 /* -- parameters (api_reply.c) ---------------------------------------------------------------- */
 
 /* A whole number min..max of the query, or what it was preset to when it is not there. False: it
@@ -110,9 +107,26 @@ bool query_duration(struct http_request *request, const char *name, uint64_t *us
  * that takes only them. */
 bool query_only(struct http_request *request, const char *what, const char *words);
 
-/* Whether a body is of this kind. A missing type, and the one that curl -d sends, is JSON. */
-bool body_is_msgpack(const struct http_request *request);
-bool body_is_lines(const struct http_request *request);
+/* -- forms and the media types that name them (api_reply.c) ----------------------------------- */
+
+enum api_form {
+    API_EVENTS = 1 << 0, /* server-sent events */
+    API_JSON = 1 << 1,
+    API_LINES = 1 << 2, /* of JSON */
+    API_PACKED = 1 << 3 /* msgpack */
+};
+
+#define API_DOCUMENT_TYPES "application/json text/plain"
+#define API_PACKED_TYPES   "application/msgpack application/vnd.msgpack application/x-msgpack"
+#define API_LINES_TYPES    "application/x-ndjson application/ndjson application/jsonl"
+
+/* The form that Accept asks for most, of a set of them; the first of the set where it asks for none
+ * of them. *type_out is the type it named, a literal. */
+enum api_form reply_form(const struct http_request *request, unsigned forms, const char **type_out);
+
+/* The form of the body. A missing type, the one that curl -d sends and text/plain, which pages of
+ * browsers send without asking first, are JSON. */
+enum api_form body_form(const struct http_request *request);
 
 /* Whether the key is of the reserved kind "n:". */
 bool key_is_presence(struct bytes key);

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "http/api_gather.h"
+#include "http/api_packed.h"
 
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct aggregate {
     struct aggregate *next;
     struct aggregate *previous;
     bool has_given_way; /* it waits until it is the oldest */
+    bool is_packed;
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
     size_t pattern_size;
     uint64_t number; /* of the join, on its way out: block to go on from */
@@ -129,6 +131,13 @@ static enum http_step write_step(struct http_request *request, struct http_conte
     struct json_writer *json = &aggregate->reply.json;
 
     (void)context;
+    if (aggregate->is_packed) {
+        const bool is_all =
+            packed_elements(json, &aggregate->gather.join, &aggregate->number, request);
+
+        reply_flush(&aggregate->reply);
+        return is_all ? HTTP_STEP_DONE : HTTP_STEP_AGAIN;
+    }
     if (!reply_vector(json, &aggregate->gather.join, &aggregate->number, request)) {
         reply_flush(&aggregate->reply);
         return HTTP_STEP_AGAIN;
@@ -139,17 +148,9 @@ static enum http_step write_step(struct http_request *request, struct http_conte
     return HTTP_STEP_DONE;
 }
 
-static enum http_step write_begin(struct http_request *request, struct aggregate *aggregate)
+/* All but the elements. */
+static void head_put(struct json_writer *json, const struct aggregate *aggregate)
 {
-    struct json_writer *json;
-
-    if (http_etag_matches(request, aggregate->digest)) {
-        http_not_modified(request, aggregate->digest);
-        return HTTP_STEP_DONE;
-    }
-    http_etag(request, aggregate->digest);
-    http_stream_begin(request, 200, "application/json", HTTP_LENGTH_UNKNOWN);
-    json = reply_begin(&aggregate->reply, request);
     json_begin_object(json);
     json_name(json, "key");
     json_string(json, pattern_of(aggregate));
@@ -161,6 +162,43 @@ static enum http_step write_begin(struct http_request *request, struct aggregate
     json_hex64(json, aggregate->digest);
     json_name(json, "vector");
     json_begin_object(json);
+}
+
+static void packed_head_put(struct json_writer *json, const struct aggregate *aggregate)
+{
+    const uint64_t size = vector_size(&aggregate->gather.join);
+
+    packed_map(json, 5);
+    packed_name(json, "key");
+    packed_text(json, pattern_of(aggregate));
+    packed_name(json, "matched");
+    packed_u64(json, aggregate->gather.matched);
+    packed_name(json, "size");
+    packed_u64(json, size);
+    packed_name(json, "digest");
+    packed_hex64(json, aggregate->digest);
+    packed_name(json, "vector");
+    packed_map(json, size);
+}
+
+static enum http_step write_begin(struct http_request *request, struct aggregate *aggregate)
+{
+    const char *type;
+    struct json_writer *json;
+
+    if (http_etag_matches(request, aggregate->digest)) {
+        http_not_modified(request, aggregate->digest);
+        return HTTP_STEP_DONE;
+    }
+    aggregate->is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
+    http_etag(request, aggregate->digest);
+    http_stream_begin(request, 200, type, HTTP_LENGTH_UNKNOWN);
+    json = reply_begin(&aggregate->reply, request);
+    if (aggregate->is_packed) {
+        packed_head_put(json, aggregate);
+    } else {
+        head_put(json, aggregate);
+    }
     aggregate->number = 0;
     http_continue(request, write_step, aggregate, aggregate_free);
     return HTTP_STEP_AGAIN;

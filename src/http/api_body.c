@@ -1,7 +1,54 @@
 #include "http/api_body.h"
 
-bool body_open(struct body *body, const struct http_request *request,
-               const struct http_context *context, enum body_form form)
+#include <stdio.h>
+#include <string.h>
+
+#define LOOK_BYTES 4096
+
+/* Whether it begins as a line of NDJSON does: hardly a key of a bulk document is called so. */
+static bool looks_like_lines(struct bytes front)
+{
+    static const char *const names[] = { "\"key\"", "\"vector\"" };
+    size_t at = 0;
+
+    for (unsigned braces = 0; at < front.size && memchr("{ \t\r\n", front.data[at], 5) != NULL;
+         at++) {
+        braces += front.data[at] == '{';
+        if (braces > 1) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const size_t size = strlen(names[i]);
+
+        if (front.size - at > size && memcmp(front.data + at, names[i], size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What to type instead, judged by the first bytes. */
+static const char *hint_of(struct http_request *request, bool is_lines)
+{
+    const struct bytes front = http_body_front(request, LOOK_BYTES);
+
+    if (front.size == 0 || front.data == NULL || !looks_like_lines(front)) {
+        return NULL;
+    }
+    if (!is_lines) {
+        return "this looks like lines: say -H 'Content-Type: application/x-ndjson' and send the "
+               "file with -T or --data-binary @, since -d takes newlines out";
+    }
+    if (memchr(front.data, '\n', front.size) == NULL) {
+        return "there is no newline: curl takes them out with -d; send the file with -T or "
+               "--data-binary @";
+    }
+    return NULL;
+}
+
+bool body_open(struct body *body, struct http_request *request, const struct http_context *context,
+               enum body_form form)
 {
     static const uint8_t packed_forms[] = {
         [BODY_VECTOR] = PACKED_FORM_VECTOR, [BODY_KEYS] = PACKED_FORM_BULK
@@ -11,10 +58,14 @@ bool body_open(struct body *body, const struct http_request *request,
     draft_init(&body->draft, context->mem, context->secret);
     body->json = NULL;
     body->packed = NULL;
-    body->is_lines = form == BODY_KEYS && body_is_lines(request);
-    if (body_is_msgpack(request)) {
+    body->is_lines = form == BODY_KEYS && body_form(request) == API_LINES;
+    body->hint = NULL;
+    if (body_form(request) == API_PACKED) {
         body->packed = packed_reader_create((enum packed_form)packed_forms[form], &body->draft);
         return body->packed != NULL;
+    }
+    if (form == BODY_KEYS) {
+        body->hint = hint_of(request, body->is_lines);
     }
     if (body->is_lines) {
         json_form = JSON_FORM_LINES;
@@ -54,4 +105,19 @@ struct http_place body_place(struct body *body)
         draft_point(&body->draft, key);
     }
     return (struct http_place){ .pointer = { problem->pointer, problem->pointer_size } };
+}
+
+void body_refuse(struct body *body, struct http_request *request)
+{
+    const struct draft_problem *problem = draft_problem(&body->draft);
+    const struct http_place place = { .pointer = { problem->pointer, problem->pointer_size },
+                                      .line = problem->line };
+    struct fault why = problem->why;
+
+    if (body->hint != NULL) {
+        const size_t size = strlen(why.text);
+
+        (void)snprintf(why.text + size, sizeof why.text - size, "; %s", body->hint);
+    }
+    http_problem(request, 400, &why, &place);
 }

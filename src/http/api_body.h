@@ -14,14 +14,18 @@ struct body {
     struct json_reader *json;
     struct packed_reader *packed;
     bool is_lines;
+    const char *hint; /* what to type, should the body be refused; NULL: nothing */
 };
 
 enum body_form { BODY_VECTOR, BODY_KEYS };
 
 /* Begin to read. False: no memory; nothing to close. */
-bool body_open(struct body *body, const struct http_request *request,
-               const struct http_context *context, enum body_form form);
+bool body_open(struct body *body, struct http_request *request, const struct http_context *context,
+               enum body_form form);
 void body_close(struct body *body);
+
+/* Refuse the body for what the draft says. */
+void body_refuse(struct body *body, struct http_request *request);
 
 /* As json_reader_read() and json_reader_end(). */
 enum read_event body_read(struct body *body, struct bytes *rest);

@@ -608,7 +608,7 @@ static enum http_step read_refuse(struct http_request *request, struct bulk *bul
         return out_of_memory(request);
     }
     if (event == READ_REFUSED) {
-        reply_draft(request, &bulk->body.draft);
+        body_refuse(&bulk->body, request);
     }
     return HTTP_STEP_DONE;
 }

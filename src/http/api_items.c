@@ -2,9 +2,10 @@
 
 #include <string.h>
 
-void items_init(struct items *items, struct mem *mem, enum items_form form, bool has_vectors)
+void items_init(struct items *items, struct mem *mem, const struct http_request *request)
 {
-    *items = (struct items){ .mem = mem, .form = (uint8_t)form, .has_vectors = has_vectors };
+    *items = (struct items){ .mem = mem };
+    items->form = (uint8_t)reply_form(request, API_JSON | API_LINES | API_PACKED, &items->type);
     packed_copy_init(&items->copy);
 }
 
@@ -13,25 +14,14 @@ void items_clear(struct items *items)
     packed_copy_clear(&items->copy, items->mem);
 }
 
-enum items_form items_form_of(const struct http_request *request)
-{
-    if (http_accepts(request, "application/x-ndjson")) {
-        return ITEMS_LINES;
-    }
-    return http_accepts(request, "application/msgpack") ? ITEMS_PACKED : ITEMS_PAGE;
-}
-
 void items_begin(struct items *items, struct http_request *request, const char *name)
 {
-    static const char *const types[] = { [ITEMS_PAGE] = "application/json",
-                                         [ITEMS_LINES] = "application/x-ndjson",
-                                         [ITEMS_PACKED] = "application/msgpack" };
     struct json_writer *json;
 
     http_header_add(request, "Vary", "Accept");
-    http_stream_begin(request, 200, types[items->form], HTTP_LENGTH_UNKNOWN);
+    http_stream_begin(request, 200, items->type, HTTP_LENGTH_UNKNOWN);
     json = reply_begin(&items->reply, request);
-    if (items->form == ITEMS_PAGE) {
+    if (items->form == API_JSON) {
         json_begin_object(json);
         json_name(json, name);
         json_begin_array(json);
@@ -45,7 +35,7 @@ static void json_item_begin(struct items *items, struct bytes key, const struct 
 {
     struct json_writer *json = &items->reply.json;
 
-    if (items->form == ITEMS_LINES) {
+    if (items->form == API_LINES) {
         json_restart(json);
     }
     json_begin_object(json);
@@ -71,7 +61,7 @@ static void json_item_end(struct items *items)
         json_end_object(json);
     }
     json_end_object(json);
-    if (items->form == ITEMS_LINES) {
+    if (items->form == API_LINES) {
         json_put_literal(json, "\n");
     }
 }
@@ -144,7 +134,7 @@ static enum items_progress packed_item_go_on(struct items *items, const struct v
 static enum items_progress item_go_on(struct items *items, const struct vector *vector,
                                       const struct http_request *request)
 {
-    const enum items_progress progress = items->form == ITEMS_PACKED
+    const enum items_progress progress = items->form == API_PACKED
                                              ? packed_item_go_on(items, vector, request)
                                              : json_item_go_on(items, vector, request);
 
@@ -161,11 +151,11 @@ enum items_progress items_put(struct items *items, struct http_request *request,
     items->number = 0;
     items->key_size = key.size;
     memcpy(items->key, key.data, key.size);
-    if (items->form == ITEMS_PACKED && is_at_once) {
+    if (items->form == API_PACKED && is_at_once) {
         packed_item_put(items, vector, digest);
         return ITEMS_DONE;
     }
-    if (items->form != ITEMS_PACKED) {
+    if (items->form != API_PACKED) {
         json_item_begin(items, key, vector, digest);
     }
     return item_go_on(items, vector, digest == NULL ? NULL : request);
@@ -197,7 +187,7 @@ void items_end(struct items *items, bool has_more)
 {
     struct json_writer *json = &items->reply.json;
 
-    if (items->form == ITEMS_PAGE) {
+    if (items->form == API_JSON) {
         json_end_array(json);
         if (has_more) {
             json_name(json, "next");

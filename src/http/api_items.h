@@ -15,12 +15,12 @@
 #include "http/api.h"
 #include "http/api_packed.h"
 
-enum items_form { ITEMS_PAGE, ITEMS_LINES, ITEMS_PACKED };
-
-/* Open: embedded in the state of a listing, never copied; only api_items.c touches the fields. */
+/* Open: embedded in the state of a listing, never copied; only api_items.c touches the fields, but
+ * for has_vectors before the answer begins. */
 struct items {
     struct mem *mem;
-    uint8_t form; /* enum items_form */
+    const char *type;
+    uint8_t form; /* enum api_form: API_JSON is a page */
     bool has_vectors;
     bool is_in_item;
     uint8_t key[HTTP_KEY_BYTES_MAX]; /* of the item written last, or under way */
@@ -30,11 +30,9 @@ struct items {
     struct reply reply;
 };
 
-void items_init(struct items *items, struct mem *mem, enum items_form form, bool has_vectors);
+/* In the form that the request's Accept asks for; without vectors until the caller sets that. */
+void items_init(struct items *items, struct mem *mem, const struct http_request *request);
 void items_clear(struct items *items);
-
-/* The form that the request's Accept asks for. */
-enum items_form items_form_of(const struct http_request *request);
 
 /* Begin the answer. `name` is that of a page's array. */
 void items_begin(struct items *items, struct http_request *request, const char *name);

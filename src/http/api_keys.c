@@ -11,8 +11,9 @@
 #define AGGREGATE_TAKES "an aggregate (a key with *); changes come by /watch?match="
 #define INDEX_TAKES     "'index': ask for a range or for chosen elements"
 #define PEER_TAKES      "the key of a peer"
-#define KEY_TAKES \
-    "one key, which takes 'wait' and 'index' or 'from' and 'count'; 'limit' and 'after' are for lists"
+#define KEY_TAKES                                                     \
+    "one key, which takes 'wait' and 'index' or 'from' and 'count'; " \
+    "'limit' and 'after' are for lists"
 
 /* A key's vector on its way out, in steps. The key is looked up again in each: an entry could be
  * gone by then. Values only rise, so that what is read late is something newer. */
@@ -195,6 +196,7 @@ static void chosen_get(struct http_request *request, struct http_context *contex
     const uint64_t digest = entry_digest(entry);
     struct vector chosen;
     struct bytes text;
+    const char *type;
 
     vector_init(&chosen);
     for (size_t at = 0; http_query_next(request, "index", &at, &text);) {
@@ -214,6 +216,10 @@ static void chosen_get(struct http_request *request, struct http_context *contex
             http_refuse_memory(request);
             goto clear_chosen;
         }
+    }
+    if (reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED) {
+        packed_chosen(request, entry, &chosen, type);
+        goto clear_chosen;
     }
     http_etag(request, digest);
     ready_put(request, &chosen, entry_vector(entry), &digest);
@@ -260,6 +266,7 @@ void api_key_get(struct http_request *request, struct http_context *context)
     const struct entry *entry;
     uint64_t wait_us = 0;
     uint64_t digest;
+    const char *type;
 
     if (pattern_is(key)) {
         pattern_get(request, context);
@@ -296,8 +303,8 @@ void api_key_get(struct http_request *request, struct http_context *context)
         chosen_get(request, context, entry);
     } else if (http_query_count(request, "from") > 0 || http_query_count(request, "count") > 0) {
         range_get(request, entry);
-    } else if (http_accepts(request, "application/msgpack")) {
-        packed_get(request, context, entry);
+    } else if (reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED) {
+        packed_get(request, context, entry, type);
     } else {
         (void)api_vector_answer(request, context, entry, API_VECTOR);
     }

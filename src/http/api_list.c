@@ -223,8 +223,7 @@ static bool name_query(struct http_request *request, const char *parameter, stru
  * there is as it comes. */
 static struct listing *listing_create(struct http_request *request, struct http_context *context)
 {
-    const enum items_form form = items_form_of(request);
-    const bool is_page = form == ITEMS_PAGE;
+    bool is_page;
     struct listing *listing = (struct listing *)mem_alloc_zeroed(context->mem, sizeof *listing);
 
     if (listing == NULL) {
@@ -232,8 +231,9 @@ static struct listing *listing_create(struct http_request *request, struct http_
         return NULL;
     }
     listing->mem = context->mem;
+    items_init(&listing->items, context->mem, request);
+    is_page = listing->items.form == API_JSON;
     listing->limit = is_page ? API_KEYS_LIMIT : UINT64_MAX;
-    items_init(&listing->items, context->mem, form, false);
     if (!http_query_flag(request, "vectors", &listing->items.has_vectors)
         || !query_u64(request, "limit", 1, is_page ? API_KEYS_LIMIT_MAX : UINT64_MAX,
                       &listing->limit)

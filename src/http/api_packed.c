@@ -126,23 +126,29 @@ uint64_t packed_copy_size(const struct packed_copy *copy)
     return vector_size(&copy->vector);
 }
 
-bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
-                     struct json_writer *json)
+bool packed_elements(struct json_writer *json, const struct vector *vector, uint64_t *number,
+                     const struct http_request *request)
 {
-    const size_t count = vector_blocks(&copy->vector);
+    const size_t count = vector_blocks(vector);
     struct block_room room;
 
-    assert(copy->is_whole);
-    for (size_t i = vector_seek(&copy->vector, copy->number); i < count; i++) {
-        const struct block block = vector_block(&copy->vector, i, &room);
+    for (size_t i = vector_seek(vector, *number); i < count; i++) {
+        const struct block block = vector_block(vector, i, &room);
 
-        copy->number = block.number;
+        *number = block.number;
         if (http_step_is_over(request)) {
             return false;
         }
         block_put(json, &block);
     }
     return true;
+}
+
+bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
+                     struct json_writer *json)
+{
+    assert(copy->is_whole);
+    return packed_elements(json, &copy->vector, &copy->number, request);
 }
 
 /* -- one key ------------------------------------------------------------------------------- */
@@ -152,6 +158,7 @@ struct sending {
     uint8_t key[HTTP_KEY_BYTES_MAX];
     size_t key_size;
     uint64_t digest; /* from before the first block was copied */
+    const char *type;
     struct packed_copy copy;
     struct reply reply;
 };
@@ -195,7 +202,7 @@ static void write_begin(struct http_request *request, struct sending *sending)
     struct json_writer *json;
 
     http_etag(request, sending->digest);
-    http_stream_begin(request, 200, "application/msgpack", HTTP_LENGTH_UNKNOWN);
+    http_stream_begin(request, 200, sending->type, HTTP_LENGTH_UNKNOWN);
     json = reply_begin(&sending->reply, request);
     head_put(json, (struct bytes){ sending->key, sending->key_size }, size, sending->digest);
     packed_map(json, size);
@@ -223,7 +230,7 @@ static enum http_step copy_step(struct http_request *request, struct http_contex
 }
 
 static void large_get(struct http_request *request, struct http_context *context,
-                      const struct entry *entry)
+                      const struct entry *entry, const char *type)
 {
     const struct bytes key = entry_key(entry);
     struct sending *sending = (struct sending *)mem_alloc_zeroed(context->mem, sizeof *sending);
@@ -234,27 +241,33 @@ static void large_get(struct http_request *request, struct http_context *context
     }
     sending->mem = context->mem;
     sending->digest = entry_digest(entry);
+    sending->type = type;
     sending->key_size = key.size;
     memcpy(sending->key, key.data, key.size);
     packed_copy_init(&sending->copy);
     http_continue(request, copy_step, sending, sending_free);
 }
 
-void packed_get(struct http_request *request, struct http_context *context,
-                const struct entry *entry)
+void packed_chosen(struct http_request *request, const struct entry *entry,
+                   const struct vector *chosen, const char *type)
 {
-    const struct vector *vector = entry_vector(entry);
     struct reply reply;
     struct json_writer *json;
 
-    if (vector_blocks(vector) > API_AT_ONCE_BLOCKS) {
-        large_get(request, context, entry);
-        return;
-    }
     http_etag(request, entry_digest(entry));
-    http_begin(request, 200, "application/msgpack");
+    http_begin(request, 200, type);
     json = reply_begin(&reply, request);
-    head_put(json, entry_key(entry), vector_size(vector), entry_digest(entry));
-    packed_vector(json, vector);
+    head_put(json, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry));
+    packed_vector(json, chosen);
     reply_flush(&reply);
+}
+
+void packed_get(struct http_request *request, struct http_context *context,
+                const struct entry *entry, const char *type)
+{
+    if (vector_blocks(entry_vector(entry)) > API_AT_ONCE_BLOCKS) {
+        large_get(request, context, entry, type);
+    } else {
+        packed_chosen(request, entry, entry_vector(entry), type);
+    }
 }

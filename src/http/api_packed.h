@@ -41,8 +41,17 @@ void packed_hex64(struct json_writer *json, uint64_t number);
 /* A whole vector as a map, at once. */
 void packed_vector(struct json_writer *json, const struct vector *vector);
 
-/* One key: {"key", "size", "digest", "vector": {0: 5}}. */
+/* The elements of a vector that does not change meanwhile as pairs, from block *number on, as far
+ * as the step goes. False: the step is over. */
+bool packed_elements(struct json_writer *json, const struct vector *vector, uint64_t *number,
+                     const struct http_request *request);
+
+/* One key: {"key", "size", "digest", "vector": {0: 5}}, as this type. */
 void packed_get(struct http_request *request, struct http_context *context,
-                const struct entry *entry);
+                const struct entry *entry, const char *type);
+
+/* The same of chosen elements, all of which lie ready. */
+void packed_chosen(struct http_request *request, const struct entry *entry,
+                   const struct vector *chosen, const char *type);
 
 #endif /* HTTP_API_PACKED_H */

@@ -79,15 +79,6 @@ void reply_fault(struct http_request *request, struct bytes key, const struct fa
     http_problem(request, 400, why, place);
 }
 
-void reply_draft(struct http_request *request, const struct draft *draft)
-{
-    const struct draft_problem *problem = draft_problem(draft);
-    const struct http_place place = { .pointer = { problem->pointer, problem->pointer_size },
-                                      .line = problem->line };
-
-    http_problem(request, 400, &problem->why, &place);
-}
-
 bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,
                uint64_t *number)
 {
@@ -138,14 +129,43 @@ bool query_only(struct http_request *request, const char *what, const char *word
     return false;
 }
 
-bool body_is_msgpack(const struct http_request *request)
+static const struct {
+    const char *name;
+    enum api_form form;
+} types[] = {
+    { "text/event-stream", API_EVENTS },       { "application/json", API_JSON },
+    { "application/x-ndjson", API_LINES },     { "application/ndjson", API_LINES },
+    { "application/jsonl", API_LINES },        { "application/msgpack", API_PACKED },
+    { "application/vnd.msgpack", API_PACKED }, { "application/x-msgpack", API_PACKED },
+};
+#define TYPES_COUNT (sizeof types / sizeof types[0])
+
+enum api_form reply_form(const struct http_request *request, unsigned forms, const char **type_out)
 {
-    return http_type_is(request, "application/msgpack");
+    size_t chosen = TYPES_COUNT;
+    unsigned most = 0;
+
+    for (size_t i = 0; i < TYPES_COUNT; i++) {
+        const unsigned wanted = http_accepts(request, types[i].name);
+
+        if ((types[i].form & forms) != 0 && (chosen == TYPES_COUNT || wanted > most)) {
+            chosen = i;
+            most = wanted;
+        }
+    }
+    assert(chosen < TYPES_COUNT);
+    *type_out = types[chosen].name;
+    return types[chosen].form;
 }
 
-bool body_is_lines(const struct http_request *request)
+enum api_form body_form(const struct http_request *request)
 {
-    return http_type_is(request, "application/x-ndjson");
+    for (size_t i = 0; i < TYPES_COUNT; i++) {
+        if (http_type_is(request, types[i].name)) {
+            return types[i].form;
+        }
+    }
+    return API_JSON;
 }
 
 bool key_is_presence(struct bytes key)

@@ -28,7 +28,7 @@ static bool body_take(struct http_request *request, struct http_context *context
         event = body_end(body);
     }
     if (event == READ_REFUSED) {
-        reply_draft(request, &body->draft);
+        body_refuse(body, request);
     } else if (event != READ_DONE) {
         http_refuse_memory(request);
     }

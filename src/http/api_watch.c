@@ -17,6 +17,7 @@ struct watching {
     struct watcher *watcher;
     uint8_t include; /* enum include */
     bool is_lines;   /* JSON a line, no server-sent events */
+    const char *type;
     bool is_in_event;
     uint64_t every_us;
     uint64_t flushed_us; /* when events were last written */
@@ -283,9 +284,8 @@ static void stream_begin(struct http_request *request, struct http_context *cont
 {
     const uint64_t now_us = http_now(request).mono_us;
 
-    http_stream_begin(request, 200,
-                      watching->is_lines ? "application/x-ndjson" : "text/event-stream",
-                      HTTP_LENGTH_UNKNOWN);
+    http_header_add(request, "Vary", "Accept");
+    http_stream_begin(request, 200, watching->type, HTTP_LENGTH_UNKNOWN);
     (void)reply_begin(&watching->reply, request);
     watching->spoken_us = now_us;
     ready_put(watching, context);
@@ -302,7 +302,7 @@ void api_watch_get(struct http_request *request, struct http_context *context)
         return;
     }
     watching->mem = context->mem;
-    watching->is_lines = http_accepts(request, "application/x-ndjson");
+    watching->is_lines = reply_form(request, API_EVENTS | API_LINES, &watching->type) == API_LINES;
     watching->watcher = watcher_create(context->watch, request, http_watch_buffer_bytes(request));
     if (watching->watcher == NULL) {
         http_refuse_memory(request);

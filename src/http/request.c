@@ -377,41 +377,79 @@ bool request_type_is(const char *value, struct bytes type)
     return size == type.size && strncasecmp(value, (const char *)type.data, size) == 0;
 }
 
-/* The q of one range's parameters is zero: "q=0", "q=0.0", ... */
-static bool quality_is_zero(const char *parameters, size_t size)
+/* The q among a range's parameters, in thousandths; 1000 when there is none. False: malformed. */
+static bool weight_read(const char *parameters, size_t size, unsigned *weight_out)
 {
-    for (size_t i = 0; i + 2 < size; i++) {
-        const bool begins = i == 0 || parameters[i - 1] == ';' || parameters[i - 1] == ' ';
+    unsigned weight = 0;
+    unsigned scale = 1000;
+    size_t at = 0;
 
-        if (begins && (parameters[i] == 'q' || parameters[i] == 'Q') && parameters[i + 1] == '=') {
-            const size_t zeros = strspn(parameters + i + 2, "0.");
-
-            return i + 2 + zeros >= size || parameters[i + 2 + zeros] < '1'
-                   || parameters[i + 2 + zeros] > '9';
+    for (;;) {
+        while (at < size && strchr("; \t", parameters[at]) != NULL) {
+            at++;
+        }
+        if (at >= size) {
+            *weight_out = 1000;
+            return true;
+        }
+        if (size - at >= 2 && (parameters[at] == 'q' || parameters[at] == 'Q')
+            && parameters[at + 1] == '=') {
+            break;
+        }
+        while (at < size && parameters[at] != ';') {
+            at++;
         }
     }
-    return false;
+    for (at += 2; at < size && strchr("; \t", parameters[at]) == NULL; at++) {
+        if (parameters[at] == '.' && scale == 100) {
+            continue;
+        }
+        if (parameters[at] < '0' || parameters[at] > '9' || scale == 0) {
+            return false;
+        }
+        weight += scale * (unsigned)(parameters[at] - '0');
+        scale /= 10;
+    }
+    *weight_out = weight;
+    return scale < 1000 && weight <= 1000;
 }
 
-bool request_accepts(const char *value, const char *type)
+/* How closely a range names a type, as request_quality.closeness. */
+static uint8_t range_closeness(const char *range, size_t size, const char *type)
 {
-    const struct bytes wanted = { (const uint8_t *)type, strlen(type) };
+    const size_t kind_size = strcspn(type, "/") + 1;
+
+    if (size == strlen(type) && strncasecmp(range, type, size) == 0) {
+        return 3;
+    }
+    if (size == kind_size + 1 && range[kind_size] == '*'
+        && strncasecmp(range, type, kind_size) == 0) {
+        return 2;
+    }
+    return size == 3 && memcmp(range, "*/*", 3) == 0 ? 1 : 0;
+}
+
+struct request_quality request_quality(const char *value, const char *type)
+{
+    struct request_quality best = { 0 };
 
     while (*value != '\0') {
+        size_t range_size;
         size_t size;
+        uint8_t closeness;
+        unsigned weight;
 
         value += strspn(value, ", \t");
         size = strcspn(value, ",");
-        if (size >= wanted.size && strncasecmp(value, type, wanted.size) == 0) {
-            const char after = value[wanted.size];
-
-            if (after == '\0' || after == ',' || after == ';' || after == ' ' || after == '\t') {
-                return !quality_is_zero(value + wanted.size, size - wanted.size);
-            }
+        range_size = strcspn(value, ",; \t");
+        closeness = range_closeness(value, range_size, type);
+        if (closeness > best.closeness
+            && weight_read(value + range_size, size - range_size, &weight)) {
+            best = (struct request_quality){ (uint16_t)weight, closeness };
         }
         value += size;
     }
-    return false;
+    return best;
 }
 
 bool request_etag_matches(const char *value, const char digits[16])

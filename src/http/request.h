@@ -80,8 +80,8 @@ struct request_framing {
 const char *request_framing_fault(const struct evkeyvalq *headers, struct request_framing framing);
 
 /* Whether a Host names us: an address, localhost, `own` (names of our host, each ended by a NUL and
- * all of them by another, or NULL), or one of the names, of which "*" is any. A port after it does not matter, nor do
- * case and a trailing dot. */
+ * all of them by another, or NULL), or one of the names, of which "*" is any. A port after it does
+ * not matter, nor do case and a trailing dot. */
 bool request_host_is_known(struct bytes host, const char *own, const char *const *names,
                            size_t names_count);
 
@@ -97,8 +97,15 @@ void request_own_names_add(char *own, size_t room, const char *name, const char 
 /* Whether a Content-Type value is this type, its parameters and case aside. */
 bool request_type_is(const char *value, struct bytes type);
 
-/* Whether an Accept value names the type itself with q > 0. */
-bool request_accepts(const char *value, const char *type);
+/* How much a client wants a media type. */
+struct request_quality {
+    uint16_t thousandths; /* q; 0: not at all */
+    uint8_t closeness;    /* of what names it: 0 nothing, 1 all types, 2 all of a kind, 3 itself */
+};
+
+/* Of one Accept value: the q of the range that names the type most closely (RFC 9110 12.5.1). A
+ * range whose q is malformed does not count. */
+struct request_quality request_quality(const char *value, const char *type);
 
 /* Whether an If-None-Match value has the entity tag of sixteen hex digits, weak or strong. */
 bool request_etag_matches(const char *value, const char digits[16]);

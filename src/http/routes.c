@@ -2,9 +2,9 @@
 
 #include "http/api.h"
 
-#define DOCUMENT_TYPES "application/json application/msgpack"
-#define LINES_TYPES    "application/msgpack application/x-ndjson"
-#define BULK_TYPES     "application/json " LINES_TYPES
+#define DOCUMENT_TYPES API_DOCUMENT_TYPES " " API_PACKED_TYPES
+#define LINES_TYPES    API_PACKED_TYPES " " API_LINES_TYPES
+#define BULK_TYPES     API_DOCUMENT_TYPES " " LINES_TYPES
 
 /* PUT and PATCH stand wherever POST is a max-update: it is idempotent, and curl -T sends PUT. */
 #define UPDATE_METHODS (HTTP_POST | HTTP_PUT | HTTP_PATCH)
@@ -62,7 +62,7 @@ const struct http_route http_routes[] = {
       .methods = HTTP_POST,
       .access = HTTP_WRITE,
       .body = HTTP_BODY_DOCUMENT,
-      .types = "application/json",
+      .types = API_DOCUMENT_TYPES,
       .handler = api_peers_post },
     { .path = "peers",
       .takes_key = true,

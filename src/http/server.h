@@ -266,8 +266,9 @@ struct bytes http_header(const struct http_request *request, const char *name);
  * type. */
 bool http_type_is(const struct http_request *request, const char *type);
 
-/* Whether Accept names this type by itself (not by a wildcard) and not with q=0. */
-bool http_accepts(const struct http_request *request, const char *type);
+/* How much Accept asks for this type: more is more, 0 not at all. Of equal q the type that is named
+ * more closely counts for more; without Accept all types count the same. */
+unsigned http_accepts(const struct http_request *request, const char *type);
 
 /* The body. What was drained is freed and gone; the rest waits. */
 size_t http_body_size(const struct http_request *request);

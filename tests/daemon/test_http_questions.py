@@ -4,6 +4,7 @@ client says is silently left out.
 
 import urllib.parse
 
+import msgpack
 import pytest
 
 from daemon import eventually
@@ -149,3 +150,110 @@ def test_a_join_of_many_keys_lets_others_pass(node):
     assert answer.status == 201
     assert node.get("/keys/roll").json()["size"] == 5000
     eventually(lambda: node.stats()["http_stepping"] == 0)
+
+
+# -- forms
+
+PACKED_NAMES = ["application/msgpack", "application/vnd.msgpack", "application/x-msgpack"]
+LINES_NAMES = ["application/x-ndjson", "application/ndjson", "application/jsonl"]
+
+
+@pytest.mark.parametrize("accept, kind", [
+    (None, "application/json"),
+    ("*/*", "application/json"),
+    ("application/*", "application/json"),
+    ("text/html", "application/json"),
+    ("application/json, application/msgpack;q=0.5", "application/json"),
+    ("application/json;q=0.5, application/msgpack", "application/msgpack"),
+    ("application/msgpack, */*", "application/msgpack"),
+    ("application/msgpack;q=0.1, */*;q=0.8", "application/json"),
+    ("application/msgpack;q=0", "application/json"),
+    ("text/html, application/vnd.msgpack;q=0.3", "application/vnd.msgpack"),
+    *[(name, name) for name in PACKED_NAMES],
+])
+@pytest.mark.parametrize("path", ["/keys/accept", "/keys/accept*", "/keys/accept?index=7",
+                                  "/keys?prefix=accept&vectors"])
+def test_accept_is_weighed_as_rfc_9110_says(shared, path, accept, kind):
+    shared.post("/keys/accept", {"7": 5})
+    answer = shared.get(path, headers={"Accept": accept} if accept else {}, checked=False)
+    assert answer.status == 200 and answer.headers["Content-Type"] == kind
+    assert "Accept" in answer.headers.get("Vary", "")
+    if kind == "application/json":
+        found = answer.json()
+        vector = (found["keys"][0] if "keys" in found else found)["vector"]
+        assert vector == {"7": 5}
+    else:
+        found = msgpack.unpackb(answer.body, strict_map_key=False)
+        assert found.get("vector", found.get("accept")) == {7: 5}
+
+
+def test_several_accept_headers_are_one(shared):
+    shared.post("/keys/accept", {"7": 5})
+    with shared.connect() as client:
+        client.sendall(b"GET /keys/accept HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                       b"Accept: application/json;q=0.2\r\nAccept: application/msgpack\r\n\r\n")
+        assert b"Content-Type: application/msgpack" in client.recv(4096)
+
+
+def test_an_aggregate_as_msgpack_is_the_same(shared):
+    for i in range(50):
+        shared.post(f"/keys/packed:{i}", {str(i * 1000): i + 1, str(2**63 + i): str(2**64 - 1 - i)})
+    plain = shared.get("/keys/packed:*").json()
+    packed = msgpack.unpackb(shared.get("/keys/packed:*", headers={"Accept": PACKED_NAMES[0]}).body,
+                             strict_map_key=False)
+    assert packed["vector"] == {int(i): int(value) for i, value in plain["vector"].items()}
+    assert {name: packed[name] for name in ("key", "matched", "size", "digest")} == {
+        name: plain[name] for name in ("key", "matched", "size", "digest")}
+
+
+@pytest.mark.parametrize("name", LINES_NAMES)
+def test_lines_have_three_names(shared, name):
+    shared.post("/keys/line:0", {"0": 1})
+    answer = shared.get("/keys?prefix=line:&vectors", headers={"Accept": name}, checked=False)
+    assert answer.headers["Content-Type"] == name and answer.body.count(b"\n") >= 1
+    taken = shared.post("/keys", answer.body, headers={"Content-Type": name})
+    assert taken.status == 200 and taken.json()["keys"] == answer.body.count(b"\n")
+
+
+@pytest.mark.parametrize("name", PACKED_NAMES)
+def test_msgpack_has_three_names(shared, name):
+    assert shared.post("/keys", msgpack.packb({"named": {3: 4}}),
+                       headers={"Content-Type": name}).status == 200
+    assert shared.post("/keys/named", msgpack.packb({3: 4}),
+                       headers={"Content-Type": name}).status == 200
+
+
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain",
+                                  "text/plain;charset=UTF-8", "application/json"])
+def test_bodies_that_browsers_and_curl_send_are_json(shared, kind):
+    headers = {"Content-Type": kind} if kind else {}
+    assert shared.post("/keys/fetch", '{"0":5}', headers=headers).status in (200, 201)
+    assert shared.post("/keys", '{"fetch":{"0":5}}', headers=headers).status == 200
+    assert shared.post("/peers", '{"address":"127.0.0.1:9"}', headers=headers).status == 202
+
+
+LINES = '{"key":"foo","vector":{"0":5}}\n{"key":"bar","vector":{"7":1}}\n'
+
+
+@pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "application/json"])
+@pytest.mark.parametrize("body", [LINES, LINES.replace("\n", ""), LINES.split("\n")[0],
+                                  '{"vector":{"0":5},"key":"foo"}\n', ' { "key": "foo" }'])
+def test_lines_without_their_type_are_told_what_to_type(shared, kind, body):
+    refusal(shared.post("/keys", body, headers={"Content-Type": kind} if kind else {}),
+            "Content-Type: application/x-ndjson", "-T", "--data-binary")
+
+
+def test_lines_whose_newlines_curl_took_out_are_told_what_to_type(shared):
+    refusal(shared.post("/keys", LINES.replace("\n", ""),
+                        headers={"Content-Type": "application/x-ndjson"}),
+            "newline", "-d", "--data-binary")
+    answer = shared.post("/keys", LINES + "nonsense\n",
+                         headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status == 400 and "--data-binary" not in answer.json()["detail"]
+    assert answer.json()["line"] == 3
+
+
+def test_a_key_may_be_called_key(shared):
+    assert shared.post("/keys", {"key": {"0": 5}, "vector": {"0": 6}}).status == 200
+    answer = shared.post("/keys", '{"other":5}')
+    assert answer.status == 400 and "x-ndjson" not in answer.json()["detail"]

@@ -403,34 +403,44 @@ static void test_request_type_ignores_parameters_and_case(void **state)
     assert_false(request_type_is("text/plain, application/json", text("application/json")));
 }
 
-static void test_request_accepts_what_is_named(void **state)
+/* RFC 9110 12.5.1: the range that names a type most closely says how much it is wanted. */
+static void test_request_quality_is_that_of_the_closest_range(void **state)
 {
-    static const char *const yes[] = {
-        "application/msgpack",
-        "text/html, Application/MsgPack",
-        "application/msgpack;q=0.5, text/html",
-        "text/html;q=0,application/msgpack ; q=0.001",
-    };
-    static const char *const no[] = {
-        "",
-        "*/*",
-        "application/*",
-        "application/msgpackx",
-        "application/msgpack;q=0",
-        "application/msgpack; q=0.000",
-        "xapplication/msgpack",
-        "application/msgpack;Q=0, text/html",
+    static const struct {
+        const char *value;
+        unsigned thousandths;
+        unsigned closeness;
+    } rows[] = {
+        { "application/msgpack", 1000, 3 },
+        { "text/html, Application/MsgPack", 1000, 3 },
+        { "application/msgpack;q=0.5, text/html", 500, 3 },
+        { "text/html;q=0,application/msgpack ; q=0.001", 1, 3 },
+        { "application/msgpack;version=1;q=0.25", 250, 3 },
+        { "application/msgpack;q=1.000", 1000, 3 },
+        { "application/msgpack;q=0", 0, 3 },
+        { "application/msgpack; q=0.000, */*", 0, 3 },
+        { "application/msgpack;Q=0, text/html", 0, 3 },
+        { "*/*;q=0.8, application/*;q=0.3", 300, 2 },
+        { "application/*", 1000, 2 },
+        { "*/*", 1000, 1 },
+        { "text/*, */*;q=0.1", 100, 1 },
+        { "", 0, 0 },
+        { "application/msgpackx", 0, 0 },
+        { "xapplication/msgpack", 0, 0 },
+        { "application", 0, 0 },
+        { "application/msgpack;q=x", 0, 0 },
+        { "application/msgpack;q=", 0, 0 },
+        { "application/msgpack;q=1.5", 0, 0 },
+        { "application/msgpack;q=0.1234, */*", 1000, 1 },
+        { "application/msgpack;q=-1", 0, 0 },
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
-        if (!request_accepts(yes[i], "application/msgpack")) {
-            fail_msg("'%s'", yes[i]);
-        }
-    }
-    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
-        if (request_accepts(no[i], "application/msgpack")) {
-            fail_msg("'%s'", no[i]);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct request_quality found = request_quality(rows[i].value, "application/msgpack");
+
+        if (found.thousandths != rows[i].thousandths || found.closeness != rows[i].closeness) {
+            fail_msg("'%s' gave %u, %u", rows[i].value, found.thousandths, found.closeness);
         }
     }
 }
@@ -487,7 +497,7 @@ int main(void)
         TEST(test_request_host_is_known),
         TEST(test_request_origin_is_known),
         TEST(test_request_type_ignores_parameters_and_case),
-        TEST(test_request_accepts_what_is_named),
+        TEST(test_request_quality_is_that_of_the_closest_range),
         TEST(test_request_etag_is_found_in_a_list),
     };
 
