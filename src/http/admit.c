@@ -148,6 +148,13 @@ unsigned http_accepts(const struct http_request *request, const char *type)
     return best.thousandths == 0 ? 0 : 4u * best.thousandths + best.closeness;
 }
 
+bool http_prefers(const struct http_request *request, const char *preference)
+{
+    const char *value = header_find(request, "Prefer");
+
+    return value != NULL && request_prefers(value, preference);
+}
+
 enum http_method http_method_of(const struct http_request *request)
 {
     return request->method;
@@ -283,7 +290,7 @@ static void options_answer(struct http_request *request)
     if (header_find(request, "Access-Control-Request-Method") != NULL) {
         http_header_add(request, "Access-Control-Allow-Methods", text);
         http_header_add(request, "Access-Control-Allow-Headers",
-                        "authorization, content-type, if-none-match");
+                        "authorization, content-type, if-none-match, prefer");
         http_header_add(request, "Access-Control-Max-Age", "600");
     }
 }

@@ -147,6 +147,8 @@ static void cross_origin_add(struct http_request *request)
 
     if (origin.data != NULL && origin.size <= ORIGIN_BYTES_MAX) {
         http_header_add(request, "Access-Control-Allow-Origin", (const char *)origin.data);
+        http_header_add(request, "Access-Control-Expose-Headers",
+                        "ETag, Retry-After, X-Vignette-Node, Preference-Applied");
         http_header_add(request, "Vary", "Origin");
     }
 }

@@ -149,6 +149,7 @@ http_handler api_keys_get;    /* api_list.c: a page of keys */
 http_handler api_keys_post;   /* api_update.c: many keys */
 http_handler api_peers_get;   /* api_peers.c */
 http_handler api_peers_post;  /* api_peers.c */
+http_handler api_peer_get;    /* api_peers.c */
 http_handler api_peer_delete; /* api_peers.c */
 http_handler api_watch_get;   /* api_watch.c */
 http_handler api_index_get;   /* api_node.c */

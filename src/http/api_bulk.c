@@ -12,6 +12,9 @@
 #define UPDATES_AHEAD 6     /* between fetching what a key needs and needing it: microseconds */
 #define BLOCKS_AHEAD  4     /* an update of so many takes longer than what it would wait for */
 #define TRIES_MAX     200
+
+#define PREFERENCE "return=minimal"
+
 /* Beside what the updates need by themselves: a block or a list that is copied while it grows. */
 #define RESERVE_SLACK_BYTES 262144
 /* Blocks and updates, tens of nanoseconds to a microsecond each, between two looks at the clock. */
@@ -137,6 +140,17 @@ static struct json_writer *update_head(struct reply *reply, struct http_request 
     return json;
 }
 
+/* Answer with no more than a code, if the client would rather have that. False: it would not. */
+static bool minimal_answer(struct http_request *request)
+{
+    if (!http_prefers(request, PREFERENCE)) {
+        return false;
+    }
+    http_header_add(request, "Preference-Applied", PREFERENCE);
+    http_begin(request, 204, NULL);
+    return true;
+}
+
 static void update_tail(struct reply *reply, const struct entry *entry)
 {
     struct json_writer *json = &reply->json;
@@ -161,6 +175,9 @@ void update_answer(struct http_request *request, const struct node_update_result
     struct reply reply;
     struct json_writer *json;
 
+    if (minimal_answer(request)) {
+        return;
+    }
     http_begin(request, result->created ? 201 : 200, "application/json");
     json = update_head(&reply, request);
     for (size_t i = 0; i < result->blocks_count; i++) {
@@ -211,6 +228,9 @@ static enum http_step applied(struct http_request *request, struct bulk *bulk)
     struct json_writer *json;
 
     table_release(bulk->table, &bulk->reserved);
+    if (minimal_answer(request)) {
+        return HTTP_STEP_DONE;
+    }
     if (bulk->form != BULK_KEYS) {
         /* It may say as much as the body twice over. */
         http_stream_begin(request, bulk->is_created ? 201 : 200, "application/json",

@@ -380,6 +380,21 @@ void api_peers_post(struct http_request *request, struct http_context *context)
     peer_answer(request, 202, &address, "contacting", NULL);
 }
 
+void api_peer_get(struct http_request *request, struct http_context *context)
+{
+    struct address address;
+    struct peer_view peer;
+    struct reply reply;
+
+    if (!address_read(http_key(request), &address) || !node_peer(context->node, &address, &peer)) {
+        http_refuse(request, 404, "no such peer is known here");
+        return;
+    }
+    http_begin(request, 200, "application/json");
+    peer_put(reply_begin(&reply, request), &peer, http_now(request));
+    reply_end(&reply);
+}
+
 void api_peer_delete(struct http_request *request, struct http_context *context)
 {
     struct address address;

@@ -67,7 +67,7 @@ static void event_end(struct watching *watching)
     watching->is_in_event = false;
 }
 
-/* Lines have no name beside them: those that are not updates say it inside. */
+/* Lines have no name beside them: they say it inside. */
 static void kind_put(const struct watching *watching, struct json_writer *json, const char *kind)
 {
     if (watching->is_lines) {
@@ -151,6 +151,7 @@ static bool update_put(struct http_request *request, struct http_context *contex
     const struct bytes key = entry_key(event->entry);
     const bool is_whole = event->is_whole || watching->include == INCLUDE_VECTOR;
 
+    kind_put(watching, json, "update");
     json_name(json, "key");
     json_string(json, key);
     json_name(json, "digest");

@@ -452,6 +452,21 @@ struct request_quality request_quality(const char *value, const char *type)
     return best;
 }
 
+bool request_prefers(const char *value, const char *preference)
+{
+    while (*value != '\0') {
+        size_t size;
+
+        value += strspn(value, ", \t");
+        size = strcspn(value, ",; \t");
+        if (size == strlen(preference) && strncasecmp(value, preference, size) == 0) {
+            return true;
+        }
+        value += strcspn(value, ",");
+    }
+    return false;
+}
+
 bool request_etag_matches(const char *value, const char digits[16])
 {
     const char *quote = value;

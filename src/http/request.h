@@ -107,6 +107,9 @@ struct request_quality {
  * range whose q is malformed does not count. */
 struct request_quality request_quality(const char *value, const char *type);
 
+/* Whether a Prefer value has this preference, case and parameters aside (RFC 7240). */
+bool request_prefers(const char *value, const char *preference);
+
 /* Whether an If-None-Match value has the entity tag of sixteen hex digits, weak or strong. */
 bool request_etag_matches(const char *value, const char digits[16]);
 

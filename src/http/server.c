@@ -825,7 +825,10 @@ static void request_stop(struct http_request *request)
 {
     if (request->state == REQUEST_PARKED) {
         park_leave(request->server->park, &request->place);
-        park_end(request);
+        request->server->stats.parked--;
+        request->state = REQUEST_RUNNING;
+        http_refuse(request, 503, "this node is stopping; ask another one, or this one again soon");
+        request_finish(request);
     } else if (request->state == REQUEST_SLEEPING && request->is_stream) {
         request_finish(request);
     } else if (request->state == REQUEST_SLEEPING) {

@@ -167,7 +167,7 @@ void http_server_turn_end(struct http_server *server, struct changes changes,
                           uint64_t durable_ticket);
 
 /* Begin to stop: accept nothing more, close idle connections, end watch streams, answer long polls
- * as if their wait were over, finish what is under way for at most drain_us, then cut. turn_wanted
+ * with 503, finish what is under way for at most drain_us, then cut. turn_wanted
  * is called when it is over. */
 void http_server_stop(struct http_server *server, uint64_t drain_us);
 bool http_server_is_stopped(const struct http_server *server);
@@ -269,6 +269,9 @@ bool http_type_is(const struct http_request *request, const char *type);
 /* How much Accept asks for this type: more is more, 0 not at all. Of equal q the type that is named
  * more closely counts for more; without Accept all types count the same. */
 unsigned http_accepts(const struct http_request *request, const char *type);
+
+/* Whether Prefer (RFC 7240) has this preference, "return=minimal", parameters aside. */
+bool http_prefers(const struct http_request *request, const char *preference);
 
 /* The body. What was drained is freed and gone; the rest waits. */
 size_t http_body_size(const struct http_request *request);

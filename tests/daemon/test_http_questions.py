@@ -2,6 +2,8 @@
 client says is silently left out.
 """
 
+import json
+import signal
 import urllib.parse
 
 import msgpack
@@ -257,3 +259,111 @@ def test_a_key_may_be_called_key(shared):
     assert shared.post("/keys", {"key": {"0": 5}, "vector": {"0": 6}}).status == 200
     answer = shared.post("/keys", '{"other":5}')
     assert answer.status == 400 and "x-ndjson" not in answer.json()["detail"]
+
+
+# -- what is wished
+
+
+def test_a_write_may_ask_for_no_body(shared):
+    headers = {"Prefer": "return=minimal"}
+    answer = shared.post("/keys/brief", {"0": 5}, headers=headers)
+    assert answer.status == 204 and answer.body == b""
+    assert answer.headers["Preference-Applied"] == "return=minimal"
+    for method in ("POST", "PUT", "PATCH"):
+        answer = shared.request(method, "/keys/brief", {"0": 6}, headers=headers)
+        assert answer.status == 204 and answer.body == b""
+        assert answer.headers["Preference-Applied"] == "return=minimal"
+    wide = {str(i): i + 1 for i in range(5000)}
+    assert shared.post("/keys/brief", wide, headers=headers).status == 204
+    assert shared.post("/keys/brief%20too?join=brief", headers=headers).status == 204
+    answer = shared.post("/keys", {"brief": {"0": 9}}, headers={
+        "Prefer": "respond-async, wait=100, Return=Minimal; x=1"})
+    assert answer.status == 204 and answer.body == b""
+    assert shared.vector("brief too") == {int(i): value for i, value in {**wide, "0": 6}.items()}
+    assert shared.vector("brief")[0] == 9
+
+
+@pytest.mark.parametrize("prefer", ["return=representation", "return=minimalist", "xreturn=minimal",
+                                    "handling=strict", ""])
+def test_other_preferences_change_nothing(shared, prefer):
+    answer = shared.post("/keys/wordy", {"0": 5}, headers={"Prefer": prefer})
+    assert "changed" in answer.json() and "Preference-Applied" not in answer.headers
+
+
+def test_a_refusal_says_why_whatever_is_preferred(shared):
+    answer = shared.post("/keys/brief", {"x": 5}, headers={"Prefer": "return=minimal"})
+    assert answer.status == 400 and answer.json()["detail"]
+
+
+def test_one_peer_is_shown_as_the_list_shows_it(cluster):
+    first, second = cluster(2)
+    listed = first.get("/peers").json()["peers"][0]
+    one = first.get(f"/peers/{second.text}").json()
+    for moving in ("last_heard", "last_heard_ms", "rtt_ms", "checked_ms", "converged"):
+        assert (moving in one) == (moving in listed)
+        one.pop(moving, None)
+        listed.pop(moving, None)
+    assert one == listed and one["address"] == second.text and one["state"] == "alive"
+    for unknown in ("127.0.0.1:1", "nonsense", "127.0.0.1"):
+        assert first.get(f"/peers/{unknown}").status == 404
+    assert first.request("HEAD", f"/peers/{second.text}").status == 200
+
+
+def test_pages_of_other_origins_may_read_our_headers(start):
+    node = start("--set", "http-allow-origin=https://app.example")
+    node.post("/keys/shown", {"0": 1})
+    origin = {"Origin": "https://app.example"}
+    exposed = node.get("/keys/shown", headers=origin).headers["Access-Control-Expose-Headers"]
+    assert {name.strip() for name in exposed.split(",")} == {
+        "ETag", "Retry-After", "X-Vignette-Node", "Preference-Applied"}
+    answer = node.request("OPTIONS", "/keys/shown", headers={
+        **origin, "Access-Control-Request-Method": "POST"})
+    allowed = answer.headers["Access-Control-Allow-Headers"]
+    assert {"prefer", "if-none-match", "content-type"} <= {
+        name.strip() for name in allowed.split(",")}
+    assert "Access-Control-Expose-Headers" not in node.get("/keys/shown").headers
+
+
+def test_every_line_of_a_watch_says_what_it_is(shared):
+    with shared.connect() as client:
+        client.sendall(b"GET /watch?key=lined HTTP/1.1\r\nHost: localhost\r\n"
+                       b"Accept: application/x-ndjson\r\n\r\n")
+        lines = client.makefile("rb")
+        while b'"event":"ready"' not in lines.readline():
+            pass
+        shared.post("/keys/lined", {"3": 4})
+        while not (line := lines.readline()).startswith(b"{"):
+            pass
+        event = json.loads(line)
+    assert event["event"] == "update" and event["key"] == "lined" and event["changed"] == {"3": 4}
+
+
+def test_a_long_poll_is_told_that_the_node_stops(start):
+    node = start()
+    node.post("/keys/polled", {"0": 1})
+    tag = node.get("/keys/polled").headers["ETag"]
+    clients = [node.connect() for _ in range(2)]
+    for client, key in zip(clients, ("polled", "unborn")):
+        client.sendall(f"GET /keys/{key}?wait=1m HTTP/1.1\r\nHost: localhost\r\n"
+                       f"If-None-Match: {tag}\r\n\r\n".encode())
+    eventually(lambda: node.stats()["http_parked"] == 2)
+    node.signal(signal.SIGTERM)
+    for client in clients:
+        answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in answer
+        assert b"stopping" in answer and b"\r\nConnection: close\r\n" in answer
+        client.close()
+    assert node.process.wait(10) == 0
+
+
+# -- keys that begin with n:
+
+
+def test_only_the_keys_of_peers_are_theirs(shared):
+    for key in ("n:", "n:name", "n:name:6001", "n:127.0.0.1", "n:127.0.0.1:0x1", "n:10.0.0.7:70000"):
+        assert shared.post(f"/keys/{key}", {"0": 1}).status == 201, key
+        assert shared.vector(key) == {0: 1}
+        assert "digest" in shared.get(f"/keys/{key}").json()
+    for key in (f"n:{shared.text}", "n:10.0.0.7:6001", "n:[2001:db8::7]:6001"):
+        answer = shared.post(f"/keys/{key}", {"0": 1})
+        assert answer.status == 403 and "POST /peers" in answer.json()["detail"], key
