@@ -553,7 +553,8 @@ def test_a_key_cannot_be_deleted_and_the_answer_says_why(shared):
     ("/keys/x", {"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"}),
     ("/keys", {"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"}),
     ("/health", {"GET", "HEAD", "OPTIONS"}), ("/peers", {"GET", "HEAD", "POST", "OPTIONS"}),
-    ("/peers/127.0.0.1:1", {"GET", "HEAD", "DELETE", "OPTIONS"}), ("/watch", {"GET", "HEAD", "OPTIONS"}),
+    ("/peers/127.0.0.1:1", {"GET", "HEAD", "DELETE", "OPTIONS"}),
+    ("/watch", {"GET", "HEAD", "OPTIONS"}),
 ])
 def test_options_and_405_say_what_is_allowed(shared, path, allowed):
     answer = shared.request("OPTIONS", path)

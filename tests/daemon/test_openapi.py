@@ -68,6 +68,40 @@ def test_examples_of_answers_follow_their_schemas():
     assert count > 20
 
 
+def required_and_defined(item):
+    """All pairs of what an object schema requires and what it defines."""
+    if isinstance(item, dict):
+        if "properties" in item and "required" in item:
+            yield set(item["required"]), set(item["properties"])
+        item = list(item.values())
+    if isinstance(item, list):
+        for each in item:
+            yield from required_and_defined(each)
+
+
+def test_the_specification_has_what_linters_ask_for():
+    document = specification.document()
+    assert all(tag["description"] != tag["name"] for tag in document["tags"])
+    for required, defined in required_and_defined(document["components"]["schemas"]):
+        assert required <= defined, required - defined
+    for path, method, operation in operations():
+        codes = set(operation["responses"])
+        for kind in "24":
+            assert any(code.startswith(kind) for code in codes), f"{method} {path}: no {kind}xx"
+
+
+# What http/routes.c lets repeat.
+REPEATED = {("/keys/{key}", "index"), ("/keys/{key}", "join"), ("/watch", "key"),
+            ("/watch", "match")}
+
+
+def test_parameters_that_may_be_repeated_are_arrays():
+    for path, _, operation in operations():
+        for parameter in map(specification.resolve, operation.get("parameters", [])):
+            is_array = parameter["schema"].get("type") == "array"
+            assert is_array == ((path, parameter["name"]) in REPEATED), parameter
+
+
 REQUESTS = [
     (path, method, kind, value)
     for path, method, operation in operations()
