@@ -10,6 +10,7 @@
 
 #include "sim/frame.h"
 #include "sim/ledger.h"
+#include "sim/limits.h"
 #include "sim/red.h"
 #include "sim/world.h"
 
@@ -18,12 +19,6 @@
 #define VOUCHED_MOST 1000000 /* incarnations of plain peers count from 1, a node's from its start */
 #define ONCE         "once:" /* keys of which every element is written once, as scenarios promise */
 
-/* Bytes that a node may send, kept as its own bucket keeps them. */
-struct meter {
-    double tokens;
-    uint64_t filled_us;
-};
-
 struct checks {
     unsigned which;
     struct ledger written; /* key, index, value: was written */
@@ -31,7 +26,9 @@ struct checks {
     struct ledger depths;  /* machine, key, index: 1 + lowest level by which it came */
     struct ledger drops;   /* machine, key: how often it was forgotten */
     uint64_t *lives;       /* of each machine: how often its store began anew */
-    struct meter *meters;
+    struct limits *limits;
+    uint64_t *slandered_us; /* node, member: since when it is held for less; 0: it is not */
+    size_t machines;
     uint64_t turns;
 };
 
@@ -42,8 +39,10 @@ struct checks *checks_create(unsigned which, size_t machines)
     assert(checks != NULL);
     checks->which = which;
     checks->lives = calloc(machines, sizeof *checks->lives);
-    checks->meters = calloc(machines, sizeof *checks->meters);
-    assert(checks->lives != NULL && checks->meters != NULL);
+    checks->slandered_us = calloc(machines * machines, sizeof *checks->slandered_us);
+    assert(checks->lives != NULL && checks->slandered_us != NULL);
+    checks->machines = machines;
+    checks->limits = limits_create(machines);
     return checks;
 }
 
@@ -54,7 +53,8 @@ void checks_free(struct checks *checks)
     ledger_clear(&checks->depths);
     ledger_clear(&checks->drops);
     free(checks->lives);
-    free(checks->meters);
+    free(checks->slandered_us);
+    limits_free(checks->limits);
     free(checks);
 }
 
@@ -92,9 +92,38 @@ void check_written(struct checks *checks, struct bytes key, uint64_t index, uint
     }
 }
 
+static void elements_written(struct checks *checks, const struct item *item)
+{
+    struct elements elements = item->elements;
+    struct block_room room;
+    struct block block;
+
+    while (elements_next(&elements, &room, &block)) {
+        for (unsigned j = 0; j < block.count; j++) {
+            check_written(checks, item->key, block.number << 8 | block_offset(&block, j),
+                          block_value(&block, j));
+        }
+    }
+}
+
+void check_said(struct checks *checks, struct bytes datagram)
+{
+    struct message message;
+    struct item item;
+
+    if ((checks->which & CHECK_SOUND) == 0 || message_decode(datagram, &message) != WIRE_OK) {
+        return;
+    }
+    elements_written(checks, &message.plain);
+    while (message_next_item(&message.items, &item)) {
+        elements_written(checks, &item);
+    }
+}
+
 void check_forget(struct checks *checks, const struct world *world, const struct machine *machine)
 {
     checks->lives[number_of(world, machine)]++;
+    limits_forget(checks->limits, number_of(world, machine));
 }
 
 /* Sound. */
@@ -239,10 +268,55 @@ static void store_check(struct world *world, struct machine *machine, bool learn
     } while (count == SLICE);
 }
 
+/* Members. */
+
+/* It refutes what others say of it as soon as it hears of it: at the latest when it probes, or is
+ * probed by, who believes that. */
+#define SLANDER_MOST_US (6 * WORLD_S)
+
+/* A suspicion is no slander: it is refuted, or ends in a death, which is. */
+static void member_check(struct world *world, uint32_t node, uint32_t member)
+{
+    struct checks *checks = world->checks;
+    uint64_t *since_us = &checks->slandered_us[node * checks->machines + member];
+    struct peer_view view = { .state = PEER_STATE_COUNT };
+    const bool known =
+        node_peer(world->machines[node].node, &world->machines[member].address, &view);
+
+    if (known && view.level == 0) {
+        red("members", "machine %u takes %u for a plain one", node, member);
+    }
+    if (view.state == PEER_ALIVE || view.state == PEER_SUSPECT) {
+        *since_us = 0;
+    } else if (*since_us == 0) {
+        *since_us = world->now_us;
+    } else if (world->now_us - *since_us > SLANDER_MOST_US) {
+        red("members", "machine %u, which lives, is in state %u to machine %u for %llu s", member,
+            view.state, node, (unsigned long long)(SLANDER_MOST_US / WORLD_S));
+    }
+}
+
+static void members_check(struct world *world, const struct machine *machine)
+{
+    const uint32_t node = number_of(world, machine);
+
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        if (i != node && world->machines[i].is_steady) {
+            member_check(world, node, i);
+        } else {
+            world->checks->slandered_us[node * world->checks->machines + i] = 0;
+        }
+    }
+}
+
 void check_turn(struct world *world, struct machine *machine)
 {
     struct checks *checks = world->checks;
     const struct changes changes = table_changes(machine->table);
+
+    if ((checks->which & CHECK_MEMBERS) != 0 && machine->is_steady) {
+        members_check(world, machine);
+    }
 
     if ((checks->which & (CHECK_MONOTONE | CHECK_SOUND | CHECK_DEPTH)) != 0) {
         for (size_t i = 0; i < changes.count; i++) {
@@ -261,8 +335,27 @@ void check_turn(struct world *world, struct machine *machine)
     }
 }
 
+/* Who is in the presence that a node begins with. */
+static void told_check(struct world *world, struct machine *machine)
+{
+    const struct bytes prefix = { (const uint8_t *)"n:", 2 };
+    struct bytes after = { NULL, 0 };
+    struct entry *entry;
+    struct address about;
+
+    while (table_slice(machine->table, prefix, after, &entry, 1) == 1) {
+        after = entry_key(entry);
+        if (presence_address(after, &about)) {
+            limits_credit_told(world->checks->limits, number_of(world, machine), &about);
+        }
+    }
+}
+
 void check_loaded(struct world *world, struct machine *machine)
 {
+    if ((world->checks->which & CHECK_CREDIT) != 0) {
+        told_check(world, machine);
+    }
     if ((world->checks->which & CHECK_MONOTONE) != 0) {
         store_check(world, machine, true);
     }
@@ -377,28 +470,7 @@ static void plain_check(const struct world *world, const struct machine *machine
     free(frame);
 }
 
-/* Rate. */
-
-static void rate_check(struct world *world, struct machine *machine, const char *what, size_t size)
-{
-    struct meter *meter = &world->checks->meters[number_of(world, machine)];
-    const uint64_t most = world->options.node.bytes_per_second_max;
-    const double rate = (double)(most == 0 ? UINT64_C(64) << 20 : most);
-    const double burst =
-        (double)pace_burst_bytes((uint64_t)rate) + WIRE_EXTENDED_BYTES_MAX + NETWORK_HEADER_BYTES;
-
-    if (meter->filled_us == 0) {
-        meter->tokens = burst;
-    }
-    meter->tokens += (double)(world->now_us - meter->filled_us) * rate / 1e6;
-    meter->tokens = meter->tokens > burst ? burst : meter->tokens;
-    meter->filled_us = world->now_us;
-    meter->tokens -= (double)(size + NETWORK_HEADER_BYTES);
-    if (meter->tokens < 0) {
-        red("rate", "machine %u sends faster than %.0f bytes a second: %s of %zu bytes",
-            number_of(world, machine), rate, what, size);
-    }
-}
+/* Limits. */
 
 static bool is_ack(const struct message *message)
 {
@@ -413,7 +485,10 @@ void check_sent(struct world *world, struct machine *machine, const struct addre
     const uint32_t receiver = world_machine_of(world, to);
     struct message message;
 
-    if ((checks->which & (CHECK_WIRE | CHECK_DEPTH | CHECK_RATE)) == 0) {
+    if ((checks->which & CHECK_CREDIT) != 0) {
+        limits_credit_sent(world, checks->limits, number_of(world, machine), to, datagram.size);
+    }
+    if ((checks->which & (CHECK_WIRE | CHECK_DEPTH | CHECK_RATE | CHECK_WINDOW)) == 0) {
         return;
     }
     if (message_decode(datagram, &message) != WIRE_OK) {
@@ -432,19 +507,55 @@ void check_sent(struct world *world, struct machine *machine, const struct addre
     if ((checks->which & CHECK_DEPTH) != 0 && message.extended) {
         push_walk(world, number_of(world, machine), &message, depth_sent);
     }
+    if ((checks->which & CHECK_WINDOW) != 0 && message.extended) {
+        limits_window_sent(world, checks->limits, number_of(world, machine), to, &message);
+    }
     if ((checks->which & CHECK_RATE) != 0 && !is_ack(&message)) {
-        rate_check(world, machine,
-                   message.extended ? node_kind_label(extended_kind(&message)) : "plain",
-                   datagram.size);
+        limits_rate(world, checks->limits, number_of(world, machine),
+                    message.extended ? node_kind_label(extended_kind(&message)) : "plain",
+                    datagram.size);
     }
 }
 
-void check_taken(struct world *world, struct machine *machine, struct bytes datagram)
+void check_taken(struct world *world, struct machine *machine, const struct address *from,
+                 struct bytes datagram)
 {
+    struct checks *checks = world->checks;
+    const uint32_t number = number_of(world, machine);
     struct message message;
 
-    if ((world->checks->which & CHECK_DEPTH) != 0 && message_decode(datagram, &message) == WIRE_OK
-        && message.extended) {
-        push_walk(world, number_of(world, machine), &message, depth_taken);
+    if ((checks->which & CHECK_CREDIT) != 0) {
+        limits_credit_taken(world, checks->limits, number, from, datagram);
+    }
+    if ((checks->which & (CHECK_DEPTH | CHECK_WINDOW)) == 0
+        || message_decode(datagram, &message) != WIRE_OK || !message.extended) {
+        return;
+    }
+    if ((checks->which & CHECK_DEPTH) != 0) {
+        push_walk(world, number, &message, depth_taken);
+    }
+    if ((checks->which & CHECK_WINDOW) != 0) {
+        limits_window_taken(world, checks->limits, number, from, &message);
+    }
+}
+
+void check_worked(struct world *world, struct machine *machine, size_t size, uint64_t work)
+{
+    if ((world->checks->which & CHECK_WORK) != 0) {
+        limits_work_datagram(world->checks->limits, number_of(world, machine), size, work);
+    }
+}
+
+void check_turn_begin(struct world *world, struct machine *machine)
+{
+    if ((world->checks->which & CHECK_WORK) != 0) {
+        limits_work_begin(world, world->checks->limits, number_of(world, machine));
+    }
+}
+
+void check_turn_end(struct world *world, struct machine *machine)
+{
+    if ((world->checks->which & CHECK_WORK) != 0) {
+        limits_work_end(world, world->checks->limits, number_of(world, machine));
     }
 }

@@ -80,7 +80,7 @@ struct table *machine_table_copy(struct world *world, uint32_t machine, const st
 }
 
 static struct node_options options_of(const struct world *world, const struct machine *machine,
-                                      const struct address_range *anybody)
+                                      const struct address_range *trusted)
 {
     struct node_options options = world->options.node;
 
@@ -91,7 +91,7 @@ static struct node_options options_of(const struct world *world, const struct ma
         options.token_secret[i] = (uint8_t)(options.seed >> (i % 8 * 8));
     }
     if (!world->options.distrustful) {
-        options.trust = anybody;
+        options.trust = trusted;
         options.trust_count = 1;
     }
     return options;
@@ -100,15 +100,18 @@ static struct node_options options_of(const struct world *world, const struct ma
 static void node_start(struct world *world, uint32_t number, struct table *table)
 {
     struct machine *machine = &world->machines[number];
-    const struct address_range anybody = { .bits = 0 };
-    const struct node_options options = options_of(world, machine, &anybody);
+    const struct address_range trusted =
+        world->options.trusts_members ? world_network : (struct address_range){ .bits = 0 };
+    const struct node_options options = options_of(world, machine, &trusted);
     const struct moment now = world_moment(world, machine);
 
     machine->table = table == NULL ? machine_table(world, number) : table;
     check_loaded(world, machine);
-    if (node_create(&options, &machine->mem, machine->table, now, &machine->node) != STATUS_OK) {
+    if (node_create(&options, &machine->node_mem, machine->table, now, &machine->node)
+        != STATUS_OK) {
         red("memory", "no node");
     }
+    check_turn_begin(world, machine);
     machine->start_s_min =
         (now.unix_s > machine->start_s_min ? now.unix_s : machine->start_s_min) + 1;
 }
@@ -193,7 +196,9 @@ static void node_finish(struct world *world, struct machine *machine)
     while ((size = node_emit(machine->node, now, space, &to)) > 0) {
         datagram_leaves(world, machine, &to, (struct bytes){ buffer, size });
     }
+    check_turn_end(world, machine);
     node_turn_end(machine->node);
+    check_turn_begin(world, machine);
     due_us = node_due_us(machine->node);
     if (due_us != UINT64_MAX) {
         turn_plan(world, machine,
@@ -270,9 +275,16 @@ static void datagram_take(struct world *world, struct machine *machine,
     const struct bytes bytes = { datagram->data, datagram->size };
 
     if (machine->kind == MACHINE_NODE) {
-        check_taken(world, machine, bytes);
+        const uint64_t work = node_work(machine->node);
+
+        check_taken(world, machine, &datagram->from, bytes);
         node_receive(machine->node, now, &datagram->from, bytes);
-    } else if (machine->kind != MACHINE_STRANGER) {
+        check_worked(world, machine, bytes.size, node_work(machine->node) - work);
+    } else if (machine->kind == MACHINE_STRANGER) {
+        if (world->hear != NULL) {
+            world->hear(world->hear_context, world, datagram);
+        }
+    } else {
         const bool ours = world->machines[datagram->sender].kind == MACHINE_NODE;
         const char *fault = prototype_receive(machine->prototype, now, &datagram->from, bytes);
 
@@ -284,12 +296,18 @@ static void datagram_take(struct world *world, struct machine *machine,
     }
 }
 
+static bool may_take(const struct machine *machine)
+{
+    return machine->kind != MACHINE_NODE || node_work_allows(machine->node);
+}
+
 void machine_turn(struct world *world, struct machine *machine)
 {
     struct datagram *datagram;
     const struct moment now = world_moment(world, machine);
 
-    for (unsigned i = 0; i < BATCH && (datagram = received_take(machine)) != NULL; i++) {
+    for (unsigned i = 0;
+         i < BATCH && may_take(machine) && (datagram = received_take(machine)) != NULL; i++) {
         datagram_take(world, machine, datagram);
         free(datagram);
     }
@@ -357,6 +375,7 @@ static void hellos_hear(struct world *world, struct machine *to)
         }
         check_turn(world, to);
         node_turn_end(to->node);
+        check_turn_begin(world, to);
     }
 }
 

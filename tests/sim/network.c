@@ -75,6 +75,9 @@ void network_send(struct world *world, uint32_t sender, const struct address *fr
     const uint32_t receiver = world_machine_of(world, to);
     unsigned copies = 1;
 
+    if (receiver == WORLD_NOBODY && !address_in_range(to, &world_network)) {
+        network->bystander_bytes += bytes.size + NETWORK_HEADER_BYTES;
+    }
     if (receiver == WORLD_NOBODY
         || network->cut[world->machines[sender].side][world->machines[receiver].side]) {
         network->lost++;
@@ -90,6 +93,7 @@ void network_send(struct world *world, uint32_t sender, const struct address *fr
         }
         datagram = datagram_create(bytes);
         datagram->from = *from;
+        datagram->to = *to;
         datagram->sender = sender;
         if (falls(&network->corrupt, network->faults.corrupt_permille)) {
             damage(network, datagram);

@@ -37,6 +37,7 @@ struct network {
     struct random reorder;
     struct random corrupt;
     bool cut[NETWORK_SIDES][NETWORK_SIDES]; /* from, to: nothing passes */
+    uint64_t bystander_bytes; /* with headers, to addresses that nobody here has ever had */
     uint64_t lost;
     uint64_t corrupted;
 };

@@ -5,33 +5,49 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim/attack.h"
 #include "sim/check.h"
+#include "sim/draw.h"
+#include "sim/explain.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
 #include "sim/world.h"
 
-#define SETTLE_US  (90 * WORLD_S)
-#define REST_US    (20 * WORLD_S)
-#define HAUNTED_US (900 * WORLD_S) /* until an address that was left is dead to all */
-#define STEP_US    (100 * WORLD_MS)
-#define YEAR_S     31536000
-#define KEYS       40
-#define DENSE      4 /* keys with many elements */
+#define SETTLE_US   (90 * WORLD_S)
+#define REST_US     (20 * WORLD_S)
+#define HAUNTED_US  (900 * WORLD_S) /* until an address that was left is dead to all */
+#define STEP_US     (100 * WORLD_MS)
+#define YEAR_S      31536000
+#define KEYS        40
+#define DENSE       4 /* keys with many elements */
+#define ATTACK_ACTS 5 /* fewer at once */
+#define VIEWS_US    (9 * WORLD_S)
 
-const char *const run_fault_names[] = { "loss",      "duplicate", "reorder", "corrupt",
-                                        "partition", "oneway",    "crash",   "clock",
-                                        "pause",     "plain",     NULL };
+const char *const run_fault_names[] = { "loss",      "duplicate", "reorder", "corrupt", "partition",
+                                        "oneway",    "crash",     "clock",   "pause",   "plain",
+                                        "strangers", "forgers",   "floods",  NULL };
 
 struct course {
     const struct run_options *options;
     struct world *world;
-    unsigned once; /* number of the next key that is written once */
+    struct attack *attack; /* NULL: there is none, or it is over */
+    unsigned once;         /* number of the next key that is written once */
     uint64_t heal_us;
 };
 
 static bool has(const struct course *run, enum run_fault fault)
 {
     return (run->options->faults & fault) != 0;
+}
+
+static unsigned attack_kinds(const struct run_options *options)
+{
+    unsigned kinds = 0;
+
+    kinds |= (options->faults & RUN_STRANGERS) != 0 ? (unsigned)ATTACK_STRANGERS : 0;
+    kinds |= (options->faults & RUN_FORGERS) != 0 ? (unsigned)ATTACK_FORGERS : 0;
+    kinds |= (options->faults & RUN_FLOODS) != 0 ? (unsigned)ATTACK_FLOODS : 0;
+    return kinds;
 }
 
 static struct world *world_begin(const struct run_options *options)
@@ -63,16 +79,36 @@ static struct world *world_begin(const struct run_options *options)
                     .corrupt_permille = (faults & RUN_CORRUPT) != 0 ? 50 : 0,
                     .latency_us = latency_us,
                     .jitter_us = jitter_us },
+        .strangers = (faults & RUN_ATTACKS) != 0 ? 1 : 0,
         .checks = CHECK_EVERY,
         .digest_mask = options->digest_bits < 64 ? (UINT64_C(1) << options->digest_bits) - 1 : 0,
         .unix_shift_s = options->unix_shift_s,
-        /* Prototypes get no more than they send once strangers are held short. */
-        .distrustful = !plain && random_below(&random, 2) == 0,
     };
-    if ((faults & (RUN_CRASH | RUN_CORRUPT | RUN_PLAIN)) != 0) {
+    /* Prototypes get no more than they send where nobody is trusted. */
+    world.distrustful = !plain && random_below(&random, 2) == 0;
+    world.trusts_members = (faults & RUN_ATTACKS) != 0 && random_below(&random, 3) != 0;
+    if ((faults & (RUN_CRASH | RUN_CORRUPT | RUN_PLAIN | RUN_ATTACKS)) != 0) {
         world.checks &= ~(unsigned)CHECK_DEPTH; /* of one life, of extended ways only */
     }
     return world_create(&world);
+}
+
+/* Where nothing else happens than that datagrams are lost, and nobody is attacked by others than
+ * those who can do no more than speak, a member stays one. */
+static void steady_begin(struct course *run)
+{
+    struct world *world = run->world;
+
+    if ((run->options->faults & RUN_UNSTEADY) != 0) {
+        return;
+    }
+    if (world_run_until(world, SETTLE_US, STEP_US, world_members, NULL) == UINT64_MAX) {
+        explain_views(world);
+        red("convergence", "no cluster comes about");
+    }
+    for (size_t i = 0; i < run->options->nodes; i++) {
+        world->machines[i].is_steady = true;
+    }
 }
 
 /* Clients. */
@@ -99,11 +135,9 @@ static void write_something(struct course *run)
         return;
     }
     snprintf(key, sizeof key, "key%llu", (unsigned long long)random_below(random, KEYS));
-    index = random_below(random, 8);
-    index <<= random_below(random, 40);
-    value = random_next(random);
-    value >>= random_below(random, 64);
-    world_write(world, machine, key, index, value | 1);
+    index = draw_number(random);
+    value = draw_number(random);
+    world_write(world, machine, key, index, value == 0 ? 1 : value);
 }
 
 /* Faults. */
@@ -217,6 +251,10 @@ static void faults_end(struct course *run)
     struct world *world = run->world;
 
     sides_heal(run);
+    if (run->attack != NULL) {
+        attack_end(run->attack);
+        run->attack = NULL;
+    }
     world->network.faults = (struct faults){ .latency_us = 1000, .jitter_us = 500 };
     for (uint32_t i = 0; i < world->count; i++) {
         world->machines[i].unix_offset_s = run->options->unix_shift_s;
@@ -234,6 +272,9 @@ static void faults_end(struct course *run)
 
 static bool is_settled(struct world *world, void *unused)
 {
+    if (world->options.strangers > 0) {
+        return world_members(world, unused) && world_equal(world, unused);
+    }
     for (size_t i = 0; i < world->count; i++) {
         uint64_t counts[PEER_STATE_COUNT];
 
@@ -252,66 +293,13 @@ static bool is_equal(struct world *world, void *unused)
     return world_equal(world, unused);
 }
 
-/* One difference between the stores of two nodes, for whoever looks for its cause. */
-static void difference_print(const struct machine *one, const struct machine *other)
-{
-    struct entry *entry = NULL;
-    struct bytes after = { NULL, 0 };
-
-    while (table_slice(one->table, (struct bytes){ NULL, 0 }, after, &entry, 1) == 1) {
-        const struct bytes key = entry_key(entry);
-        const struct entry *same = table_find(other->table, key);
-
-        if (same == NULL || entry_digest(same) != entry_digest(entry)) {
-            printf("  %.*s: %llu elements, %llu elsewhere\n", (int)key.size, (const char *)key.data,
-                   (unsigned long long)vector_size(entry_vector(entry)),
-                   (unsigned long long)(same == NULL ? 0 : vector_size(entry_vector(same))));
-            for (uint64_t i = 1; same != NULL && i < 24; i++) {
-                printf("    [%llu] %llu %llu\n", (unsigned long long)i,
-                       (unsigned long long)vector_get(entry_vector(entry), i),
-                       (unsigned long long)vector_get(entry_vector(same), i));
-            }
-            return;
-        }
-        after = key;
-    }
-}
-
-/* Peers that are no machines: addresses that were left, or made up by damage. */
-static void strangers_print(const struct machine *machine, const struct world *world)
-{
-    struct peer_view views[64];
-    const size_t count = node_peers(machine->node, NULL, views, 64);
-
-    for (size_t i = 0; i < count; i++) {
-        char text[ADDRESS_TEXT_MAX];
-
-        if (world_machine_of(world, &views[i].address) == WORLD_NOBODY) {
-            const int size = (int)address_to_text(&views[i].address, text);
-
-            printf("  nobody has %.*s: level %u, state %u\n", size, text, views[i].level,
-                   views[i].state);
-        }
-    }
-}
-
 static void settled_fail(struct course *run)
 {
     struct world *world = run->world;
 
-    for (uint32_t i = 0; i < world->count; i++) {
-        for (uint32_t k = 0; k < world->count; k++) {
-            if (i != k && world->machines[i].kind == MACHINE_NODE && world->machines[k].up
-                && world_state(world, i, k) != PEER_ALIVE) {
-                printf("  machine %u holds %u in state %d\n", i, k, world_state(world, i, k));
-            }
-        }
-    }
-    strangers_print(&world->machines[0], world);
-    for (uint32_t i = 1; i < run->options->nodes; i++) {
-        difference_print(&world->machines[0], &world->machines[i]);
-        difference_print(&world->machines[i], &world->machines[0]);
-    }
+    explain_views(world);
+    explain_strangers(world, 0);
+    explain_stores(world);
     red("convergence", "%s, %s after %llu s without faults",
         world_joined(world, NULL) ? "one view" : "several views",
         world_equal(world, NULL) ? "equal stores" : "stores that differ",
@@ -347,7 +335,7 @@ static void rest_check(struct course *run)
         return; /* prototypes write for ever; damaged presence is mended for ever */
     }
     if (world_run_until(world, HAUNTED_US, WORLD_S, is_quiet, NULL) == UINT64_MAX) {
-        strangers_print(&world->machines[0], world);
+        explain_strangers(world, 0);
         red("completeness", "an address that was left is live for ever");
     }
     world_run(world, REST_US); /* a suspicion of it ends */
@@ -378,6 +366,12 @@ static uint64_t settle(struct course *run)
 {
     uint64_t took_us;
 
+    if ((run->options->faults & RUN_ATTACKS) != 0 && (run->options->faults & RUN_UNSTEADY) == 0
+        && world_run_until(run->world, VIEWS_US, STEP_US, world_members, NULL) == UINT64_MAX) {
+        explain_views(run->world);
+        red("members", "views are not right %llu s after an attack",
+            (unsigned long long)(VIEWS_US / WORLD_S));
+    }
     if (run->options->digest_bits < 64) {
         if (!weak_settle(run)) {
             red("convergence", "digests of %u bits hide a difference for ever",
@@ -404,11 +398,20 @@ struct run_result run_random(const struct run_options *options)
     struct run_result result;
 
     world_run(run.world, 2 * WORLD_S);
+    steady_begin(&run);
+    if (attack_kinds(options) != 0) {
+        run.attack = attack_begin(run.world);
+    }
     while (run.world->now_us < end_us) {
         if (random_below(&run.world->clients, 3) == 0) {
             write_something(&run);
         }
         something_breaks(&run);
+        if (run.attack != NULL) {
+            const unsigned acts = (unsigned)random_below(&run.world->chaos, ATTACK_ACTS);
+
+            attack_strike(run.attack, attack_kinds(options), acts);
+        }
         if (run.heal_us != 0 && run.world->now_us >= run.heal_us) {
             sides_heal(&run);
         }

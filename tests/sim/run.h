@@ -12,13 +12,21 @@ enum run_fault {
     RUN_DUPLICATE = 1 << 1,
     RUN_REORDER = 1 << 2,
     RUN_CORRUPT = 1 << 3,
-    RUN_PARTITION = 1 << 4, /* for some seconds, two sides cannot hear each other */
-    RUN_ONEWAY = 1 << 5,    /* or only one of them cannot */
-    RUN_CRASH = 1 << 6,     /* machines stop and start, with their store or without, some under
+    RUN_PARTITION = 1 << 4,  /* for some seconds, two sides cannot hear each other */
+    RUN_ONEWAY = 1 << 5,     /* or only one of them cannot */
+    RUN_CRASH = 1 << 6,      /* machines stop and start, with their store or without, some under
                              * another address */
-    RUN_CLOCK = 1 << 7,     /* wall clocks jump by up to a year */
-    RUN_PAUSE = 1 << 8,     /* machines sleep for some seconds */
-    RUN_PLAIN = 1 << 9      /* prototypes take part */
+    RUN_CLOCK = 1 << 7,      /* wall clocks jump by up to a year */
+    RUN_PAUSE = 1 << 8,      /* machines sleep for some seconds */
+    RUN_PLAIN = 1 << 9,      /* prototypes take part */
+    RUN_STRANGERS = 1 << 10, /* attacks, as sim/attack.h names them */
+    RUN_FORGERS = 1 << 11,
+    RUN_FLOODS = 1 << 12,
+
+    RUN_EVERY = RUN_PLAIN - 1, /* of nodes and networks */
+    RUN_ATTACKS = RUN_STRANGERS | RUN_FORGERS | RUN_FLOODS,
+    RUN_UNSTEADY = RUN_CORRUPT | RUN_PARTITION | RUN_ONEWAY | RUN_CRASH | RUN_CLOCK | RUN_PAUSE
+    /* who lives may be missed */
 };
 
 struct run_options {

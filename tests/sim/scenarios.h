@@ -4,6 +4,7 @@
 /* Runs with a purpose: each sets up one situation and ends the program where it does not come out
  * as it must. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,14 @@ void scenario_units(uint64_t seed);
 void scenario_flood(uint64_t seed);
 void scenario_replay(uint64_t seed);
 
+void scenario_strangers(uint64_t seed);
+void scenario_forgers(uint64_t seed);
+void scenario_floods(uint64_t seed);
+void scenario_siege(uint64_t seed);
+
+/* One act of an attacker, by its name (sim/attack.h). False: none is called so. */
+bool scenario_act(const char *name, uint64_t seed);
+
 void scenario_rolling(uint64_t seed);
 void scenario_together(uint64_t seed);
 void scenario_pauses(uint64_t seed);
@@ -28,6 +37,7 @@ void scenario_deaths(uint64_t seed);
 void scenario_sketches(uint64_t seed);
 void scenario_full(uint64_t seed);
 void scenario_prototypes(uint64_t seed);
+void scenario_afar(uint64_t seed);
 void scenario_hot(uint64_t seed);
 
 #endif /* SIM_SCENARIOS_H */

@@ -287,8 +287,10 @@ void scenario_flood(uint64_t seed)
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
 
     world_write(world, 0, "ours", 1, 1); /* while there is room */
-    world->machines[2].mem.limit_bytes = FLOOD_LIMIT;
-    world->machines[3].mem.limit_bytes = FLOOD_LIMIT;
+    for (size_t k = 2; k < 4; k++) {
+        world->machines[k].mem.limit_bytes = FLOOD_LIMIT;
+        world->machines[k].node_mem.limit_bytes = FLOOD_LIMIT;
+    }
     world->look = overhear;
     world->context = overheard;
     world_run(world, 5 * WORLD_S);
@@ -303,9 +305,9 @@ void scenario_flood(uint64_t seed)
         send_as(&forgery, &from, (uint32_t)random_below(random, 4), datagram);
         world_run(world, 500);
         for (size_t k = 0; k < 4; k++) {
-            if (world->machines[k].mem.used_bytes > FLOOD_BYTES_MAX) {
+            if (world->machines[k].node_mem.used_bytes > FLOOD_BYTES_MAX) {
                 red("flood", "%llu bytes after %u datagrams",
-                    (unsigned long long)world->machines[k].mem.used_bytes, i);
+                    (unsigned long long)world->machines[k].node_mem.used_bytes, i);
             }
         }
         if (i % 8000 == 7999) {

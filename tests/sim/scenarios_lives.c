@@ -10,8 +10,9 @@
 #include "sim/scenarios.h"
 #include "sim/world.h"
 
-#define STEP_US     (100 * WORLD_MS)
-#define KEEP_CHECKS (CHECK_MONOTONE | CHECK_SOUND | CHECK_AUDIT | CHECK_WIRE | CHECK_RATE)
+#define STEP_US (100 * WORLD_MS)
+#define KEEP_CHECKS \
+    (CHECK_MONOTONE | CHECK_SOUND | CHECK_AUDIT | CHECK_WIRE | CHECK_RATE | CHECK_WINDOW)
 
 static struct world *world_of(uint64_t seed, size_t nodes, unsigned loss)
 {
@@ -325,6 +326,32 @@ static void known_write(struct world *world, uint64_t value)
     }
 }
 
+/* An empty node catches up with one across an ocean, where much is under way at any time. */
+void scenario_afar(uint64_t seed)
+{
+    struct world *world = world_create(&(struct world_options){
+        .seed = seed,
+        .nodes = 2,
+        .faults = { .latency_us = 60 * WORLD_MS, .jitter_us = 1000 },
+        .checks = KEEP_CHECKS,
+        .prejoined = true,
+        .distrustful = true,
+    });
+
+    for (uint64_t i = 0; i < 10000; i++) {
+        char key[32];
+
+        snprintf(key, sizeof key, "afar:%llu", (unsigned long long)i);
+        world_load(world, 0, key, i, 1);
+    }
+    healed_wait(world, 60, "afar");
+}
+
+static uint64_t bytes_used(const struct machine *machine)
+{
+    return machine->mem.used_bytes + machine->node_mem.used_bytes;
+}
+
 /* Values rise a hundred times everywhere, and when it is quiet again no node holds one byte more
  * than before: what waits, flies and is remembered is all given back. */
 void scenario_hot(uint64_t seed)
@@ -339,7 +366,7 @@ void scenario_hot(uint64_t seed)
     }
     world_run(world, 30 * WORLD_S);
     for (unsigned i = 0; i < 5; i++) {
-        before[i] = world->machines[i].mem.used_bytes;
+        before[i] = bytes_used(&world->machines[i]);
     }
     for (uint64_t value = 4; value < 100; value++) {
         known_write(world, value);
@@ -347,7 +374,7 @@ void scenario_hot(uint64_t seed)
     }
     world_run(world, 30 * WORLD_S);
     for (unsigned i = 0; i < 5; i++) {
-        const uint64_t more = world->machines[i].mem.used_bytes - before[i];
+        const uint64_t more = bytes_used(&world->machines[i]) - before[i];
 
         /* A probe or its ack may be under way just then, and the flights' table have grown. */
         if ((int64_t)more > 40000) {

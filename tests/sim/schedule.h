@@ -15,7 +15,8 @@
 struct datagram {
     struct datagram *next;
     struct address from; /* as the receiver will see it: may be forged */
-    uint32_t sender;     /* the machine that it really left */
+    struct address to;
+    uint32_t sender; /* the machine that it really left */
     size_t size;
     uint8_t data[];
 };

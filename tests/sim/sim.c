@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim/attack.h"
 #include "sim/figures.h"
 #include "sim/red.h"
 #include "sim/report.h"
@@ -39,6 +40,10 @@ const struct scenario scenarios[] = {
     { "units", "stamps in every unit", scenario_units },
     { "flood", "strangers from everywhere", scenario_flood },
     { "replay", "what was said is said again", scenario_replay },
+    { "strangers", "strangers all the while", scenario_strangers },
+    { "forgers", "forgers all the while", scenario_forgers },
+    { "floods", "floods all the while", scenario_floods },
+    { "siege", "every attack there is, one by one", scenario_siege },
     { "rolling", "all nodes are restarted in turn", scenario_rolling },
     { "together", "all nodes are restarted at once", scenario_together },
     { "pauses", "a tenth of them sleeps", scenario_pauses },
@@ -46,6 +51,7 @@ const struct scenario scenarios[] = {
     { "sketches", "registers rise everywhere", scenario_sketches },
     { "full", "stores that may not take all", scenario_full },
     { "prototypes", "both kinds, with us between them", scenario_prototypes },
+    { "afar", "an empty node catches up across an ocean", scenario_afar },
     { "hot", "nothing is allocated for good", scenario_hot },
 };
 const size_t scenarios_count = sizeof scenarios / sizeof scenarios[0];
@@ -84,7 +90,11 @@ static void usage(int status)
     for (size_t i = 0; i < scenarios_count; i++) {
         fprintf(to, "  %-14s %s\n", scenarios[i].name, scenarios[i].about);
     }
-    fprintf(to, "figures:\n");
+    fprintf(to, "  and each attack alone:");
+    for (size_t i = 0; attack_names[i] != NULL; i++) {
+        fprintf(to, " %s", attack_names[i]);
+    }
+    fprintf(to, "\nfigures:\n");
     for (size_t i = 0; i < figures_count; i++) {
         fprintf(to, "  %-14s %s\n", figures[i].name, figures[i].about);
     }
@@ -119,7 +129,7 @@ static unsigned faults_of(const char *names)
         if (run_fault_names[i] != NULL) {
             faults |= 1u << i;
         } else if (size == 5 && memcmp(names, "every", 5) == 0) {
-            faults |= RUN_PLAIN - 1u;
+            faults |= RUN_EVERY;
         } else if (size != 4 || memcmp(names, "none", 4) != 0) {
             fprintf(stderr, "sim: no fault is called %.*s\n", (int)size, names);
             usage(2);
@@ -284,7 +294,7 @@ static bool scenario(const struct command *command)
             return true;
         }
     }
-    return false;
+    return scenario_act(command->scenario_name, command->run.seed);
 }
 
 static bool measure(const struct command *command)
@@ -306,7 +316,7 @@ static bool measure(const struct command *command)
 int main(int argc, char **argv)
 {
     struct command command = {
-        .run = { .seconds = 60, .digest_bits = 64, .faults = RUN_PLAIN - 1u },
+        .run = { .seconds = 60, .digest_bits = 64, .faults = RUN_EVERY },
         .figure = { .scale = 1 },
     };
     bool found = true;

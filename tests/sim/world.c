@@ -23,6 +23,9 @@ static struct bytes bytes_of(const char *text)
     return (struct bytes){ (const uint8_t *)text, strlen(text) };
 }
 
+const struct address_range world_network = { .ip = { [10] = 0xff, [11] = 0xff, [12] = 10 },
+                                             .bits = 104 };
+
 /* 10.b.c.d, of which b, c, d are the machine's number plus one. */
 static struct address address_of(uint32_t machine)
 {
@@ -44,11 +47,22 @@ uint32_t world_machine_of(const struct world *world, const struct address *addre
     const uint32_t number =
         (uint32_t)address->ip[13] << 16 | (uint32_t)address->ip[14] << 8 | address->ip[15];
 
+    if (address->ip[12] == 172 && address->ip[13] == 16 && world->options.strangers > 0) {
+        return (uint32_t)(world->count - world->options.strangers);
+    }
     if (address->ip[12] != 10 || number == 0 || number > world->count
         || address_compare(address, &world->machines[number - 1].address) != 0) {
         return WORLD_NOBODY;
     }
     return number - 1;
+}
+
+bool world_is_trusted(const struct world *world, const struct address *address)
+{
+    if (world->options.distrustful) {
+        return false;
+    }
+    return !world->options.trusts_members || address_in_range(address, &world_network);
 }
 
 struct moment world_moment(const struct world *world, const struct machine *machine)
@@ -83,6 +97,8 @@ static void machines_create(struct world *world)
         machine->address = address_of(i);
         machine->turn_us = UINT64_MAX;
         machine->unix_offset_s = world->options.unix_shift_s;
+        machine->mem.limit_bytes = world->options.store_bytes_max;
+        machine->node_mem.limit_bytes = world->options.node_bytes_max;
         /* Clocks that count from the machine's own start differ by anything. */
         machine->mono_offset_us = WORLD_S + random_below(&random, 4000000000000);
     }
@@ -128,9 +144,10 @@ void world_free(struct world *world)
         node_free(machine->node);
         table_free(machine->table);
         prototype_free(machine->prototype);
-        if (machine->mem.used_bytes != 0) {
-            red("memory", "machine %u has %llu bytes left after its end", i,
-                (unsigned long long)machine->mem.used_bytes);
+        if (machine->mem.used_bytes != 0 || machine->node_mem.used_bytes != 0) {
+            red("memory", "machine %u has %llu and %llu bytes left after its end", i,
+                (unsigned long long)machine->mem.used_bytes,
+                (unsigned long long)machine->node_mem.used_bytes);
         }
     }
     schedule_clear(&world->schedule);
@@ -307,6 +324,7 @@ uint64_t world_read(const struct world *world, uint32_t machine, const char *key
 void world_kill(struct world *world, uint32_t machine)
 {
     world->machines[machine].up = false;
+    world->machines[machine].is_steady = false;
     world->machines[machine].turn_us = UINT64_MAX;
     machine_deafen(&world->machines[machine]);
 }
@@ -345,6 +363,7 @@ void world_inject(struct world *world, uint32_t sender, const struct address *fr
 {
     world->machines[sender].sent++;
     world->machines[sender].sent_bytes += datagram.size + NETWORK_HEADER_BYTES;
+    check_said(world->checks, datagram);
     network_send(world, sender, from, to, datagram);
 }
 
@@ -385,6 +404,19 @@ bool world_joined(struct world *world, void *unused)
         node_peer_counts(world->machines[i].node, counts);
         if (counts[PEER_ALIVE] + 1 < live || !holds_all(world, i)) {
             return false;
+        }
+    }
+    return true;
+}
+
+bool world_members(struct world *world, void *unused)
+{
+    (void)unused;
+    for (uint32_t i = 0; i < world->options.nodes; i++) {
+        for (uint32_t k = 0; k < world->options.nodes && world->machines[i].up; k++) {
+            if (i != k && (world_state(world, i, k) == PEER_ALIVE) != world->machines[k].up) {
+                return false;
+            }
         }
     }
     return true;

@@ -34,7 +34,8 @@ enum machine_kind { MACHINE_NODE, MACHINE_RUBY, MACHINE_CLOJURE, MACHINE_STRANGE
 
 struct machine {
     struct address address;
-    struct mem mem;
+    struct mem mem;      /* of its store */
+    struct mem node_mem; /* of all else */
     struct table *table;
     struct node *node;           /* NULL while down */
     struct prototype *prototype; /* of a MACHINE_RUBY or MACHINE_CLOJURE */
@@ -55,6 +56,7 @@ struct machine {
     uint8_t side;           /* of a partition */
     uint8_t kind;           /* enum machine_kind */
     bool up;
+    bool is_steady; /* it is up, hears and is heard: to be a member to all others of that kind */
 };
 
 struct world_options {
@@ -69,8 +71,11 @@ struct world_options {
     int64_t unix_shift_s; /* of all wall clocks */
     uint64_t digest_mask; /* 0: all ones */
     uint64_t keys_max;
-    struct node_options node; /* what is not 0 in it; trust is everybody unless distrustful */
-    bool distrustful;
+    struct node_options node; /* what is not 0 in it; trust is everybody, unless */
+    bool distrustful;         /*   nobody is trusted */
+    bool trusts_members;      /*   machines are, but for strangers */
+    uint64_t node_bytes_max;  /* of a node's own account; 0: no limit */
+    uint64_t store_bytes_max; /* of its store's */
     bool prejoined; /* every node begins with all others as members; else by the first ones as
                      * seeds */
 };
@@ -92,15 +97,25 @@ struct world {
     void (*look)(void *context, const struct world *world, uint32_t sender,
                  const struct address *to, struct bytes datagram);
     void *context;
+    /* Gets every datagram that comes to a stranger. NULL: nobody does. */
+    void (*hear)(void *context, struct world *world, const struct datagram *datagram);
+    void *hear_context;
 };
+
+/* Where machines live, strangers' hosts apart. */
+extern const struct address_range world_network;
 
 struct world *world_create(const struct world_options *options);
 void world_free(struct world *world);
 
 struct moment world_moment(const struct world *world, const struct machine *machine);
 
-/* The machine of an address; WORLD_NOBODY: none has it. */
+/* The machine of an address; WORLD_NOBODY: none has it. All of 172.16.0.0/16 is the first
+ * stranger's, at any port. */
 uint32_t world_machine_of(const struct world *world, const struct address *address);
+
+/* Whether the nodes' `trust` names an address. */
+bool world_is_trusted(const struct world *world, const struct address *address);
 
 /* Let time pass. */
 void world_run(struct world *world, uint64_t span_us);
@@ -153,6 +168,9 @@ void world_inject(struct world *world, uint32_t sender, const struct address *fr
 
 /* Every node that is up holds every other machine that is up alive, and none that is down. */
 bool world_joined(struct world *world, void *unused);
+
+/* The same of nodes alone: what others are called is nobody's concern. */
+bool world_members(struct world *world, void *unused);
 
 /* Some node holds an address live, or may yet, that no machine has any more. */
 bool world_haunted(struct world *world, void *unused);
