@@ -138,13 +138,17 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
     return true;
 }
 
-/* Elements that begin with a start, by it. */
-static void self_words(const struct node *node, uint64_t start_s, struct claim *claim)
+/* Elements that begin with a start, by it. One that outbids what others said lies wherever they
+ * liked: it is marked, or whoever tells each of us a start of a far year would make us all vote for
+ * that. */
+static void self_words(const struct node *node, struct moment now, uint64_t start_s,
+                       struct claim *claim)
 {
     const struct presence *presence = &node->presence;
 
     if (!node->options.plain_only) {
         claim->values[PRESENCE_LEVEL] = start_s << 16 | PRESENCE_PROTOCOL_LEVEL;
+        claim->values[PRESENCE_LEVEL] |= start_s > now.unix_s ? PRESENCE_START_AHEAD : 0;
     }
     claim->values[PRESENCE_INSTANCE] = start_s << 16 | (presence->instance_word & 0xffff);
     claim->values[PRESENCE_HTTP] = start_s << 16 | node->options.http_port;
@@ -155,7 +159,7 @@ static bool self_start(struct node *node, struct moment now, uint64_t start_s)
     struct presence *presence = &node->presence;
     struct claim claim = { .stamp = 0 };
 
-    self_words(node, start_s, &claim);
+    self_words(node, now, start_s, &claim);
     claim.values[PRESENCE_STATE] = presence->state_word;
     presence->start_s = start_s;
     presence->level_word = claim.values[PRESENCE_LEVEL];
@@ -600,7 +604,8 @@ static void claim_learn_clock(struct node *node, struct moment now, const struct
                               const struct claim *claim)
 {
     const uint64_t stamp_s = presence_minutes(claim->stamp) * 60;
-    const uint64_t start_s = claim->values[PRESENCE_LEVEL] >> 16;
+    const uint64_t level = claim->values[PRESENCE_LEVEL];
+    const uint64_t start_s = (level & PRESENCE_START_AHEAD) != 0 ? 0 : level >> 16;
 
     if (node_trusts_address(node, &from->address)) {
         guard_vote(&node->presence.guard, now, &from->address,
@@ -615,8 +620,10 @@ static bool is_told_by_trusted(const struct node *node, const struct peer *from,
     return is_self(node, about) && from->level > 0 && node_trusts_address(node, &from->address);
 }
 
-/* Judge a claim, counting what is refused; returns how many. What the owner says and nobody else
- * proved may lie as far as it likes: it outbids with it what was taken under a wrong clock. */
+/* Judge a claim, counting what is refused; returns how many. What an owner in `trust` says and
+ * nobody else proved may lie as far as it likes: it outbids with it what was taken under a wrong
+ * clock. Where nobody is trusted none can have been wrong, and what anybody else said of itself
+ * here alone, others would refuse for ever. */
 static uint64_t claim_bound(struct node *node, struct moment now, const struct peer *from,
                             const struct presence_report *report, struct claim *claim)
 {
@@ -626,7 +633,7 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
     struct claim_bounds bounds = { .now_s = presence_now_s(node, now), .stored = stored };
     uint64_t refused;
 
-    if (report->source == SOURCE_OWNER) {
+    if (report->source == SOURCE_OWNER && node_trusts_address(node, &from->address)) {
         bounds.by = CLAIM_OF_OWNER;
     } else if (report->proved && is_told_by_trusted(node, from, &report->about)) {
         bounds.by = CLAIM_TO_OWNER;

@@ -195,7 +195,8 @@ static void test_presence_outbids_what_a_later_start_announced(void **state)
 
     hear(world, A, "n:" SELF, &pair, 1, 3, 0);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), (NOW + 501) << 16 | 8001);
-    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), (NOW + 501) << 16 | 1);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL),
+                     (NOW + 501) << 16 | PRESENCE_START_AHEAD | 1);
 }
 
 static void test_presence_that_left_stays_left(void **state)
@@ -626,6 +627,31 @@ static void test_presence_asks_for_proof_of_what_lies_far_ahead(void **state)
     assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), far.value);
 }
 
+/* Others would refuse it from anybody else, for ever. */
+static void test_presence_of_an_owner_that_is_not_trusted_stays_within_bounds(void **state)
+{
+    struct world *world = *state;
+    const struct pair far = { PRESENCE_LEVEL, (NOW + 9 * DAY) << 16 | 1 };
+
+    owner_hear(world, STRANGER, far);
+    assert_int_equal(stored(world, "n:" STRANGER, PRESENCE_LEVEL), 0);
+}
+
+/* Owners that outbid what somebody told each of them do not vote for it. */
+static void test_presence_a_start_that_outbid_another_moves_no_clock(void **state)
+{
+    struct world *world = *state;
+    const uint64_t far_s = UINT64_C(5980000000);
+    const struct pair level = { PRESENCE_LEVEL, far_s << 16 | PRESENCE_START_AHEAD | 1 };
+
+    owner_hear(world, A, level);
+    owner_hear(world, B, level);
+    owner_hear(world, "10.0.0.4:7000", level);
+    owner_hear(world, "10.0.0.5:7000", level);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), level.value);
+    assert_int_equal(presence_now_s(world->node, world->now), NOW);
+}
+
 static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange(void **state)
 {
     static const struct {
@@ -747,6 +773,8 @@ int main(void)
         TEST(test_presence_beyond_a_right_clock_does_not_exist),
         TEST(test_presence_of_level_0_is_nobodys_word),
         TEST(test_presence_asks_for_proof_of_what_lies_far_ahead),
+        TEST(test_presence_of_an_owner_that_is_not_trusted_stays_within_bounds),
+        TEST(test_presence_a_start_that_outbid_another_moves_no_clock),
         TEST(test_presence_with_a_level_is_answered_by_a_hello),
         TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
         TEST(test_presence_of_strangers_is_not_vouched_for),
