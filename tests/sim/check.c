@@ -283,16 +283,13 @@ static void member_check(struct world *world, uint32_t node, uint32_t member)
     const bool known =
         node_peer(world->machines[node].node, &world->machines[member].address, &view);
 
-    if (known && view.level == 0) {
-        red("members", "machine %u takes %u for a plain one", node, member);
-    }
-    if (view.state == PEER_ALIVE || view.state == PEER_SUSPECT) {
+    if (known && view.level > 0 && (view.state == PEER_ALIVE || view.state == PEER_SUSPECT)) {
         *since_us = 0;
     } else if (*since_us == 0) {
         *since_us = world->now_us;
     } else if (world->now_us - *since_us > SLANDER_MOST_US) {
-        red("members", "machine %u, which lives, is in state %u to machine %u for %llu s", member,
-            view.state, node, (unsigned long long)(SLANDER_MOST_US / WORLD_S));
+        red("members", "machine %u, which lives, is of level %u and in state %u to %u for %llu s",
+            member, view.level, view.state, node, (unsigned long long)(SLANDER_MOST_US / WORLD_S));
     }
 }
 
