@@ -689,8 +689,9 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
         presence_address(target, &address) ? peers_find(&node->peers, &address) : NULL;
     struct probe *probe = NULL;
 
-    (void)now;
-    if (peer != NULL && peer != from && peer->level > 0 && node->detect.state != NULL) {
+    /* Who never echoed to us may be anybody, and three tries are more than the request. */
+    if (peer != NULL && peer != from && peer->level > 0 && node_trusts(node, peer, now)
+        && node->detect.state != NULL) {
         probe = probe_of(node->detect.state, peer, from); /* asked again, it is one wish */
         probe = probe == NULL ? probe_begin(node, peer, from) : probe;
     }
