@@ -216,12 +216,12 @@ def test_an_asker_gets_no_more_than_it_sends(lone):
             begin = time.monotonic()
             asker.sendto(question, lone.address)
             got = 0
-            while time.monotonic() - begin < 1.5 * SLOWNESS:
+            while time.monotonic() - begin < 0.5 * SLOWNESS:
                 try:
                     got += len(asker.recv(65536)) + 28
                 except TimeoutError:
                     pass
-            floor = 128 * (2 + time.monotonic() - begin)
+            floor = 156 * (2 + time.monotonic() - begin)
             assert got <= len(question) + 28 + floor, f"{question}: {got} bytes"
 
 
@@ -271,9 +271,9 @@ def test_elements_in_random_blocks_hold_up_nobody(strange):
     eventually(lambda: are_right(nodes), VIEWS_S)
 
 
-def wide_key(node, count=250000):
-    for first in range(0, count, 50000):
-        wide = {block * 256: 1 for block in range(first, min(first + 50000, count))}
+def wide_key(node, count=60000):
+    for first in range(0, count, 20000):
+        wide = {block * 256: 1 for block in range(first, min(first + 20000, count))}
         answer = node.post("/keys/wide", wide)
         assert answer.status in (200, 201), answer
     return manual.key_hash("wide").to_bytes(8, "little")
