@@ -331,8 +331,8 @@ static void rest_check(struct course *run)
 {
     struct world *world = run->world;
 
-    if (has(run, RUN_PLAIN) || has(run, RUN_CORRUPT)) {
-        return; /* prototypes write for ever; damaged presence is mended for ever */
+    if (has(run, RUN_PLAIN) || has(run, RUN_CORRUPT) || (run->options->faults & RUN_ATTACKS) != 0) {
+        return; /* prototypes write for ever, damage is mended, strangers go on dying */
     }
     if (world_run_until(world, HAUNTED_US, WORLD_S, is_quiet, NULL) == UINT64_MAX) {
         explain_strangers(world, 0);
