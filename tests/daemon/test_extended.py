@@ -314,11 +314,13 @@ def test_an_audit_that_differs_is_answered_with_the_leaves_of_that_child(node, p
     keys = {f"key{n}": {0: n + 1} for n in range(60)}
     node.post("/keys", keys)
     peer.listen(1.5)
-    q = peer.next_q()
-    theirs = bytearray(manual.audit(keys, *ROOT, q))
-    theirs[4 * 7] ^= 1
-    peer.say(q=q, r=salted_sets(node, q), v=[[D, *ROOT, bytes(theirs)]])
-    x = peer.hear(lambda x, _: "L" in x)
+
+    def question(q):
+        theirs = bytearray(manual.audit(keys, *ROOT, q))
+        theirs[4 * 7] ^= 1
+        return {"r": salted_sets(node, q), "v": [[D, *ROOT, bytes(theirs)]]}
+
+    x = peer.ask(question, lambda x, _: "L" in x)
     ((which, bits, nibbles, packed),) = x["L"]
     assert (which, bits, nibbles) == (D, 7 << 60, 1)
     assert packed == manual.leaves(keys, bits, nibbles, x.get("q", 0))
