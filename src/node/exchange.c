@@ -446,7 +446,7 @@ static bool key_advance(struct node *node, struct moment now, struct exchange *e
         if (block.number > order->block_last) {
             break;
         }
-        if (exchange->repairs.count >= SEND_AHEAD || !work_allows(node)) {
+        if (exchange->repairs.count >= SEND_AHEAD || !work_emit_allows(node)) {
             order->block = block.number;
             return false;
         }
@@ -467,6 +467,9 @@ static bool send_advance(struct node *node, struct moment now, struct exchange *
     size_t count = SEND_KEYS;
 
     while (count == SEND_KEYS) {
+        if (!work_emit_allows(node)) {
+            return false;
+        }
         count = table_slice_hash(node->table, order->prefix, order->from, entries, SEND_KEYS);
         work_count(node, 1 + count);
         for (size_t i = 0; i < count; i++) {
@@ -501,7 +504,7 @@ static void sends_advance(struct node *node, struct moment now, struct exchange 
     for (uint32_t i = 0; i < exchange->count; i++) {
         struct order *order = &exchange->orders[i];
 
-        if (is_send(order->kind) && exchange->repairs.count < SEND_AHEAD && work_allows(node)
+        if (is_send(order->kind) && exchange->repairs.count < SEND_AHEAD && work_emit_allows(node)
             && send_advance(node, now, exchange, order)) {
             exchange->counts[order->kind]--;
             continue;

@@ -421,7 +421,6 @@ static size_t any_emit(struct node *node, struct moment now, struct space space,
 
 size_t node_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    const uint64_t before = node->work.done;
     size_t size;
 
     assert(space.size >= WIRE_EXTENDED_BYTES_MAX);
@@ -431,10 +430,11 @@ size_t node_emit(struct node *node, struct moment now, struct space space, struc
         return 0;
     }
     spread_step(node, now);
+    work_emit_begin(node);
     size = any_emit(node, now, space, to);
     node->dry_us = size == 0 ? now.mono_us : 0;
     work_count(node, 1 + size / EMIT_BYTES);
-    work_emitted(node, before);
+    work_emit_end(node);
     return size;
 }
 

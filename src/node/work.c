@@ -23,9 +23,19 @@ bool work_emits(const struct node *node)
     return work_allows(node) || node->work.emitted < WORK_EMIT_MIN;
 }
 
-void work_emitted(struct node *node, uint64_t before)
+void work_emit_begin(struct node *node)
 {
-    node->work.emitted += node->work.done - before;
+    node->work.emit_done = node->work.done;
+}
+
+void work_emit_end(struct node *node)
+{
+    node->work.emitted += node->work.done - node->work.emit_done;
+}
+
+bool work_emit_allows(const struct node *node)
+{
+    return work_allows(node) || node->work.done - node->work.emit_done < WORK_DATAGRAM_MIN;
 }
 
 void work_turn_end(struct node *node)

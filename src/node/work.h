@@ -28,11 +28,15 @@ struct node;
 /* What leaves has so much of every turn, however much came in, so that neither starves. */
 #define WORK_EMIT_MIN 4000
 
+/* And one datagram so much to find out what to say. */
+#define WORK_DATAGRAM_MIN 256
+
 /* Open, because it is embedded in the node; only node/work.c touches the fields. */
 struct work {
     uint64_t done;      /* since the node was created */
     uint64_t turn_done; /* of that, before this turn */
     uint64_t call_done; /* of that, before the datagram or update that is being taken in */
+    uint64_t emit_done; /* of that, before the datagram that is being encoded */
     uint64_t emitted;   /* of this turn's, by what left */
     bool cut;           /* node_emit() stopped for want of budget: more waits */
 };
@@ -49,8 +53,14 @@ bool work_at_once(const struct node *node);
 /* One more datagram may be encoded in this turn. */
 bool work_emits(const struct node *node);
 
-/* What was done since `before` was for a datagram that leaves. */
-void work_emitted(struct node *node, uint64_t before);
+/* A datagram begins to be encoded, and has been. What is done in between is counted as what leaves
+ * costs. */
+void work_emit_begin(struct node *node);
+void work_emit_end(struct node *node);
+
+/* The datagram that is being encoded may go on looking for what to say: a turn whose budget is used
+ * up by what came in, or by spreading it, sends some repairs all the same. */
+bool work_emit_allows(const struct node *node);
 
 /* The turn ends: the next one has a budget of its own. */
 void work_turn_end(struct node *node);

@@ -193,6 +193,25 @@ static void test_answer_makes_a_tree_of_a_list_that_grew(void **state)
     assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
 }
 
+/* However much work comes in, and whatever it takes to spread it, repairs go on. */
+static void test_answer_leaves_in_a_turn_that_has_no_budget_left(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = node_of(fixture);
+    const struct order all = { .prefix = { .set = TABLE_D },
+                               .block_last = UINT64_MAX,
+                               .kind = ORDER_STREAM };
+    const struct space space = { fixture->datagram, sizeof fixture->datagram };
+    const uint64_t before = node_stats(node)->sync_keys_sent;
+    struct address to;
+
+    exchange_order(node, fixture->exchange, all);
+    work_count(node, NODE_TURN_WORK_MAX);
+    while (node_emit(node, now_of(fixture), space, &to) > 0) {
+    }
+    assert_true(node_stats(node)->sync_keys_sent > before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +221,7 @@ int main(void)
         TEST(test_answer_of_trees_is_bounded_by_them),
         TEST(test_answer_goes_on_where_orders_found_no_room),
         TEST(test_answer_makes_a_tree_of_a_list_that_grew),
+        TEST(test_answer_leaves_in_a_turn_that_has_no_budget_left),
     };
 
     return cmocka_run_group_tests_name("answer", tests, NULL, NULL);
