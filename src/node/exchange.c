@@ -162,22 +162,31 @@ void exchange_note(struct exchange *exchange, enum table_set set, bool hot)
 void exchange_repair(struct node *node, struct exchange *exchange, struct entry *entry,
                      const struct mark *mark)
 {
+    struct marks *repairs = &exchange->repairs[entry_set(entry)];
+
     exchange->blocked = false;
-    if (exchange->repairs.count >= EXCHANGE_REPAIRS_MAX) {
+    if (repairs->count >= EXCHANGE_REPAIRS_MAX) {
         exchange_spill(node, exchange,
                        (struct prefix){ .bits = entry_hash(node->table, entry),
                                         .nibbles = 16,
                                         .set = (uint8_t)entry_set(entry) });
-    } else if (!marks_add(&exchange->repairs, node->mem, entry, mark)) {
+    } else if (!marks_add(repairs, node->mem, entry, mark)) {
         node->stats.memory_refused++;
     }
 }
 
-static bool repairs_begin_with(const struct exchange *exchange, enum table_set set)
+void exchange_repair_again(struct node *node, struct exchange *exchange, struct marks *carried)
 {
-    const struct marked *first = marks_first(&exchange->repairs);
+    while (!marks_empty(carried)) {
+        const struct marked marked = marks_take(carried, node->mem);
 
-    return first != NULL && entry_set(first->entry) == set;
+        exchange_repair(node, exchange, marked.entry, &marked.mark);
+    }
+}
+
+static uint32_t repairs_count(const struct exchange *exchange)
+{
+    return exchange->repairs[TABLE_M].count + exchange->repairs[TABLE_D].count;
 }
 
 static bool has_order(const struct exchange *exchange, enum order_kind kind, enum table_set set)
@@ -197,16 +206,16 @@ bool exchange_streams(const struct exchange *exchange, enum table_set set)
 
 bool exchange_repairs(const struct exchange *exchange, enum table_set set)
 {
-    return repairs_begin_with(exchange, set) || exchange->spills[set].any
+    return !marks_empty(&exchange->repairs[set]) || exchange->spills[set].any
            || has_order(exchange, ORDER_SEND, set) || exchange_streams(exchange, set);
 }
 
 void exchange_cancel(struct node *node, struct exchange *exchange, enum table_set set)
 {
-    struct marks kept = { 0 };
     uint32_t count = 0;
 
     exchange->spills[set].any = false;
+    marks_clear(&exchange->repairs[set], node->mem);
     for (uint32_t i = 0; i < exchange->count; i++) {
         if (exchange->orders[i].prefix.set == set) {
             exchange->counts[exchange->orders[i].kind]--;
@@ -215,22 +224,11 @@ void exchange_cancel(struct node *node, struct exchange *exchange, enum table_se
         }
     }
     exchange->count = count;
-    while (!marks_empty(&exchange->repairs)) {
-        const struct marked marked = *marks_first(&exchange->repairs);
-
-        if (entry_set(marked.entry) != set
-            && !marks_add(&kept, node->mem, marked.entry, &marked.mark)) {
-            node->stats.memory_refused++;
-        }
-        marks_remove(&exchange->repairs, node->mem, marked.entry, &marked.mark);
-    }
-    marks_clear(&exchange->repairs, node->mem);
-    exchange->repairs = kept;
 }
 
 bool exchange_done(const struct exchange *exchange)
 {
-    return exchange->count == 0 && marks_empty(&exchange->repairs) && !exchange->spills[TABLE_M].any
+    return exchange->count == 0 && repairs_count(exchange) == 0 && !exchange->spills[TABLE_M].any
            && !exchange->spills[TABLE_D].any;
 }
 
@@ -242,7 +240,8 @@ void exchange_free(struct node *node, struct exchange *exchange)
         link = &(*link)->next;
     }
     *link = exchange->next;
-    marks_clear(&exchange->repairs, node->mem);
+    marks_clear(&exchange->repairs[TABLE_M], node->mem);
+    marks_clear(&exchange->repairs[TABLE_D], node->mem);
     mem_free(node->mem, exchange->orders, exchange->room * sizeof exchange->orders[0]);
     mem_free(node->mem, exchange, sizeof *exchange);
 }
@@ -383,7 +382,7 @@ static uint32_t digests_count(const struct exchange *exchange)
 {
     return exchange->counts[ORDER_TREE] + exchange->counts[ORDER_LEAF]
            + exchange->counts[ORDER_WANT]
-           + (marks_empty(&exchange->repairs) ? exchange->counts[ORDER_BLOCKS] : 0);
+           + (repairs_count(exchange) == 0 ? exchange->counts[ORDER_BLOCKS] : 0);
 }
 
 /* Note that the datagram just encoded waits for its ack. */
@@ -419,7 +418,7 @@ static size_t digests_emit(struct node *node, struct moment now, struct space sp
     outbox_begin(node, now, peer, &writer, space, &envelope);
     (void)orders_put(node, now, &writer, exchange, ORDER_TREE, envelope.sequence);
     (void)orders_put(node, now, &writer, exchange, ORDER_LEAF, envelope.sequence);
-    if (marks_empty(&exchange->repairs)) {
+    if (repairs_count(exchange) == 0) {
         (void)orders_put(node, now, &writer, exchange, ORDER_BLOCKS, envelope.sequence);
     }
     (void)orders_put(node, now, &writer, exchange, ORDER_WANT, envelope.sequence);
@@ -446,7 +445,7 @@ static bool key_advance(struct node *node, struct moment now, struct exchange *e
         if (block.number > order->block_last) {
             break;
         }
-        if (exchange->repairs.count >= SEND_AHEAD || !work_emit_allows(node)) {
+        if (repairs_count(exchange) >= SEND_AHEAD || !work_emit_allows(node)) {
             order->block = block.number;
             return false;
         }
@@ -504,7 +503,7 @@ static void sends_advance(struct node *node, struct moment now, struct exchange 
     for (uint32_t i = 0; i < exchange->count; i++) {
         struct order *order = &exchange->orders[i];
 
-        if (is_send(order->kind) && exchange->repairs.count < SEND_AHEAD && work_emit_allows(node)
+        if (is_send(order->kind) && repairs_count(exchange) < SEND_AHEAD && work_emit_allows(node)
             && send_advance(node, now, exchange, order)) {
             exchange->counts[order->kind]--;
             continue;
@@ -531,10 +530,10 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     if (exchange->blocked) {
         return 0;
     }
-    if (exchange->repairs.count < SEND_AHEAD && sends_count(exchange) > 0) {
+    if (repairs_count(exchange) < SEND_AHEAD && sends_count(exchange) > 0) {
         sends_advance(node, now, exchange);
     }
-    if (marks_empty(&exchange->repairs)) {
+    if (repairs_count(exchange) == 0) {
         return 0;
     }
     exchange->sent++;
@@ -543,7 +542,10 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
         outbox_roots(node, envelope.sequence, envelope.roots);
     }
     outbox_begin(node, now, peer, &writer, space, &envelope);
-    node->stats.sync_keys_sent += marks_put_items(&exchange->repairs, node->mem, &writer, &carried);
+    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+        node->stats.sync_keys_sent +=
+            marks_put_items(&exchange->repairs[set], node->mem, &writer, &carried);
+    }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_SYNC);
     exchange_fly(node, now, peer, &carried);
     return size;
@@ -563,7 +565,7 @@ size_t exchange_emit(struct node *node, struct moment now, struct space space,
     if (digests_count(exchange) > 0) {
         size = digests_emit(node, now, space, exchange);
     }
-    if (size == 0 && (!marks_empty(&exchange->repairs) || sends_count(exchange) > 0)) {
+    if (size == 0 && (repairs_count(exchange) > 0 || sends_count(exchange) > 0)) {
         size = repairs_emit(node, now, space, exchange);
     }
     return size;

@@ -63,7 +63,7 @@ struct spill {
 struct exchange {
     struct exchange *next;
     struct peer *peer;
-    struct marks repairs; /* the next blocks to leave */
+    struct marks repairs[TABLE_SET_COUNT]; /* the next blocks to leave, presence first */
     struct order *orders;
     uint32_t count;
     uint32_t room;
@@ -94,6 +94,9 @@ void exchange_spill(const struct node *node, struct exchange *exchange, struct p
 void exchange_repair(struct node *node, struct exchange *exchange, struct entry *entry,
                      const struct mark *mark);
 
+/* What a datagram of repairs carried is lost: order it again. `carried` is emptied. */
+void exchange_repair_again(struct node *node, struct exchange *exchange, struct marks *carried);
+
 /* Note that a key differed, and whether it changed lately. */
 void exchange_note(struct exchange *exchange, enum table_set set, bool hot);
 
@@ -111,7 +114,7 @@ bool exchange_repairs(const struct exchange *exchange, enum table_set set);
 /* A stream of this set is: another descent would only find the same again. */
 bool exchange_streams(const struct exchange *exchange, enum table_set set);
 
-/* Forget what was ordered of a set: the peer has it from elsewhere. */
+/* Forget what was ordered of a set: the peer has it from elsewhere. Time O(orders). */
 void exchange_cancel(struct node *node, struct exchange *exchange, enum table_set set);
 
 /* The next datagram of this exchange. 0: none may leave now. */

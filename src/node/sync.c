@@ -373,9 +373,7 @@ void sync_lost(struct node *node, struct moment now, struct flight *flight)
         return;
     }
     node->stats.retries++;
-    if (!marks_add_all(&exchange->repairs, node->mem, &flight->carried)) {
-        node->stats.memory_refused++;
-    }
+    exchange_repair_again(node, exchange, &flight->carried);
 }
 
 /* The list goes round: who was sent to waits until all others were asked. */
@@ -523,7 +521,7 @@ void sync_drop_peer(struct node *node, struct peer *peer)
 void sync_drop_entry(struct node *node, const struct entry *entry)
 {
     for (struct exchange *e = node->sync.exchanges; e != NULL; e = e->next) {
-        marks_drop(&e->repairs, node->mem, entry);
+        marks_drop(&e->repairs[entry_set(entry)], node->mem, entry);
     }
 }
 

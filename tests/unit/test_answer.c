@@ -212,6 +212,27 @@ static void test_answer_leaves_in_a_turn_that_has_no_budget_left(void **state)
     assert_true(node_stats(node)->sync_keys_sent > before);
 }
 
+/* What is forgotten of one set is nothing of the other, whichever waits first. */
+static void test_answer_cancels_the_repairs_of_one_set(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = node_of(fixture);
+    struct entry *self = node->presence.self;
+    struct entry *big = table_find_hash(fixture->world.nodes[0].table, TABLE_D, fixture->big);
+    struct mark mark = { .number = 0 };
+
+    mark_set(&mark, PRESENCE_STATE);
+    exchange_repair(node, fixture->exchange, big, &mark);
+    exchange_repair(node, fixture->exchange, self, &mark);
+    assert_true(exchange_repairs(fixture->exchange, TABLE_M));
+    assert_true(exchange_repairs(fixture->exchange, TABLE_D));
+    exchange_cancel(node, fixture->exchange, TABLE_M);
+    assert_false(exchange_repairs(fixture->exchange, TABLE_M));
+    assert_true(exchange_repairs(fixture->exchange, TABLE_D));
+    exchange_cancel(node, fixture->exchange, TABLE_D);
+    assert_true(exchange_done(fixture->exchange));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +243,7 @@ int main(void)
         TEST(test_answer_goes_on_where_orders_found_no_room),
         TEST(test_answer_makes_a_tree_of_a_list_that_grew),
         TEST(test_answer_leaves_in_a_turn_that_has_no_budget_left),
+        TEST(test_answer_cancels_the_repairs_of_one_set),
     };
 
     return cmocka_run_group_tests_name("answer", tests, NULL, NULL);
