@@ -73,7 +73,6 @@ struct exchange {
     uint32_t hot[TABLE_SET_COUNT];  /* and that did */
     uint64_t heard_us;              /* when the peer last took part: asked, answered or acked */
     uint32_t sent;                  /* datagrams of repairs */
-    uint8_t losses;                 /* datagrams lost since the last ack */
     bool salted;  /* the last exchange ended as it began: not with digests unsalted again */
     bool blocked; /* all there is waits for the peer's window */
 };

@@ -145,10 +145,7 @@ static uint32_t smoothed_us(uint32_t srtt_us, uint32_t rtt_us)
 void pace_measured(struct node *node, struct peer *peer, uint64_t rtt_us)
 {
     const uint32_t us = rtt_us == 0 ? 1 : rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us;
-    const uint32_t apart_us = peer->srtt_us > us ? peer->srtt_us - us : us - peer->srtt_us;
 
-    peer->rttvar_us =
-        peer->srtt_us == 0 ? us / 2 : peer->rttvar_us - peer->rttvar_us / 4 + apart_us / 4;
     peer->srtt_us = smoothed_us(peer->srtt_us, us);
     /* One that slept says nothing of the others. */
     node->pace.srtt_us = smoothed_us(node->pace.srtt_us, us < RTT_ALL_MAX_US ? us : RTT_ALL_MAX_US);

@@ -44,15 +44,15 @@ struct peer {
     uint32_t clock_base_s; /* of a plain peer: what its clock showed at least when our monotonic one
                               was at 0, by the stamps it told; unix s; 0: it told none */
     uint32_t srtt_us;      /* 0: not measured */
-    uint32_t rttvar_us;
-    struct credit credit;   /* as long as it is not trusted */
-    uint32_t told_root;     /* the digest it said last, where it was none of ours, */
-    uint32_t told_salt;     /* and its salt */
+    struct credit credit;  /* as long as it is not trusted */
+    uint32_t told_root;    /* the digest it said last, where it was none of ours, */
+    uint32_t told_salt;    /* and its salt */
     uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
     uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
     uint32_t sync_due_ms[TABLE_SET_COUNT];    /* mono, wrapping: no exchange of that set before */
     uint32_t sync_behind_ms[TABLE_SET_COUNT]; /* mono, wrapping: nothing is left out until then */
     uint8_t sync_wait[TABLE_SET_COUNT];       /* exponent of that wait; 0: one second */
+    uint8_t sync_losses;                      /* of repairs, since the last ack of one */
     bool sync_asked[TABLE_SET_COUNT]; /* we began the last exchange, and nothing came of it */
     uint8_t token[WIRE_TOKEN_BYTES];  /* its token for us, to echo */
     uint8_t iffy;                     /* exponent of the next such time */

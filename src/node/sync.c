@@ -346,28 +346,33 @@ void sync_acked(struct node *node, struct moment now, const struct flight *fligh
 {
     struct exchange *exchange = exchange_find(node, flight->peer);
 
+    if (!marks_empty(&flight->carried)) {
+        flight->peer->sync_losses = 0;
+    }
     if (exchange != NULL) {
         exchange->heard_us = now.mono_us;
-        exchange->losses = 0;
         exchange->blocked = false;
     }
 }
 
-/* Repairs are sent again; digests are not: the next probe begins anew. */
+/* Repairs are sent again; digests are not: the next probe begins anew. Losses are the peer's, not
+ * the exchange's, which ends with the last datagram that leaves. */
 void sync_lost(struct node *node, struct moment now, struct flight *flight)
 {
+    struct peer *peer = flight->peer;
     struct exchange *exchange;
 
     if (marks_empty(&flight->carried)) {
         return;
     }
-    exchange = exchange_obtain(node, now, flight->peer);
+    exchange = exchange_obtain(node, now, peer);
     if (exchange == NULL) {
         return;
     }
-    exchange->losses++;
+    peer->sync_losses++;
     exchange->blocked = false;
-    if (exchange->losses > LOSSES_MAX || !flight->peer->member) {
+    if (peer->sync_losses > LOSSES_MAX || !peer->member) {
+        peer->sync_losses = 0;
         node->stats.abandoned++;
         exchange_free(node, exchange);
         return;

@@ -288,7 +288,31 @@ static void test_sync_with_a_full_node_waits_longer_and_longer(void **state)
     assert_in_range(rounds(fixture) - before, 1, 16);
 }
 
-/* What push is still bringing is no difference worth an exchange of items. */
+static bool lose_items(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    struct message message;
+
+    (void)context;
+    (void)from;
+    (void)to;
+    return message_decode(datagram, &message) != WIRE_OK || message.items.left == 0;
+}
+
+/* A peer that acks probes and never a repair, as on a path that takes no large datagrams, is not
+ * sent the same for ever. */
+static void test_sync_gives_up_repairs_that_are_never_acked(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_begin(fixture, 2);
+    load(fixture, 0, 0, 3);
+    fixture->world.filter = lose_items;
+    world_run(&fixture->world, 60 * WORLD_S);
+    assert_true(node_stats(fixture->world.nodes[0].node)->abandoned > 0);
+    fixture->world.filter = NULL;
+    assert_true(world_run_until(&fixture->world, 60 * WORLD_S, all_equal, NULL));
+}
+
 /* All of a store at once, as somebody may want who lists every key: what is forgotten is found
  * again. */
 static void test_sync_keeps_no_more_than_a_part_of_the_store_waiting(void **state)
@@ -327,6 +351,7 @@ static void test_sync_keeps_no_more_than_a_part_of_the_store_waiting(void **stat
     assert_true(world_run_until(&fixture->world, 60 * WORLD_S, first_has, &keys));
 }
 
+/* What push is still bringing is no difference worth an exchange of items. */
 static void test_sync_leaves_alone_what_is_under_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -468,6 +493,7 @@ int main(void)
         TEST(test_sync_fills_an_empty_node_once),
         TEST(test_sync_mends_a_big_vector_by_its_blocks),
         TEST(test_sync_with_a_full_node_waits_longer_and_longer),
+        TEST(test_sync_gives_up_repairs_that_are_never_acked),
         TEST(test_sync_keeps_no_more_than_a_part_of_the_store_waiting),
         TEST(test_sync_leaves_alone_what_is_under_way),
         TEST(test_sync_knows_how_far_a_peer_is_behind_under_writes),
