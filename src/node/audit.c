@@ -18,9 +18,10 @@ bool audit_add_up(struct node *node, struct moment now, struct wire_tree *tree, 
     uint64_t from = tree->prefix.bits;
     size_t found = SLICE;
     size_t looked = 0;
+    bool end = false; /* there is no hash after the last one */
 
     memset(tree->children, 0, sizeof tree->children);
-    while (found == SLICE && looked < AUDIT_KEYS_MAX) {
+    while (found == SLICE && !end && looked < AUDIT_KEYS_MAX) {
         found = table_slice_hash(table, tree->prefix, from, entries, SLICE);
         looked += found;
         work_count(node, 1 + found);
@@ -32,9 +33,10 @@ bool audit_add_up(struct node *node, struct moment now, struct wire_tree *tree, 
                 tree->children[hash >> shift & 15] += digest_salted(digest, salt);
             }
             from = hash + 1;
+            end = from == 0;
         }
     }
-    return found < SLICE;
+    return found < SLICE || end;
 }
 
 struct prefix audit_choose(struct node *node, enum table_set set)
