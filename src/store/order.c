@@ -448,11 +448,20 @@ void order_promise(struct order *order)
     order->promises++;
 }
 
-void order_release(struct order *order)
+void order_release(struct order *order, struct mem *mem)
 {
     assert(order->promises > 0);
-    if (--order->promises == 0) {
-        order->owed = 0;
+    order->promises--;
+    if (order->promises > 0) {
+        return;
+    }
+    order->owed = 0;
+    while (order->spare_count > order->height + 1) {
+        struct order_node *node = order->spare;
+
+        order->spare = node->next;
+        order->spare_count--;
+        mem_free(mem, node, sizeof *node);
     }
 }
 

@@ -24,7 +24,7 @@
  * a split half full at most (or, at the end, had been filled from empty). So `keys` insertions into
  * a tree of n make no more than n / 128 + keys / 64 leaves (order_growth_bytes_max()). While a
  * promise is out, those who insert without one leave behind as many spare nodes as their insertions
- * may cost the others.
+ * may cost the others. They go when the last promise ends.
  *
  * Source: Bayer and Unterauer, "Prefix B-trees" (1977); heads as Graefe and Larson, "B-tree indexes
  * and CPU caches" (2001), have them. Watched by bench/table. */
@@ -88,9 +88,9 @@ void order_remove(struct order *order, const struct slabs *slabs, struct mem *me
 /* An upper bound of what order_ready() will want for so many promised insertions. */
 uint64_t order_growth_bytes_max(const struct order *order, uint64_t keys);
 
-/* A promise begins, or ends. */
+/* A promise begins, or ends. With the last one the nodes go that were kept for it. */
 void order_promise(struct order *order);
-void order_release(struct order *order);
+void order_release(struct order *order, struct mem *mem);
 
 /* A place between two entries; valid until the order is next written. */
 struct order_cursor {

@@ -373,7 +373,7 @@ void table_release(struct table *table, struct reservation *reservation)
     reservation->keys = 0;
     reservation->growth_bytes = 0;
     if (reservation->ordered) {
-        order_release(&table->order);
+        order_release(&table->order, table->mem);
         reservation->ordered = false;
     }
     slabs_release(&table->slabs, table->mem, reservation);

@@ -343,7 +343,8 @@ static void promise_run(struct fixture *fixture, unsigned there, unsigned promis
         }
     }
     fixture->mem.limit_bytes = 0;
-    order_release(&fixture->order);
+    order_release(&fixture->order, &fixture->mem);
+    assert_true(fixture->order.spare_count <= fixture->order.height + 1);
     mem_release(&fixture->mem, &reserve);
 }
 
