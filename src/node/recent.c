@@ -114,16 +114,6 @@ bool recent_has(const struct recent *recent, uint64_t hash, uint8_t level, uint6
     return slot != NULL && (slot->stamp & 255) <= level;
 }
 
-size_t recent_count(const struct recent *recent, uint64_t now_ms)
-{
-    size_t count = 0;
-
-    for (uint32_t i = 0; i < recent->room; i++) {
-        count += slot_live(recent, &recent->slots[i], now_ms) ? 1 : 0;
-    }
-    return count;
-}
-
 void recent_tick(struct recent *recent, struct mem *mem, uint64_t now_ms)
 {
     if (recent->room > 0 && now_ms - recent->last_ms > recent->keep_ms) {

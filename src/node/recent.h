@@ -37,9 +37,6 @@ bool recent_put(struct recent *recent, struct mem *mem, uint64_t hash, uint8_t l
 /* Whether it is remembered with a level <= `level`. */
 bool recent_has(const struct recent *recent, uint64_t hash, uint8_t level, uint64_t now_ms);
 
-/* How many are remembered. Time O(room). */
-size_t recent_count(const struct recent *recent, uint64_t now_ms);
-
 /* Give the memory back once nothing is remembered. */
 void recent_tick(struct recent *recent, struct mem *mem, uint64_t now_ms);
 

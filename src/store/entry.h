@@ -18,8 +18,8 @@
 
 #define ENTRY_KEY_BYTES_MAX 255
 
-/* Beside enum entry_flag. */
-enum entry_state { ENTRY_SET_D = 8, ENTRY_DROPPED = 16 };
+/* Bits of an entry's flags. */
+enum entry_flag { ENTRY_SET_D = 1, ENTRY_DROPPED = 2 };
 
 /* Entries refer to each other by id; 0 is none. */
 struct entry {
@@ -34,7 +34,7 @@ struct entry {
     uint32_t lookup_next; /* in the bucket; once dropped: in the list of drops not yet told */
     uint32_t link;        /* in the leaf of the tree; while in none, the entry's own id */
     uint8_t key_size;
-    uint8_t flags; /* enum entry_flag, enum entry_state */
+    uint8_t flags; /* enum entry_flag bits */
     uint8_t key[];
 };
 

@@ -459,17 +459,6 @@ enum table_set entry_set(const struct entry *entry)
     return (entry->flags & ENTRY_SET_D) != 0 ? TABLE_D : TABLE_M;
 }
 
-bool entry_flag(const struct entry *entry, enum entry_flag flag)
-{
-    return (entry->flags & flag) != 0;
-}
-
-void entry_flag_set(struct entry *entry, enum entry_flag flag, bool on)
-{
-    assert(flag == ENTRY_IN_PUSH || flag == ENTRY_IN_WATCH || flag == ENTRY_IN_DISK);
-    entry->flags = (uint8_t)(on ? entry->flags | flag : entry->flags & ~(unsigned)flag);
-}
-
 /* Listings and digests. */
 
 static bool bytes_begin_with(struct bytes bytes, struct bytes prefix)

@@ -152,12 +152,6 @@ uint64_t entry_digest(const struct entry *entry); /* h of vignette(7); also the 
 uint64_t entry_hash(const struct table *table, const struct entry *entry); /* shared key hash */
 enum table_set entry_set(const struct entry *entry);
 
-/* One bit of the entry for each reader of the feed that wants to know "have I noted this one
- * already?" without a table of its own. Who owns which is listed here. */
-enum entry_flag { ENTRY_IN_PUSH = 1, ENTRY_IN_WATCH = 2, ENTRY_IN_DISK = 4 };
-bool entry_flag(const struct entry *entry, enum entry_flag flag);
-void entry_flag_set(struct entry *entry, enum entry_flag flag, bool on);
-
 /* Keys in byte order, a slice at a time. `after` is exclusive, empty for the first slice; prefix
  * limits it. Returns how many entries were written, at most `room`; fewer than room = the end.
  * The cursor between slices is the last key, copied by the caller: no iterator to go stale.

@@ -64,9 +64,8 @@ static void test_recent_forgets_nothing_while_it_grows(void **state)
     }
     for (uint64_t i = 0; i < 10000; i++) {
         assert_true(recent_has(&fixture->recent, hash_mix(i, 1), 0, 1));
+        assert_false(recent_has(&fixture->recent, hash_mix(i, 1), 0, KEEP_MS));
     }
-    assert_int_equal(recent_count(&fixture->recent, 1), 10000);
-    assert_int_equal(recent_count(&fixture->recent, KEEP_MS), 0);
 }
 
 static void test_recent_stays_bounded_and_says_so(void **state)

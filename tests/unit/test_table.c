@@ -165,22 +165,6 @@ static void test_table_limit_is_of_data_and_not_of_presence(void **state)
                      STATUS_OK);
 }
 
-static void test_table_flags_are_independent(void **state)
-{
-    struct fixture *fixture = *state;
-    struct entry *entry = key_put(fixture->table, "a", 0, 1);
-
-    assert_false(entry_flag(entry, ENTRY_IN_PUSH));
-    entry_flag_set(entry, ENTRY_IN_PUSH, true);
-    entry_flag_set(entry, ENTRY_IN_DISK, true);
-    assert_true(entry_flag(entry, ENTRY_IN_PUSH));
-    assert_false(entry_flag(entry, ENTRY_IN_WATCH));
-    entry_flag_set(entry, ENTRY_IN_PUSH, false);
-    assert_false(entry_flag(entry, ENTRY_IN_PUSH));
-    assert_true(entry_flag(entry, ENTRY_IN_DISK));
-    assert_int_equal(entry_set(entry), TABLE_D);
-}
-
 /* Listings. */
 
 static void test_table_slice_stops_at_the_end_of_the_prefix(void **state)
@@ -698,7 +682,6 @@ int main(void)
         TEST(test_table_forgets_entries_still_empty_at_the_end_of_the_turn),
         TEST(test_table_refuses_keys_above_the_limit),
         TEST(test_table_limit_is_of_data_and_not_of_presence),
-        TEST(test_table_flags_are_independent),
         TEST(test_table_slice_stops_at_the_end_of_the_prefix),
         TEST(test_table_slices_go_on_after_a_key_that_went),
         TEST(test_table_digests_are_those_of_the_manual),
