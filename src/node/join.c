@@ -7,7 +7,6 @@
 #include <assert.h>
 
 #define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */
-#define RELAY_TTL       2  /* of what came by push, which has no ttl */
 #define KEY_SHOWN_MAX   80 /* bytes of a key in a fault's text */
 #define RESULTS_FIRST   4
 #define VALUE_UNLIMITED UINT64_MAX
@@ -469,17 +468,6 @@ struct entry *join_plain(struct node *node, struct moment now, struct peer *from
     return walk.unseen && !walk.refused ? walk.entry : NULL;
 }
 
-/* What came again is passed on once. */
-static void repeat(struct node *node, struct moment now, struct entry *entry,
-                   const struct mark *mark, uint8_t depth, const struct peer *from)
-{
-    if (push_handled(node, now, entry, mark, depth)) {
-        return;
-    }
-    spread_pushed(node, now, entry, mark,
-                  (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
-}
-
 struct entry *join_stranger(struct node *node, struct moment now, const struct item *item,
                             uint8_t ttl, struct mark *larger)
 {
@@ -519,10 +507,10 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
         if (!mark_empty(&merged.raised)) {
             any_raised = true;
             spread_pushed(node, now, walk.entry, &merged.raised,
-                          (struct push_route){ .from = from, .depth = depth, .ttl = RELAY_TTL });
+                          (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
         }
         if (depth != WIRE_DEPTH_STOP && !mark_empty(&same)) {
-            repeat(node, now, walk.entry, &same, depth, from);
+            spread_repeat(node, now, walk.entry, &same, depth, from);
         }
     }
     /* Of a larger one anti-entropy has the rest; no node of our kind says `full` in an item. */

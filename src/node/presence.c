@@ -230,8 +230,8 @@ static void claim_repeat(struct node *node, struct moment now, const struct peer
     const struct block block = claim_block(claim, &room);
     const struct mark mark = block_mark(&block);
 
-    if (depth > 0) {
-        push_repeat(node, now, entry, &mark, depth, from);
+    if (depth > 0 && depth != WIRE_DEPTH_STOP) {
+        spread_repeat(node, now, entry, &mark, depth, from);
     }
 }
 

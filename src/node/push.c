@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define PUSH_TRIES        8
-#define PUSH_TTL          2       /* for plain members covered in somebody's stead */
 #define HEARD_LATELY_US   2000000 /* a member heard since then lost a datagram, it did not die */
 #define IFFY_MS           1000    /* a member that did not ack is avoided for; doubles */
 #define IFFY_EXPONENT_MAX 6
@@ -311,15 +310,6 @@ bool push_handled(struct node *node, struct moment now, const struct entry *entr
     }
     work_count(node, 1);
     return recent_has(&state->handled, handled_hash(node, entry, mark), depth, now.mono_us / 1000);
-}
-
-void push_repeat(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 uint8_t depth, const struct peer *from)
-{
-    if (depth != WIRE_DEPTH_STOP && !push_handled(node, now, entry, mark, depth)) {
-        push_queue(node, now, entry, mark,
-                   (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
-    }
 }
 
 /* Whom to send to. */

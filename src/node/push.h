@@ -16,6 +16,7 @@
 
 struct node;
 
+#define PUSH_TTL     2  /* of what came by push, which has none, for the plain members it covers */
 #define PUSH_LEVELS  32 /* base-4 digits of an id */
 #define PUSH_BUCKETS (PUSH_LEVELS * 3)
 
@@ -44,10 +45,6 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
  * 10 s: an item that came by push and raised nothing is still to be passed on otherwise. */
 bool push_handled(struct node *node, struct moment now, const struct entry *entry,
                   const struct mark *mark, uint8_t depth);
-
-/* Pass it on unless it was handled. */
-void push_repeat(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
-                 uint8_t depth, const struct peer *from);
 
 void push_acked(struct node *node, struct moment now, const struct flight *flight);
 

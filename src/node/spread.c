@@ -131,6 +131,15 @@ void spread_pushed(struct node *node, struct moment now, struct entry *entry,
                    &(struct spread_batch){ .route = route, .pushed = true });
 }
 
+void spread_repeat(struct node *node, struct moment now, struct entry *entry,
+                   const struct mark *mark, uint8_t depth, const struct peer *from)
+{
+    if (!push_handled(node, now, entry, mark, depth)) {
+        spread_pushed(node, now, entry, mark,
+                      (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
+    }
+}
+
 /* Spread some of the first batch; it goes to the end of the list, or away. */
 static void batch_step(struct node *node, struct moment now)
 {

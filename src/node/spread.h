@@ -37,6 +37,10 @@ void node_spread(struct node *node, struct moment now, struct entry *entry, cons
 void spread_pushed(struct node *node, struct moment now, struct entry *entry,
                    const struct mark *mark, struct push_route route);
 
+/* What came by push and raised nothing: passed on once, unless that was done lately. */
+void spread_repeat(struct node *node, struct moment now, struct entry *entry,
+                   const struct mark *mark, uint8_t depth, const struct peer *from);
+
 /* Spread what waits, as far as the turn's budget allows: one mark at least. Routes take turns. */
 void spread_step(struct node *node, struct moment now);
 
