@@ -9,6 +9,7 @@
 #define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */
 #define KEY_SHOWN_MAX   80 /* bytes of a key in a fault's text */
 #define RESULTS_FIRST   4
+#define RESULTS_KEPT    64 /* from turn to turn: a sketch of 16384 registers */
 #define VALUE_UNLIMITED UINT64_MAX
 
 /* Blocks beyond as many as were listed that are compared with what a `full` item does not list; a
@@ -129,6 +130,15 @@ static bool results_grow(struct node *node, size_t count)
     node->results = results;
     node->results_room = room;
     return true;
+}
+
+void join_turn_end(struct node *node)
+{
+    if (node->results_room > RESULTS_KEPT) {
+        mem_free(node->mem, node->results, node->results_room * sizeof *node->results);
+        node->results = NULL;
+        node->results_room = 0;
+    }
 }
 
 /* Merge all blocks of an update whose room is promised, or of which there is only one. The first

@@ -27,6 +27,9 @@ MUST_CHECK enum status join_apply(struct node *node, struct moment now,
                                   const struct node_update *update, struct reservation *reservation,
                                   struct node_update_result *result);
 
+/* Give back what the results of a large update took. */
+void join_turn_end(struct node *node);
+
 /* A plain message about data: joined, what rose is spread, and where ours is larger it goes back to
  * the sender, with that ttl; 0: to nobody plain. Where it says `full`, what it does not list goes
  * back too. Returns the entry where there was nothing of the key before, else NULL. */

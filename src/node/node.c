@@ -498,6 +498,7 @@ void node_turn_end(struct node *node)
     }
     contact->doomed_count = 0;
     node->has_extended_known = false;
+    join_turn_end(node);
     work_turn_end(node);
     table_turn_end(node->table);
 }

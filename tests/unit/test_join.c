@@ -31,6 +31,35 @@ static void test_join_the_same_update_again_does_nothing(void **state)
     assert_int_equal(node_stats(fixture->places[0].node)->copies, copies);
 }
 
+static void test_join_keeps_no_results_of_a_large_update(void **state)
+{
+    struct fixture *fixture = *state;
+    struct mem mem = { 0 };
+    struct vector vector;
+    const struct node_update change = { .key = bytes_of("foo"), .elements = &vector };
+    struct node_update_result result;
+    struct node *node;
+    struct fault why;
+
+    nodes_create(fixture, 1);
+    node = fixture->places[0].node;
+    vector_init(&vector);
+    for (uint64_t i = 0; i < MANY_BLOCKS; i++) {
+        const uint64_t value = 1;
+        const uint8_t offset = 0;
+        const struct block block = {
+            .number = i, .values = &value, .offsets = &offset, .count = 1, .width = 8
+        };
+
+        assert_int_equal(vector_merge(&vector, &mem, &block, 0, NULL), STATUS_OK);
+    }
+    assert_int_equal(node_update(node, fixture->now, &change, &result, &why), STATUS_OK);
+    assert_int_equal(result.blocks_count, MANY_BLOCKS);
+    node_turn_end(node);
+    assert_int_equal(node->results_room, 0);
+    vector_clear(&vector, &mem);
+}
+
 static void test_join_an_update_without_elements_only_looks(void **state)
 {
     struct fixture *fixture = *state;
@@ -381,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_join_the_same_update_again_does_nothing),
+        TEST(test_join_keeps_no_results_of_a_large_update),
         TEST(test_join_an_update_without_elements_only_looks),
         TEST(test_join_refusals_leave_everything_as_it_was),
         TEST(test_join_an_update_without_memory_changes_nothing),
