@@ -277,7 +277,7 @@ static void leaf_answer_all(struct answer *answer, const struct wire_leaf *leaf)
     for (size_t i = 0; i < listed; i++) {
         const struct wire_leaf_pair pair = wire_leaf_at(leaf, i);
         const struct entry *entry =
-            table_find_hash(answer->node->table, (enum table_set)leaf->prefix.set, pair.hash);
+            sync_find(answer->node, (enum table_set)leaf->prefix.set, pair.hash);
 
         if (entry == NULL) {
             theirs_only(answer, leaf, pair.hash);
@@ -321,7 +321,6 @@ static void leaf_judge(struct answer *answer, const struct wire_leaf *leaf, size
 
 static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
 {
-    const struct table *table = answer->node->table;
     const size_t listed = leaf.pairs.size / WIRE_LEAF_PAIR_BYTES;
     struct entry *entries[LEAF_LOOKED_MAX];
     size_t found;
@@ -333,8 +332,8 @@ static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
         return;
     }
     found =
-        table_slice_hash(table, leaf.prefix, leaf.prefix.bits, entries, leaf_looked(listed) + 1);
-    work_count(answer->node, 1 + listed + found);
+        sync_slice(answer->node, leaf.prefix, leaf.prefix.bits, entries, leaf_looked(listed) + 1);
+    work_count(answer->node, listed);
     if (found > leaf_looked(listed)) {
         leaf_answer_all(answer, &leaf);
         return;
@@ -398,17 +397,15 @@ static void gap_offer(const struct answer *answer, const struct entry *entry, ui
  * more. Where they have blocks that we have not, our own digests make them send these. */
 static void blocks_answer(const struct answer *answer, struct wire_blocks blocks)
 {
-    struct entry *entry =
-        blocks.set < TABLE_SET_COUNT
-            ? table_find_hash(answer->node->table, (enum table_set)blocks.set, blocks.hash)
-            : NULL;
+    struct entry *entry = blocks.set < TABLE_SET_COUNT
+                              ? sync_find(answer->node, (enum table_set)blocks.set, blocks.hash)
+                              : NULL;
     bool lacking = false;
     bool first = true;
     uint64_t next = 0; /* the first number not judged yet; 0 after the last there can be */
     uint64_t number;
     uint32_t digest;
 
-    work_count(answer->node, 1);
     if (entry == NULL || !sync_exists(answer->node, answer->now, entry)) {
         return;
     }
@@ -432,12 +429,10 @@ static void blocks_answer(const struct answer *answer, struct wire_blocks blocks
  * under way by push is left to that. */
 static void wanted_answer(struct answer *answer, uint64_t hash)
 {
-    const struct table *table = answer->node->table;
-    const struct entry *entry = table_find_hash(table, TABLE_M, hash);
+    const struct entry *entry = sync_find(answer->node, TABLE_M, hash);
 
-    work_count(answer->node, 2);
     if (entry == NULL) {
-        entry = table_find_hash(table, TABLE_D, hash);
+        entry = sync_find(answer->node, TABLE_D, hash);
     }
     if (entry != NULL && sync_exists(answer->node, answer->now, entry) && is_due(answer, entry)) {
         send(answer, entry, 0, UINT64_MAX);

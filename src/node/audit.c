@@ -22,9 +22,8 @@ bool audit_add_up(struct node *node, struct moment now, struct wire_tree *tree, 
 
     memset(tree->children, 0, sizeof tree->children);
     while (found == SLICE && !end && looked < AUDIT_KEYS_MAX) {
-        found = table_slice_hash(table, tree->prefix, from, entries, SLICE);
+        found = sync_slice(node, tree->prefix, from, entries, SLICE);
         looked += found;
-        work_count(node, 1 + found);
         for (size_t i = 0; i < found; i++) {
             const uint64_t hash = entry_hash(table, entries[i]);
             const uint64_t digest = digest_contribution(hash, entry_digest(entries[i]));

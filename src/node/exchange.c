@@ -268,11 +268,9 @@ static bool leaf_put(struct node *node, struct moment now, struct writer *writer
 {
     struct wire_leaf_pair pairs[LEAF_ROOM];
     struct entry *entries[LEAF_ROOM];
-    const size_t found =
-        table_slice_hash(node->table, order->prefix, order->prefix.bits, entries, LEAF_ROOM);
+    const size_t found = sync_slice(node, order->prefix, order->prefix.bits, entries, LEAF_ROOM);
     size_t count = 0;
 
-    work_count(node, 1 + found);
     for (size_t i = 0; i < found; i++) {
         if (!sync_exists(node, now, entries[i])) {
             continue;
@@ -295,7 +293,7 @@ static bool leaf_put(struct node *node, struct moment now, struct writer *writer
 static bool blocks_put(struct node *node, struct writer *writer, struct order *order, uint32_t salt)
 {
     const uint64_t hash = order->prefix.bits;
-    const struct entry *entry = table_find_hash(node->table, order->prefix.set, hash);
+    const struct entry *entry = sync_find(node, order->prefix.set, hash);
     const struct vector *vector;
     size_t position;
     size_t count;
@@ -469,8 +467,7 @@ static bool send_advance(struct node *node, struct moment now, struct exchange *
         if (!work_emit_allows(node)) {
             return false;
         }
-        count = table_slice_hash(node->table, order->prefix, order->from, entries, SEND_KEYS);
-        work_count(node, 1 + count);
+        count = sync_slice(node, order->prefix, order->from, entries, SEND_KEYS);
         for (size_t i = 0; i < count; i++) {
             const uint64_t hash = entry_hash(node->table, entries[i]);
 

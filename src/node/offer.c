@@ -8,10 +8,30 @@
 
 #define BEHIND_MS 3000 /* two or three rounds more */
 #define FULL_US   UINT64_C(60000000)
+#define FIND_UNIT 8 /* nodes and entries touched in a unit of work */
 
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
 {
     return entry_set(entry) == TABLE_D || !presence_forgotten(node, now, entry_vector(entry));
+}
+
+struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash)
+{
+    const uint64_t before = table_stats(node->table).nodes;
+    struct entry *entry = table_find_hash(node->table, set, hash);
+
+    work_count(node, 1 + (table_stats(node->table).nodes - before) / FIND_UNIT);
+    return entry;
+}
+
+size_t sync_slice(struct node *node, struct prefix prefix, uint64_t from, struct entry **entries,
+                  size_t room)
+{
+    const uint64_t before = table_stats(node->table).nodes;
+    const size_t found = table_slice_hash(node->table, prefix, from, entries, room);
+
+    work_count(node, 1 + found + (table_stats(node->table).nodes - before) / FIND_UNIT);
+    return found;
 }
 
 uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t number)

@@ -8,6 +8,7 @@
 #include "store/table.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct node;
@@ -21,6 +22,12 @@ uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t
 
 /* Whether a key counts in exchanges: a forgotten presence does not. */
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
+
+/* table_find_hash() and table_slice_hash(), and the work they take is counted: hashes are chosen by
+ * peers, and to find one costs a walk of some dozen entries all over the memory. */
+struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash);
+size_t sync_slice(struct node *node, struct prefix prefix, uint64_t from, struct entry **entries,
+                  size_t room);
 
 /* Our store refused a key lately: it asks for nothing new, as our `F` says. */
 bool sync_is_full(const struct node *node, struct moment now);

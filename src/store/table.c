@@ -522,10 +522,7 @@ size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_
 
 struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash)
 {
-    const struct prefix prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set };
-    struct entry *entry;
-
-    return table_slice_hash(table, prefix, hash, &entry, 1) == 1 ? entry : NULL;
+    return tree_find(&table->trees[set], &table->slabs, hash, &table->work->nodes);
 }
 
 /* The turn. */

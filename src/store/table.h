@@ -178,7 +178,7 @@ void table_children(const struct table *table, struct prefix prefix,
 size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_t from,
                         struct entry **entries, size_t room);
 
-/* Entry of a set by its key hash (the first, should two keys share one), or NULL. */
+/* Entry of a set by its key hash (any, should two keys share one), or NULL. Time O(64). */
 struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash);
 
 struct changes table_changes(const struct table *table);
@@ -190,7 +190,7 @@ struct table_stats {
     uint64_t used_bytes; /* of the account */
     uint64_t keys_max;   /* limits, for whoever says that they are reached; 0: none */
     uint64_t limit_bytes;
-    uint64_t lookups; /* counted work, for bench/: calls, and slots and nodes they touched */
+    uint64_t lookups; /* counted work: calls, and slots and nodes they touched */
     uint64_t probes;
     uint64_t nodes;
 };

@@ -203,6 +203,24 @@ void tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem, 
     }
 }
 
+struct entry *tree_find(const struct tree *tree, const struct slabs *slabs, uint64_t hash,
+                        uint64_t *nodes)
+{
+    struct path path;
+    const struct step leaf = path_find(tree, hash, &path, nodes);
+
+    for (uint32_t id = leaf.node->links[leaf.child].entry; id != 0;) {
+        struct entry *entry = slabs_entry(slabs, id);
+
+        ++*nodes;
+        if (entry_shared_hash(tree, entry) == hash) {
+            return entry;
+        }
+        id = entry->link;
+    }
+    return NULL;
+}
+
 void tree_children(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
                    struct tree_child children[WIRE_TREE_CHILDREN], uint64_t *nodes)
 {

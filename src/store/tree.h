@@ -55,6 +55,10 @@ void tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem, 
 void tree_children(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
                    struct tree_child children[WIRE_TREE_CHILDREN], uint64_t *nodes);
 
+/* As table_find_hash(). */
+struct entry *tree_find(const struct tree *tree, const struct slabs *slabs, uint64_t hash,
+                        uint64_t *nodes);
+
 /* As table_slice_hash(). */
 size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
                   uint64_t from, struct entry **entries, size_t room, uint64_t *nodes);

@@ -193,6 +193,24 @@ static void test_answer_makes_a_tree_of_a_list_that_grew(void **state)
     assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
 }
 
+/* Hashes that nobody has, as somebody may make up: none is looked for without passing all that lie
+ * beside it, which counts, and is bounded like all else. */
+static void test_answer_counts_what_looking_for_a_hash_takes(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t before = node_work(node_of(fixture));
+    const uint64_t nodes = table_stats(fixture->world.nodes[0].table).nodes;
+    uint64_t hash = 1;
+
+    while (writer_put_wanted(&fixture->writer, &hash, 1) == 1) {
+        hash += UINT64_C(0x01b54a32d192ed03);
+    }
+    answer(fixture);
+    assert_int_equal(fixture->exchange->count, 0);
+    assert_true(node_work(node_of(fixture)) - before
+                >= (table_stats(fixture->world.nodes[0].table).nodes - nodes) / 8);
+}
+
 /* However much work comes in, and whatever it takes to spread it, repairs go on. */
 static void test_answer_leaves_in_a_turn_that_has_no_budget_left(void **state)
 {
@@ -242,6 +260,7 @@ int main(void)
         TEST(test_answer_of_trees_is_bounded_by_them),
         TEST(test_answer_goes_on_where_orders_found_no_room),
         TEST(test_answer_makes_a_tree_of_a_list_that_grew),
+        TEST(test_answer_counts_what_looking_for_a_hash_takes),
         TEST(test_answer_leaves_in_a_turn_that_has_no_budget_left),
         TEST(test_answer_cancels_the_repairs_of_one_set),
     };
