@@ -285,13 +285,7 @@ static bool block_limit(struct node *node, struct block *block, uint64_t value_m
             count++;
         }
     }
-    *block = (struct block){
-        .number = block->number,
-        .values = room->values,
-        .offsets = room->offsets,
-        .count = count,
-        .width = 8,
-    };
+    *block = block_unpacked(room, block->number, count);
     return count > 0;
 }
 

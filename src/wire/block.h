@@ -7,6 +7,7 @@
  * marks live on stacks and in queues by the thousand. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define BLOCK_ELEMENTS     256 /* index = number << 8 | offset */
@@ -39,6 +40,17 @@ struct block_room {
     };
     uint8_t offsets[BLOCK_ELEMENTS];
 };
+
+/* The block whose `count` values, 8 bytes each and none of them 0, were unpacked into `room`. */
+static inline struct block block_unpacked(const struct block_room *room, uint64_t number,
+                                          unsigned count)
+{
+    return (struct block){ .number = number,
+                           .values = room->values,
+                           .offsets = count < BLOCK_ELEMENTS ? room->offsets : NULL,
+                           .count = (uint16_t)count,
+                           .width = 8 };
+}
 
 /* Value at position i of the block (not at offset i unless dense). Asserts i < count. */
 uint64_t block_value(const struct block *block, unsigned i);

@@ -171,11 +171,7 @@ static bool map_next(struct elements *elements, struct block_room *room, struct 
     if (count == 0) {
         return false;
     }
-    *block = (struct block){ .number = number,
-                             .values = room->values,
-                             .offsets = count < BLOCK_ELEMENTS ? room->offsets : NULL,
-                             .count = (uint16_t)count,
-                             .width = 8 };
+    *block = block_unpacked(room, number, count);
     return true;
 }
 

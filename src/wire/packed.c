@@ -267,11 +267,7 @@ static bool sparse_next(struct elements *elements, struct block_room *room, stru
     if (count == 0) {
         return false;
     }
-    *block = (struct block){ .number = number,
-                             .values = room->values,
-                             .offsets = count < BLOCK_ELEMENTS ? room->offsets : NULL,
-                             .count = (uint16_t)count,
-                             .width = 8 };
+    *block = block_unpacked(room, number, count);
     return true;
 }
 

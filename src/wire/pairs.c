@@ -132,10 +132,6 @@ bool pairs_next(struct elements *elements, struct block_room *room, struct block
     if (count == 0) {
         return false;
     }
-    *block = (struct block){ .number = number,
-                             .values = room->values,
-                             .offsets = count < BLOCK_ELEMENTS ? room->offsets : NULL,
-                             .count = (uint16_t)count,
-                             .width = 8 };
+    *block = block_unpacked(room, number, count);
     return true;
 }
