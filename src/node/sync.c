@@ -415,6 +415,7 @@ size_t sync_emit(struct node *node, struct moment now, struct space space, struc
         struct exchange *next = exchange->next;
         struct peer *peer = exchange->peer;
 
+        work_count(node, 1);
         if (exchange_fresh(node, now, exchange)) {
             size = exchange_emit(node, now, space, exchange);
         }

@@ -230,6 +230,27 @@ static void test_answer_leaves_in_a_turn_that_has_no_budget_left(void **state)
     assert_true(node_stats(node)->sync_keys_sent > before);
 }
 
+/* Whose window is full costs a look each time, and there may be thousands of them. */
+static void test_answer_counts_who_cannot_be_sent_to(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node = node_of(fixture);
+    const struct order all = { .prefix = { .set = TABLE_D },
+                               .block_last = UINT64_MAX,
+                               .kind = ORDER_STREAM };
+    const struct space space = { fixture->datagram, sizeof fixture->datagram };
+    const uint8_t in_flight = fixture->exchange->peer->in_flight;
+    const uint64_t before = node_work(node);
+    struct address to;
+
+    exchange_order(node, fixture->exchange, all);
+    fixture->exchange->peer->in_flight = UINT8_MAX;
+    assert_int_equal(sync_emit(node, now_of(fixture), space, &to), 0);
+    assert_true(fixture->exchange->blocked);
+    assert_true(node_work(node) >= before + 2); /* one for the order */
+    fixture->exchange->peer->in_flight = in_flight;
+}
+
 /* What is forgotten of one set is nothing of the other, whichever waits first. */
 static void test_answer_cancels_the_repairs_of_one_set(void **state)
 {
@@ -262,6 +283,7 @@ int main(void)
         TEST(test_answer_makes_a_tree_of_a_list_that_grew),
         TEST(test_answer_counts_what_looking_for_a_hash_takes),
         TEST(test_answer_leaves_in_a_turn_that_has_no_budget_left),
+        TEST(test_answer_counts_who_cannot_be_sent_to),
         TEST(test_answer_cancels_the_repairs_of_one_set),
     };
 
