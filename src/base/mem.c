@@ -67,7 +67,13 @@ static bool mem_shrink_ballast(struct mem *mem, size_t size)
     return true;
 }
 
-void *mem_alloc(struct mem *mem, size_t size)
+/* calloc() knows which memory is zero already: a large block costs nothing before it is used. */
+static void *block_alloc(size_t size, bool zeroed)
+{
+    return zeroed ? calloc(1, size) : malloc(size);
+}
+
+static void *alloc(struct mem *mem, size_t size, bool zeroed)
 {
     uint64_t promised;
     void *block;
@@ -76,9 +82,9 @@ void *mem_alloc(struct mem *mem, size_t size)
     if (!mem_charge(mem, size, &promised)) {
         return NULL;
     }
-    block = malloc(size);
+    block = block_alloc(size, zeroed);
     while (block == NULL && mem_shrink_ballast(mem, size)) {
-        block = malloc(size);
+        block = block_alloc(size, zeroed);
     }
     if (block == NULL) {
         mem_refund(mem, size, promised);
@@ -86,14 +92,14 @@ void *mem_alloc(struct mem *mem, size_t size)
     return block;
 }
 
+void *mem_alloc(struct mem *mem, size_t size)
+{
+    return alloc(mem, size, false);
+}
+
 void *mem_alloc_zeroed(struct mem *mem, size_t size)
 {
-    void *block = mem_alloc(mem, size);
-
-    if (block != NULL) {
-        memset(block, 0, size);
-    }
-    return block;
+    return alloc(mem, size, true);
 }
 
 void *mem_grow(struct mem *mem, void *block, size_t size_old, size_t size_new)

@@ -9,15 +9,25 @@
 static size_t system_left = SIZE_MAX / 2;
 
 void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *block, size_t size);
 void __real_free(void *block);
 void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
 void *__wrap_malloc(size_t size)
 {
     void *block = size > system_left ? NULL : __real_malloc(size);
+
+    system_left -= malloc_usable_size(block);
+    return block;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    void *block = size > system_left ? NULL : __real_calloc(count, size);
 
     system_left -= malloc_usable_size(block);
     return block;
