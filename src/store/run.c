@@ -247,18 +247,34 @@ static void slot_open(struct vector_run *run, unsigned slot)
     run->count++;
 }
 
+/* Eight ties at a time, which gcc does not at -O2. */
+static void ties_add(uint16_t *ties, unsigned count, unsigned more)
+{
+    typedef uint16_t lanes __attribute__((vector_size(16)));
+    enum { LANES = sizeof(lanes) / sizeof ties[0] };
+    const lanes all = (lanes){ 0 } + (uint16_t)more;
+    unsigned i = 0;
+
+    for (; count - i >= LANES; i += LANES) {
+        lanes part;
+
+        memcpy(&part, ties + i, sizeof part);
+        part += all;
+        memcpy(ties + i, &part, sizeof part);
+    }
+    for (; i < count; i++) {
+        ties[i] = (uint16_t)(ties[i] + more);
+    }
+}
+
 /* The payload between two units gets another size: move what comes after, and say so in the ties
  * from `slot` on. */
 static void payload_resize(struct vector_run *run, unsigned slot, unsigned end, unsigned grown)
 {
-    uint16_t *ties = ties_of(run);
-
-    if (grown == 0) {
-        return;
-    }
-    memmove(run->words + end + grown, run->words + end, (size_t)(run->used - end) * RUN_UNIT_BYTES);
-    for (unsigned i = slot; i < run->count; i++) {
-        ties[i] = (uint16_t)(ties[i] + (grown << 3));
+    if (grown > 0 && end < run->used) {
+        memmove(run->words + end + grown, run->words + end,
+                (size_t)(run->used - end) * RUN_UNIT_BYTES);
+        ties_add(ties_of(run) + slot, run->count - slot, grown << 3);
     }
     run->used = (uint16_t)(run->used + grown);
 }

@@ -17,7 +17,7 @@ enum form { FORM_INLINED, FORM_RUN, FORM_DIRECTORY };
 struct directory_row {
     uint64_t number; /* of the first block; 0 in the first row */
     struct vector_run *run;
-    uint64_t before; /* blocks in the rows before */
+    uint64_t before; /* blocks in the rows before; after row `lag_row`, less `lag` */
 };
 
 struct directory {
@@ -25,6 +25,8 @@ struct directory {
     uint64_t run_bytes; /* of all the runs */
     size_t count;
     size_t capacity;
+    size_t lag_row;
+    uint64_t lag;
     struct directory_row rows[];
 };
 
@@ -48,6 +50,23 @@ struct join {
 static size_t directory_bytes(size_t rows)
 {
     return sizeof(struct directory) + rows * sizeof(struct directory_row);
+}
+
+static uint64_t row_before(const struct directory *directory, size_t row)
+{
+    return directory->rows[row].before + (row > directory->lag_row ? directory->lag : 0);
+}
+
+/* Have the lag begin behind another row. What a block is counted by costs so no more than the way
+ * from the last one's row: blocks mostly come in order. All is mod 2^64. */
+static void lag_move(struct directory *directory, size_t row)
+{
+    for (; directory->lag_row < row; directory->lag_row++) {
+        directory->rows[directory->lag_row + 1].before += directory->lag;
+    }
+    for (; directory->lag_row > row; directory->lag_row--) {
+        directory->rows[directory->lag_row].before -= directory->lag;
+    }
 }
 
 /* The last row whose number is <= number. */
@@ -153,13 +172,26 @@ static unsigned split_slot(const struct vector *vector, const struct place *plac
     return slot;
 }
 
-static void directory_insert(struct directory *directory, size_t row, struct vector_run *run,
-                             uint64_t number, uint64_t before)
+/* A block has come into a row. Not inline: most merges are into vectors without a directory. */
+__attribute__((noinline)) static void directory_count(struct directory *directory, size_t row)
 {
+    directory->blocks++;
+    lag_move(directory, row);
+    directory->lag++;
+}
+
+/* Insert a row behind one that has so many blocks. */
+static void directory_insert(struct directory *directory, size_t row, struct vector_run *run,
+                             uint64_t number, uint64_t blocks)
+{
+    const uint64_t before = row_before(directory, row) + blocks;
+
     assert(directory->count < directory->capacity);
+    lag_move(directory, row);
+    row++;
     memmove(directory->rows + row + 1, directory->rows + row,
             (directory->count - row) * sizeof *directory->rows);
-    directory->rows[row] = (struct directory_row){ number, run, before };
+    directory->rows[row] = (struct directory_row){ number, run, before - directory->lag };
     directory->run_bytes += run_bytes(run);
     directory->count++;
 }
@@ -181,7 +213,6 @@ static enum status place_split(struct vector *vector, struct mem *mem, struct pl
     const uint64_t first =
         above && !place->found && place->slot == slot ? number : run_number(place->run, slot);
     struct vector_run *upper = run_create(mem, run_units_rounded(upper_units));
-    uint64_t before;
 
     if (upper == NULL) {
         return STATUS_MEMORY;
@@ -198,8 +229,7 @@ static enum status place_split(struct vector *vector, struct mem *mem, struct pl
             place_moved(vector, place, lower, bytes_before);
         }
     }
-    before = vector->heap.at.directory->rows[place->row].before;
-    directory_insert(vector->heap.at.directory, place->row + 1, upper, first, before + slot);
+    directory_insert(vector->heap.at.directory, place->row, upper, first, slot);
     if (above) {
         place->run = upper;
         place->row++;
@@ -290,12 +320,7 @@ static enum status heap_apply(struct vector *vector, struct mem *mem, struct pla
     }
     run_insert(place->run, place->slot, &join->joined, payload);
     if (vector->heap.form == FORM_DIRECTORY) {
-        struct directory *directory = vector->heap.at.directory;
-
-        directory->blocks++;
-        for (size_t row = place->row + 1; row < directory->count; row++) {
-            directory->rows[row].before++;
-        }
+        directory_count(vector->heap.at.directory, place->row);
     }
     return STATUS_OK;
 }
@@ -359,7 +384,7 @@ static size_t directory_row_at(const struct directory *directory, uint64_t posit
     while (from < to) {
         const size_t middle = (from + to) / 2;
 
-        if (directory->rows[middle].before <= position) {
+        if (row_before(directory, middle) <= position) {
             from = middle + 1;
         } else {
             to = middle;
@@ -378,7 +403,7 @@ static const struct vector_run *heap_run(const struct vector *vector, size_t *po
         return vector->heap.at.run;
     }
     row = directory_row_at(directory, *position);
-    *position -= (size_t)directory->rows[row].before;
+    *position -= (size_t)row_before(directory, row);
     return directory->rows[row].run;
 }
 
@@ -697,7 +722,7 @@ size_t vector_seek(const struct vector *vector, uint64_t number)
     if (vector->heap.form == FORM_RUN) {
         return place.slot;
     }
-    return (size_t)vector->heap.at.directory->rows[place.row].before + place.slot;
+    return (size_t)row_before(vector->heap.at.directory, place.row) + place.slot;
 }
 
 uint64_t vector_size(const struct vector *vector)
@@ -919,10 +944,11 @@ static void directory_audit(const struct directory *directory, uint64_t size)
 
     assert(directory->count >= 2);
     assert(directory->count <= directory->capacity);
+    assert(directory->lag_row < directory->count);
     for (size_t i = 0; i < directory->count; i++) {
         const struct directory_row *row = &directory->rows[i];
 
-        assert(row->before == blocks);
+        assert(row_before(directory, i) == blocks);
         elements += run_audit(row->run);
         blocks += row->run->count;
         bytes += run_bytes(row->run);
