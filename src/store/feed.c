@@ -7,13 +7,17 @@
 
 #define CAPACITY_MIN FEED_STEP
 #define BUCKETS_MIN  64
-#define CHAIN_MAX    4 /* on average, before the buckets are doubled */
+#define STRETCH      16 /* blocks whose buckets are neighbours */
+#define CHAIN_MAX    1  /* on average, before the buckets are doubled */
 
 _Static_assert(sizeof(struct change) == 56, "the link lies in what was padding");
 
+/* Blocks that follow each other have neighbouring buckets. */
 static uint32_t *bucket_of(const struct feed *feed, const struct entry *entry, uint64_t number)
 {
-    return &feed->buckets[hash_mix((uintptr_t)entry, number) & (feed->bucket_count - 1)];
+    const uint64_t hash = hash_mix((uintptr_t)entry, number / STRETCH) + number % STRETCH;
+
+    return &feed->buckets[hash & (feed->bucket_count - 1)];
 }
 
 static void change_link(struct feed *feed, size_t position)
@@ -102,6 +106,11 @@ struct change *feed_find(const struct feed *feed, const struct entry *entry, uin
         at = change->before;
     }
     return NULL;
+}
+
+void feed_expect(const struct feed *feed, const struct entry *entry, uint64_t number)
+{
+    __builtin_prefetch(bucket_of(feed, entry, number));
 }
 
 bool feed_room(const struct feed *feed)

@@ -38,6 +38,9 @@ void feed_clear(struct feed *feed, struct mem *mem);
 /* The change of a block in this turn, or NULL. */
 struct change *feed_find(const struct feed *feed, const struct entry *entry, uint64_t number);
 
+/* That feed_find() will be asked for it soon: what it looks at first is fetched meanwhile. */
+void feed_expect(const struct feed *feed, const struct entry *entry, uint64_t number);
+
 /* Make sure that the next feed_append() for this reservation, or for none (NULL), has a slot. */
 bool feed_ready(struct feed *feed, struct mem *mem, struct reservation *reservation);
 

@@ -32,11 +32,23 @@ struct table {
     struct order order;
     struct tree trees[TABLE_SET_COUNT];
     struct feed feed;
+    const struct entry *hashed; /* the last that was merged into, and its hash */
+    uint64_t hashed_hash;
 };
 
 static uint64_t shared_hash(const struct table *table, const struct entry *entry)
 {
     return digest_key_hash(table->cluster_id, entry_key_of(entry));
+}
+
+/* The same for merging, where one block of an entry follows the other. */
+static uint64_t merge_hash(struct table *table, const struct entry *entry)
+{
+    if (table->hashed != entry) {
+        table->hashed = entry;
+        table->hashed_hash = shared_hash(table, entry);
+    }
+    return table->hashed_hash;
 }
 
 /* What the indexes may spend on growing now. */
@@ -96,6 +108,7 @@ static void empty_remove(struct table *table, struct entry *entry)
 static void entry_free(struct table *table, uint32_t id)
 {
     vector_clear(&slabs_entry(&table->slabs, id)->vector, table->mem);
+    table->hashed = NULL; /* another key may get the same place */
     slabs_free(&table->slabs, table->mem, id);
 }
 
@@ -384,7 +397,7 @@ void table_release(struct table *table, struct reservation *reservation)
 enum status table_merge(struct table *table, struct entry *entry, const struct block *block,
                         enum change_origin origin, struct merge_result *result)
 {
-    const uint64_t hash = shared_hash(table, entry);
+    const uint64_t hash = merge_hash(table, entry);
     const bool created = entry_empty(entry);
     const uint64_t size_before = vector_size(&entry->vector);
     struct merge_result own;
@@ -397,6 +410,7 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
                             table->drawn != NULL && table->drawn->ordered))) {
         return STATUS_MEMORY;
     }
+    feed_expect(&table->feed, entry, block->number);
     result = result == NULL ? &own : result;
     status = vector_merge(&entry->vector, table->mem, block, hash, result);
     if (status != STATUS_OK || mark_empty(&result->raised)) {
