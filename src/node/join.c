@@ -359,9 +359,12 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
         }
         if (walk->entry == NULL) {
             walk->refused = true;
-        } else if (table_merge(node->table, walk->entry, block,
-                               walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER, merged)
-                   == STATUS_OK) {
+            break;
+        }
+        spread_expect(node, walk->entry, block->number);
+        if (table_merge(node->table, walk->entry, block,
+                        walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER, merged)
+            == STATUS_OK) {
             if (!mark_empty(&merged->raised)) {
                 node->stats.elements_raised += mark_count(&merged->raised);
             }
@@ -371,10 +374,9 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
                 walk->listed += mark_count(&listed);
             }
             return true;
-        } else {
-            node->stats.memory_refused++;
-            node->full_us = node->now.mono_us;
         }
+        node->stats.memory_refused++;
+        node->full_us = node->now.mono_us;
     }
     return false;
 }

@@ -5,45 +5,99 @@
 #include <assert.h>
 #include <string.h>
 
-#define ROOM_FIRST   1   /* most keys that wait for a plain peer have one mark */
-#define ROOM_INDEXED 16  /* a list of at least this room has an index; below, a walk is quicker */
-#define ROOM_KEPT    64  /* an emptied set keeps a list up to this long for the next marks */
-#define WINDOW       256 /* positions looked at for one datagram's marks */
+#define ROOM_FIRST    1   /* most keys that wait for a plain peer have one mark */
+#define ROOM_INDEXED  16  /* a list of at least this room has an index; below, a walk is quicker */
+#define ROOM_KEPT     64  /* an emptied set keeps a list up to this long for the next marks */
+#define WINDOW        256 /* positions looked at for one datagram's marks */
+#define INDEX_SLOTS   2   /* for each position of the list */
+#define STRETCH       64  /* blocks whose slots are neighbours */
+#define INDEX_ENTERED 2   /* positions entered from the index before with each new mark */
+
+/* Open addressing over list positions. A slot is 0, or a position + 1 in the bits that a number of
+ * slots takes and bits of the hash above them, so that a look at another mark's slot seldom is one
+ * at the list too, which is another cache line.
+ *
+ * An index twice as large does not take over all at once, as that takes milliseconds where marks
+ * are many: each mark that comes enters a few positions, and the rest is looked up in the index
+ * before. */
+struct marks_index {
+    struct marks_index *before; /* has the positions from `entered` to half of the list's room */
+    uint32_t count;             /* of slots, a power of two, INDEX_SLOTS times the list's room */
+    uint32_t entered;
+    uint32_t slots[];
+};
 
 static size_t list_bytes(uint32_t room)
 {
     return room * sizeof(struct marked);
 }
 
-static size_t index_bytes(uint32_t index_room)
+static size_t index_bytes(uint32_t count)
 {
-    return index_room * sizeof(uint32_t);
+    return sizeof(struct marks_index) + count * sizeof(uint32_t);
 }
 
-/* Where an entry's block begins to be looked for. The pointer decides only where in the index it
- * lies, never in which order anything leaves. */
-static uint32_t slot_first(const struct marks *marks, const struct entry *entry, uint64_t number)
+static void index_free(struct marks_index *index, struct mem *mem)
 {
-    return (uint32_t)hash_mix((uintptr_t)entry, number) & (marks->index_room - 1);
-}
+    while (index != NULL) {
+        struct marks_index *before = index->before;
 
-/* A position + 1, or 0 when the slot was never used. A position whose mark was taken out stays in
- * the index and is passed over: positions are not used again before the list is packed, which
- * makes the index anew. At least half of the slots so are always free. */
-static void index_put(struct marks *marks, uint32_t position)
-{
-    const struct marked *marked = &marks->list[position];
-    uint32_t slot = slot_first(marks, marked->entry, marked->mark.number);
-
-    while (marks->index[slot] != 0) {
-        slot = (slot + 1) & (marks->index_room - 1);
+        mem_free(mem, index, index_bytes(index->count));
+        index = before;
     }
-    marks->index[slot] = position + 1;
+}
+
+/* The pointer decides only where in the index a mark lies, never in which order anything leaves.
+ * Blocks that follow each other, as they mostly come, have every other slot of a stretch, which is
+ * a few cache lines; what tells them apart are the highest bits of those kept in a slot. */
+static uint64_t marked_hash(const struct entry *entry, uint64_t number)
+{
+    const uint64_t within = number & (STRETCH - 1);
+
+    return hash_mix((uintptr_t)entry, number / STRETCH) + (within << 33 | within << 26);
+}
+
+static uint32_t slot_first(const struct marks_index *index, uint64_t hash)
+{
+    return (uint32_t)(hash >> 32) & (index->count - 1);
+}
+
+/* A position whose mark was taken out stays in the index and is passed over: positions are not used
+ * again before the list is packed, which makes the index anew. At least half of the slots so are
+ * always free. */
+static void index_put(struct marks_index *index, uint64_t hash, uint32_t position)
+{
+    const uint32_t bits = index->count - 1;
+    uint32_t slot = slot_first(index, hash);
+
+    while (index->slots[slot] != 0) {
+        slot = (slot + 1) & bits;
+    }
+    index->slots[slot] = ((uint32_t)hash & ~bits) | (position + 1);
+}
+
+static struct marked *index_find(const struct marks *marks, const struct marks_index *index,
+                                 const struct entry *entry, uint64_t number, uint64_t hash)
+{
+    const uint32_t bits = index->count - 1;
+
+    for (uint32_t slot = slot_first(index, hash); index->slots[slot] != 0;
+         slot = (slot + 1) & bits) {
+        struct marked *marked = &marks->list[(index->slots[slot] & bits) - 1];
+
+        if (((index->slots[slot] ^ (uint32_t)hash) & ~bits) == 0 && marked->entry == entry
+            && marked->mark.number == number) {
+            return marked;
+        }
+    }
+    return NULL;
 }
 
 static struct marked *marked_find(const struct marks *marks, const struct entry *entry,
-                                  uint64_t number)
+                                  uint64_t number, uint64_t hash)
 {
+    struct marked *found = NULL;
+
     if (marks->index == NULL) {
         for (uint32_t i = marks->first; i < marks->last; i++) {
             if (marks->list[i].entry == entry && marks->list[i].mark.number == number) {
@@ -52,36 +106,58 @@ static struct marked *marked_find(const struct marks *marks, const struct entry 
         }
         return NULL;
     }
-    for (uint32_t slot = slot_first(marks, entry, number); marks->index[slot] != 0;
-         slot = (slot + 1) & (marks->index_room - 1)) {
-        struct marked *marked = &marks->list[marks->index[slot] - 1];
-
-        if (marked->entry == entry && marked->mark.number == number) {
-            return marked;
-        }
+    found = index_find(marks, marks->index, entry, number, hash);
+    if (found == NULL && marks->index->before != NULL) {
+        found = index_find(marks, marks->index->before, entry, number, hash);
     }
-    return NULL;
+    return found;
+}
+
+/* Enter so many more of the positions that the index before has; the last ones end it. */
+static void index_enter(struct marks *marks, struct mem *mem, uint32_t count)
+{
+    struct marks_index *index = marks->index;
+    const uint32_t end = marks->room / 2;
+
+    for (; count > 0 && index->entered < end; count--) {
+        const struct marked *marked = &marks->list[index->entered];
+
+        if (marked->entry != NULL) {
+            index_put(index, marked_hash(marked->entry, marked->mark.number), index->entered);
+        }
+        index->entered++;
+    }
+    if (index->entered == end) {
+        index_free(index->before, mem);
+        index->before = NULL;
+    }
 }
 
 /* Close the holes and make the index anew. */
-static void list_pack(struct marks *marks)
+static void list_pack(struct marks *marks, struct mem *mem)
 {
+    struct marks_index *index = marks->index;
     uint32_t to = 0;
 
+    if (index != NULL) {
+        index_free(index->before, mem);
+        index->before = NULL;
+        memset(index->slots, 0, index->count * sizeof index->slots[0]);
+    }
     for (uint32_t i = marks->first; i < marks->last; i++) {
-        if (marks->list[i].entry != NULL) {
-            marks->list[to++] = marks->list[i];
+        const struct marked *marked = &marks->list[i];
+
+        if (marked->entry == NULL) {
+            continue;
         }
+        if (index != NULL) {
+            index_put(index, marked_hash(marked->entry, marked->mark.number), to);
+        }
+        marks->list[to++] = *marked;
     }
     assert(to == marks->count);
     marks->first = 0;
     marks->last = to;
-    if (marks->index != NULL) {
-        memset(marks->index, 0, index_bytes(marks->index_room));
-        for (uint32_t i = 0; i < to; i++) {
-            index_put(marks, i);
-        }
-    }
 }
 
 /* Make room for one more at the end. The index is had before the list is moved, so that a failure
@@ -89,34 +165,36 @@ static void list_pack(struct marks *marks)
 static bool list_grow(struct marks *marks, struct mem *mem)
 {
     const uint32_t room = marks->room == 0 ? ROOM_FIRST : marks->room * 2;
-    const uint32_t index_room = room < ROOM_INDEXED ? 0 : room * 2;
-    uint32_t *index = NULL;
+    struct marks_index *index = NULL;
     struct marked *list;
 
     if (marks->count <= marks->room / 2 && marks->room > 0) {
-        list_pack(marks);
+        list_pack(marks, mem);
         return true;
     }
-    if (marks->room > UINT32_MAX / 4) {
+    if (marks->room > UINT32_MAX / (4 * INDEX_SLOTS)) {
         return false;
     }
-    if (index_room > 0) {
-        index = mem_alloc(mem, index_bytes(index_room));
+    if (room >= ROOM_INDEXED) {
+        index = mem_alloc_zeroed(mem, index_bytes(room * INDEX_SLOTS));
         if (index == NULL) {
             return false;
         }
+        index->count = room * INDEX_SLOTS;
     }
     list = mem_grow(mem, marks->list, list_bytes(marks->room), list_bytes(room));
     if (list == NULL) {
-        mem_free(mem, index, index_bytes(index_room));
+        index_free(index, mem);
         return false;
     }
-    mem_free(mem, marks->index, index_bytes(marks->index_room));
     marks->list = list;
     marks->room = room;
-    marks->index = index;
-    marks->index_room = index_room;
-    list_pack(marks);
+    if (index != NULL) {
+        index->before = marks->index;
+        index->entered = marks->first;
+        marks->index = index;
+        index_enter(marks, mem, index->before == NULL ? room : INDEX_ENTERED);
+    }
     return true;
 }
 
@@ -135,29 +213,26 @@ static void marked_left(struct marks *marks, struct mem *mem, struct marked *mar
         marks_clear(marks, mem);
         return;
     }
-    marks->first = 0;
-    marks->last = 0;
-    if (marks->index != NULL) {
-        memset(marks->index, 0, index_bytes(marks->index_room));
-    }
+    list_pack(marks, mem);
 }
 
 void marks_clear(struct marks *marks, struct mem *mem)
 {
     mem_free(mem, marks->list, list_bytes(marks->room));
-    mem_free(mem, marks->index, index_bytes(marks->index_room));
+    index_free(marks->index, mem);
     *marks = (struct marks){ 0 };
 }
 
 bool marks_add(struct marks *marks, struct mem *mem, struct entry *entry, const struct mark *mark)
 {
+    const uint64_t hash = marked_hash(entry, mark->number);
     struct marked *marked;
 
     assert(entry != NULL);
     if (mark_empty(mark)) {
         return true;
     }
-    marked = marked_find(marks, entry, mark->number);
+    marked = marked_find(marks, entry, mark->number, hash);
     if (marked != NULL) {
         mark_or(&marked->mark, mark);
         return true;
@@ -167,11 +242,23 @@ bool marks_add(struct marks *marks, struct mem *mem, struct entry *entry, const 
     }
     marks->list[marks->last] = (struct marked){ .entry = entry, .mark = *mark };
     if (marks->index != NULL) {
-        index_put(marks, marks->last);
+        index_put(marks->index, hash, marks->last);
+        if (marks->index->before != NULL) {
+            index_enter(marks, mem, INDEX_ENTERED);
+        }
     }
     marks->last++;
     marks->count++;
     return true;
+}
+
+void marks_expect(const struct marks *marks, const struct entry *entry, uint64_t number)
+{
+    const struct marks_index *index = marks->index;
+
+    if (index != NULL) {
+        __builtin_prefetch(&index->slots[slot_first(index, marked_hash(entry, number))]);
+    }
 }
 
 bool marks_add_all(struct marks *marks, struct mem *mem, const struct marks *from)
@@ -221,7 +308,8 @@ struct marked marks_take(struct marks *marks, struct mem *mem)
 void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
                   const struct mark *bits)
 {
-    struct marked *marked = marked_find(marks, entry, bits->number);
+    struct marked *marked =
+        marked_find(marks, entry, bits->number, marked_hash(entry, bits->number));
 
     if (marked == NULL) {
         return;
@@ -361,15 +449,19 @@ void marks_audit(const struct marks *marks)
     uint32_t count = 0;
 
     assert(marks->first <= marks->last && marks->last <= marks->room);
-    assert((marks->index == NULL) == (marks->index_room == 0));
+    assert((marks->index == NULL) == (marks->room < ROOM_INDEXED));
+    assert(marks->index == NULL || marks->index->count == marks->room * INDEX_SLOTS);
     for (uint32_t i = marks->first; i < marks->last; i++) {
-        if (marks->list[i].entry == NULL) {
+        const struct marked *marked = &marks->list[i];
+
+        if (marked->entry == NULL) {
             continue;
         }
         count++;
-        assert(!mark_empty(&marks->list[i].mark));
-        assert(marked_find(marks, marks->list[i].entry, marks->list[i].mark.number)
-               == &marks->list[i]);
+        assert(!mark_empty(&marked->mark));
+        assert(marked_find(marks, marked->entry, marked->mark.number,
+                           marked_hash(marked->entry, marked->mark.number))
+               == marked);
     }
     assert(count == marks->count);
     assert(count == 0 || marks->list[marks->first].entry != NULL);

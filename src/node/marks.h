@@ -23,12 +23,11 @@ struct marked {
 };
 
 struct marks {
-    struct marked *list; /* `first`..`last` - 1 of room; holes have entry NULL */
-    uint32_t *index;     /* open addressing over list positions, once there are more than a few */
+    struct marked *list;       /* `first`..`last` - 1 of room; holes have entry NULL */
+    struct marks_index *index; /* over list positions, once there are more than a few */
     uint32_t first;
     uint32_t last;
     uint32_t room;
-    uint32_t index_room;
     uint32_t count;
 };
 
@@ -37,6 +36,9 @@ void marks_clear(struct marks *marks, struct mem *mem);
 
 /* Merge a mark in. False: no memory, nothing changed. */
 bool marks_add(struct marks *marks, struct mem *mem, struct entry *entry, const struct mark *mark);
+
+/* That a mark of a block will be added soon: memory that it takes first is fetched meanwhile. */
+void marks_expect(const struct marks *marks, const struct entry *entry, uint64_t number);
 
 /* Merge all of `from` in. False: no memory; some of them may be in. */
 bool marks_add_all(struct marks *marks, struct mem *mem, const struct marks *from);

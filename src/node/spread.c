@@ -140,6 +140,14 @@ void spread_repeat(struct node *node, struct moment now, struct entry *entry,
     }
 }
 
+/* Most is for the last batch: that of the datagram. */
+void spread_expect(const struct node *node, const struct entry *entry, uint64_t number)
+{
+    if (node->spread.last != NULL) {
+        marks_expect(&node->spread.last->marks, entry, number);
+    }
+}
+
 /* Spread some of the first batch; it goes to the end of the list, or away. */
 static void batch_step(struct node *node, struct moment now)
 {

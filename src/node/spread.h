@@ -28,6 +28,9 @@ struct spread {
 
 void spread_clear(struct node *node);
 
+/* That what rises in a block will be spread soon: memory that it takes is fetched meanwhile. */
+void spread_expect(const struct node *node, const struct entry *entry, uint64_t number);
+
 /* Spread what rose or is to be passed on: by push, or where there are only plain members, by the
  * plain rule. */
 void node_spread(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,

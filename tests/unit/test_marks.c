@@ -135,6 +135,48 @@ static void test_marks_agree_with_an_array_of_all_marks(void **state)
     }
 }
 
+/* While a set grows its index is made bit by bit: every mark is found once at every time. Keys have
+ * blocks in a row and far from each other, as a sketch and a set have. */
+static void test_marks_are_found_while_a_large_set_grows(void **state)
+{
+    enum { MANY = 5000 };
+    struct fixture *fixture = *state;
+    struct marks *marks = &fixture->marks;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct entry *entry = fixture->entries[i % 2];
+        struct mark mark = { .number = i % 2 == 0 ? i / 2 : (uint64_t)i * 1000 };
+
+        mark_set(&mark, i % BLOCK_ELEMENTS);
+        assert_true(marks_add(marks, &fixture->mem, entry, &mark));
+        assert_true(marks_add(marks, &fixture->mem, entry, &mark));
+        assert_int_equal(marks->count, i + 1);
+        if (i % 97 == 0 || (i & (i - 1)) < 3) {
+            marks_audit(marks);
+        }
+    }
+    /* Every third one leaves while it grows on; so does all that is at the front. */
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct mark mark = { .number = i % 2 == 0 ? i / 2 : (uint64_t)i * 1000 };
+        struct mark more = { .number = (uint64_t)i * 7 };
+
+        mark_set(&mark, i % BLOCK_ELEMENTS);
+        mark_set(&more, 1);
+        if (i % 3 == 0) {
+            marks_remove(marks, &fixture->mem, fixture->entries[i % 2], &mark);
+        }
+        assert_true(marks_add(marks, &fixture->mem, fixture->entries[2], &more));
+        if (i % 97 == 0) {
+            marks_audit(marks);
+        }
+    }
+    assert_int_equal(marks->count, 2 * MANY - (MANY + 2) / 3);
+    while (!marks_empty(marks)) {
+        (void)marks_take(marks, &fixture->mem);
+    }
+    assert_null(marks->list);
+}
+
 static void test_marks_first_is_the_oldest(void **state)
 {
     struct fixture *fixture = *state;
@@ -295,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_marks_agree_with_an_array_of_all_marks),
+        TEST(test_marks_are_found_while_a_large_set_grows),
         TEST(test_marks_first_is_the_oldest),
         TEST(test_marks_add_of_an_empty_mark_adds_nothing),
         TEST(test_marks_add_entry_marks_every_element),
