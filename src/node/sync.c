@@ -25,12 +25,14 @@
 #define TRANSFER_ITEMS 256 /* so many are a transfer, beside which others are not listened to */
 #define TRANSFER_US    500000
 #define QUIET_US       100000 /* after its last: it has ended, and what is left is looked for */
+#define ASKED_MAX      3      /* times that an exchange is begun until somebody answers */
 #define STALE_US       3000000
 #define LOSSES_MAX     16 /* in a row: nobody is there */
 #define AUDIT_EVERY    24 /* probes: one of them carries an audit, 81 bytes */
 
 /* Who repairs us. While one peer sends much of a set, others are not asked for the same; and when
- * it has ended, that one is asked at once for what may be left. */
+ * it has ended, or something of it or the question was lost, that one is asked at once for what may
+ * be left. */
 struct transfer {
     struct peer *from;
     struct peer *again; /* NULL: nobody is to be asked again */
@@ -39,6 +41,7 @@ struct transfer {
     uint64_t again_us;
     uint32_t items;  /* in it */
     uint32_t before; /* in the one before */
+    uint8_t asked;   /* times in a row, and nothing came */
 };
 
 struct sync_state {
@@ -160,11 +163,20 @@ static void wait_set(const struct node *node, struct peer *peer, struct moment n
     peer->sync_asked[set] = true;
 }
 
+/* Nothing of the set goes one way or the other: it is worth looking what differs. */
+static bool is_quiet(const struct node *node, struct moment now, const struct peer *peer,
+                     enum table_set set)
+{
+    const struct exchange *exchange = exchange_find(node, peer);
+
+    return !is_repaired(node->sync.state, now, set)
+           && (exchange == NULL || !exchange_repairs(exchange, set));
+}
+
 static bool may_begin(const struct node *node, struct moment now, const struct peer *peer,
                       enum table_set set)
 {
     const struct sync_state *state = node->sync.state;
-    const struct exchange *exchange = exchange_find(node, peer);
     const struct peer *last = state->begun_with[set];
     const bool lost = last != NULL && last->sync_asked[set];
     const bool hot = set == TABLE_D && changed_lately(state, now) > HOT_MANY;
@@ -178,13 +190,21 @@ static bool may_begin(const struct node *node, struct moment now, const struct p
         || (state->begun_us[set] != 0 && now.mono_us - state->begun_us[set] < round_us)) {
         return false;
     }
-    return !is_repaired(state, now, set) && (exchange == NULL || !exchange_repairs(exchange, set));
+    return is_quiet(node, now, peer, set);
+}
+
+/* Ask this peer at that time, unless it is equal before. */
+static void ask_again(struct transfer *transfer, struct peer *peer, uint64_t at_us)
+{
+    transfer->again = peer;
+    transfer->again_us = at_us;
 }
 
 static void begin(struct node *node, struct moment now, struct peer *peer, enum table_set set)
 {
     const struct order order = { .prefix = { .set = (uint8_t)set }, .kind = ORDER_TREE };
     struct exchange *exchange = exchange_obtain(node, now, peer);
+    struct transfer *transfer = &node->sync.state->transfers[set];
 
     if (exchange == NULL) {
         return;
@@ -193,7 +213,11 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
     exchange_order(node, exchange, order);
     node->sync.state->begun_us[set] = now.mono_us;
     node->sync.state->begun_with[set] = peer;
-    node->sync.state->transfers[set].again = NULL;
+    transfer->again = NULL;
+    transfer->asked = peer->sync_asked[set] ? transfer->asked + 1 : 1;
+    if (transfer->asked < ASKED_MAX && !sync_is_full(node, now)) {
+        ask_again(transfer, peer, now.mono_us + pace_rto_us(node, peer));
+    }
     wait_set(node, peer, now, set);
     node->stats.sync_rounds++;
 }
@@ -275,8 +299,7 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
     transfer->items++;
     state->raised_us[set] = now.mono_us;
     if (transfer->items >= AGAIN_ITEMS) {
-        transfer->again = from;
-        transfer->again_us = now.mono_us + QUIET_US;
+        ask_again(transfer, from, now.mono_us + QUIET_US);
     }
 }
 
@@ -307,6 +330,17 @@ static void begin_wait(struct sync_state *state, struct moment now, enum table_s
     }
 }
 
+/* What we asked of this peer was answered. */
+static void heard_of(struct sync_state *state, struct peer *from, enum table_set set)
+{
+    struct transfer *transfer = &state->transfers[set];
+
+    if (from->sync_asked[set] && transfer->again == from) {
+        transfer->again = NULL;
+    }
+    from->sync_asked[set] = false;
+}
+
 void sync_receive(struct node *node, struct moment now, struct peer *from,
                   const struct message *message, uint32_t salt)
 {
@@ -329,7 +363,7 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
     }
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (answered.any[set]) {
-            from->sync_asked[set] = false;
+            heard_of(state, from, (enum table_set)set);
         }
         if (answered.tree[set]) {
             begin_wait(state, now, (enum table_set)set);
@@ -355,14 +389,20 @@ void sync_acked(struct node *node, struct moment now, const struct flight *fligh
     }
 }
 
-/* Repairs are sent again; digests are not: the next probe begins anew. Losses are the peer's, not
- * the exchange's, which ends with the last datagram that leaves. */
+/* Repairs are sent again; digests are not: they are many, mostly of D, and it is looked anew what
+ * differs. Losses are the peer's, not the exchange's, which ends with the last datagram that
+ * leaves. */
 void sync_lost(struct node *node, struct moment now, struct flight *flight)
 {
+    struct sync_state *state = node->sync.state;
     struct peer *peer = flight->peer;
     struct exchange *exchange;
 
     if (marks_empty(&flight->carried)) {
+        if (state != NULL && state->transfers[TABLE_D].again == NULL
+            && state->transfers[TABLE_D].asked < ASKED_MAX) {
+            ask_again(&state->transfers[TABLE_D], flight->peer, now.mono_us + QUIET_US);
+        }
         return;
     }
     exchange = exchange_obtain(node, now, peer);
@@ -464,7 +504,8 @@ static void transfers_tick(struct node *node, struct moment now, enum table_set 
     state->begun_us[set] = 0;
     if (!node_speaks_extended(node, peer, now) || !peer->member) {
         transfer->again = NULL;
-    } else if (may_begin(node, now, peer, set)) {
+    } else if (peer->sync_asked[set] ? is_quiet(node, now, peer, set)
+                                     : may_begin(node, now, peer, set)) {
         begin(node, now, peer, set);
     }
 }

@@ -37,6 +37,7 @@ void figure_sketch(const struct figure_options *options);
 void figure_amplification(const struct figure_options *options);
 void figure_differences(const struct figure_options *options);
 void figure_rejoin(const struct figure_options *options);
+void figure_lossy(const struct figure_options *options);
 void figure_pull(const struct figure_options *options);
 
 #endif /* SIM_FIGURES_H */

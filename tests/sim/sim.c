@@ -30,6 +30,7 @@ const struct figure figures[] = {
     { "sketch", "a whole sketch goes to another node", figure_sketch },
     { "differences", "anti-entropy finds what differs", figure_differences },
     { "amplification", "what a stranger gets for what it sends", figure_amplification },
+    { "lossy", "anti-entropy where datagrams are lost", figure_lossy },
     { "pull", "an empty node catches up", figure_pull },
     { "rejoin", "a node that was away catches up under load", figure_rejoin },
 };
