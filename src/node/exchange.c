@@ -18,19 +18,41 @@
 #define SPILL_TREES     64                        /* so many trees at once */
 #define SPILL_KEYS      16                        /* in a prefix: finer ones are not remembered */
 
-struct exchange *exchange_find(const struct node *node, const struct peer *peer)
+static void link_last(struct sync *sync, struct exchange *exchange)
 {
-    struct exchange *exchange = node->sync.exchanges;
-
-    while (exchange != NULL && exchange->peer != peer) {
-        exchange = exchange->next;
+    exchange->next = NULL;
+    exchange->previous = sync->exchanges_last;
+    if (sync->exchanges_last != NULL) {
+        sync->exchanges_last->next = exchange;
+    } else {
+        sync->exchanges = exchange;
     }
-    return exchange;
+    sync->exchanges_last = exchange;
+}
+
+static void unlink_one(struct sync *sync, struct exchange *exchange)
+{
+    if (exchange->previous != NULL) {
+        exchange->previous->next = exchange->next;
+    } else {
+        sync->exchanges = exchange->next;
+    }
+    if (exchange->next != NULL) {
+        exchange->next->previous = exchange->previous;
+    } else {
+        sync->exchanges_last = exchange->previous;
+    }
+}
+
+void exchange_last(struct node *node, struct exchange *exchange)
+{
+    unlink_one(&node->sync, exchange);
+    link_last(&node->sync, exchange);
 }
 
 struct exchange *exchange_obtain(struct node *node, struct moment now, struct peer *peer)
 {
-    struct exchange *exchange = exchange_find(node, peer);
+    struct exchange *exchange = peer->exchange;
 
     if (exchange == NULL) {
         exchange = mem_alloc_zeroed(node->mem, sizeof *exchange);
@@ -40,8 +62,8 @@ struct exchange *exchange_obtain(struct node *node, struct moment now, struct pe
         }
         exchange->peer = peer;
         exchange->heard_us = now.mono_us;
-        exchange->next = node->sync.exchanges;
-        node->sync.exchanges = exchange;
+        peer->exchange = exchange;
+        link_last(&node->sync, exchange);
     }
     return exchange;
 }
@@ -234,12 +256,8 @@ bool exchange_done(const struct exchange *exchange)
 
 void exchange_free(struct node *node, struct exchange *exchange)
 {
-    struct exchange **link = &node->sync.exchanges;
-
-    while (*link != exchange) {
-        link = &(*link)->next;
-    }
-    *link = exchange->next;
+    unlink_one(&node->sync, exchange);
+    exchange->peer->exchange = NULL;
     marks_clear(&exchange->repairs[TABLE_M], node->mem);
     marks_clear(&exchange->repairs[TABLE_D], node->mem);
     mem_free(node->mem, exchange->orders, exchange->room * sizeof exchange->orders[0]);

@@ -62,7 +62,8 @@ struct spill {
 
 struct exchange {
     struct exchange *next;
-    struct peer *peer;
+    struct exchange *previous;
+    struct peer *peer;                     /* whose `exchange` this is */
     struct marks repairs[TABLE_SET_COUNT]; /* the next blocks to leave, presence first */
     struct order *orders;
     uint32_t count;
@@ -77,11 +78,12 @@ struct exchange {
     bool blocked; /* all there is waits for the peer's window */
 };
 
-/* The exchange with a peer; created where there is none. NULL: no memory (counted). */
+/* The exchange with a peer; created where there is none. NULL: no memory (counted). Like all that
+ * follow that say nothing else, it takes the same time however many exchanges there are. */
 struct exchange *exchange_obtain(struct node *node, struct moment now, struct peer *peer);
 
-/* The one there is, or NULL. */
-struct exchange *exchange_find(const struct node *node, const struct peer *peer);
+/* All others are asked before it, the next time. */
+void exchange_last(struct node *node, struct exchange *exchange);
 
 /* Order something; the same order twice is one. What finds no room or memory is spilled. */
 void exchange_order(struct node *node, struct exchange *exchange, struct order order);

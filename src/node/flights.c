@@ -12,7 +12,7 @@ void flights_acked(struct node *node, struct moment now, struct peer *peer, uint
     switch (flight.kind) {
     case FLIGHT_PROBE: detect_acked(node, now, &flight); break;
     case FLIGHT_PUSH: push_acked(node, now, &flight); break;
-    case FLIGHT_SYNC: sync_acked(node, now, &flight); break;
+    case FLIGHT_SYNC: sync_acked(now, &flight); break;
     case FLIGHT_LEAVE: contact_acked(node, &flight); break;
     default: break;
     }

@@ -21,6 +21,7 @@
 
 struct owed;
 struct plain_queue;
+struct exchange;
 
 /* How a plain peer speaks, by its last frame. */
 enum peer_dialect { DIALECT_UNKNOWN, DIALECT_TTL /* Ruby */, DIALECT_NO_TTL /* Clojure */ };
@@ -31,6 +32,7 @@ struct peer {
     struct entry *presence;    /* NULL: nothing of it is in the store */
     struct owed *owed;         /* answers that wait to leave; outbox.c */
     struct plain_queue *plain; /* what a plain peer is still to get; plain.c */
+    struct exchange *exchange; /* what anti-entropy has still to send to it; exchange.c */
     uint64_t heard_us;         /* any datagram from it; 0: never */
     uint64_t extended_us;      /* last valid `x` from it; 0: never */
     uint64_t validated_us;     /* last echo of our token; 0: never */

@@ -167,7 +167,7 @@ static void wait_set(const struct node *node, struct peer *peer, struct moment n
 static bool is_quiet(const struct node *node, struct moment now, const struct peer *peer,
                      enum table_set set)
 {
-    const struct exchange *exchange = exchange_find(node, peer);
+    const struct exchange *exchange = peer->exchange;
 
     return !is_repaired(node->sync.state, now, set)
            && (exchange == NULL || !exchange_repairs(exchange, set));
@@ -225,7 +225,7 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
 /* Nothing is left to be exchanged: what still waits to leave the peer got from others. */
 static void set_equal(struct node *node, struct peer *peer, enum table_set set)
 {
-    struct exchange *exchange = exchange_find(node, peer);
+    struct exchange *exchange = peer->exchange;
 
     peer->sync_wait[set] = 0;
     if (node->sync.state != NULL && node->sync.state->transfers[set].again == peer) {
@@ -376,9 +376,9 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
 
 /* Sending. */
 
-void sync_acked(struct node *node, struct moment now, const struct flight *flight)
+void sync_acked(struct moment now, const struct flight *flight)
 {
-    struct exchange *exchange = exchange_find(node, flight->peer);
+    struct exchange *exchange = flight->peer->exchange;
 
     if (!marks_empty(&flight->carried)) {
         flight->peer->sync_losses = 0;
@@ -419,22 +419,6 @@ void sync_lost(struct node *node, struct moment now, struct flight *flight)
     }
     node->stats.retries++;
     exchange_repair_again(node, exchange, &flight->carried);
-}
-
-/* The list goes round: who was sent to waits until all others were asked. */
-static void exchange_last(struct node *node, struct exchange *exchange)
-{
-    struct exchange **link = &node->sync.exchanges;
-
-    while (*link != NULL) {
-        if (*link == exchange) {
-            *link = exchange->next;
-        } else {
-            link = &(*link)->next;
-        }
-    }
-    exchange->next = NULL;
-    *link = exchange;
 }
 
 /* Whether the peer still waits for it. One that has not taken part for a while, since others were
@@ -549,7 +533,7 @@ uint64_t sync_due_us(const struct node *node)
 
 void sync_drop_peer(struct node *node, struct peer *peer)
 {
-    struct exchange *exchange = exchange_find(node, peer);
+    struct exchange *exchange = peer->exchange;
 
     if (exchange != NULL) {
         exchange_free(node, exchange);

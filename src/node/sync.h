@@ -33,8 +33,10 @@ struct exchange;   /* what one peer is still to be sent; node/exchange.h */
  * fields. */
 struct sync {
     struct sync_state *state;
-    struct exchange *exchanges; /* a list; the first is asked first, and then goes to the end */
-    struct recent hot;          /* of blocks changed in the last 500 ms, but by repair */
+    struct exchange
+        *exchanges; /* a list of those with peers that took part within 3 s; the first */
+    struct exchange *exchanges_last; /* is asked first, and then goes to the end */
+    struct recent hot;               /* of blocks changed in the last 500 ms, but by repair */
     struct lag lag;
     struct random random;
 };
@@ -60,7 +62,7 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
 /* The turn's changes, from node_turn_end(): what is under way is left out for a while. */
 void sync_note(struct node *node, struct moment now, struct changes changes);
 
-void sync_acked(struct node *node, struct moment now, const struct flight *flight);
+void sync_acked(struct moment now, const struct flight *flight);
 void sync_lost(struct node *node, struct moment now, struct flight *flight);
 
 void sync_tick(struct node *node, struct moment now);
