@@ -34,6 +34,8 @@ void scenario_rolling(uint64_t seed);
 void scenario_together(uint64_t seed);
 void scenario_pauses(uint64_t seed);
 void scenario_deaths(uint64_t seed);
+void scenario_ahead(uint64_t seed);
+void scenario_apart(uint64_t seed);
 void scenario_sketches(uint64_t seed);
 void scenario_full(uint64_t seed);
 void scenario_prototypes(uint64_t seed);

@@ -127,6 +127,20 @@ static bool deaths_known(struct world *world, void *unused)
     return true;
 }
 
+static bool halves_dead(struct world *world, void *unused)
+{
+    (void)unused;
+    for (uint32_t i = 0; i < world->count; i++) {
+        for (uint32_t k = 0; k < world->count; k++) {
+            if (world->machines[i].side != world->machines[k].side && world->machines[i].up
+                && world_state(world, i, k) != PEER_DEAD) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Three in ten die at once; all of them are found, and nobody else. */
 void scenario_deaths(uint64_t seed)
 {
@@ -140,6 +154,51 @@ void scenario_deaths(uint64_t seed)
         red("deaths", "some are not known after 40 s");
     }
     healed_wait(world, 15, "deaths");
+}
+
+/* All wall clocks but one jump 30 h ahead, and then some die: what the others write of
+ * it the one takes too. */
+void scenario_ahead(uint64_t seed)
+{
+    struct world *world = world_of(seed, 8, 0);
+
+    world_run(world, 5 * WORLD_S);
+    for (uint32_t i = 1; i < 8; i++) {
+        world->machines[i].unix_offset_s = 30 * 3600;
+    }
+    for (uint32_t i = 4; i < 8; i++) {
+        world_kill(world, i);
+    }
+    if (world_run_until(world, 40 * WORLD_S, STEP_US, deaths_known, NULL) == UINT64_MAX) {
+        red("ahead", "some are not known after 40 s");
+    }
+    healed_wait(world, 15, "ahead");
+}
+
+/* The seeds die, and halves of the others are apart until each is dead to the other: nothing brings
+ * them together but that the dead are tried again. */
+void scenario_apart(uint64_t seed)
+{
+    struct world *world = world_of(seed, 9, 0);
+
+    world_run(world, 5 * WORLD_S);
+    for (uint32_t i = 0; i < 9; i++) {
+        world->machines[i].side = i % 2;
+        if (i < 3) {
+            world_kill(world, i);
+        }
+    }
+    network_cut(&world->network, 0, 1);
+    network_cut(&world->network, 1, 0);
+    if (world_run_until(world, 120 * WORLD_S, STEP_US, halves_dead, NULL) == UINT64_MAX) {
+        red("apart", "the halves are not dead to one another after 120 s");
+    }
+    world_run(world, 120 * WORLD_S); /* nothing that was sent before is sent again any more */
+    network_heal(&world->network);
+    for (uint32_t i = 0; i < 9; i++) {
+        world->machines[i].side = 0;
+    }
+    healed_wait(world, 15, "apart");
 }
 
 /* Sketches of 16384 registers, raised everywhere at once. */

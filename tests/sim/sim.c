@@ -49,6 +49,8 @@ const struct scenario scenarios[] = {
     { "together", "all nodes are restarted at once", scenario_together },
     { "pauses", "a tenth of them sleeps", scenario_pauses },
     { "deaths", "three in ten die at once", scenario_deaths },
+    { "ahead", "wall clocks jump ahead before some die", scenario_ahead },
+    { "apart", "halves without seeds are dead to one another", scenario_apart },
     { "sketches", "registers rise everywhere", scenario_sketches },
     { "full", "stores that may not take all", scenario_full },
     { "prototypes", "both kinds, with us between them", scenario_prototypes },
