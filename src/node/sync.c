@@ -488,8 +488,7 @@ static void transfers_tick(struct node *node, struct moment now, enum table_set 
     state->begun_us[set] = 0;
     if (!node_speaks_extended(node, peer, now) || !peer->member) {
         transfer->again = NULL;
-    } else if (peer->sync_asked[set] ? is_quiet(node, now, peer, set)
-                                     : may_begin(node, now, peer, set)) {
+    } else if (is_quiet(node, now, peer, set)) { /* whatever others ask of us meanwhile */
         begin(node, now, peer, set);
     }
 }
