@@ -209,21 +209,21 @@ static bool speaks_as_peer(struct node *node, struct moment now, const struct pe
 
 /* Somebody who is there found no room: one whom nobody here ever reached makes some when the turn
  * ends. Whoever told of it may have made it up. */
-static void hearsay_drop(struct node *node)
+static void hearsay_drop(struct node *node, struct moment now)
 {
     for (uint32_t i = 0; i < HEARSAY_LOOKED && i < node->peers.count; i++) {
         struct peer *peer;
 
+        work_count(node, 1);
         node->hearsay = (node->hearsay + 1) % node->peers.count;
         peer = peers_at(&node->peers, node->hearsay);
         if (peer->validated_us != 0 || peer->is_seed || node_trusts_address(node, &peer->address)) {
             continue;
         }
         if (peer->presence != NULL) {
-            table_drop(node->table, peer->presence);
-        } else {
-            contact_doom(node, peer);
+            presence_drop(node, now, peer);
         }
+        contact_doom(node, peer);
         return;
     }
 }
@@ -274,7 +274,7 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     }
     peer = presence_heard(node, now, peer, from, message.extended);
     if (peer == NULL) {
-        hearsay_drop(node);
+        hearsay_drop(node, now);
         return;
     }
     pace_received(peer, datagram.size);
@@ -455,29 +455,13 @@ static void peer_drop(struct node *node, struct peer *peer)
     peers_drop(&node->peers, peer);
 }
 
-/* An entry goes, and with a presence the peer, unless somebody asked us to go on contacting it. */
 static void entry_drop(struct node *node, const struct entry *entry)
 {
-    struct address address;
-    struct peer *peer;
-
     push_drop_entry(node, entry);
     spread_drop_entry(node, entry);
     sync_drop_entry(node, entry);
     plain_drop_entry(node, entry);
     outbox_drop_entry(node, entry);
-    if (entry_set(entry) != TABLE_M || !presence_address(entry_key(entry), &address)) {
-        return;
-    }
-    peer = peers_find(&node->peers, &address);
-    if (peer == NULL || peer->presence != entry) {
-        return;
-    }
-    peer->presence = NULL;
-    presence_update_peer(node, node->now, peer);
-    if (!peer->is_seed) {
-        contact_doom(node, peer);
-    }
 }
 
 void node_turn_end(struct node *node)

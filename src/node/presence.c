@@ -399,8 +399,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
     }
 }
 
-/* Forget a peer's presence here. Marks of it go when the turn ends, before the entry does. */
-static void entry_drop(struct node *node, struct moment now, struct peer *peer)
+void presence_drop(struct node *node, struct moment now, struct peer *peer)
 {
     struct entry *entry = peer->presence;
 
@@ -713,7 +712,7 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
 
     if (peer != NULL && peer->presence != NULL
         && presence_forgotten(node, now, entry_vector(peer->presence))) {
-        entry_drop(node, now, peer);
+        presence_drop(node, now, peer);
     }
     if (claim_any(claim)) {
         if (claim_forgotten(claim, presence_vector(peer), presence_now_s(node, now))) {
@@ -829,7 +828,7 @@ static void entry_bound(struct node *node, struct moment now, struct peer *peer)
     if (node->presence.start_s > bounds.now_s || claim_judge(&claim, &bounds) == 0) {
         return; /* an earlier run of ours was later: it is our clock that is behind */
     }
-    entry_drop(node, now, peer);
+    presence_drop(node, now, peer);
     entry = claim_any(&claim) ? entry_obtain(node, peer) : NULL;
     if (entry != NULL && entry_merge(node, entry, &claim, CHANGE_FROM_PEER, &result)) {
         peer->presence = entry;
@@ -840,7 +839,7 @@ static void entry_bound(struct node *node, struct moment now, struct peer *peer)
 static void peer_sweep(struct node *node, struct moment now, struct peer *peer)
 {
     if (peer->presence != NULL && presence_forgotten(node, now, entry_vector(peer->presence))) {
-        entry_drop(node, now, peer);
+        presence_drop(node, now, peer);
     }
     if (peer->presence != NULL) {
         entry_bound(node, now, peer);

@@ -83,6 +83,10 @@ struct presence_report {
 void presence_receive(struct node *node, struct moment now, struct peer *from,
                       const struct presence_report *report);
 
+/* Forget what is in the store of a peer, which has some. It has no presence at once, and may get a
+ * new one in the same turn; marks of the old one go when the turn ends, before the entry does. */
+void presence_drop(struct node *node, struct moment now, struct peer *peer);
+
 /* A datagram came from this address, which is trusted or validated, or a seed's: note it, and tell
  * an extended peer that is held suspect, dead or left what is said of it. `peer` is its record;
  * NULL: it has none, and one is created (NEW). Returns it; NULL: no room. */

@@ -329,14 +329,11 @@ static void test_strangers_that_are_plain_are_no_members(void **state)
     assert_int_equal(fixture->strays, 0);
 }
 
-/* A validated peer makes up more addresses than there are places. Who is there finds one. */
-static void test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there(void **state)
+/* Places in all, of which a quarter holds addresses that echoed, and the rest made-up ones. */
+static void places_fill(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
-    const struct node_options options = options_of(2);
+    struct node *node = node_of(fixture, 0);
 
-    nodes_create(fixture, 2);
-    run_us(fixture, 5 * SECOND_US);
     for (unsigned i = 0; i < NODE_PEERS_MAX + 1000; i++) {
         const struct address about = address_at(i / 250, 1 + i % 250);
 
@@ -345,20 +342,65 @@ static void test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there(voi
             run_us(fixture, 1000);
         }
     }
-    assert_int_equal(node_of(fixture, 0)->peers.count, NODE_PEERS_MAX / 4 * 3);
-    assert_int_equal(node_of(fixture, 0)->peers.members, 1);
-    /* Even where the places that are kept for such are all taken. */
-    for (unsigned i = 0; node_of(fixture, 0)->peers.count < NODE_PEERS_MAX; i++) {
+    assert_int_equal(node->peers.count, NODE_PEERS_MAX / 4 * 3);
+    assert_int_equal(node->peers.members, 1);
+    for (unsigned i = 0; node->peers.count < NODE_PEERS_MAX; i++) {
         const struct address about = address_at(300 + i / 250, 1 + i % 250);
-        struct peer *peer = peers_obtain(&node_of(fixture, 0)->peers, &about,
-                                         node_peer_id(node_of(fixture, 0), &about));
+        struct peer *peer = peers_obtain(&node->peers, &about, node_peer_id(node, &about));
 
         assert_non_null(peer);
         peer->validated_us = fixture->now.mono_us;
     }
+}
+
+/* A validated peer makes up more addresses than there are places. Who is there finds one. */
+static void test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct node_options options = options_of(2);
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    places_fill(fixture);
     node_add(fixture, &options);
     run_us(fixture, 3 * SECOND_US);
     assert_int_equal(state_at(fixture, 0, 2), PEER_ALIVE);
+}
+
+/* Echo our token, as somebody who is there does. */
+static void echo_hear(struct fixture *fixture, const struct address *from)
+{
+    struct node *node = node_of(fixture, 0);
+    struct envelope envelope = { .has = WIRE_HAS_SENDER | WIRE_HAS_ECHO,
+                                 .sender_id = (uint32_t)node_peer_id(node, from) };
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    struct writer writer;
+
+    node_token(node, fixture->now, from, 0, envelope.echo);
+    writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
+    hear(fixture, from, writer_end(&writer));
+}
+
+/* What made room in this turn may be told of again, and asked for room again, before it ends. */
+static void test_strangers_made_up_that_make_room_can_be_told_of_again(void **state)
+{
+    struct fixture *fixture = *state;
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    places_fill(fixture);
+    for (unsigned i = 0; i < NODE_PEERS_MAX; i++) {
+        const struct address from = address_at(400 + i / 250, 1 + i % 250);
+
+        echo_hear(fixture, &from);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        const struct address about = address_at(i / 250, 1 + i % 250);
+
+        presence_tell(fixture, 0, &about, 1);
+    }
+    run_us(fixture, SECOND_US);
+    assert_true(node_of(fixture, 0)->peers.count <= NODE_PEERS_MAX);
 }
 
 int main(void)
@@ -376,6 +418,7 @@ int main(void)
         TEST(test_strangers_that_are_told_of_hear_from_one_member),
         TEST(test_strangers_that_are_plain_are_no_members),
         TEST(test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there),
+        TEST(test_strangers_made_up_that_make_room_can_be_told_of_again),
     };
 
     return cmocka_run_group_tests_name("strangers", tests, NULL, NULL);
