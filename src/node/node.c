@@ -207,8 +207,8 @@ static bool speaks_as_peer(struct node *node, struct moment now, const struct pe
     return strangers_echoes(node, now, from, message);
 }
 
-/* Somebody who is there found no room: one whom nobody here ever reached makes some when the turn
- * ends. Whoever told of it may have made it up. */
+/* Somebody who is there found no room: one that was never heard here makes some when the turn ends.
+ * Whoever told of it may have made it up, in a trusted range as well as elsewhere. */
 static void hearsay_drop(struct node *node, struct moment now)
 {
     for (uint32_t i = 0; i < HEARSAY_LOOKED && i < node->peers.count; i++) {
@@ -217,7 +217,7 @@ static void hearsay_drop(struct node *node, struct moment now)
         work_count(node, 1);
         node->hearsay = (node->hearsay + 1) % node->peers.count;
         peer = peers_at(&node->peers, node->hearsay);
-        if (peer->validated_us != 0 || peer->is_seed || node_trusts_address(node, &peer->address)) {
+        if (peer->heard_us != 0 || peer->is_seed) {
             continue;
         }
         if (peer->presence != NULL) {

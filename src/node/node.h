@@ -32,11 +32,10 @@
 
 struct node; /* opaque */
 
-#define NODE_SEEDS_MAX  256 /* addresses of seeds known at once: names times their addresses */
-#define NODE_TRUST_MAX  64  /* ranges */
-#define NODE_VALUES_MAX 64  /* max-value rules */
-#define NODE_PEERS_MAX \
-    8192 /* addresses kept, of all states; a quarter for who echoed or is trusted */
+#define NODE_SEEDS_MAX  256  /* addresses of seeds known at once: names times their addresses */
+#define NODE_TRUST_MAX  64   /* ranges */
+#define NODE_VALUES_MAX 64   /* max-value rules */
+#define NODE_PEERS_MAX  8192 /* addresses kept, of all states; a quarter for who was heard itself */
 
 /* A `max-value` rule: elements above the value are refused for keys that match. */
 struct node_value_rule {

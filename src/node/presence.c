@@ -685,13 +685,13 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     larger_reply(node, report->reply, entry, &result.larger);
 }
 
-/* A record for an address that somebody tells of. These do not take the last places: whoever is
- * there and says so itself must find one. */
+/* A record for an address that somebody tells of. These do not take the last places, in a trusted
+ * range neither: whoever is there and says so itself must find one. */
 static struct peer *peer_told(struct node *node, const struct address *about)
 {
     struct peer *peer = NULL;
 
-    if (node->peers.count < HEARSAY_END || node_trusts_address(node, about)) {
+    if (node->peers.count < HEARSAY_END) {
         peer = peer_obtain(node, about);
     } else {
         node->stats.refused_presence++;

@@ -350,6 +350,7 @@ static void places_fill(struct fixture *fixture)
 
         assert_non_null(peer);
         peer->validated_us = fixture->now.mono_us;
+        peer->heard_us = fixture->now.mono_us;
     }
 }
 
@@ -363,6 +364,26 @@ static void test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there(voi
     run_us(fixture, 5 * SECOND_US);
     places_fill(fixture);
     node_add(fixture, &options);
+    run_us(fixture, 3 * SECOND_US);
+    assert_int_equal(state_at(fixture, 0, 2), PEER_ALIVE);
+}
+
+/* Nor where the addresses lie in a trusted range: nobody reached them. */
+static void test_strangers_made_up_in_a_trusted_range_take_no_place_either(void **state)
+{
+    struct fixture *fixture = *state;
+    struct address_range range;
+    struct node_options options = options_of(0);
+    const struct node_options third = options_of(2);
+
+    nodes_create(fixture, 2);
+    run_us(fixture, 5 * SECOND_US);
+    assert_true(address_range_from_text(bytes_of("172.0.0.0/8"), &range));
+    options.trust = &range;
+    options.trust_count = 1;
+    assert_int_equal(node_configure(node_of(fixture, 0), fixture->now, &options), STATUS_OK);
+    places_fill(fixture);
+    node_add(fixture, &third);
     run_us(fixture, 3 * SECOND_US);
     assert_int_equal(state_at(fixture, 0, 2), PEER_ALIVE);
 }
@@ -418,6 +439,7 @@ int main(void)
         TEST(test_strangers_that_are_told_of_hear_from_one_member),
         TEST(test_strangers_that_are_plain_are_no_members),
         TEST(test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there),
+        TEST(test_strangers_made_up_in_a_trusted_range_take_no_place_either),
         TEST(test_strangers_made_up_that_make_room_can_be_told_of_again),
     };
 
