@@ -179,13 +179,14 @@ static bool wants_doubt(const struct node *node, const struct peer *peer)
 
 /* Of all members one speaks first to an address that all have heard of: the one whose hash with it
  * is the largest (rendezvous hashing; Thaler and Ravishankar, 1996). */
-static bool is_chosen(const struct node *node, const struct peer *peer)
+static bool is_chosen(struct node *node, const struct peer *peer)
 {
     const uint64_t ours = hash_mix(node->presence.id, peer->id);
 
     for (uint32_t i = 0; i < node->peers.members; i++) {
         const struct peer *member = peers_member(&node->peers, i);
 
+        work_count(node, 1);
         if (member->level > 0 && hash_mix(member->id, peer->id) > ours) {
             return false;
         }
@@ -199,7 +200,7 @@ static bool is_chosen(const struct node *node, const struct peer *peer)
  * they take turns, in an order that differs from address to address. */
 static bool waits_its_turn(struct node *node, struct moment now, struct peer *peer)
 {
-    if (peer->hello_due_ms != 0 || peer->is_seed || node_trusts(node, peer, now)
+    if (peer->hello_due_ms != 0 || peer->is_seed || node_has_reached(node, peer, now)
         || node_is_new(node, now) || is_chosen(node, peer)) {
         return false;
     }
@@ -217,6 +218,7 @@ static void sweep(struct node *node, struct moment now)
     struct contact *contact = &node->contact;
     const uint32_t count = node->peers.count < SWEEP_PEERS ? node->peers.count : SWEEP_PEERS;
 
+    work_count(node, count);
     /* cppcheck-suppress knownConditionTrueFalse ; it takes the choice above for 0 */
     for (uint32_t i = 0; i < count; i++) {
         struct peer *peer;

@@ -236,7 +236,7 @@ static uint32_t hello_wait_ms(unsigned tries)
 static uint32_t hello_pause_ms(const struct node *node, struct moment now, const struct peer *peer,
                                unsigned tries)
 {
-    if (peer->is_seed || node_trusts(node, peer, now) || node_is_new(node, now)) {
+    if (peer->is_seed || node_has_reached(node, peer, now) || node_is_new(node, now)) {
         return hello_wait_ms(tries);
     }
     return HELLO_WAIT_MAX + node->peers.members * HELLO_MEMBER_MS;

@@ -100,10 +100,10 @@ void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, boo
  * Else at most one in half a second, in a second, in two, and so on up to one in 30 s, until the
  * peer echoes our token.
  *
- * An address that somebody told us of and that nobody here has reached is not a party to that. It
- * gets a challenge, which is smaller, and only as its credit allows; and where we are not new here
- * ourselves, one in 30 s and a second for each member, so that all of us together send it one a
- * second. */
+ * An address that somebody told us of and that was not heard here is not a party to that. Where it
+ * is not in a trusted range it gets a challenge, which is smaller, and only as its credit allows;
+ * and where we are not new here ourselves, one in 30 s and a second for each member, so that all of
+ * us together send it one a second, in a trusted range too. */
 void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, bool asked);
 
 /* The same, not before so many milliseconds have passed. */

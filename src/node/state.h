@@ -75,6 +75,9 @@ bool node_takes_plain(const struct node *node, const struct address *address);
 /* Whether what a source says about others is taken: trusted range, or echoed our token. */
 bool node_trusts(const struct node *node, const struct peer *peer, struct moment now);
 
+/* Whether it is trusted and something came from there: nobody made it up. */
+bool node_has_reached(const struct node *node, const struct peer *peer, struct moment now);
+
 /* How long a valid `x` counts: ten minutes, or three rounds of probes where these take longer. */
 uint64_t node_extended_us(const struct node *node);
 

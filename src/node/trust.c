@@ -45,6 +45,11 @@ bool node_trusts(const struct node *node, const struct peer *peer, struct moment
     return node_trusts_address(node, &peer->address);
 }
 
+bool node_has_reached(const struct node *node, const struct peer *peer, struct moment now)
+{
+    return peer->heard_us != 0 && node_trusts(node, peer, now);
+}
+
 /* Of a thousand members a probe visits each in a thousand seconds. */
 uint64_t node_extended_us(const struct node *node)
 {

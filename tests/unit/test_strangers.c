@@ -294,12 +294,20 @@ static void presence_tell(struct fixture *fixture, unsigned at, const struct add
 
 /* Four members that know each other for long hear of an address where nobody is. One speaks to it
  * at once; then they take turns, and together send a datagram a second at most. */
-static void test_strangers_that_are_told_of_hear_from_one_member(void **state)
+static void told_of_check(struct fixture *fixture, const char *trusted)
 {
-    struct fixture *fixture = *state;
     const struct address nobody = address_at(3, 3);
+    struct address_range range;
 
+    assert_true(address_range_from_text(bytes_of(trusted), &range));
     nodes_create(fixture, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        struct node_options options = options_of(i);
+
+        options.trust = &range;
+        options.trust_count = 1;
+        assert_int_equal(node_configure(node_of(fixture, i), fixture->now, &options), STATUS_OK);
+    }
     run_us(fixture, 100 * SECOND_US);
     fixture->strays = 0;
     for (unsigned i = 0; i < 4; i++) {
@@ -307,9 +315,22 @@ static void test_strangers_that_are_told_of_hear_from_one_member(void **state)
     }
     run_us(fixture, 25 * SECOND_US);
     assert_int_equal(fixture->strays, 1);
-    assert_true(fixture->stray.size <= CREDIT_FLOOR_BYTES);
     run_us(fixture, 35 * SECOND_US);
     assert_in_range(fixture->strays, 3, 10);
+}
+
+static void test_strangers_that_are_told_of_hear_from_one_member(void **state)
+{
+    struct fixture *fixture = *state;
+
+    told_of_check(fixture, "127.0.0.0/8");
+    assert_true(fixture->stray.size <= CREDIT_FLOOR_BYTES);
+}
+
+/* The same holds where the address is a trusted one: it may have been made up there too. */
+static void test_strangers_that_are_told_of_and_trusted_hear_from_one_member(void **state)
+{
+    told_of_check(*state, "172.0.0.0/8");
 }
 
 /* Whoever vouches for it: a plain peer outside of the trusted ranges gets no updates here. */
@@ -437,6 +458,7 @@ int main(void)
         TEST(test_strangers_have_a_share_of_the_rate),
         TEST(test_strangers_that_echo_become_members),
         TEST(test_strangers_that_are_told_of_hear_from_one_member),
+        TEST(test_strangers_that_are_told_of_and_trusted_hear_from_one_member),
         TEST(test_strangers_that_are_plain_are_no_members),
         TEST(test_strangers_made_up_by_a_peer_take_no_place_from_who_is_there),
         TEST(test_strangers_made_up_in_a_trusted_range_take_no_place_either),
