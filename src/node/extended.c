@@ -88,7 +88,7 @@ static struct marks *reply_of(struct node *node, struct peer *from)
 }
 
 static void items_receive(struct node *node, struct moment now, struct peer *from,
-                          const struct message *message, bool trusted, bool proved)
+                          const struct message *message, bool proved)
 {
     const uint8_t depth =
         has(&message->envelope, WIRE_HAS_DEPTH) ? message->envelope.depth : WIRE_DEPTH_STOP;
@@ -101,12 +101,12 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
                                           .proved = proved };
 
         if (presence_address(item.key, &report.about)) {
-            report.source = (uint8_t)presence_source_of(from, &report.about, trusted, proved);
-            report.reply = trusted ? reply_of(node, from) : NULL;
+            report.source = (uint8_t)presence_source_of(from, &report.about, true, proved);
+            report.reply = reply_of(node, from);
             presence_receive(node, now, from, &report);
         } else if (pattern_is(item.key)) {
             node->stats.refused_keys++; /* a question, wherever it comes; never stored */
-        } else if (trusted) {
+        } else {
             join_item(node, now, from, &item, depth, reply_of(node, from));
         }
     }
@@ -114,7 +114,7 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
 
 /* Acks, and the roots that come with them. The digests of an ack are salted with its first `a`. */
 static void acks_receive(struct node *node, struct moment now, struct peer *from,
-                         const struct message *message, bool trusted)
+                         const struct message *message)
 {
     const struct envelope *envelope = &message->envelope;
     const bool answering = !has(envelope, WIRE_HAS_SEQUENCE);
@@ -130,7 +130,7 @@ static void acks_receive(struct node *node, struct moment now, struct peer *from
         first = false;
         flights_acked(node, now, from, sequence);
     }
-    if (trusted && has(envelope, WIRE_HAS_ROOTS) && (!answering || !first)) {
+    if (has(envelope, WIRE_HAS_ROOTS) && (!answering || !first)) {
         sync_roots_received(node, now, from, envelope->roots, salt, answering);
     }
 }
@@ -170,31 +170,19 @@ static bool sender_check(struct node *node, struct peer *from, const struct enve
     return true;
 }
 
-/* An ack is owed for what was taken. A request to probe is acked by the probe's own answer. From a
- * stranger what is not a hello was not taken: it gets our token instead and says it again. */
-static void sequence_receive(struct node *node, struct peer *from, const struct message *message,
-                             bool trusted)
+/* An ack is owed for what was taken. A request to probe is acked by the probe's own answer. */
+static void sequence_receive(struct node *node, struct peer *from, const struct message *message)
 {
     const struct envelope *envelope = &message->envelope;
     const bool hello = message->plain.key.size > 0;
-    struct owed *owed;
 
-    if (!has(envelope, WIRE_HAS_SEQUENCE) || message->probe_target.size > 0) {
-        return;
-    }
-    if (trusted || hello || !run_is(&message->items)) {
-        outbox_owe_ack(node, from, envelope->sequence,
-                       trusted && !hello && has(envelope, WIRE_HAS_ROOTS));
-        return;
-    }
-    owed = outbox_owe(node, from);
-    if (owed != NULL) {
-        owed->bare = true;
+    if (has(envelope, WIRE_HAS_SEQUENCE) && message->probe_target.size == 0) {
+        outbox_owe_ack(node, from, envelope->sequence, !hello && has(envelope, WIRE_HAS_ROOTS));
     }
 }
 
 /* The owner is told what is said of it that is larger than what it says, since whoever slanders a
- * member does not tell it; where the address is a stranger's it gets no more than it is due. */
+ * member does not tell it. What it says of anybody else is not taken in this place. */
 static void hello_receive(struct node *node, struct moment now, struct peer *from,
                           const struct message *message, bool proved)
 {
@@ -206,10 +194,7 @@ static void hello_receive(struct node *node, struct moment now, struct peer *fro
         return;
     }
     report.source = (uint8_t)presence_source_of(from, &report.about, false, proved);
-    if (report.source == SOURCE_OWNER
-        || (report.source == SOURCE_SELF_SPEAKING && node_trusts(node, from, now))) {
-        report.reply = reply_of(node, from);
-    }
+    report.reply = report.source == SOURCE_STRANGER ? NULL : reply_of(node, from);
     presence_receive(node, now, from, &report);
 }
 
@@ -219,7 +204,6 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     const struct envelope *envelope = &message->envelope;
     const bool was_validated = from->validated_us != 0;
     const bool proved = is_proved(node, now, from, envelope);
-    bool trusted;
 
     envelope_note(from, envelope);
     hello_receive(node, now, from, message, proved);
@@ -229,13 +213,10 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     if (proved) {
         echo_note(node, now, from);
     }
-    trusted = node_trusts(node, from, now);
-    acks_receive(node, now, from, message, trusted);
-    items_receive(node, now, from, message, trusted, proved);
-    sequence_receive(node, from, message, trusted);
-    if (trusted) {
-        requests_receive(node, now, from, message);
-    }
+    acks_receive(node, now, from, message);
+    items_receive(node, now, from, message, proved);
+    sequence_receive(node, from, message);
+    requests_receive(node, now, from, message);
     if (has(envelope, WIRE_HAS_WHO) && envelope->who == (uint32_t)node->presence.id) {
         outbox_owe_hello(node, now, from, true);
     }

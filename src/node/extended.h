@@ -21,7 +21,8 @@ struct peer;
 /* What a datagram is about: the first kind that applies. */
 enum node_kind extended_kind(const struct message *message);
 
-/* An extended datagram came from a peer; its cluster was checked, the peer was heard. */
+/* An extended datagram came from a peer that is trusted, or that echoes our token in it: strangers
+ * are not let in here. Its cluster was checked, the peer was heard. */
 void extended_receive(struct node *node, struct moment now, struct peer *from,
                       const struct message *message);
 
