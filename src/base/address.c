@@ -332,3 +332,14 @@ bool address_in_range(const struct address *address, const struct address_range 
     return memcmp(address->ip, range->ip, whole) == 0
            && (rest == 0 || (address->ip[whole] ^ range->ip[whole]) >> (8 - rest) == 0);
 }
+
+bool address_in_ranges(const struct address *address, const struct address_range *ranges,
+                       size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (address_in_range(address, &ranges[i])) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -52,4 +52,8 @@ struct address_range {
 bool address_range_from_text(struct bytes text, struct address_range *range_out);
 bool address_in_range(const struct address *address, const struct address_range *range);
 
+/* Whether it is in any of them. */
+bool address_in_ranges(const struct address *address, const struct address_range *ranges,
+                       size_t count);
+
 #endif /* BASE_ADDRESS_H */

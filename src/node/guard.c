@@ -4,12 +4,11 @@
 
 #define US_PER_S UINT64_C(1000000)
 
-static void host_of(const struct address *address, uint8_t host[16])
+static bool same_host(const struct address *one, const struct address *other)
 {
-    memcpy(host, address->ip, 16);
-    if (!address_is_ipv4(address)) {
-        memset(host + 8, 0, 8);
-    }
+    const size_t size = address_is_ipv4(one) ? sizeof one->ip : sizeof one->ip / 2;
+
+    return memcmp(one->ip, other->ip, size) == 0;
 }
 
 static uint64_t later(uint64_t one_s, uint64_t other_s)
@@ -23,12 +22,12 @@ void guard_begin(struct guard *guard, struct moment now)
 }
 
 /* The place of a host: its own, a free one, or the one that was told longest ago. */
-static struct guard_vote *vote_place(struct guard *guard, const uint8_t host[16])
+static struct guard_vote *vote_place(struct guard *guard, const struct address *from)
 {
     struct guard_vote *oldest = &guard->votes[0];
 
     for (unsigned i = 0; i < guard->count; i++) {
-        if (memcmp(guard->votes[i].host, host, 16) == 0) {
+        if (same_host(&guard->votes[i].from, from)) {
             return &guard->votes[i];
         }
         if (guard->votes[i].told_us < oldest->told_us) {
@@ -41,17 +40,23 @@ static struct guard_vote *vote_place(struct guard *guard, const uint8_t host[16]
 void guard_vote(struct guard *guard, struct moment now, const struct address *from,
                 uint64_t clock_s)
 {
-    struct guard_vote *vote;
-    uint8_t host[16];
-
     if (clock_s == 0 || clock_s > GUARD_CLOCK_MAX_S) {
         return;
     }
-    host_of(from, host);
-    vote = vote_place(guard, host);
-    memcpy(vote->host, host, sizeof vote->host);
-    vote->clock_s = clock_s;
-    vote->told_us = now.mono_us;
+    *vote_place(guard, from) =
+        (struct guard_vote){ .from = *from, .clock_s = clock_s, .told_us = now.mono_us };
+}
+
+void guard_trust(struct guard *guard, const struct address_range *trust, size_t count)
+{
+    uint8_t kept = 0;
+
+    for (unsigned i = 0; i < guard->count; i++) {
+        if (address_in_ranges(&guard->votes[i].from, trust, count)) {
+            guard->votes[kept++] = guard->votes[i];
+        }
+    }
+    guard->count = kept;
 }
 
 /* The lower median of what the votes say by now; 0 when there are too few. */

@@ -6,13 +6,14 @@
  * node and no wire; whoever calls guard_vote() has made sure that the voter is in a trusted range
  * and receives where it sends from (a holder of a key may be added there).
  *
- * A vote is a floor: what is told is a start or a stamp, and both lie at or before the teller's
- * clock. So votes can show that our clock lags, never that it is ahead; that takes a clock on the
- * wire. Private to the room. Source: vignette(7), "Bounds". */
+ * A vote is a floor: what is told is a start, which lies at or before the teller's clock. So votes
+ * can show that our clock lags, never that it is ahead; that takes a clock on the wire. Private to
+ * the room. Source: vignette(7), "Bounds". */
 
 #include "base/address.h"
 #include "base/moment.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define GUARD_VOTES_LEAST 3                    /* fewer could be one liar and one mistake */
@@ -22,9 +23,9 @@
 /* One host: an IPv4 address, or the 64 bits of an IPv6 network, in which one host may take any
  * address; whatever its ports. */
 struct guard_vote {
-    uint8_t host[16];
-    uint64_t clock_s; /* at `told_us` */
-    uint64_t told_us; /* mono */
+    struct address from; /* that told it last */
+    uint64_t clock_s;    /* at `told_us` */
+    uint64_t told_us;    /* mono */
 };
 
 /* Open, because it is embedded; only node/guard.c touches the fields. */
@@ -41,6 +42,9 @@ void guard_begin(struct guard *guard, struct moment now);
  * the host that told nothing for longest. Clocks of 0 and beyond GUARD_CLOCK_MAX_S are none. */
 void guard_vote(struct guard *guard, struct moment now, const struct address *from,
                 uint64_t clock_s);
+
+/* The trusted ranges are other ones now: votes from outside of them are no more. */
+void guard_trust(struct guard *guard, const struct address_range *trust, size_t count);
 
 /* Unix seconds: our wall clock, or the lower median of the votes where that is later and there are
  * at least GUARD_VOTES_LEAST. For whatever ends at a time. */

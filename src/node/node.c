@@ -165,6 +165,7 @@ enum status node_configure(struct node *node, struct moment now, const struct no
         return STATUS_MEMORY;
     }
     node->options = effective;
+    guard_trust(&node->presence.guard, effective.trust, effective.trust_count);
     /* What was refused may be taken now: it is asked for again. */
     node->refused_us = 0;
     node->full_us = 0;

@@ -598,17 +598,15 @@ static void stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
     }
 }
 
-/* Clocks are believed of the trusted, where no forger can have sent the datagram. */
+/* Clocks are believed of the trusted, where no forger can have sent the datagram: a start. */
 static void claim_learn_clock(struct node *node, struct moment now, const struct peer *from,
                               const struct claim *claim)
 {
-    const uint64_t stamp_s = presence_minutes(claim->stamp) * 60;
     const uint64_t level = claim->values[PRESENCE_LEVEL];
     const uint64_t start_s = (level & PRESENCE_START_AHEAD) != 0 ? 0 : level >> 16;
 
     if (node_trusts_address(node, &from->address)) {
-        guard_vote(&node->presence.guard, now, &from->address,
-                   stamp_s > start_s ? stamp_s : start_s);
+        guard_vote(&node->presence.guard, now, &from->address, start_s);
     }
 }
 

@@ -10,17 +10,6 @@
 #define NEW_US          (60 * SECOND_US)
 #define EXTENDED_ROUNDS UINT64_C(3) /* of probes of all members, where they take longer */
 
-static bool in_ranges(const struct address *address, const struct address_range *ranges,
-                      size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (address_in_range(address, &ranges[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static uint64_t later(uint64_t one_us, uint64_t other_us)
 {
     return one_us > other_us ? one_us : other_us;
@@ -28,13 +17,14 @@ static uint64_t later(uint64_t one_us, uint64_t other_us)
 
 bool node_trusts_address(const struct node *node, const struct address *address)
 {
-    return in_ranges(address, node->options.trust, node->options.trust_count);
+    return address_in_ranges(address, node->options.trust, node->options.trust_count);
 }
 
 bool node_takes_plain(const struct node *node, const struct address *address)
 {
     return node->options.cluster_id == 0
-           || in_ranges(address, node->options.plain_peers, node->options.plain_peers_count);
+           || address_in_ranges(address, node->options.plain_peers,
+                                node->options.plain_peers_count);
 }
 
 bool node_trusts(const struct node *node, const struct peer *peer, struct moment now)

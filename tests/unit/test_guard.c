@@ -135,7 +135,29 @@ static void test_guard_a_new_host_gets_the_place_told_longest_ago(void **state)
     }
     assert_int_equal(guard->count, GUARD_VOTES_MAX);
     assert_int_equal(guard->votes[0].clock_s, NOW + GUARD_VOTES_MAX + 2);
-    assert_int_equal(guard->votes[0].host[15], 9);
+    assert_int_equal(guard->votes[0].from.ip[15], 9);
+}
+
+static void test_guard_hosts_that_are_trusted_no_more_have_no_vote(void **state)
+{
+    struct guard *guard = *state;
+    struct address_range trust[2];
+
+    assert_true(
+        address_range_from_text((struct bytes){ (const uint8_t *)"10.0.0.2/31", 11 }, &trust[0]));
+    assert_true(address_range_from_text((struct bytes){ (const uint8_t *)"2001:db8::1/128", 15 },
+                                        &trust[1]));
+    vote(guard, start, "10.0.0.1:1", FAR);
+    vote(guard, start, "10.0.0.2:1", FAR);
+    vote(guard, start, "10.0.0.3:1", FAR);
+    vote(guard, start, "[2001:db8::1]:1", FAR + 1);
+    guard_trust(guard, trust, 2);
+    assert_int_equal(guard_now_s(guard, start), FAR);
+    guard_trust(guard, trust, 1);
+    assert_int_equal(guard->count, 2);
+    assert_int_equal(guard_now_s(guard, start), NOW);
+    guard_trust(guard, NULL, 0);
+    assert_int_equal(guard->count, 0);
 }
 
 int main(void)
@@ -148,6 +170,7 @@ int main(void)
         TEST(test_guard_clocks_that_lag_do_not_set_ours_back),
         TEST(test_guard_takes_no_clock_that_can_be_none),
         TEST(test_guard_a_new_host_gets_the_place_told_longest_ago),
+        TEST(test_guard_hosts_that_are_trusted_no_more_have_no_vote),
     };
 
     return cmocka_run_group_tests_name("guard", tests, NULL, NULL);

@@ -520,6 +520,23 @@ static void test_presence_a_clock_far_behind_learns_from_three_trusted_hosts(voi
     assert_int_equal(stored(world, "n:10.0.0.9:7000", PRESENCE_STATE), alive.value);
 }
 
+/* A host that told its clock is trusted no more: neither is its clock. */
+static void test_presence_clocks_of_who_is_trusted_no_more_do_not_count(void **state)
+{
+    struct world *world = *state;
+    const struct pair level = { PRESENCE_LEVEL, (NOW + 1000) << 16 | 1 };
+    struct node_options options = world->node->options;
+
+    owner_hear(world, A, level);
+    owner_hear(world, B, level);
+    owner_hear(world, "10.0.0.4:7000", level);
+    assert_int_equal(presence_now_s(world->node, world->now), NOW + 1000);
+    options.trust = NULL;
+    options.trust_count = 0;
+    assert_int_equal(node_configure(world->node, world->now, &options), STATUS_OK);
+    assert_int_equal(presence_now_s(world->node, world->now), world->now.unix_s);
+}
+
 /* Ports of one host, and forged sources, that say it is the year 2159: then "left" in that year. */
 static void test_presence_one_host_cannot_move_the_clock(void **state)
 {
@@ -768,6 +785,7 @@ int main(void)
         TEST(test_presence_bounds_keep_what_an_owner_could_not_outbid_out),
         TEST(test_presence_of_others_is_not_taken_from_strangers),
         TEST(test_presence_a_clock_far_behind_learns_from_three_trusted_hosts),
+        TEST(test_presence_clocks_of_who_is_trusted_no_more_do_not_count),
         TEST(test_presence_one_host_cannot_move_the_clock),
         TEST(test_presence_an_owner_outbids_what_a_wrong_clock_let_in),
         TEST(test_presence_beyond_a_right_clock_does_not_exist),
