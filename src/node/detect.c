@@ -20,7 +20,7 @@
 #define PROBES_ASKER_MAX  4  /* for one of them: twice what it has under way when all is well */
 #define PROBES_MAX        (PROBES_OWN_MAX + PROBES_ASKED_MAX)
 #define PROBES_SOON_MAX   16
-#define PROBES_SOON_NEW   8 /* of them, of members that do not answer */
+#define PROBES_SOON_NEW   8 /* of them, of members that never answered */
 #define HISTORY           8 /* last own probes: failed at most hosts, it is us */
 #define GROWING           4 /* probes, within which one more member has answered */
 #define NODES_LEAST       8 /* few have answered yet: do not take a large cluster for a small one */
@@ -138,17 +138,6 @@ static uint32_t asked_by(const struct detect_state *state, const struct peer *as
     return count;
 }
 
-/* The asker is told that we could not. */
-static void asker_refuse(struct node *node, struct peer *asker, uint32_t sequence)
-{
-    struct owed *owed = outbox_owe(node, asker);
-
-    if (owed != NULL) {
-        owed->refused = sequence;
-        owed->has_refused = true;
-    }
-}
-
 /* Make a place for one probe more for an asker: where all are taken, the oldest of whoever has most
  * goes. False: this asker has as many as anybody. */
 static bool asked_place(struct node *node, const struct peer *asker)
@@ -180,7 +169,7 @@ static bool asked_place(struct node *node, const struct peer *asker)
         return false;
     }
     if (asked >= PROBES_ASKED_MAX) {
-        asker_refuse(node, oldest->asker, oldest->asker_sequence);
+        outbox_owe_refused(node, oldest->asker, oldest->asker_sequence);
         probe_end(state, oldest);
     }
     return true;
@@ -358,7 +347,7 @@ static void probe_step(struct node *node, struct moment now, struct probe *probe
     if (probe->stage == STAGE_DIRECT && probe->tries < TRIES) {
         probe->send = true;
     } else if (probe->asker != NULL) {
-        asker_refuse(node, probe->asker, probe->asker_sequence);
+        outbox_owe_refused(node, probe->asker, probe->asker_sequence);
         probe_end(node->detect.state, probe);
     } else if (probe->stage == STAGE_DIRECT
                || (probe->refused < probe->helpers && probe->helpers < HELPERS_MAX
@@ -698,7 +687,7 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
     if (probe != NULL) {
         probe->asker_sequence = sequence;
     } else {
-        asker_refuse(node, from, sequence);
+        outbox_owe_refused(node, from, sequence);
     }
 }
 
@@ -763,9 +752,9 @@ static struct detect_state *state_obtain(struct node *node, struct moment now)
     return state;
 }
 
-/* Whether there is a place for one probe more out of turn. Members that do not answer leave some
- * to those that do. */
-static bool soon_place(const struct detect_state *state, bool known)
+/* Whether there is a place for one probe more out of turn. Members that never answered leave some to
+ * those that did, also to one that has stopped: it is the one whose death is to be confirmed. */
+static bool soon_place(const struct detect_state *state, bool answered)
 {
     uint32_t own = 0;
     uint32_t others = 0;
@@ -775,17 +764,17 @@ static bool soon_place(const struct detect_state *state, bool known)
 
         if (probe->peer != NULL && probe->asker == NULL) {
             own++;
-            others += !is_known(probe->peer);
+            others += !probe->peer->answered;
         }
     }
-    return own < PROBES_SOON_MAX && (known || others < PROBES_SOON_NEW);
+    return own < PROBES_SOON_MAX && (answered || others < PROBES_SOON_NEW);
 }
 
 void detect_soon(struct node *node, struct moment now, struct peer *peer)
 {
     struct detect_state *state = state_obtain(node, now);
 
-    if (state != NULL && probeable(peer) && soon_place(state, is_known(peer))
+    if (state != NULL && probeable(peer) && soon_place(state, peer->answered)
         && probe_of(state, peer, NULL) == NULL) {
         (void)probe_begin(node, peer, NULL);
     }

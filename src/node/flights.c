@@ -20,13 +20,13 @@ void flights_acked(struct node *node, struct moment now, struct peer *peer, uint
 }
 
 /* Probes and hellos go where nobody may be: that they are lost says nothing about the way, and a
- * probe keeps its own times. */
+ * probe keeps its own times. Who has let a probe fail is not probed for every datagram more. */
 static void flight_lost(struct node *node, struct moment now, struct flight *flight)
 {
     switch (flight->kind) {
     case FLIGHT_PUSH:
         pace_lost(flight->peer);
-        if (push_lost(node, now, flight)) {
+        if (push_lost(node, now, flight) && !flight->peer->mute) {
             detect_soon(node, now, flight->peer);
         }
         break;

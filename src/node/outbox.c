@@ -110,7 +110,7 @@ static struct flight flight_take(struct node *node, struct flight *slot)
 /* What leaves whatever the rate says. */
 static bool owed_urgent(const struct owed *owed)
 {
-    return owed->acks_count > 0 || owed->has_who || owed->has_refused || owed->has_roots
+    return owed->acks_count > 0 || owed->has_who || owed->refused_count > 0 || owed->has_roots
            || owed->bare;
 }
 
@@ -217,6 +217,15 @@ void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, boo
         owed->acks[owed->acks_count] = sequence;
     }
     owed->acks_count++;
+}
+
+void outbox_owe_refused(struct node *node, struct peer *peer, uint32_t sequence)
+{
+    struct owed *owed = outbox_owe(node, peer);
+
+    if (owed != NULL && owed->refused_count < OUTBOX_REFUSED_MAX) {
+        owed->refused[owed->refused_count++] = sequence;
+    }
 }
 
 /* How long the hello after this many waits. The first ones follow each other fast, since each of
@@ -543,9 +552,9 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
         envelope.has |= WIRE_HAS_WHO;
         envelope.who = owed->who;
     }
-    if (owed->has_refused) {
+    if (owed->refused_count > 0) {
         envelope.has |= WIRE_HAS_REFUSED;
-        envelope.refused = owed->refused;
+        envelope.refused = owed->refused[--owed->refused_count];
         kind = NODE_KIND_PROBE;
     }
     if (owed->has_roots) {
@@ -565,7 +574,6 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
     }
     owed->acks_count = 0;
     owed->has_who = false;
-    owed->has_refused = false;
     owed->has_roots = false;
     owed->bare = false;
     return datagram_end(node, now, owed->peer, &writer, kind);
@@ -656,7 +664,7 @@ static void owed_audit(const struct owed *owed, bool waits)
     assert(owed->peer->owed == owed);
     assert(owed->waits == waits);
     assert(!waits || !owed_urgent(owed));
-    assert(owed->acks_count <= OUTBOX_ACKS_MAX);
+    assert(owed->acks_count <= OUTBOX_ACKS_MAX && owed->refused_count <= OUTBOX_REFUSED_MAX);
     marks_audit(&owed->larger);
 }
 

@@ -23,6 +23,7 @@
 struct node;
 
 #define OUTBOX_ACKS_MAX    64   /* PACE_WINDOW_MAX: a whole window may come in one turn */
+#define OUTBOX_REFUSED_MAX 32   /* probes of its own that whoever asks may have under way */
 #define OUTBOX_FLIGHTS_MAX 8192 /* unacked at all peers together; beyond, producers wait */
 
 enum flight_kind {
@@ -59,12 +60,12 @@ struct owed {
     TAILQ_ENTRY(owed) link; /* in one of the outbox's two lists */
     struct marks larger;    /* elements of which we have more: ride in the ack, not passed on */
     uint32_t acks[OUTBOX_ACKS_MAX];
-    uint32_t who;        /* the id we do not know */
-    uint32_t refused;    /* `n` */
-    uint32_t roots_salt; /* the `a` to salt our roots with */
+    uint32_t refused[OUTBOX_REFUSED_MAX]; /* `n`, one a datagram */
+    uint32_t who;                         /* the id we do not know */
+    uint32_t roots_salt;                  /* the `a` to salt our roots with */
     uint8_t acks_count;
+    uint8_t refused_count;
     bool has_who;
-    bool has_refused;
     bool has_roots;
     bool
         hello; /* answer with a hello instead of an ordinary datagram; to a stranger, a challenge */
@@ -95,6 +96,11 @@ struct owed *outbox_owe(struct node *node, struct peer *peer);
 /* Note that a sequence number is to be acked; with `roots`, our digests go with it. One that finds
  * no room or no memory is not acked: it will be sent again. */
 void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, bool roots);
+
+/* A peer is to be told that the probe it asked for with this sequence number found nothing. Each is
+ * told, since its silence would be taken for a dead line. One that finds no room or no memory is
+ * not told. */
+void outbox_owe_refused(struct node *node, struct peer *peer, uint32_t sequence);
 
 /* A peer should hear who we are. `asked`: it showed that it does not know; at most one a second.
  * Else at most one in half a second, in a second, in two, and so on up to one in 30 s, until the

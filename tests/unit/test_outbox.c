@@ -249,14 +249,22 @@ static void test_outbox_says_who_and_refused(void **state)
     struct fixture *fixture = *state;
     struct owed *owed = outbox_owe(fixture->node, fixture->peer);
     struct address to;
+    uint32_t refused;
 
     owed->has_who = true;
     owed->who = 77;
-    owed->has_refused = true;
-    owed->refused = 78;
+    for (uint32_t i = 0; i < OUTBOX_REFUSED_MAX + 1; i++) {
+        outbox_owe_refused(fixture->node, fixture->peer, 78 + i);
+    }
     assert_true(emit(fixture, &to));
     assert_int_equal(fixture->message.envelope.who, 77);
-    assert_int_equal(fixture->message.envelope.refused, 78);
+    refused = fixture->message.envelope.refused;
+    for (uint32_t i = 1; i < OUTBOX_REFUSED_MAX; i++) { /* each in a datagram of its own */
+        assert_true(emit(fixture, &to));
+        assert_int_equal(fixture->message.envelope.has & WIRE_HAS_WHO, 0);
+        refused += fixture->message.envelope.refused;
+    }
+    assert_int_equal(refused, (78 + 77 + OUTBOX_REFUSED_MAX) * OUTBOX_REFUSED_MAX / 2);
     assert_false(emit(fixture, &to));
 }
 
