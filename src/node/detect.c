@@ -112,6 +112,9 @@ static bool probes_grow(struct node *node)
 
 static void probe_end(struct detect_state *state, struct probe *probe)
 {
+    if (probe->asker != NULL) {
+        probe->asker->probes_asked--;
+    }
     probe->peer = NULL;
     state->probes_count--;
 }
@@ -127,23 +130,12 @@ static bool own_place(const struct detect_state *state)
     return own < PROBES_OWN_MAX;
 }
 
-/* How many probes are under way for an asker. */
-static uint32_t asked_by(const struct detect_state *state, const struct peer *asker)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < state->probes_room; i++) {
-        count += state->probes[i].peer != NULL && state->probes[i].asker == asker;
-    }
-    return count;
-}
-
 /* Make a place for one probe more for an asker: where all are taken, the oldest of whoever has most
  * goes. False: this asker has as many as anybody. */
 static bool asked_place(struct node *node, const struct peer *asker)
 {
     struct detect_state *state = node->detect.state;
-    const uint32_t has = asked_by(state, asker);
+    const uint32_t has = asker->probes_asked;
     struct probe *oldest = NULL;
     uint32_t asked = 0;
     uint32_t most = 0;
@@ -159,7 +151,7 @@ static bool asked_place(struct node *node, const struct peer *asker)
             continue;
         }
         asked++;
-        count = asked_by(state, probe->asker);
+        count = probe->asker->probes_asked;
         if (count > most || (count == most && probe->number < oldest->number)) {
             most = count;
             oldest = probe;
@@ -193,6 +185,9 @@ static struct probe *probe_begin(struct node *node, struct peer *peer, struct pe
         .peer = peer, .asker = asker, .number = ++state->number, .due_us = UINT64_MAX, .send = true
     };
     state->probes_count++;
+    if (asker != NULL) {
+        asker->probes_asked++;
+    }
     return probe;
 }
 
@@ -249,6 +244,7 @@ static void known_count(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
 
+    work_count(node, node->peers.members);
     state->known = 0;
     state->answered = 0;
     for (uint32_t i = 0; i < node->peers.members; i++) {
@@ -397,6 +393,7 @@ static struct peer *round_take(struct node *node, struct round *round, bool know
         struct peer *peer;
         uint64_t position;
 
+        work_count(node, 1);
         if (round->next >= count || (round->count != count && divisor(round->step, count) != 1)) {
             round_begin(node, round);
         }
@@ -482,6 +479,7 @@ static void suspects_look(struct node *node, struct moment now)
     for (uint32_t i = 0; i < node->peers.count && left > 0; i++) {
         struct peer *peer = peers_at(&node->peers, i);
 
+        work_count(node, 1);
         if (peer->state != PEER_SUSPECT) {
             continue;
         }
@@ -512,6 +510,7 @@ static void dead_choose(struct node *node, struct moment now)
     for (uint32_t i = 0; i < node->peers.count; i++) {
         struct peer *peer = peers_at(&node->peers, i);
 
+        work_count(node, 1);
         if (peer->state == PEER_DEAD && skip-- == 0) {
             if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
                 state->dead = peer;
@@ -576,6 +575,7 @@ static struct peer *helper_choose(struct node *node, struct moment now, const st
         struct peer *peer = peers_member(&node->peers, (start + i) % count);
         bool asked = peer == probe->peer;
 
+        work_count(node, 1);
         for (unsigned k = 0; k < probe->helpers; k++) {
             asked = asked || probe->asked[k] == peer;
         }
@@ -752,8 +752,8 @@ static struct detect_state *state_obtain(struct node *node, struct moment now)
     return state;
 }
 
-/* Whether there is a place for one probe more out of turn. Members that never answered leave some to
- * those that did, also to one that has stopped: it is the one whose death is to be confirmed. */
+/* Whether there is a place for one probe more out of turn. Members that never answered leave some
+ * to those that did, also to one that has stopped: it is the one whose death is to be confirmed. */
 static bool soon_place(const struct detect_state *state, bool answered)
 {
     uint32_t own = 0;

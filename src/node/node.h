@@ -14,7 +14,7 @@
  * peers, keeps no static data and starts no thread: two thousand of them fit in one process.
  *
  * Called by net/udp, http, main and tests/sim. Calls store and wire. Never calls anything else,
- * never logs: what is worth saying is a counter in node_stats() or a notice.
+ * never logs: what is worth saying is a counter in node_stats() or an event.
  *
  * The protocol is specified in vignette(7). */
 
@@ -63,7 +63,7 @@ struct node_options {
     uint64_t ready_after_us; /* node_readiness() no longer waits for a member that is equal */
     uint32_t search_max;     /* keys answered to one question */
 
-    const struct address_range *trust; /* may get more bytes than they sent */
+    const struct address_range *trust; /* believed, and may get more bytes than they sent */
     size_t trust_count;
     const struct address_range *plain_peers; /* a named cluster takes plain messages from these */
     size_t plain_peers_count;

@@ -3,7 +3,7 @@
 
 /* Every address this node knows, members and others: found by address, by id, in id order (the
  * trie of dissemination) and in address order (listings). Private to the room. Records are a few
- * hundred bytes at most, since every node knows every node: bench/peers measures it.
+ * hundred bytes at most, since every node knows every node: node/peers.c asserts it.
  *
  * A record stays where it is until peers_drop(). It holds only what cannot be read from the
  * presence entry quickly enough, and the local view: when heard, how far, in what dialect. */
@@ -67,6 +67,7 @@ struct peer {
     uint8_t level;                    /* protocol level, from element 1; 0: plain */
     uint8_t state;                    /* enum peer_state */
     uint8_t dialect;                  /* enum peer_dialect */
+    uint8_t probes_asked;             /* probes of ours under way that it asked for; detect.c */
     bool is_seed;                     /* configured or introduced */
     bool answered;                    /* it has acked a probe of ours; detect.c */
     bool mute;                        /* and has let one fail since */

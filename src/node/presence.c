@@ -864,6 +864,7 @@ void presence_tick(struct node *node, struct moment now)
     if (left > node->peers.count) {
         left = node->peers.count;
     }
+    work_count(node, left);
     for (; left > 0; left--) {
         presence->sweep = presence->sweep + 1 < node->peers.count ? presence->sweep + 1 : 0;
         peer_sweep(node, now, peers_at(&node->peers, presence->sweep));
