@@ -22,8 +22,8 @@
 #define PROBES_SOON_MAX   16
 #define PROBES_SOON_NEW   8 /* of them, of members that never answered */
 #define HISTORY           8 /* last own probes: failed at most hosts, it is us */
-#define GROWING           4 /* probes, within which one more member has answered */
 #define NODES_LEAST       8 /* few have answered yet: do not take a large cluster for a small one */
+#define OTHERS_EACH       4 /* probes, once more than those few answer: one of the others */
 #define CONFIRMERS        12
 #define CONFIRM_WITHIN_MS 1000
 #define LOOK_US           200000 /* how often suspects are looked at, while there are any */
@@ -82,9 +82,8 @@ struct detect_state {
     struct outcome history[HISTORY];
     uint32_t known;    /* members that answer, when last counted */
     uint32_t answered; /* that ever did */
-    uint32_t known_most;
-    uint64_t grew_us; /* when `known_most` last rose */
-    uint8_t judged;   /* outcomes in `history`, newest first */
+    uint8_t others_in; /* intervals, until one of the others is probed */
+    uint8_t judged;    /* outcomes in `history`, newest first */
 };
 
 /* Probes under way. */
@@ -240,7 +239,7 @@ static bool is_known(const struct peer *peer)
 }
 
 /* Once a second: there are many members and few changes. */
-static void known_count(struct node *node, struct moment now)
+static void known_count(struct node *node)
 {
     struct detect_state *state = node->detect.state;
 
@@ -252,10 +251,6 @@ static void known_count(struct node *node, struct moment now)
 
         state->known += probeable(peer) && is_known(peer);
         state->answered += probeable(peer) && peer->answered;
-    }
-    if (state->known > state->known_most) {
-        state->known_most = state->known;
-        state->grew_us = now.mono_us;
     }
 }
 
@@ -409,13 +404,25 @@ static struct peer *round_take(struct node *node, struct round *round, bool know
     return NULL;
 }
 
-/* One member that answers and one that does not: these are few and cannot delay those. While more
- * answer with each probe, as in a cluster that begins, one of all. */
+/* Whether one of the others is due. While few answer, each interval: in a cluster that begins the
+ * others are nearly all, and the few that are known are not the same few to everybody. Then each
+ * fourth: what is sent is the same, and however many they are, the known ones have the rest. */
+static bool others_due(struct detect_state *state)
+{
+    if (state->known >= NODES_LEAST && state->others_in > 0) {
+        state->others_in--;
+        return false;
+    }
+    state->others_in = OTHERS_EACH - 1;
+    return true;
+}
+
+/* A member that answers or one of the others; one of each while few answer. */
 static void routine_probe(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
     const uint64_t interval_us = node->options.probe_interval_us;
-    struct peer *known;
+    struct peer *known = NULL;
     struct peer *other;
 
     if (now.mono_us < state->probe_due_us || node->peers.members == 0) {
@@ -425,15 +432,10 @@ static void routine_probe(struct node *node, struct moment now)
     if (state->probe_due_us <= now.mono_us) {
         state->probe_due_us = now.mono_us + interval_us;
     }
-    known_count(node, now);
-    if (now.mono_us - state->grew_us < GROWING * interval_us) {
-        const bool first = random_below(&node->detect.random, node->peers.members) < state->known;
-
-        known = first ? round_take(node, &state->round_known, true) : NULL;
-        other = known == NULL ? round_take(node, &state->round_new, false) : NULL;
-    } else {
+    known_count(node);
+    other = others_due(state) ? round_take(node, &state->round_new, false) : NULL;
+    if (other == NULL || state->known < NODES_LEAST) {
         known = round_take(node, &state->round_known, true);
-        other = round_take(node, &state->round_new, false);
     }
     if (known != NULL) {
         (void)probe_begin(node, known, NULL);
