@@ -143,31 +143,9 @@ static void ready_put(struct http_request *request, const struct vector *vector,
     reply_end(&reply);
 }
 
-/* `?from=&count=`: every value of a range, zeros too. */
-static void range_get(struct http_request *request, const struct entry *entry)
+static void range_values_put(struct json_writer *json, const struct vector *vector, uint64_t from,
+                             uint64_t count, void put(struct json_writer *json, uint64_t number))
 {
-    const uint64_t digest = entry_digest(entry);
-    const struct vector *vector = entry_vector(entry);
-    uint64_t from = 0;
-    uint64_t count = API_RANGE_MAX;
-    struct reply reply;
-    struct json_writer *json;
-
-    if (!query_u64(request, "from", 0, UINT64_MAX, &from)
-        || !query_u64(request, "count", 1, API_RANGE_MAX, &count)) {
-        return;
-    }
-    if (count - 1 > UINT64_MAX - from) {
-        count = UINT64_MAX - from + 1;
-    }
-    http_etag(request, digest);
-    http_begin(request, 200, "application/json");
-    json = reply_begin(&reply, request);
-    head_put(json, http_key(request), vector, &digest);
-    json_name(json, "from");
-    json_u64(json, from);
-    json_name(json, "values");
-    json_begin_array(json);
     for (uint64_t i = 0; i < count;) {
         const uint64_t number = (from + i) >> 8;
         const size_t position = vector_seek(vector, number);
@@ -180,10 +158,47 @@ static void range_get(struct http_request *request, const struct entry *entry)
         do {
             const unsigned offset = (unsigned)((from + i) & 0xff);
 
-            json_u64(json, block.number == number ? block_get(&block, offset) : 0);
+            put(json, block.number == number ? block_get(&block, offset) : 0);
             i++;
         } while (i < count && (from + i) >> 8 == number);
     }
+}
+
+/* `?from=&count=`: every value of a range, zeros too. */
+static void range_get(struct http_request *request, const struct entry *entry)
+{
+    const uint64_t digest = entry_digest(entry);
+    const struct vector *vector = entry_vector(entry);
+    uint64_t from = 0;
+    uint64_t count = API_RANGE_MAX;
+    struct reply reply;
+    struct json_writer *json;
+    const char *type;
+    bool is_packed;
+
+    if (!query_u64(request, "from", 0, UINT64_MAX, &from)
+        || !query_u64(request, "count", 1, API_RANGE_MAX, &count)) {
+        return;
+    }
+    if (count - 1 > UINT64_MAX - from) {
+        count = UINT64_MAX - from + 1;
+    }
+    is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
+    http_etag(request, digest);
+    http_begin(request, 200, type);
+    json = reply_begin(&reply, request);
+    if (is_packed) {
+        packed_range_head(json, entry, from, count);
+        range_values_put(json, vector, from, count, packed_u64);
+        reply_flush(&reply);
+        return;
+    }
+    head_put(json, http_key(request), vector, &digest);
+    json_name(json, "from");
+    json_u64(json, from);
+    json_name(json, "values");
+    json_begin_array(json);
+    range_values_put(json, vector, from, count, json_u64);
     json_end_array(json);
     json_end_object(json);
     reply_end(&reply);

@@ -171,16 +171,23 @@ static void sending_free(void *state)
     mem_free(sending->mem, sending, sizeof *sending);
 }
 
-/* All but the vector. */
-static void head_put(struct json_writer *json, struct bytes key, uint64_t size, uint64_t digest)
+/* What every answer says first, in a map of so many pairs. */
+static void facts_put(struct json_writer *json, struct bytes key, uint64_t size, uint64_t digest,
+                      uint64_t pairs)
 {
-    packed_map(json, 4);
+    packed_map(json, pairs);
     packed_name(json, "key");
     packed_text(json, key);
     packed_name(json, "size");
     packed_u64(json, size);
     packed_name(json, "digest");
     packed_hex64(json, digest);
+}
+
+/* All but the vector. */
+static void head_put(struct json_writer *json, struct bytes key, uint64_t size, uint64_t digest)
+{
+    facts_put(json, key, size, digest, 4);
     packed_name(json, "vector");
 }
 
@@ -260,6 +267,18 @@ void packed_chosen(struct http_request *request, const struct entry *entry,
     head_put(json, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry));
     packed_vector(json, chosen);
     reply_flush(&reply);
+}
+
+void packed_range_head(struct json_writer *json, const struct entry *entry, uint64_t from,
+                       uint64_t count)
+{
+    msgpack_packer packer = packer_of(json);
+
+    facts_put(json, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry), 5);
+    packed_name(json, "from");
+    packed_u64(json, from);
+    packed_name(json, "values");
+    msgpack_pack_array(&packer, count);
 }
 
 void packed_get(struct http_request *request, struct http_context *context,

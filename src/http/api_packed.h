@@ -54,4 +54,9 @@ void packed_get(struct http_request *request, struct http_context *context,
 void packed_chosen(struct http_request *request, const struct entry *entry,
                    const struct vector *chosen, const char *type);
 
+/* Of a range, {"key", "size", "digest", "from", "values": [5, 0]}, what is in front of its `count`
+ * values, which packed_u64() puts. */
+void packed_range_head(struct json_writer *json, const struct entry *entry, uint64_t from,
+                       uint64_t count);
+
 #endif /* HTTP_API_PACKED_H */

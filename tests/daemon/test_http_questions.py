@@ -189,6 +189,17 @@ def test_accept_is_weighed_as_rfc_9110_says(shared, path, accept, kind):
         assert found.get("vector", found.get("accept")) == {7: 5}
 
 
+def test_a_range_comes_as_accept_asks(shared):
+    shared.post("/keys/accept", {"7": 5})
+    path = "/keys/accept?from=6&count=300"
+    whole = shared.get(path).json()
+    for name in PACKED_NAMES:
+        answer = shared.get(path, headers={"Accept": name}, checked=False)
+        assert answer.headers["Content-Type"] == name and "Accept" in answer.headers["Vary"]
+        assert msgpack.unpackb(answer.body) == whole
+    assert whole["values"] == [0, 5] + 298 * [0]
+
+
 def test_several_accept_headers_are_one(shared):
     shared.post("/keys/accept", {"7": 5})
     with shared.connect() as client:
