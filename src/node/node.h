@@ -296,15 +296,17 @@ struct node_stats {
 };
 /* Counted work (node/work.h): units done since the node was created, for tests, the simulator and
  * whoever drives a node. What node_receive() does is at most node_datagram_work_max() of the
- * datagram's size. A turn's calls together should stay below NODE_TURN_WORK_MAX: the driver stops
- * taking datagrams in once node_work_allows() says no, which it does at half of it so that ticks
- * and what leaves have the rest, and goes on in the next turn. node_emit() and node_tick() keep to
- * the budget by themselves; node_emit() has a share of its own in every turn however much came in,
- * and where it stopped for want of budget, or something raised is still to be spread, node_due_us()
- * names a moment that has come. */
+ * datagram's size. A turn's calls together stay below NODE_TURN_WORK_MAX + NODE_EMIT_WORK_MIN, but
+ * for the last datagram or step that was begun: the driver stops taking datagrams in once
+ * node_work_allows() says no, which it does at half of it so that ticks and what leaves have the
+ * rest, and goes on in the next turn. node_emit() and node_tick() keep to the budget by themselves;
+ * node_emit() has a share of its own in every turn however much came in, and where it stopped for
+ * want of budget, or something raised is still to be spread, node_due_us() names a moment that has
+ * come. */
 #define NODE_TURN_WORK_MAX      20000 /* 2 to 10 ms (bench/costs) */
-#define NODE_DATAGRAM_WORK      512   /* a hello or a probe, whatever it finds */
-#define NODE_DATAGRAM_WORK_BYTE 1     /* a block takes 4 bytes and more, and makes 2 or 3 units */
+#define NODE_EMIT_WORK_MIN      4000 /* of what leaves, so that neither it nor what comes starves */
+#define NODE_DATAGRAM_WORK      512  /* a hello or a probe, whatever it finds */
+#define NODE_DATAGRAM_WORK_BYTE 1    /* a block takes 4 bytes and more, and makes 2 or 3 units */
 uint64_t node_work(const struct node *node);
 uint64_t node_datagram_work_max(size_t size);
 bool node_work_allows(const struct node *node);

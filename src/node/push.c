@@ -451,7 +451,8 @@ static size_t datagram_send(struct node *node, struct moment now, struct space s
     return size;
 }
 
-/* Members came or went since it was queued: only plain ones are left, or none. */
+/* Members came or went since it was queued: only plain ones are left, or none. What the turn's
+ * budget leaves over waits for the next one. */
 static void bucket_cover_plain(struct node *node, struct moment now, struct peer_range range,
                                struct bucket *bucket)
 {
@@ -459,6 +460,10 @@ static void bucket_cover_plain(struct node *node, struct moment now, struct peer
         while (!marks_empty(&bucket->waiting[set])) {
             const struct marked marked = *marks_first(&bucket->waiting[set]);
 
+            if (!work_emit_allows(node)) {
+                node->work.cut = true;
+                return;
+            }
             range_cover_plain(node, now, range, &marked, bucket->ttl);
             marks_remove(&bucket->waiting[set], node->mem, marked.entry, &marked.mark);
         }

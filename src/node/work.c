@@ -20,7 +20,7 @@ bool work_at_once(const struct node *node)
 
 bool work_emits(const struct node *node)
 {
-    return work_allows(node) || node->work.emitted < WORK_EMIT_MIN;
+    return work_allows(node) || node->work.emitted < NODE_EMIT_WORK_MIN;
 }
 
 void work_emit_begin(struct node *node)

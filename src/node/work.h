@@ -25,10 +25,7 @@ struct node;
 #define WORK_AT_ONCE         256
 #define WORK_AT_ONCE_MEMBERS 256
 
-/* What leaves has so much of every turn, however much came in, so that neither starves. */
-#define WORK_EMIT_MIN 4000
-
-/* And one datagram so much to find out what to say. */
+/* One datagram that leaves has so much to find out what to say. */
 #define WORK_DATAGRAM_MIN 256
 
 /* Open, because it is embedded in the node; only node/work.c touches the fields. */

@@ -370,7 +370,8 @@ void limits_work_end(struct world *world, struct limits *limits, uint32_t machin
 {
     const uint64_t work = node_work(world->machines[machine].node) - limits->work[machine];
     const uint64_t step = node_datagram_work_max(WIRE_EXTENDED_BYTES_MAX);
-    const uint64_t most = NODE_TURN_WORK_MAX + step + limits->work_excess[machine];
+    const uint64_t most =
+        NODE_TURN_WORK_MAX + NODE_EMIT_WORK_MIN + step + limits->work_excess[machine];
 
     if (work > most) {
         red("work", "machine %u does %llu units in a turn, not %llu", machine,

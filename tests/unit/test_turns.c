@@ -9,7 +9,7 @@
 
 /* What a turn may do beyond its budget: what leaves has its share however much came in, and a step
  * that has begun is finished. */
-#define TURN_EXCESS_MAX (WORK_EMIT_MIN + NODE_PEERS_MAX)
+#define TURN_EXCESS_MAX (NODE_EMIT_WORK_MIN + NODE_PEERS_MAX)
 
 static void test_turns_stay_within_what_is_counted(void **state)
 {
