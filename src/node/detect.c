@@ -23,7 +23,7 @@
 #define PROBES_SOON_NEW   8 /* of them, of members that never answered */
 #define HISTORY           8 /* last own probes: failed at most hosts, it is us */
 #define NODES_LEAST       8 /* few have answered yet: do not take a large cluster for a small one */
-#define OTHERS_EACH       4 /* probes, once more than those few answer: one of the others */
+#define OTHERS_EACH       2 /* probes, once more than those few answer: one of the others */
 #define CONFIRMERS        12
 #define CONFIRM_WITHIN_MS 1000
 #define LOOK_US           200000 /* how often suspects are looked at, while there are any */
@@ -406,7 +406,8 @@ static struct peer *round_take(struct node *node, struct round *round, bool know
 
 /* Whether one of the others is due. While few answer, each interval: in a cluster that begins the
  * others are nearly all, and the few that are known are not the same few to everybody. Then each
- * fourth: what is sent is the same, and however many they are, the known ones have the rest. */
+ * second: however many they are, the known ones have the rest, and all of a large cluster have
+ * answered before what they echoed is forgotten. */
 static bool others_due(struct detect_state *state)
 {
     if (state->known >= NODES_LEAST && state->others_in > 0) {
