@@ -357,18 +357,33 @@ static bool by_fd_reach(struct http_server *server, int fd)
     return true;
 }
 
+/* Count and charge what goes in and out. False: no memory, and nobody is called back. */
+static bool newcomer_listen(struct connection *connection)
+{
+    struct evbuffer *input = bufferevent_get_input(connection->stream);
+    struct evbuffer *output = bufferevent_get_output(connection->stream);
+
+    connection->output_callback = evbuffer_add_cb(output, on_output, connection);
+    if (connection->output_callback == NULL) {
+        return false;
+    }
+    if (evbuffer_add_cb(input, on_input, connection) == NULL) {
+        evbuffer_remove_cb_entry(output, connection->output_callback);
+        return false;
+    }
+    return true;
+}
+
 /* Refuse a newcomer: nobody knows it yet but evhttp. */
 static void newcomer_refuse(struct connection *connection, struct evhttp_connection *evhttp,
-                            enum http_refused reason)
+                            enum http_refused reason, const char *detail)
 {
     struct http_server *server = connection->server;
 
     server->stats.refused[reason]++;
-    turn_away(connection, 503,
-              "too many connections; try again soon or raise "
-              "http-max-connections");
-    mem_free(server->mem, connection, sizeof *connection);
+    turn_away(connection, 503, detail);
     evhttp_connection_free(evhttp);
+    mem_free(server->mem, connection, sizeof *connection);
 }
 
 static void newcomer_adopt(struct connection *connection)
@@ -389,16 +404,18 @@ static void newcomer_adopt(struct connection *connection)
         mem_free(server->mem, connection, sizeof *connection);
         return;
     }
-    if (server->stats.connections >= server->options.connections_max || server->is_stopping) {
-        newcomer_refuse(connection, evhttp, HTTP_REFUSED_CONNECTIONS);
+    if (server->is_stopping) {
+        newcomer_refuse(connection, evhttp, HTTP_REFUSED_CONNECTIONS, ANSWER_STOPPING);
         return;
     }
-    connection->output_callback =
-        evbuffer_add_cb(bufferevent_get_output(connection->stream), on_output, connection);
-    if (connection->output_callback == NULL || !by_fd_reach(server, connection->fd)
-        || evbuffer_add_cb(bufferevent_get_input(connection->stream), on_input, connection)
-               == NULL) {
-        newcomer_refuse(connection, evhttp, HTTP_REFUSED_MEMORY);
+    if (server->stats.connections >= server->options.connections_max) {
+        newcomer_refuse(connection, evhttp, HTTP_REFUSED_CONNECTIONS,
+                        "too many connections; try again soon or raise http-max-connections");
+        return;
+    }
+    if (!by_fd_reach(server, connection->fd) || !newcomer_listen(connection)) {
+        newcomer_refuse(connection, evhttp, HTTP_REFUSED_MEMORY,
+                        "there is no memory for the connection; try again soon");
         return;
     }
     connection->evhttp = evhttp;

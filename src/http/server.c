@@ -827,7 +827,7 @@ static void request_stop(struct http_request *request)
         park_leave(request->server->park, &request->place);
         request->server->stats.parked--;
         request->state = REQUEST_RUNNING;
-        http_refuse(request, 503, "this node is stopping; ask another one, or this one again soon");
+        http_refuse(request, 503, "%s", ANSWER_STOPPING);
         request_finish(request);
     } else if (request->state == REQUEST_SLEEPING && request->is_stream) {
         request_finish(request);

@@ -292,6 +292,8 @@ void answer_stream_end(struct http_request *request);
 /* Charge what `out` has now. */
 void answer_charge(struct http_request *request);
 
+#define ANSWER_STOPPING "this node is stopping; ask another one, or this one again soon"
+
 /* What to do when held memory is used up: a sentence. */
 #define ANSWER_FULL_MAX 160
 void answer_full_text(const struct http_server *server, char text[ANSWER_FULL_MAX]);

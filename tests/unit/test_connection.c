@@ -102,6 +102,36 @@ static void test_connection_limits_connections(void **state)
     assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "hello\n");
 }
 
+static void on_stop(evutil_socket_t fd, short what, void *argument)
+{
+    struct fixture *fixture = argument;
+
+    (void)fd;
+    (void)what;
+    http_server_stop(fixture->server, 1000000);
+}
+
+/* The pipe can be written to from the start, and was added after the listener: it stops in the pass
+ * in which the connection is accepted, before that is looked at. */
+static void test_connection_that_comes_while_it_stops_is_told_so(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *answer;
+    int ends[2];
+
+    assert_int_equal(pipe(ends), 0);
+    serve(fixture);
+    assert_int_equal(event_base_once(fixture->base, ends[1], EV_WRITE, on_stop, fixture, NULL), 0);
+    answer = exchange_to_end(fixture, "");
+    assert_int_equal(http_server_stats(fixture->server)->accepted, 1);
+    assert_has(answer, "HTTP/1.1 503 Service Unavailable\r\n");
+    assert_has(answer, "this node is stopping");
+    assert_lacks(answer, "http-max-connections");
+    AWAIT(fixture, http_server_is_stopped(fixture->server));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void test_connection_limits_what_is_uploaded_at_once(void **state)
 {
     enum { SIZE = 400000 };
@@ -193,13 +223,17 @@ static void test_connection_refuses_a_header_over_the_limit(void **state)
 static void test_connection_survives_without_memory(void **state)
 {
     struct fixture *fixture = *state;
+    const char *answer;
 
     serve(fixture);
     fixture->mem.fail_countdown = 1; /* the connection's object */
     (void)exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST);
     assert_int_equal(fixture->context.handled, 0);
     fixture->mem.fail_countdown = 2; /* the table of descriptors, the first time */
-    assert_has(exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST), "HTTP/1.1 503");
+    answer = exchange_to_end(fixture, "GET /hello HTTP/1.1\r\n" LAST);
+    assert_has(answer, "HTTP/1.1 503");
+    assert_has(answer, "there is no memory for the connection");
+    assert_lacks(answer, "http-max-connections");
     fixture->mem.fail_countdown = 3; /* the query, after the connection and that table */
     assert_has(exchange_to_end(fixture, "GET /hello?pretty HTTP/1.1\r\n" LAST), "HTTP/1.1 503");
     fixture->mem.fail_countdown = 0;
@@ -335,6 +369,7 @@ int main(void)
         TEST(test_connection_leaves_a_long_poll_alone_past_the_timeout),
         TEST(test_connection_closes_an_idle_connection),
         TEST(test_connection_limits_connections),
+        TEST(test_connection_that_comes_while_it_stops_is_told_so),
         TEST(test_connection_limits_what_is_uploaded_at_once),
         TEST(test_connection_pays_for_memory_that_is_used_up),
         TEST(test_connection_is_refused_what_holds_memory_when_it_is_used_up),
