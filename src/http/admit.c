@@ -279,6 +279,24 @@ static bool route_matches(const struct http_route *route, struct bytes path, str
     return true;
 }
 
+bool request_asks_open(const struct http_request *request)
+{
+    const struct http_options *options = &request->server->options;
+    const char *uri = evhttp_request_get_uri(request->evhttp);
+
+    for (size_t i = 0; *uri == '/' && i < options->routes_count; i++) {
+        const struct http_route *route = &options->routes[i];
+        const size_t size = strlen(route->path);
+
+        if (route->access == HTTP_OPEN && !route->takes_key
+            && (route->methods & request->method) != 0 && strncmp(uri + 1, route->path, size) == 0
+            && (uri[1 + size] == '\0' || uri[1 + size] == '?')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Answer OPTIONS; to a page of another origin that asks first, what it may do. */
 static void options_answer(struct http_request *request)
 {

@@ -43,13 +43,24 @@ static struct timeval duration_of(uint64_t us)
 
 /* -- from one call to the next -------------------------------------------------------------- */
 
+/* The list that a queued request is in. */
+static struct request_list *list_of(const struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    if (request->is_admitted) {
+        return &server->queue;
+    }
+    return request->is_open ? &server->arrivals_open : &server->arrivals;
+}
+
 void request_queue(struct http_request *request)
 {
     static const struct timeval at_once = { 0, 0 };
     struct http_server *server = request->server;
 
     request->state = REQUEST_QUEUED;
-    TAILQ_INSERT_TAIL(request->is_admitted ? &server->queue : &server->arrivals, request, queue);
+    TAILQ_INSERT_TAIL(list_of(request), request, queue);
     /* A timer and not an activation: the loop looks at its sockets in between. */
     if (!event_pending(server->work, EV_TIMEOUT, NULL)) {
         event_add(server->work, &at_once);
@@ -238,7 +249,7 @@ void request_end(struct http_request *request)
     struct connection *connection = request->connection;
 
     if (request->state == REQUEST_QUEUED) {
-        TAILQ_REMOVE(request->is_admitted ? &server->queue : &server->arrivals, request, queue);
+        TAILQ_REMOVE(list_of(request), request, queue);
     } else if (request->state == REQUEST_PARKED) {
         server->stats.parked--;
     } else if (request->state == REQUEST_HELD) {
@@ -479,27 +490,48 @@ static void request_begin(struct http_request *request)
     server->turn_us += request_run(request);
 }
 
+static bool has_arrivals(const struct http_server *server)
+{
+    return !TAILQ_EMPTY(&server->arrivals) || !TAILQ_EMPTY(&server->arrivals_open);
+}
+
+/* Take the next that came, in turn one that asks for an open route and one that does not: whoever
+ * asks how the node is does not wait for all others, and a flood of such does not hold those up. */
+static struct http_request *arrival_take(struct http_server *server)
+{
+    struct http_request *open = TAILQ_FIRST(&server->arrivals_open);
+    struct http_request *other = TAILQ_FIRST(&server->arrivals);
+    struct http_request *taken = other;
+
+    if (open != NULL && (other == NULL || !server->was_open)) {
+        taken = open;
+    }
+    TAILQ_REMOVE(list_of(taken), taken, queue);
+    server->was_open = taken == open;
+    return taken;
+}
+
 /* Look at what came and call what is under way, each for the time of one step, so that hundreds of
  * long answers delay a short one by no more than that. One is called in any case. */
 static void on_work(evutil_socket_t fd, short what, void *argument)
 {
     static const struct timeval at_once = { 0, 0 };
     struct http_server *server = argument;
-    struct http_request *request = TAILQ_FIRST(&server->arrivals);
+    struct http_request *request;
     uint64_t took_us = 0;
+    bool is_allowed = true;
 
     (void)fd;
     (void)what;
-    while (request != NULL) {
-        TAILQ_REMOVE(&server->arrivals, request, queue);
-        request_begin(request);
-        request = turn_allows(server) ? TAILQ_FIRST(&server->arrivals) : NULL;
+    while (is_allowed && has_arrivals(server)) {
+        request_begin(arrival_take(server));
+        is_allowed = turn_allows(server);
     }
     while (took_us < HTTP_STEP_US_MAX && (request = TAILQ_FIRST(&server->queue)) != NULL) {
         TAILQ_REMOVE(&server->queue, request, queue);
         took_us += request_run(request);
     }
-    if (!TAILQ_EMPTY(&server->arrivals) || !TAILQ_EMPTY(&server->queue)) {
+    if (has_arrivals(server) || !TAILQ_EMPTY(&server->queue)) {
         event_add(server->work, &at_once);
     }
 }
@@ -542,9 +574,10 @@ void server_on_request(struct evhttp_request *evhttp, void *argument)
     request->is_old = connection_request_is_old(evhttp);
     request->began_us = connection_clock_us();
     evhttp_request_set_on_complete_cb(evhttp, request_on_complete, request);
-    if (TAILQ_EMPTY(&listener->server->arrivals) && turn_allows(listener->server)) {
+    if (!has_arrivals(listener->server) && turn_allows(listener->server)) {
         request_begin(request);
     } else {
+        request->is_open = request_asks_open(request);
         connection_watch_close(connection);
         request_queue(request);
     }
@@ -698,6 +731,7 @@ enum status http_server_create(const struct http_options *options, struct event_
     TAILQ_INIT(&server->connections);
     TAILQ_INIT(&server->leftovers);
     TAILQ_INIT(&server->arrivals);
+    TAILQ_INIT(&server->arrivals_open);
     TAILQ_INIT(&server->queue);
     defaults_fill(&server->options);
     answer_common_make(server);

@@ -19,8 +19,9 @@
  * forgotten and free_state is called; nothing else tells the handler.
  *
  * All requests that come in a turn share the time of one step and a budget for being looked at
- * (HTTP_TURN_WORK_MAX); those beyond it wait for the next turn, in the order in which they came.
- * So do the steps of those under way, beside them.
+ * (HTTP_TURN_WORK_MAX); those beyond it wait for the next turn, in the order in which they came,
+ * but one for an open route and one for another in turn: how a node under load is can be asked at
+ * any time. So do the steps of those under way, beside them.
  *
  * Everything runs on the thread of the event base, between the base's callbacks: no function here
  * calls a handler from inside itself, except the event base. SIGPIPE is ignored by main. The

@@ -77,6 +77,7 @@ struct http_request {
     uint8_t state;   /* enum request_state */
     uint8_t key_size;
     bool is_admitted : 1; /* it was looked at, and its handler may be called */
+    bool is_open : 1;     /* it asks for an open route, and waits with its like */
     bool is_pretty : 1;
     bool is_head : 1;
     bool is_old : 1; /* before HTTP/1.1 */
@@ -158,15 +159,17 @@ struct http_server {
     struct connection_list leftovers; /* requests that outlive their connection */
     struct connection_slot *by_fd;
     size_t by_fd_count;
-    struct request_list arrivals; /* to be looked at: this turn had no more time for them */
-    struct request_list queue;    /* under way, to be called again */
-    struct event *work;           /* calls what is queued */
-    struct event *adopt;          /* looks at newcomers */
-    struct event *reap;           /* closes what cannot be closed where it is found */
-    struct event *sweep;          /* deadlines */
-    struct event *resume;         /* accepts again */
-    struct event *cut;            /* the end of draining */
-    int spare_fd;                 /* given up to accept and close when there is no other */
+    struct request_list arrivals;      /* to be looked at: this turn had no more time for them */
+    struct request_list arrivals_open; /* those of them that ask for open routes */
+    struct request_list queue;         /* under way, to be called again */
+    struct event *work;                /* calls what is queued */
+    struct event *adopt;               /* looks at newcomers */
+    struct event *reap;                /* closes what cannot be closed where it is found */
+    struct event *sweep;               /* deadlines */
+    struct event *resume;              /* accepts again */
+    struct event *cut;                 /* the end of draining */
+    int spare_fd;                      /* given up to accept and close when there is no other */
+    bool was_open;                     /* the last arrival taken asked for an open route */
     bool is_stopping;
     bool is_told; /* turn_wanted was called because the server has stopped */
     size_t common_size;
@@ -274,6 +277,10 @@ void server_look_whether_stopped(struct http_server *server);
 /* Everything that is looked at before a handler is called: framing, Host and Origin, route, who
  * may, key, query, body. False: it is answered already. */
 bool request_admit(struct http_request *request, enum evhttp_cmd_type command);
+
+/* Whether a request that nobody has looked at yet asks for an open route. Time: O(routes), however
+ * long the target is; one that is a whole URL does not count. */
+bool request_asks_open(const struct http_request *request);
 
 /* -- answer.c ------------------------------------------------------------------------------- */
 

@@ -47,6 +47,31 @@ def test_requests_that_come_at_once_share_the_turns(node):
     assert REQUEST_WORK_MAX < most <= TURN_WORK_MAX + REQUEST_WORK_MAX
 
 
+def test_health_does_not_wait_for_all_requests_that_came_before(start):
+    node = start("--set", "http-max-connections=2200")
+    node.post("/keys/chosen", {"1": 5})
+    dear = b"&".join([b"index=" + b"18446744073709551615"] * 256)
+    others = [node.connect() for _ in range(2000)]
+    askers = [node.connect() for _ in range(100)]
+    for client in others:
+        client.sendall(b"GET /keys/chosen?%s HTTP/1.1\r\n%s\r\n" % (dear, HOST))
+    begin = time.monotonic()
+    for client in askers:
+        client.sendall(b"GET /health HTTP/1.1\r\n%s\r\n" % HOST)
+    latencies = []
+    for client in askers:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        latencies.append(time.monotonic() - begin)
+    for client in others:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        client.close()
+    for client in askers:
+        client.close()
+    print(f"/health: median {latencies[50] * 1000:.0f} ms, p99 {latencies[98] * 1000:.0f} ms; "
+          f"the others {(time.monotonic() - begin) * 1000:.0f} ms")
+    assert latencies[98] < 0.1 * SLOWNESS
+
+
 # http/watch.h: what comparing changes with what is watched may take in a turn; the last comparison
 # of one may add some.
 WATCH_WORK_MAX = 4096

@@ -150,6 +150,61 @@ static void test_server_looks_at_so_much_a_turn_and_at_all_in_the_end(void **sta
     AWAIT(fixture, stats->watchers == 0);
 }
 
+/* Many of one kind wait, each refused for its query and dear to look at; then one of the other
+ * kind comes. Returns how many of the many are answered before it. */
+static uint64_t answered_before(struct fixture *fixture, const char *many, const char *one)
+{
+    enum { CLIENTS = 300, TARGET = 4000 };
+    struct client client = client_open(fixture);
+    struct client clients[CLIENTS];
+    const struct http_stats *stats;
+    char filler[TARGET + 1];
+    char text[TARGET + 200];
+    uint64_t before;
+
+    serve(fixture);
+    stats = http_server_stats(fixture->server);
+    memset(filler, 'x', TARGET);
+    filler[TARGET] = '\0';
+    (void)snprintf(text, sizeof text, "GET %s?%s HTTP/1.1\r\n" HOST "\r\n", many, filler);
+    client_connect(fixture, &client);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = client_open(fixture);
+        client_connect(fixture, &clients[i]);
+        AWAIT(fixture, stats->connections == i + 2);
+    }
+    for (size_t i = 0; i < CLIENTS; i++) {
+        assert_int_equal(send(bufferevent_getfd(clients[i].stream), text, strlen(text), 0),
+                         strlen(text));
+    }
+    AWAIT(fixture, stats->received_bytes == CLIENTS * strlen(text));
+    (void)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\n" HOST "\r\n", one);
+    assert_int_equal(send(bufferevent_getfd(client.stream), text, strlen(text), 0), strlen(text));
+    before = stats->answers[4];
+    AWAIT(fixture, stats->answers[2] == 1);
+    before = stats->answers[4] - before;
+    AWAIT(fixture, stats->answers[4] == CLIENTS);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        client_close(&clients[i]);
+    }
+    client_close(&client);
+    AWAIT(fixture, stats->connections == 0);
+    return before;
+}
+
+/* Those of the turn in which it comes and of the one in which it is looked at, and some more. */
+#define BEFORE_MAX (2 * (HTTP_TURN_WORK_MAX / (16 + 4000 / 64) + 2))
+
+static void test_server_takes_an_open_route_before_others_that_wait(void **state)
+{
+    assert_in_range(answered_before(*state, "/hello", "/"), 0, BEFORE_MAX);
+}
+
+static void test_server_does_not_let_open_routes_hold_up_others(void **state)
+{
+    assert_in_range(answered_before(*state, "/", "/hello"), 0, BEFORE_MAX);
+}
+
 static void test_server_calls_no_step_while_the_output_is_full(void **state)
 {
     struct fixture *fixture = *state;
@@ -575,6 +630,8 @@ int main(void)
         TEST(test_server_answers_pipelined_requests_in_order),
         TEST(test_server_answers_a_client_that_half_closes),
         TEST(test_server_looks_at_so_much_a_turn_and_at_all_in_the_end),
+        TEST(test_server_takes_an_open_route_before_others_that_wait),
+        TEST(test_server_does_not_let_open_routes_hold_up_others),
         TEST(test_server_calls_no_step_while_the_output_is_full),
         TEST(test_server_streams_in_chunks),
         TEST(test_server_ends_an_old_client_s_stream_with_the_connection),
