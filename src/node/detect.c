@@ -49,6 +49,7 @@ struct probe {
     uint8_t to_ask;  /* helpers still to be asked */
     uint8_t helpers; /* asked */
     uint8_t refused; /* of them, could not */
+    uint8_t heard;   /* of them, say that it answered */
     uint8_t known;   /* of them, had answered us before */
     bool send;       /* a try is to leave */
     bool asked_all;  /* there is nobody else to ask */
@@ -331,8 +332,19 @@ static void probe_failed(struct node *node, struct moment now, struct probe *pro
     probe_end(state, probe);
 }
 
-/* Nothing was heard by the time that the last try or the helpers had. Helpers who all say that
- * they could not are believed; where some say nothing, others are asked. */
+/* The peer answered, us or more helpers than could not reach it. */
+static void probe_answered(struct node *node, struct probe *probe)
+{
+    probe->peer->iffy = 0;
+    if (probe->asker != NULL) {
+        outbox_owe_ack(node, probe->asker, probe->asker_sequence, false);
+    }
+    probe_end(node->detect.state, probe);
+}
+
+/* The peer itself was not heard by the time that the last try or the helpers had. One helper's word
+ * proves nothing against that of others, or one that lies would hide a death for ever. Helpers who
+ * all say that they could not are believed; where some say nothing, others are asked. */
 static void probe_step(struct node *node, struct moment now, struct probe *probe)
 {
     if (probe->stage == STAGE_DIRECT && probe->tries < TRIES) {
@@ -340,6 +352,8 @@ static void probe_step(struct node *node, struct moment now, struct probe *probe
     } else if (probe->asker != NULL) {
         outbox_owe_refused(node, probe->asker, probe->asker_sequence);
         probe_end(node->detect.state, probe);
+    } else if (probe->heard > probe->refused) {
+        probe_answered(node, probe);
     } else if (probe->stage == STAGE_DIRECT
                || (probe->refused < probe->helpers && probe->helpers < HELPERS_MAX
                    && !probe->asked_all)) {
@@ -694,6 +708,15 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
     }
 }
 
+/* All that were asked have answered: nothing more is waited for. */
+static void helpers_look(struct probe *probe, struct moment now)
+{
+    if (probe->peer != NULL && probe->helpers > 0 && probe->to_ask == 0
+        && probe->refused + probe->heard >= probe->helpers && probe->due_us > now.mono_us) {
+        probe->due_us = now.mono_us;
+    }
+}
+
 void detect_refused(struct node *node, struct moment now, const struct peer *from,
                     uint32_t sequence)
 {
@@ -708,10 +731,7 @@ void detect_refused(struct node *node, struct moment now, const struct peer *fro
                 probe->refused++;
             }
         }
-        if (probe->peer != NULL && probe->helpers > 0 && probe->to_ask == 0
-            && probe->refused == probe->helpers && probe->due_us > now.mono_us) {
-            probe->due_us = now.mono_us;
-        }
+        helpers_look(probe, now);
     }
 }
 
@@ -720,20 +740,23 @@ void detect_acked(struct node *node, struct moment now, const struct flight *fli
     struct detect_state *state = node->detect.state;
     struct probe *probe = probe_find(state, flight->tag);
 
-    (void)now;
     flight->peer->iffy = 0;
     flight->peer->answered = true;
     flight->peer->mute = false;
     if (probe == NULL) {
         return;
     }
-    probe->peer->iffy = 0;
-    if (probe->asker != NULL) {
-        outbox_owe_ack(node, probe->asker, probe->asker_sequence, false);
-    } else {
+    if (probe->asker == NULL) {
         history_add(state, flight->peer, false);
     }
-    probe_end(state, probe);
+    if (flight->peer != probe->peer) {
+        probe->heard++;
+    }
+    if (flight->peer == probe->peer || 2 * probe->heard > HELPERS) {
+        probe_answered(node, probe);
+    } else {
+        helpers_look(probe, now);
+    }
 }
 
 static struct detect_state *state_obtain(struct node *node, struct moment now)

@@ -88,6 +88,30 @@ class Crowd:
         return True
 
 
+class Liars(Crowd):
+    """Members that ack whatever they are asked, also that they reached whom they never tried."""
+
+    @staticmethod
+    def hear(peer):
+        try:
+            datagram, source = peer.socket.recvfrom(65536)
+        except BlockingIOError:
+            return False
+        x = manual.read(datagram).get("x", {})
+        fields = {"a": [x["q"]]} if "q" in x else {}
+        if "q" in x and "r" in x:
+            fields["r"] = x["r"]
+        if "t" in x:
+            fields.update(e=x["t"], t=peer.token)
+        first, peer.daemon = peer.daemon, types.SimpleNamespace(address=source)
+        if "t" in x or "?" in x:
+            peer.hello(**fields)
+        elif fields:
+            peer.say(**fields)
+        peer.daemon = first
+        return True
+
+
 @pytest.fixture
 def four(cluster):
     members = cluster(4, "--set", "trust=127.0.0.0/8")
@@ -115,6 +139,15 @@ def test_a_death_is_noticed_among_thirty_that_never_answer(four):
         time.sleep(10)
         noticed(four, four[3])
         joined(four)
+
+
+def test_a_death_is_noticed_though_a_helper_lies(four):
+    with Liars(four[:1], 1):
+        daemons.eventually(lambda: all(
+            sum(state == "alive" for state in member.peers().values()) == 4
+            for member in four), 20)
+        time.sleep(8)  # it is probed, and so is known to all
+        noticed(four, four[3])
 
 
 def test_a_death_is_noticed_while_a_peer_asks_for_1000_probes_a_second(four):

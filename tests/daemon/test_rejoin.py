@@ -82,7 +82,7 @@ def test_a_restarted_node_catches_up_under_load_without_a_pause(start):
     eventually(lambda: are_equal(nodes), 2)
     for node in nodes:
         eventually(lambda node=node: all(
-            peer["converged"] and peer["lag_ms"] <= 10_000
+            peer.get("converged") and peer["lag_ms"] <= 10_000
             for peer in node.get("/peers").json()["peers"]
         ), 10)
 
