@@ -14,7 +14,7 @@ import time
 import msgpack
 
 import wire
-from daemon import SLOWNESS
+from daemon import PATIENCE
 
 MASK = 2**64 - 1
 C1 = 0x9E3779B97F4A7C15
@@ -470,17 +470,17 @@ class Peer:
 
     def hear(self, wanted, within_s=5.0):
         """The first x that `wanted` likes; fail when none comes in time."""
-        found = self.take(wanted, within_s * SLOWNESS)
+        found = self.take(wanted, within_s * PATIENCE)
         assert found is not None, f"not heard within {within_s} s; heard was {self.heard[-20:]}"
         return found
 
     def ask(self, question, wanted, within_s=5.0):
         """Say question(q), anew each second, since anything may be lost, until `wanted` comes."""
-        limit = time.monotonic() + within_s * SLOWNESS
+        limit = time.monotonic() + within_s * PATIENCE
         while time.monotonic() < limit:
             q = self.next_q()
             self.say(q=q, **question(q))
-            found = self.take(wanted, 1.0 * SLOWNESS)
+            found = self.take(wanted, 1.0 * PATIENCE)
             if found is not None:
                 return found
         raise AssertionError(f"no answer within {within_s} s; heard was {self.heard[-20:]}")

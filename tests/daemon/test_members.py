@@ -68,48 +68,33 @@ class Crowd:
                 self.ask(self.peers)
             time.sleep(0.01)
 
-    @staticmethod
-    def hear(peer):
-        """Echo tokens and refute what is said of us, to whoever asks. False: nothing came."""
+    def hear(self, peer):
+        """Answer what came, if anything did, to where it came from."""
         try:
             datagram, source = peer.socket.recvfrom(65536)
         except BlockingIOError:
             return False
-        x = manual.read(datagram).get("x", {})
+        first, peer.daemon = peer.daemon, types.SimpleNamespace(address=source)
+        self.answer(peer, manual.read(datagram).get("x", {}))
+        peer.daemon = first
+        return True
+
+    def answer(self, peer, x):
+        """Echo tokens and refute what is said of us, to whoever asks."""
         slandered = False
         for item in x.get("b", []):
             if item.key == peer.key and item.vector.get(2, 0) > 4 * peer.start:
                 peer.start = (item.vector[2] >> 2) + 1
                 slandered = True
         if "t" in x or "?" in x or slandered:
-            first, peer.daemon = peer.daemon, types.SimpleNamespace(address=source)
             peer.hello(t=peer.token, **({"e": x["t"]} if "t" in x else {}))
-            peer.daemon = first
-        return True
 
 
 class Liars(Crowd):
     """Members that ack whatever they are asked, also that they reached whom they never tried."""
 
-    @staticmethod
-    def hear(peer):
-        try:
-            datagram, source = peer.socket.recvfrom(65536)
-        except BlockingIOError:
-            return False
-        x = manual.read(datagram).get("x", {})
-        fields = {"a": [x["q"]]} if "q" in x else {}
-        if "q" in x and "r" in x:
-            fields["r"] = x["r"]
-        if "t" in x:
-            fields.update(e=x["t"], t=peer.token)
-        first, peer.daemon = peer.daemon, types.SimpleNamespace(address=source)
-        if "t" in x or "?" in x:
-            peer.hello(**fields)
-        elif fields:
-            peer.say(**fields)
-        peer.daemon = first
-        return True
+    def answer(self, peer, x):
+        peer.answer({"x": x})
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import time
 
 import msgpack
 
+from daemon import PATIENCE
+
 PLAIN_BYTES_MAX = 760
 DEPTH_MAX = 32
 
@@ -204,7 +206,7 @@ class Peer:
 
     def hear(self, wanted, within_s=2.0):
         """The first message that `wanted` likes; fail when none comes in time."""
-        limit = time.monotonic() + within_s
+        limit = time.monotonic() + within_s * PATIENCE
         while time.monotonic() < limit:
             for message in self.listen(0.01):
                 if wanted(*message[:4]):
