@@ -260,23 +260,20 @@ static void keys_create(struct bench *bench)
     uint64_t value = 1;
     uint8_t offset = 0;
     const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
-    struct vector elements;
-    struct node_update_result result;
+    struct merge_result merged;
     struct fault why;
 
-    vector_init(&elements);
-    must(vector_merge(&elements, &bench->mem, &block, 0, NULL), NULL);
     for (uint64_t i = 0; i < bench->keys; i++) {
-        const struct node_update update = { .key = { key, KEY_BYTES }, .elements = &elements };
+        struct node_update update;
 
         key_put(key, i);
-        must(node_update(bench->node, now, &update, &result, &why), &why);
+        must(node_update_begin(bench->node, (struct bytes){ key, KEY_BYTES }, &update, &why), &why);
+        must(node_update_join(bench->node, now, &update, &block, &merged, &why), &why);
         if (i % 256 == 255) {
             node_turn_end(bench->node);
         }
     }
     node_turn_end(bench->node);
-    vector_clear(&elements, &bench->mem);
 }
 
 static void bench_open(struct bench *bench)

@@ -181,8 +181,38 @@ struct bytes http_body(struct http_request *request)
     return http_body_front(request, SIZE_MAX);
 }
 
+struct bytes http_body_piece(struct http_request *request)
+{
+    struct evbuffer_ptr *from = request->body_passed > 0 ? &request->body_at : NULL;
+    struct evbuffer_iovec piece;
+
+    if (request->body_passed == evbuffer_get_length(request->body)
+        || evbuffer_peek(request->body, HTTP_BODY_STEP_BYTES, from, &piece, 1) < 1) {
+        return (struct bytes){ NULL, 0 };
+    }
+    return (struct bytes){ piece.iov_base, piece.iov_len < HTTP_BODY_STEP_BYTES
+                                               ? piece.iov_len
+                                               : HTTP_BODY_STEP_BYTES };
+}
+
+void http_body_pass(struct http_request *request, size_t size)
+{
+    const enum evbuffer_ptr_how how =
+        request->body_passed == 0 ? EVBUFFER_PTR_SET : EVBUFFER_PTR_ADD;
+
+    assert(size <= evbuffer_get_length(request->body) - request->body_passed);
+    (void)evbuffer_ptr_set(request->body, &request->body_at, size, how);
+    request->body_passed += size;
+}
+
+void http_body_rewind(struct http_request *request)
+{
+    request->body_passed = 0;
+}
+
 void http_body_drain(struct http_request *request, size_t size)
 {
+    assert(request->body_passed == 0);
     assert(size <= evbuffer_get_length(request->body));
     evbuffer_drain(request->body, size);
     connection_body_drained(request->connection, size);

@@ -554,6 +554,15 @@ static void problem_put(struct http_request *request, const struct problem *prob
         json_name(&json, "line");
         json_u64(&json, problem->place->line);
     }
+    if (problem->place != NULL && problem->place->applied != NULL) {
+        json_name(&json, "applied");
+        json_begin_object(&json);
+        json_name(&json, "keys");
+        json_u64(&json, problem->place->applied->keys);
+        json_name(&json, "elements");
+        json_u64(&json, problem->place->applied->elements);
+        json_end_object(&json);
+    }
     json_end_object(&json);
     json_put_literal(&json, "\n");
     (void)json_end(&json);

@@ -57,8 +57,6 @@ struct http_context {
 #define API_KEYS_LIMIT     100   /* keys of a page when nothing is said */
 #define API_KEYS_LIMIT_MAX 10000 /* of a page at most */
 #define API_RANGE_MAX      65536 /* values of a dense range */
-#define API_PIECE_BLOCKS   64    /* of a vector that are merged in one go */
-#define API_DIRECT_BYTES   4096  /* a body this small is read and applied at once */
 #define API_AT_ONCE_BLOCKS 64    /* a vector this small is written at once, with its length */
 #define API_PACKED_BLOCKS  16    /* the same in a listing, where the next one follows */
 
@@ -86,10 +84,14 @@ void reply_end(struct reply *reply);
 bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_t *number,
                   const struct http_request *request);
 
+/* Answer an update with no more than a code, if Prefer would rather have that. False: it would
+ * not. */
+bool reply_minimal(struct http_request *request);
+
 /* Refuse by what node or store said.
  *
  * key    of the update; decides between codes; may be empty
- * place  in the body; NULL: the body is not at fault */
+ * place  in the body, or how far it was applied; NULL: neither */
 void reply_fault(struct http_request *request, struct bytes key, const struct fault *why,
                  const struct http_place *place);
 
@@ -146,7 +148,7 @@ bool reply_presence(const struct http_context *context, struct bytes key, struct
 http_handler api_key_get;     /* api_keys.c: one key, an aggregate or a search */
 http_handler api_key_post;    /* api_update.c: the max-update of one key */
 http_handler api_keys_get;    /* api_list.c: a page of keys */
-http_handler api_keys_post;   /* api_update.c: many keys */
+http_handler api_keys_post;   /* api_bulk.c: many keys */
 http_handler api_peers_get;   /* api_peers.c */
 http_handler api_peers_post;  /* api_peers.c */
 http_handler api_peer_get;    /* api_peers.c */

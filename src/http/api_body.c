@@ -47,69 +47,142 @@ static const char *hint_of(struct http_request *request, bool is_lines)
     return NULL;
 }
 
+/* A reader of what the draft takes. False: no memory. */
+static bool reader_create(struct body *body, bool is_packed)
+{
+    const bool is_vector = body->form == BODY_VECTOR;
+
+    if (is_packed) {
+        body->packed =
+            packed_reader_create(is_vector ? PACKED_FORM_VECTOR : PACKED_FORM_BULK, body->draft);
+        return body->packed != NULL;
+    }
+    body->json = json_reader_create(is_vector        ? JSON_FORM_VECTOR
+                                    : body->is_lines ? JSON_FORM_LINES
+                                                     : JSON_FORM_BULK,
+                                    body->draft);
+    return body->json != NULL;
+}
+
+static void readers_free(struct body *body)
+{
+    json_reader_free(body->json);
+    packed_reader_free(body->packed);
+    body->json = NULL;
+    body->packed = NULL;
+}
+
 bool body_open(struct body *body, struct http_request *request, const struct http_context *context,
                enum body_form form)
 {
-    static const uint8_t packed_forms[] = {
-        [BODY_VECTOR] = PACKED_FORM_VECTOR, [BODY_KEYS] = PACKED_FORM_BULK
-    };
-    enum json_form json_form = form == BODY_VECTOR ? JSON_FORM_VECTOR : JSON_FORM_BULK;
+    const enum api_form type = body_form(request);
 
-    draft_init(&body->draft, context->mem, context->secret);
-    body->json = NULL;
-    body->packed = NULL;
-    body->is_lines = form == BODY_KEYS && body_form(request) == API_LINES;
-    body->hint = NULL;
-    if (body_form(request) == API_PACKED) {
-        body->packed = packed_reader_create((enum packed_form)packed_forms[form], &body->draft);
-        return body->packed != NULL;
-    }
-    if (form == BODY_KEYS) {
+    *body = (struct body){ .form = (uint8_t)form, .is_kept = form == BODY_KEYS };
+    body->draft = &body->drafts[0];
+    draft_init(&body->drafts[0], context->mem, context->secret);
+    draft_init(&body->drafts[1], context->mem, context->secret);
+    if (form == BODY_KEYS && type != API_PACKED) {
+        body->is_lines = type == API_LINES;
         body->hint = hint_of(request, body->is_lines);
     }
-    if (body->is_lines) {
-        json_form = JSON_FORM_LINES;
-    }
-    body->json = json_reader_create(json_form, &body->draft);
-    return body->json != NULL;
+    return reader_create(body, type == API_PACKED);
 }
 
 void body_close(struct body *body)
 {
-    json_reader_free(body->json);
-    packed_reader_free(body->packed);
-    draft_clear(&body->draft);
+    readers_free(body);
+    draft_clear(&body->drafts[0]);
+    draft_clear(&body->drafts[1]);
 }
 
-enum read_event body_read(struct body *body, struct bytes *rest)
+void body_pause(struct body *body, struct http_request *request)
 {
-    return body->json != NULL ? json_reader_read(body->json, rest)
-                              : packed_reader_read(body->packed, rest);
+    if (body->is_kept) {
+        http_body_pass(request, body->taken);
+    } else {
+        http_body_drain(request, body->taken);
+    }
+    body->piece = (struct bytes){ NULL, 0 };
+    body->taken = 0;
 }
 
-enum read_event body_end(struct body *body)
+enum read_event body_next(struct body *body, struct http_request *request)
 {
-    return body->json != NULL ? json_reader_end(body->json) : packed_reader_end(body->packed);
+    struct bytes rest;
+    enum read_event event;
+
+    if (body->taken == body->piece.size && !body->is_busy) {
+        body_pause(body, request);
+        body->piece = http_body_piece(request);
+        if (body->piece.size == 0) {
+            return body->json != NULL ? json_reader_end(body->json)
+                                      : packed_reader_end(body->packed);
+        }
+    }
+    rest = body->piece;
+    rest.data += body->taken;
+    rest.size -= body->taken;
+    event = body->json != NULL ? json_reader_read(body->json, &rest)
+                               : packed_reader_read(body->packed, &rest);
+    body->taken = body->piece.size - rest.size;
+    body->is_busy = event == READ_BUSY;
+    return event;
+}
+
+bool body_again(struct body *body, struct http_request *request)
+{
+    const bool is_packed = body->packed != NULL;
+
+    body_pause(body, request);
+    http_body_rewind(request);
+    body->is_kept = false;
+    readers_free(body);
+    draft_again(&body->drafts[0]);
+    draft_again(&body->drafts[1]);
+    return reader_create(body, is_packed);
+}
+
+struct draft *body_hold(struct body *body, bool has_read)
+{
+    struct draft *read = body->draft;
+    struct draft *held = read == &body->drafts[0] ? &body->drafts[1] : &body->drafts[0];
+    const bool is_held = body->is_held;
+
+    body->is_held = has_read;
+    if (has_read) {
+        body->draft = held;
+    }
+    if (has_read && body->json != NULL) {
+        json_reader_fill(body->json, held);
+    } else if (has_read) {
+        packed_reader_fill(body->packed, held);
+    }
+    return is_held ? held : NULL;
+}
+
+bool body_repeats_keys(const struct body *body)
+{
+    return body->is_lines;
 }
 
 struct http_place body_place(struct body *body)
 {
-    struct draft_problem *problem = &body->draft.problem;
-    const struct bytes key = draft_key(&body->draft);
+    struct draft_problem *problem = &body->draft->problem;
+    const struct bytes key = draft_key(body->draft);
 
     if (body->is_lines) {
         return (struct http_place){ .line = json_reader_line(body->json) };
     }
     problem->pointer_size = 0;
     if (key.size > 0) {
-        draft_point(&body->draft, key);
+        draft_point(body->draft, key);
     }
     return (struct http_place){ .pointer = { problem->pointer, problem->pointer_size } };
 }
 
 void body_refuse(struct body *body, struct http_request *request)
 {
-    const struct draft_problem *problem = draft_problem(&body->draft);
+    const struct draft_problem *problem = draft_problem(body->draft);
     const struct http_place place = { .pointer = { problem->pointer, problem->pointer_size },
                                       .line = problem->line };
     struct fault why = problem->why;

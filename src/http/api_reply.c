@@ -55,6 +55,18 @@ bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_
     return true;
 }
 
+bool reply_minimal(struct http_request *request)
+{
+    static const char preference[] = "return=minimal";
+
+    if (!http_prefers(request, preference)) {
+        return false;
+    }
+    http_header_add(request, "Preference-Applied", preference);
+    http_begin(request, 204, NULL);
+    return true;
+}
+
 void reply_fault(struct http_request *request, struct bytes key, const struct fault *why,
                  const struct http_place *place)
 {
@@ -69,7 +81,7 @@ void reply_fault(struct http_request *request, struct bytes key, const struct fa
         http_problem(request, 400, why, place);
         return;
     case STATUS_FULL:
-    case STATUS_MEMORY: http_problem(request, 507, why, NULL); return;
+    case STATUS_MEMORY: http_problem(request, 507, why, place); return;
     case STATUS_SYSTEM:
     case STATUS_CORRUPT: http_problem(request, 503, why, NULL); return;
     case STATUS_INVALID:

@@ -52,7 +52,7 @@ struct log;
 #define HTTP_TURN_WORK_MAX    2000                /* units a turn; see http_stats.turn_work_most */
 #define HTTP_OUTPUT_BYTES_MAX 262144              /* unsent bytes above which a stream waits */
 #define HTTP_OUTPUT_BYTES_MIN 4096                /* the same while held memory is half used up */
-#define HTTP_BODY_STEP_BYTES  65536               /* a sensible size for http_body_front() */
+#define HTTP_BODY_STEP_BYTES  65536               /* of http_body_piece(): well below a step */
 #define HTTP_WAIT_US_MAX      UINT64_C(300000000) /* a long poll is cut to five minutes */
 #define HTTP_KEY_BYTES_MAX    255
 
@@ -274,7 +274,7 @@ unsigned http_accepts(const struct http_request *request, const char *type);
 /* Whether Prefer (RFC 7240) has this preference, "return=minimal", parameters aside. */
 bool http_prefers(const struct http_request *request, const char *preference);
 
-/* The body. What was drained is freed and gone; the rest waits. */
+/* The body, read from its front. What was drained is freed and gone; the rest waits. */
 size_t http_body_size(const struct http_request *request);
 
 /* The whole body in one piece; for documents. Until the next call that touches the body. Data is
@@ -284,6 +284,15 @@ struct bytes http_body(struct http_request *request);
 /* The first min(size, http_body_size()) bytes in one piece; same lifetime, same failure. */
 struct bytes http_body_front(struct http_request *request, size_t size);
 void http_body_drain(struct http_request *request, size_t size);
+
+/* What comes next of the body as it lies in memory, without a copy: at most HTTP_BODY_STEP_BYTES,
+ * none at its end. Same lifetime. */
+struct bytes http_body_piece(struct http_request *request);
+
+/* For reading a body twice: go on behind the next bytes, which stay, and back to its front. While
+ * some are passed by none may be drained. */
+void http_body_pass(struct http_request *request, size_t size);
+void http_body_rewind(struct http_request *request);
 
 /* -- for handlers: answers ------------------------------------------------------------------ */
 
@@ -323,10 +332,17 @@ void http_not_modified(struct http_request *request, uint64_t digest);
 /* Seconds in Retry-After; 429 and 503 get 1 without it. */
 void http_retry_after(struct http_request *request, unsigned seconds);
 
-/* Where in the body something is wrong. */
+/* How much of a body was applied before it could not go on. */
+struct http_applied {
+    uint64_t keys;     /* updates that are whole */
+    uint64_t elements; /* theirs, and those of the next one that are in: ascending by index */
+};
+
+/* Where in the body something is wrong, or how far it came. */
 struct http_place {
-    struct bytes pointer; /* RFC 6901, without the quotes; data NULL: none */
-    uint64_t line;        /* from 1; 0: none */
+    struct bytes pointer;               /* RFC 6901, without the quotes; data NULL: none */
+    uint64_t line;                      /* from 1; 0: none */
+    const struct http_applied *applied; /* NULL: nothing was changed */
 };
 
 /* Answer with an RFC 9457 problem. What was begun and not yet sent is thrown away; a stream under

@@ -50,9 +50,11 @@ struct http_request {
     struct connection *connection;
     struct evhttp_request *evhttp; /* NULL: none, or the client is gone */
     const struct http_route *route;
-    struct evbuffer *out;  /* what is put: evhttp's, or the server's scrap */
-    struct evbuffer *body; /* evhttp's, or our own once the request outlives its connection */
-    struct event *timer;   /* made when first needed */
+    struct evbuffer *out;        /* what is put: evhttp's, or the server's scrap */
+    struct evbuffer *body;       /* evhttp's, or our own once the request outlives its connection */
+    struct evbuffer_ptr body_at; /* behind what was passed by */
+    size_t body_passed;
+    struct event *timer; /* made when first needed */
     http_step *step;
     void *step_state;
     void (*free_state)(void *state);

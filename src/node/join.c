@@ -1,15 +1,10 @@
 #include "node/join.h"
 
-#include "base/utf8.h"
 #include "node/state.h"
 #include "store/pattern.h"
 
-#include <assert.h>
-
 #define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */
 #define KEY_SHOWN_MAX   80 /* bytes of a key in a fault's text */
-#define RESULTS_FIRST   4
-#define RESULTS_KEPT    64 /* from turn to turn: a sketch of 16384 registers */
 #define VALUE_UNLIMITED UINT64_MAX
 
 /* Blocks beyond as many as were listed that are compared with what a `full` item does not list; a
@@ -41,27 +36,11 @@ static int shown(struct bytes key)
     return key.size > KEY_SHOWN_MAX ? KEY_SHOWN_MAX : (int)key.size;
 }
 
-static bool has_nul(struct bytes key)
-{
-    for (size_t i = 0; i < key.size; i++) {
-        if (key.data[i] == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum status key_check(struct bytes key, struct fault *why)
+enum status join_update_begin(const struct node *node, struct bytes key, struct node_update *update,
+                              struct fault *why)
 {
     struct address address;
 
-    if (key.size == 0 || key.size > WIRE_KEY_BYTES_MAX) {
-        return fault_set(why, STATUS_INVALID, "a key has 1 to %d bytes, not %zu",
-                         WIRE_KEY_BYTES_MAX, key.size);
-    }
-    if (has_nul(key) || !utf8_valid(key)) {
-        return fault_set(why, STATUS_INVALID, "a key is UTF-8 without NUL");
-    }
     if (pattern_is(key)) {
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is a pattern, not a key", shown(key),
                          (const char *)key.data);
@@ -70,150 +49,35 @@ static enum status key_check(struct bytes key, struct fault *why)
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is reserved for a peer's presence",
                          shown(key), (const char *)key.data);
     }
+    *update = (struct node_update){ .key = key, .value_max = value_max_of(node, key) };
     return STATUS_OK;
 }
 
-static enum status values_check(const struct node_update *update, uint64_t value_max,
-                                struct fault *why)
+enum status join_update_check(const struct node_update *update, const struct block *block,
+                              struct fault *why)
 {
-    const size_t blocks = vector_blocks(update->elements);
-    struct block_room room;
-
-    for (size_t i = 0; i < blocks; i++) {
-        const struct block block = vector_block(update->elements, i, &room);
-
-        for (unsigned j = 0; j < block.count; j++) {
-            const unsigned offset = block_offset(&block, j);
-            const uint64_t value = block_get(&block, offset);
-
-            if (value > value_max) {
-                return fault_set(why, STATUS_INVALID,
-                                 "element %llu of '%.*s' is %llu, above the limit of %llu",
-                                 (unsigned long long)(block.number << 8 | offset),
-                                 shown(update->key), (const char *)update->key.data,
-                                 (unsigned long long)value, (unsigned long long)value_max);
-            }
-        }
-    }
-    return STATUS_OK;
-}
-
-enum status join_check(const struct node *node, const struct node_update *update, struct fault *why)
-{
-    const enum status status = key_check(update->key, why);
-    uint64_t value_max;
-
-    if (status != STATUS_OK) {
-        return status;
-    }
-    value_max = value_max_of(node, update->key);
-    return value_max == VALUE_UNLIMITED ? STATUS_OK : values_check(update, value_max, why);
-}
-
-/* Room for one result a block. */
-static bool results_grow(struct node *node, size_t count)
-{
-    size_t room = node->results_room == 0 ? RESULTS_FIRST : node->results_room;
-    struct merge_result *results;
-
-    if (count <= node->results_room) {
-        return true;
-    }
-    while (room < count) {
-        room *= 2;
-    }
-    results = mem_grow(node->mem, node->results, node->results_room * sizeof *results,
-                       room * sizeof *results);
-    if (results == NULL) {
-        return false;
-    }
-    node->results = results;
-    node->results_room = room;
-    return true;
-}
-
-void join_turn_end(struct node *node)
-{
-    if (node->results_room > RESULTS_KEPT) {
-        mem_free(node->mem, node->results, node->results_room * sizeof *node->results);
-        node->results = NULL;
-        node->results_room = 0;
-    }
-}
-
-/* Merge all blocks of an update whose room is promised, or of which there is only one. The first
- * failure so is the only one, and nothing has changed then. The promise is for the store: what
- * others need to hear of it is not drawn from it. */
-static enum status blocks_merge(struct node *node, struct moment now,
-                                const struct node_update *update, struct reservation *reservation,
-                                struct node_update_result *result)
-{
-    struct entry *entry = result->entry;
-    const size_t blocks = vector_blocks(update->elements);
-    const bool kept = blocks <= node->results_room;
-    struct merge_result unkept;
-    struct block_room room;
-
-    result->blocks = kept ? node->results : NULL;
-    result->blocks_count = kept ? blocks : 0;
-    for (size_t i = 0; i < blocks; i++) {
-        const struct block block = vector_block(update->elements, i, &room);
-        struct merge_result *merged = kept ? &node->results[i] : &unkept;
-        enum status status;
-
-        work_count(node, 1 + block.count / JOIN_ELEMENTS);
-        table_draw(node->table, reservation);
-        status = table_merge(node->table, entry, &block, CHANGE_FROM_CLIENT, merged);
-        table_draw(node->table, NULL);
-        if (status != STATUS_OK) {
-            assert(i == 0);
-            return status;
-        }
-        if (!mark_empty(&merged->raised)) {
-            result->elements_raised += mark_count(&merged->raised);
-            node_spread(node, now, entry, &merged->raised,
-                        (struct push_route){ .ttl = CLIENT_TTL });
-        }
-    }
-    node->stats.elements_raised_clients += result->elements_raised;
-    return STATUS_OK;
-}
-
-/* The update of one key once its room is sure, as far as the caller saw to it. */
-static enum status key_merge(struct node *node, struct moment now, const struct node_update *update,
-                             struct reservation *reservation, struct node_update_result *result)
-{
-    struct node_update_result done = { 0 };
-    enum status status;
-
-    if (vector_blocks(update->elements) == 0) {
-        done.entry = table_find(node->table, update->key);
-        *result = done;
+    if (update->value_max == VALUE_UNLIMITED) {
         return STATUS_OK;
     }
-    table_draw(node->table, reservation);
-    status = table_obtain(node->table, update->key, TABLE_D, &done.entry);
-    table_draw(node->table, NULL);
-    if (status != STATUS_OK) {
-        return status;
+    for (unsigned i = 0; i < block->count; i++) {
+        const uint64_t value = block_value(block, i);
+
+        if (value > update->value_max) {
+            return fault_set(why, STATUS_INVALID,
+                             "element %llu of '%.*s' is %llu, above the limit of %llu",
+                             (unsigned long long)(block->number << 8 | block_offset(block, i)),
+                             shown(update->key), (const char *)update->key.data,
+                             (unsigned long long)value, (unsigned long long)update->value_max);
+        }
     }
-    done.created = vector_size(entry_vector(done.entry)) == 0;
-    status = blocks_merge(node, now, update, reservation, &done);
-    if (status == STATUS_OK) {
-        *result = done;
-    }
-    return status;
+    return STATUS_OK;
 }
 
 static enum status refusal_tell(struct node *node, struct moment now, enum status status,
                                 struct bytes key, struct fault *why)
 {
-    struct table_stats limits;
+    const struct table_stats limits = table_stats(node->table);
 
-    if (status == STATUS_OK) {
-        return STATUS_OK;
-    }
-    limits = table_stats(node->table);
     node->full_us = now.mono_us;
     if (status == STATUS_FULL) {
         node->stats.refused_keys++;
@@ -227,41 +91,30 @@ static enum status refusal_tell(struct node *node, struct moment now, enum statu
                      shown(key), (const char *)key.data, (unsigned long long)limits.limit_bytes);
 }
 
-enum status join_update(struct node *node, struct moment now, const struct node_update *update,
-                        struct node_update_result *result, struct fault *why)
+enum status join_update(struct node *node, struct moment now, struct node_update *update,
+                        const struct block *block, struct merge_result *merged, struct fault *why)
 {
-    const size_t blocks = vector_blocks(update->elements);
-    struct reservation reservation = { 0 };
-    const struct entry *entry;
-    enum status status = join_check(node, update, why);
+    struct entry *entry = NULL;
+    enum status status = table_obtain(node->table, update->key, TABLE_D, &entry);
+    bool unseen = false;
 
+    work_count(node, 1 + block->count / JOIN_ELEMENTS);
+    if (status == STATUS_OK) {
+        unseen = vector_size(entry_vector(entry)) == 0;
+        status = table_merge(node->table, entry, block, CHANGE_FROM_CLIENT, merged);
+    }
     if (status != STATUS_OK) {
-        return status;
-    }
-    if (!results_grow(node, blocks)) {
-        return refusal_tell(node, now, STATUS_MEMORY, update->key, why);
-    }
-    /* One block is all or nothing by itself. */
-    if (blocks <= 1) {
-        status = key_merge(node, now, update, NULL, result);
         return refusal_tell(node, now, status, update->key, why);
     }
-    entry = table_find(node->table, update->key);
-    status = table_reserve(node->table, entry == NULL ? 1 : 0,
-                           table_merge_bytes_max(entry, update->elements), &reservation);
-    if (status == STATUS_OK) {
-        status = join_apply(node, now, update, &reservation, result);
-        table_release(node->table, &reservation);
-    }
-    return refusal_tell(node, now, status, update->key, why);
-}
+    if (!mark_empty(&merged->raised)) {
+        const unsigned raised = mark_count(&merged->raised);
 
-enum status join_apply(struct node *node, struct moment now, const struct node_update *update,
-                       struct reservation *reservation, struct node_update_result *result)
-{
-    /* Results are not part of the promise: where there is no room they are not kept. */
-    (void)results_grow(node, vector_blocks(update->elements));
-    return key_merge(node, now, update, reservation, result);
+        update->created |= unseen;
+        update->elements_raised += raised;
+        node->stats.elements_raised_clients += raised;
+        node_spread(node, now, entry, &merged->raised, (struct push_route){ .ttl = CLIENT_TTL });
+    }
+    return STATUS_OK;
 }
 
 /* Peers' data. */

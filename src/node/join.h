@@ -17,18 +17,14 @@
 struct node;
 struct peer;
 
-/* node_check(), node_update() and node_apply() of node/node.h. */
-MUST_CHECK enum status join_check(const struct node *node, const struct node_update *update,
-                                  struct fault *why);
-MUST_CHECK enum status join_update(struct node *node, struct moment now,
-                                   const struct node_update *update,
-                                   struct node_update_result *result, struct fault *why);
-MUST_CHECK enum status join_apply(struct node *node, struct moment now,
-                                  const struct node_update *update, struct reservation *reservation,
-                                  struct node_update_result *result);
-
-/* Give back what the results of a large update took. */
-void join_turn_end(struct node *node);
+/* node_update_begin(), node_update_check() and node_update_join() of node/node.h. */
+MUST_CHECK enum status join_update_begin(const struct node *node, struct bytes key,
+                                         struct node_update *update, struct fault *why);
+MUST_CHECK enum status join_update_check(const struct node_update *update,
+                                         const struct block *block, struct fault *why);
+MUST_CHECK enum status join_update(struct node *node, struct moment now, struct node_update *update,
+                                   const struct block *block, struct merge_result *merged,
+                                   struct fault *why);
 
 /* A plain message about data: joined, what rose is spread, and where ours is larger it goes back to
  * the sender, with that ttl; 0: to nobody plain. Where it says `full`, what it does not list goes

@@ -143,7 +143,6 @@ void node_free(struct node *node)
     outbox_clear(node);
     strangers_clear(node);
     peers_clear(&node->peers);
-    mem_free(node->mem, node->results, node->results_room * sizeof *node->results);
     mem_free(node->mem, node->lists, node->lists_size);
     mem_free(node->mem, node, sizeof *node);
 }
@@ -288,25 +287,25 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
 
 /* Clients. */
 
-enum status node_update(struct node *node, struct moment now, const struct node_update *update,
-                        struct node_update_result *result, struct fault *why)
+enum status node_update_begin(const struct node *node, struct bytes key, struct node_update *update,
+                              struct fault *why)
+{
+    return join_update_begin(node, key, update, why);
+}
+
+enum status node_update_check(const struct node_update *update, const struct block *block,
+                              struct fault *why)
+{
+    return join_update_check(update, block, why);
+}
+
+enum status node_update_join(struct node *node, struct moment now, struct node_update *update,
+                             const struct block *block, struct merge_result *merged,
+                             struct fault *why)
 {
     node->now = now;
     work_call_begin(node);
-    return join_update(node, now, update, result, why);
-}
-
-enum status node_check(const struct node *node, const struct node_update *update, struct fault *why)
-{
-    return join_check(node, update, why);
-}
-
-enum status node_apply(struct node *node, struct moment now, const struct node_update *update,
-                       struct reservation *reservation, struct node_update_result *result)
-{
-    node->now = now;
-    work_call_begin(node);
-    return join_apply(node, now, update, reservation, result);
+    return join_update(node, now, update, block, merged, why);
 }
 
 /* Time. */
@@ -483,7 +482,6 @@ void node_turn_end(struct node *node)
     }
     contact->doomed_count = 0;
     node->has_extended_known = false;
-    join_turn_end(node);
     work_turn_end(node);
     table_turn_end(node->table);
 }

@@ -99,40 +99,37 @@ void node_seeds(struct node *node, struct moment now, const struct address *addr
 void node_receive(struct node *node, struct moment now, const struct address *from,
                   struct bytes datagram);
 
-/* One key of a client's update; `elements` is a scratch vector of the caller's. */
+/* A client's update of one key: begun, then each of its blocks checked, then each joined, in one
+ * turn or in many. Open: embedded in whoever has the update. */
 struct node_update {
-    struct bytes key;
-    const struct vector *elements;
+    struct bytes key;         /* 1..255 bytes of UTF-8 without NUL; lent until the update is over */
+    uint64_t value_max;       /* that the rules allow under it */
+    uint64_t elements_raised; /* by what was joined so far */
+    bool created;             /* that began the key */
 };
 
-/* What an update did, for the answer; the values are read through entry_vector(). */
-struct node_update_result {
-    struct entry *entry;               /* NULL: elements were empty and the key is unseen */
-    const struct merge_result *blocks; /* one a block; until the next update or the turn ends */
-    size_t blocks_count;               /* 0 too when node_apply() had no memory to keep them */
-    uint64_t elements_raised;
-    bool created;
-};
-
-/* Apply a client's update of one key, all of it or none.
+/* Begin an update of a key and judge it.
  *
- * result  written only on STATUS_OK
  * why     the reason and the key at fault, for the problem document
  *
- * STATUS_CONFLICT  the key is reserved (a peer's presence), or is a pattern
- * STATUS_INVALID   a value is above what a max-value rule allows
- * STATUS_FULL, STATUS_MEMORY  everything is as it was */
-MUST_CHECK enum status node_update(struct node *node, struct moment now,
-                                   const struct node_update *update,
-                                   struct node_update_result *result, struct fault *why);
+ * STATUS_CONFLICT  the key is reserved (a peer's presence), or is a pattern */
+MUST_CHECK enum status node_update_begin(const struct node *node, struct bytes key,
+                                         struct node_update *update, struct fault *why);
 
-/* The same in two acts, for bulk: first check every update of a body, then promise room for all of
- * them (table_reserve()), then apply one after another over as many turns as it takes. */
-MUST_CHECK enum status node_check(const struct node *node, const struct node_update *update,
-                                  struct fault *why);
-MUST_CHECK enum status node_apply(struct node *node, struct moment now,
-                                  const struct node_update *update, struct reservation *reservation,
-                                  struct node_update_result *result);
+/* Judge a block. STATUS_INVALID: a value is above what a max-value rule allows. */
+MUST_CHECK enum status node_update_check(const struct node_update *update,
+                                         const struct block *block, struct fault *why);
+
+/* Join a block and tell others of what rose. Joins are idempotent: an update that ended half-way
+ * may be repeated as a whole.
+ *
+ * merged  what the store found (table_merge()); written only on STATUS_OK
+ *
+ * STATUS_FULL (a new key beyond max-keys), STATUS_MEMORY: everything is as it was before this
+ * block. */
+MUST_CHECK enum status node_update_join(struct node *node, struct moment now,
+                                        struct node_update *update, const struct block *block,
+                                        struct merge_result *merged, struct fault *why);
 
 /* Let time pass. Call when the moment node_due_us() names has come; earlier or later is allowed
  * and late calls make the node patient with others, not wrong. */

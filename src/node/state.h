@@ -42,19 +42,17 @@ struct node {
     struct contact contact;
     struct work work;
     struct events events;
-    struct random random;         /* whatever has no generator of its own */
-    struct merge_result *results; /* of the last client's update; until the next or the turn ends */
-    size_t results_room;
-    struct moment now;   /* of the last call */
-    uint32_t hearsay;    /* position of the last peer looked at to make room for another */
-    uint64_t created_us; /* mono */
-    uint64_t dry_us;     /* when node_emit() last found nothing that may leave; 0: not known */
-    uint64_t refused_us; /* when the table last refused a key; 0: never */
-    uint64_t full_us;    /* when it last refused anything, for want of memory too; 0: never */
-    bool was_equal;      /* a member's data equalled ours since the start */
-    uint8_t bulk_next;   /* which kind of bulk is asked first; node.c */
-    uint8_t ahead_run;   /* datagrams that went ahead of bulk since it last had a chance */
-    bool has_extended;   /* of this turn: some member speaks extended */
+    struct random random; /* whatever has no generator of its own */
+    struct moment now;    /* of the last call */
+    uint32_t hearsay;     /* position of the last peer looked at to make room for another */
+    uint64_t created_us;  /* mono */
+    uint64_t dry_us;      /* when node_emit() last found nothing that may leave; 0: not known */
+    uint64_t refused_us;  /* when the table last refused a key; 0: never */
+    uint64_t full_us;     /* when it last refused anything, for want of memory too; 0: never */
+    bool was_equal;       /* a member's data equalled ours since the start */
+    uint8_t bulk_next;    /* which kind of bulk is asked first; node.c */
+    uint8_t ahead_run;    /* datagrams that went ahead of bulk since it last had a chance */
+    bool has_extended;    /* of this turn: some member speaks extended */
     bool has_extended_known;
     struct node_stats stats;
 };

@@ -22,6 +22,7 @@ struct table {
     struct reservation *drawn;
     uint64_t keys_max;
     uint64_t keys_promised;
+    uint64_t keys_expected; /* to be created in this turn */
     uint64_t digest_mask;
     uint64_t elements;
     uint32_t cluster_id;
@@ -55,12 +56,6 @@ static uint64_t merge_hash(struct table *table, const struct entry *entry)
 static uint64_t growth_room(const struct table *table)
 {
     return table->drawn == NULL ? UINT64_MAX : table->drawn->growth_bytes;
-}
-
-/* Keys that the promise which is drawn on covers beside the one that is being created. */
-static uint64_t growth_keys(const struct table *table)
-{
-    return table->drawn == NULL || table->drawn->keys == 0 ? 0 : table->drawn->keys - 1;
 }
 
 static void growth_spend(struct table *table, uint64_t bytes)
@@ -129,7 +124,8 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     memcpy(entry->key, key.data, key.size);
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);
-    growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, growth_keys(table),
+    table->keys_expected -= table->keys_expected > 0 ? 1 : 0;
+    growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, table->keys_expected,
                                     growth_room(table)));
     return entry;
 }
@@ -268,6 +264,11 @@ void table_free(struct table *table)
 void table_set_keys_max(struct table *table, uint64_t keys_max)
 {
     table->keys_max = keys_max;
+}
+
+void table_expect(struct table *table, uint64_t keys)
+{
+    table->keys_expected = keys;
 }
 
 /* Keys. */
@@ -555,6 +556,7 @@ void table_turn_end(struct table *table)
         }
     }
     feed_end(&table->feed, table->mem);
+    table->keys_expected = 0;
     while (table->empty_first != 0) {
         struct entry *entry = slabs_entry(&table->slabs, table->empty_first);
         const uint32_t id = lookup_remove(&table->lookup, &table->slabs, entry);

@@ -96,6 +96,10 @@ void table_prefetch(const struct table *table, struct bytes key);
 MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                                     struct entry **entry_out);
 
+/* So many keys are about to be created: the buckets for them are made ahead, while the chains to be
+ * shared out are short (store/lookup.h). Nothing but a hint; it ends with the turn. */
+void table_expect(struct table *table, uint64_t keys);
+
 /* A promise of room for keys and bytes. Bulk writes outlive a turn, so the promise belongs to its
  * owner until released. Open: embedded in the owner; only store/table.c touches the fields. */
 struct reservation {

@@ -18,23 +18,36 @@ void draft_init(struct draft *draft, struct mem *mem, const uint8_t secret[16])
     memcpy(draft->secret, secret, sizeof draft->secret);
 }
 
+static void seen_clear(struct draft *draft)
+{
+    for (size_t i = 0; i < DRAFT_SEEN_PARTS; i++) {
+        struct draft_seen *seen = &draft->seen[i];
+
+        mem_free(draft->mem, seen->slots, seen->room * sizeof *seen->slots);
+        *seen = (struct draft_seen){ 0 };
+    }
+}
+
 void draft_clear(struct draft *draft)
 {
     struct mem *mem = draft->mem;
 
     mem_free(mem, draft->list, draft->list_room * sizeof *draft->list);
     mem_free(mem, draft->spare, draft->spare_room * sizeof *draft->spare);
-    for (size_t i = 0; i < DRAFT_SEEN_PARTS; i++) {
-        struct draft_seen *seen = &draft->seen[i];
-
-        mem_free(mem, seen->slots, seen->room * sizeof *seen->slots);
-        *seen = (struct draft_seen){ 0 };
-    }
+    seen_clear(draft);
     draft->list = NULL;
     draft->spare = NULL;
     draft->list_room = 0;
     draft->spare_room = 0;
     draft->count = 0;
+}
+
+void draft_again(struct draft *draft)
+{
+    seen_clear(draft);
+    draft->is_known = true;
+    draft->key_size = 0;
+    draft_begin(draft);
 }
 
 struct bytes draft_key(const struct draft *draft)
@@ -236,12 +249,17 @@ static bool seen_grow(struct draft *draft, struct draft_seen *seen)
 /* The set is in parts, so that the growth of none takes long. */
 bool draft_note_key(struct draft *draft, struct bytes key, bool *twice_out)
 {
-    const uint64_t hash = hash_sip(draft->secret, key) | 1;
-    struct draft_seen *seen = &draft->seen[hash >> 60];
+    struct draft_seen *seen;
+    uint64_t hash;
     uint64_t *slot;
 
     _Static_assert(DRAFT_SEEN_PARTS == 16, "four bits of the hash name the part");
     *twice_out = false;
+    if (draft->is_known) {
+        return true;
+    }
+    hash = hash_sip(draft->secret, key) | 1;
+    seen = &draft->seen[hash >> 60];
     if (4 * seen->count >= 3 * seen->room && !seen_grow(draft, seen)) {
         return false;
     }

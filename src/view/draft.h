@@ -78,6 +78,7 @@ struct draft {
     size_t spare_room;
     size_t position; /* of draft_next_block() */
     bool ascending;
+    bool is_known; /* the document was read before */
     struct draft_sort sort;
     uint8_t secret[16];
     struct draft_seen seen[DRAFT_SEEN_PARTS];
@@ -94,6 +95,9 @@ void draft_init(struct draft *draft, struct mem *mem, const uint8_t secret[16]);
 
 /* Give back what it holds. */
 void draft_clear(struct draft *draft);
+
+/* The same document comes again, and was right: keys are not noted any more. */
+void draft_again(struct draft *draft);
 
 /* -- for whoever takes updates --------------------------------------------------------------- */
 

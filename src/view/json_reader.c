@@ -102,6 +102,11 @@ void json_reader_free(struct json_reader *reader)
     mem_free(reader->draft->mem, reader, sizeof *reader);
 }
 
+void json_reader_fill(struct json_reader *reader, struct draft *draft)
+{
+    reader->draft = draft;
+}
+
 struct bytes json_reader_element(const struct json_reader *reader)
 {
     return (struct bytes){ reader->text.data, reader->text_size };

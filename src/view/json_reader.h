@@ -33,9 +33,12 @@ struct json_reader; /* opaque */
 struct json_reader *json_reader_create(enum json_form form, struct draft *draft);
 void json_reader_free(struct json_reader *reader);
 
+/* From here on, between two updates, fill another draft. */
+void json_reader_fill(struct json_reader *reader, struct draft *draft);
+
 /* Read on. *rest loses what was taken from its front. After READ_REFUSED and READ_MEMORY the
  * reader says the same for ever.
- * Time: O(taken), or a step of sorting of well under a millisecond. Watched by bench/bulk. */
+ * Time: O(taken), or a step of sorting of well under a millisecond. */
 enum read_event json_reader_read(struct json_reader *reader, struct bytes *rest);
 
 /* Say that there is no more. READ_DONE, READ_REFUSED or READ_MEMORY; READ_BUSY when the last read

@@ -67,6 +67,11 @@ void packed_reader_free(struct packed_reader *reader)
     mem_free(reader->draft->mem, reader, sizeof *reader);
 }
 
+void packed_reader_fill(struct packed_reader *reader, struct draft *draft)
+{
+    reader->draft = draft;
+}
+
 struct bytes packed_reader_element(const struct packed_reader *reader)
 {
     return (struct bytes){ reader->text.data, reader->text_size };

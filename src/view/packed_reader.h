@@ -22,6 +22,7 @@ struct packed_reader; /* opaque */
 /* As json_reader's. */
 struct packed_reader *packed_reader_create(enum packed_form form, struct draft *draft);
 void packed_reader_free(struct packed_reader *reader);
+void packed_reader_fill(struct packed_reader *reader, struct draft *draft);
 enum read_event packed_reader_read(struct packed_reader *reader, struct bytes *rest);
 enum read_event packed_reader_end(struct packed_reader *reader);
 struct bytes packed_reader_element(const struct packed_reader *reader);

@@ -2,7 +2,7 @@
 
     forms       JSON, lines of JSON, msgpack, and what each answers
     wholeness   refused or accepted as a whole is in test_bulk_atomic.py
-    size        limits, promises of room, other clients meanwhile, clients that vanish
+    size        limits, where memory ends, other clients meanwhile, clients that vanish
 """
 
 import json
@@ -125,23 +125,76 @@ def test_new_keys_beyond_max_keys_are_refused_and_known_ones_still_rise(start):
     assert node.stats()["keys"] <= 10
 
 
-def test_updates_beyond_max_memory_are_refused_whole(start):
-    node = start("--set", "max-memory=4m")
-    stored = 0
-    for batch in range(200):
-        vector = {str(j * 300): 1 for j in range(10)}
-        body = lines((f"fill:{batch}:{i}", vector) for i in range(200))
-        before = node.digest()
-        answer = node.post("/keys", body, headers=LINES)
-        if answer.status != 200:
+def applied_exactly(node, before, updates, applied):
+    """The node holds what it held before and the first updates, as many as it says."""
+    expected = {key: dict(vector) for key, vector in before.items()}
+    elements = 0
+    for position, (key, vector) in enumerate(updates):
+        left = applied["elements"] - elements
+        some = vector if position < applied["keys"] else dict(sorted(vector.items())[:left])
+        if some:
+            old = expected.setdefault(key, {})
+            expected[key] = {i: max(old.get(i, 0), some.get(i, 0)) for i in {*old, *some}}
+        elements += len(some)
+        if position == applied["keys"]:
             break
-        stored += 200
-    assert answer.status == 507, answer
-    assert node.digest() == before
-    stats = node.stats()
-    assert stats["keys"] == stored > 0 and stats["memory_bytes"] <= 4 << 20
-    assert node.get("/health").status == 200
-    assert node.post("/keys/fill:0:0", {"0": 2}).status == 200
+    assert elements == applied["elements"]
+    assert node.keys() == expected
+
+
+@pytest.mark.parametrize("form", ["json", "lines", "msgpack"])
+def test_where_memory_ends_the_answer_says_how_much_is_applied(start, form):
+    node = start("--set", "max-memory=1m")
+    node.post("/keys", {"known": {"0": 5, "300": 1}})
+    updates = [(f"fill:{i * 7919 % 10007}", {j * 300: i + 1 for j in range(1 + i % 9)})
+               for i in range(9000)]
+    updates[100] = ("known", {0: 3, 300: 9})
+    if form == "lines":  # which may name a key again
+        updates[200] = updates[50]
+    text = [(key, {str(i): v for i, v in vector.items()}) for key, vector in updates]
+    body, headers = {
+        "json": (json.dumps(dict(text)), {}),
+        "lines": (lines(text), LINES),
+        "msgpack": (msgpack.packb(dict(updates)), PACKED),
+    }[form]
+    answer = node.post("/keys", body, headers=headers)
+    assert answer.status == 507 and "max-memory (1048576 bytes)" in answer.json()["detail"]
+    applied = answer.json()["applied"]
+    assert 100 < applied["keys"] < 9000
+    applied_exactly(node, {"known": {0: 5, 300: 1}}, updates, applied)
+    assert node.stats()["memory_bytes"] <= 1 << 20
+    assert node.post("/keys/known", {"0": 17}).status == 200
+    again = node.post("/keys", body, headers=headers)
+    assert again.status == 507 and again.json()["applied"]["keys"] >= applied["keys"]
+
+
+def test_where_memory_ends_in_a_vector_the_answer_says_how_much_of_it_is_in(start):
+    node = start("--set", "max-memory=1m", "--set", "http-max-body=4m", "--set",
+                 "http-max-memory=32m")
+    vector = {i * 300: 1 << 40 | i for i in range(60000)}
+    for headers, body in (({}, json.dumps({str(i): v for i, v in vector.items()})),
+                          (PACKED, msgpack.packb(dict(reversed(vector.items()))))):
+        answer = node.post("/keys/large", body, headers=headers)
+        assert answer.status == 507 and answer.json()["applied"]["keys"] == 0
+        assert answer.json()["applied"]["elements"] > 1000
+        applied_exactly(node, {}, [("large", vector)], answer.json()["applied"])
+
+
+def test_what_fits_is_taken_even_if_hardly_anything_is_left(start):
+    """A promise of room for the worst case refused what fitted several times over."""
+    node = start("--set", "max-memory=64m")
+    body = lines((f"visitors:{i:011}", {"0": 5}) for i in range(150000))
+    assert node.post("/keys", body, headers=LINES).json() == {
+        "keys": 150000, "changed": 150000, "elements_raised": 150000}
+
+
+def test_lines_that_name_the_last_new_key_many_times_fit(start):
+    node = start("--set", "max-keys=3")
+    body = lines((f"key{i % 3}", {str(i): 1}) for i in range(100))
+    assert node.post("/keys", body, headers=LINES).json()["keys"] == 100
+    answer = node.post("/keys", lines([("key1", {"0": 7}), ("more", {"0": 1})]), headers=LINES)
+    assert answer.status == 507 and answer.json()["applied"] == {"keys": 1, "elements": 1}
+    assert node.vector("key1")[0] == 7
 
 
 def test_values_above_max_value_are_refused_by_every_way_in(start):

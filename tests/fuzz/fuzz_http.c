@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "fuzz/input.h"
+#include "unit/client.h"
 
 #define CLIENTS     3
 #define STEPS_MAX   24
@@ -122,11 +123,9 @@ static void key_fill(struct site *site, const char *key, unsigned blocks, uint64
     const uint64_t values[] = { 1, 255, 256, UINT64_MAX };
     const uint8_t offsets[] = { 0, 1, 128, 255 };
     struct mem mem = { 0 };
-    struct node_update_result result;
+    struct client_done done;
     struct vector vector;
-    const struct node_update update = { .key = { (const uint8_t *)key, strlen(key) },
-                                        .elements = &vector };
-    struct fault why;
+    const struct bytes name = { (const uint8_t *)key, strlen(key) };
 
     vector_init(&vector);
     for (unsigned i = 0; i < blocks; i++) {
@@ -140,7 +139,7 @@ static void key_fill(struct site *site, const char *key, unsigned blocks, uint64
             abort();
         }
     }
-    if (node_update(site->node, site->now, &update, &result, &why) != STATUS_OK) {
+    if (client_write(site->node, site->now, name, &vector, &done) != STATUS_OK) {
         abort();
     }
     vector_clear(&vector, &mem);

@@ -1,7 +1,6 @@
-/* Bodies as strangers send them, through both readers and the batch: the first two bytes choose the
+/* Bodies as strangers send them, through both readers: the first two bytes choose the
  * form and where the text is cut, the rest is the body. Whole and cut must come to the same. */
 
-#include "view/batch.h"
 #include "view/json_reader.h"
 #include "view/packed_reader.h"
 
@@ -15,7 +14,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct reading {
     struct mem mem;
     struct draft draft;
-    struct batch batch;
     struct json_reader *json;
     struct packed_reader *packed;
     uint64_t told; /* a digest of all that was read */
@@ -38,19 +36,14 @@ static void update_take(struct reading *reading)
 {
     struct block_room room;
     struct block block;
-    bool is_fine = batch_begin(&reading->batch, draft_key(&reading->draft));
 
     tell_bytes(reading, draft_key(&reading->draft));
-    while (is_fine && draft_next_block(&reading->draft, &room, &block)) {
+    while (draft_next_block(&reading->draft, &room, &block)) {
         block_audit(&block);
         for (unsigned i = 0; i < block.count; i++) {
             tell(reading, block.number << 8 | block_offset(&block, i));
             tell(reading, block_value(&block, i));
         }
-        is_fine = batch_put(&reading->batch, &block);
-    }
-    if (!is_fine || !batch_end(&reading->batch)) {
-        abort();
     }
 }
 
@@ -79,7 +72,6 @@ static uint64_t body_read(unsigned form, struct bytes body, size_t cut)
     enum read_event event;
 
     draft_init(&reading.draft, &reading.mem, secret);
-    batch_init(&reading.batch, &reading.mem);
     if (form < 4) {
         reading.json = json_reader_create((enum json_form)form, &reading.draft);
     } else {
@@ -103,7 +95,6 @@ static uint64_t body_read(unsigned form, struct bytes body, size_t cut)
     json_reader_free(reading.json);
     packed_reader_free(reading.packed);
     draft_clear(&reading.draft);
-    batch_clear(&reading.batch);
     if (reading.mem.used_bytes != 0) {
         abort();
     }

@@ -14,6 +14,7 @@
 #include "fuzz/forge.h"
 #include "fuzz/input.h"
 #include "fuzz/members.h"
+#include "unit/client.h"
 
 #define STEPS_MAX  64
 #define JOIN_US    UINT64_C(300000)
@@ -35,17 +36,16 @@ static void answered(enum status status)
 }
 
 /* A client's update of one key at a member. */
-static void client_write(struct members *members, struct input *input)
+static void member_write(struct members *members, struct input *input)
 {
     const unsigned member = input_below(input, MEMBERS);
     struct member *at = &members->list[member];
     const unsigned count = input_below(input, 64);
     struct mem mem = { 0 };
-    struct node_update_result result;
+    struct client_done done;
     struct vector vector;
-    struct fault why;
     uint8_t room[64];
-    const struct node_update update = { .key = forge_key(input, room), .elements = &vector };
+    const struct bytes key = forge_key(input, room);
     uint64_t index = 0;
 
     vector_init(&vector);
@@ -67,7 +67,7 @@ static void client_write(struct members *members, struct input *input)
         }
     }
     vector_audit(&vector);
-    answered(node_update(at->node, members->now, &update, &result, &why));
+    answered(client_write(at->node, members->now, key, &vector, &done));
     vector_clear(&vector, &mem);
     members_turn(members, member);
 }
@@ -80,10 +80,8 @@ static void client_fill(struct members *members, struct input *input)
     const uint64_t first = input_number(input);
     struct member *at = &members->list[member];
     struct mem mem = { 0 };
-    struct node_update_result result;
+    struct client_done done;
     struct vector vector;
-    const struct node_update update = { .key = text("sketch"), .elements = &vector };
-    struct fault why;
     uint64_t values[2] = { 1, 300 };
     const uint8_t offsets[2] = { 0, 255 };
 
@@ -99,7 +97,7 @@ static void client_fill(struct members *members, struct input *input)
             abort();
         }
     }
-    answered(node_update(at->node, members->now, &update, &result, &why));
+    answered(client_write(at->node, members->now, text("sketch"), &vector, &done));
     vector_clear(&vector, &mem);
     members_turn(members, member);
 }
@@ -116,9 +114,8 @@ static void client_keys(struct members *members, struct input *input)
         .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
     };
     struct mem mem = { 0 };
-    struct node_update_result result;
+    struct client_done done;
     struct vector vector;
-    struct fault why;
 
     vector_init(&vector);
     if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
@@ -126,9 +123,9 @@ static void client_keys(struct members *members, struct input *input)
     }
     for (unsigned i = 0; i < count; i++) {
         const uint8_t key[] = { 'k', (uint8_t)('A' + i / 16), (uint8_t)('a' + i % 16) };
-        const struct node_update update = { .key = { key, sizeof key }, .elements = &vector };
+        const struct bytes name = { key, sizeof key };
 
-        answered(node_update(members->list[member].node, members->now, &update, &result, &why));
+        answered(client_write(members->list[member].node, members->now, name, &vector, &done));
     }
     vector_clear(&vector, &mem);
     members_turn(members, member);
@@ -254,7 +251,7 @@ static void step(struct members *members, struct input *input)
 {
     switch (input_below(input, 20)) {
     case 0:
-    case 1: client_write(members, input); break;
+    case 1: member_write(members, input); break;
     case 2:
         if (input_rarely(input, 2)) {
             client_fill(members, input);

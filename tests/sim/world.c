@@ -10,6 +10,7 @@
 #include "sim/machine.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
+#include "unit/client.h"
 
 #define PORT        6000
 #define WAKE_US     50 /* from a datagram's arrival to the turn that takes it, at least */
@@ -248,12 +249,11 @@ void world_write_all(struct world *world, uint32_t machine, const char *key,
                      const struct vector *elements)
 {
     struct machine *at = &world->machines[machine];
-    const struct node_update update = { .key = bytes_of(key), .elements = elements };
-    struct node_update_result result;
-    struct fault why;
+    struct client_done done;
 
-    if (node_update(at->node, world_moment(world, at), &update, &result, &why) != STATUS_OK) {
-        red("update", "%s", why.text);
+    if (client_write(at->node, world_moment(world, at), bytes_of(key), elements, &done)
+        != STATUS_OK) {
+        red("update", "%s was refused", key);
     }
     machine_finish(world, at);
 }

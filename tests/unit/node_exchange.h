@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/client.h"
 #include "unit/test.h"
 
 enum { NODES_MAX = 4, QUEUE_MAX = 4096 };
@@ -268,27 +269,12 @@ static inline void run_us(struct fixture *fixture, uint64_t duration_us)
 
 /* A client's update of one element. */
 static inline enum status update(struct fixture *fixture, unsigned number, const char *key,
-                                 uint64_t index, uint64_t value, struct node_update_result *result)
+                                 uint64_t index, uint64_t value, struct client_done *done)
 {
     struct place *place = &fixture->places[number];
-    const uint8_t offset = (uint8_t)index;
-    const struct block block = {
-        .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
-    };
-    struct mem mem = { 0 };
-    struct node_update_result unwanted;
-    struct vector vector;
-    struct node_update change = { .key = bytes_of(key), .elements = &vector };
-    struct fault why;
-    enum status status;
 
-    vector_init(&vector);
-    assert_int_equal(vector_merge(&vector, &mem, &block, 0, NULL), STATUS_OK);
-    status =
-        node_update(place->node, fixture->now, &change, result == NULL ? &unwanted : result, &why);
-    vector_clear(&vector, &mem);
     place->dirty = true;
-    return status;
+    return client_write_one(place->node, fixture->now, bytes_of(key), index, value, done);
 }
 
 static inline uint64_t value_at(const struct fixture *fixture, unsigned number, const char *key,

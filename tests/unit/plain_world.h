@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/client.h"
 #include "unit/test.h"
 
 #define WORLD_SAID_MAX  4096
@@ -289,20 +290,8 @@ static inline uint64_t stored(const struct world *world, const char *key, uint64
 /* A client's update of one element. */
 static inline void write_one(struct world *world, const char *key, uint64_t index, uint64_t value)
 {
-    const uint8_t offset = (uint8_t)index;
-    const struct block block = {
-        .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
-    };
-    struct node_update_result result;
-    struct vector vector;
-    struct fault why;
-
-    vector_init(&vector);
-    assert_int_equal(vector_merge(&vector, &world->mem, &block, 0, NULL), STATUS_OK);
-    assert_int_equal(node_update(world->node, world->now,
-                                 &(struct node_update){ bytes_of(key), &vector }, &result, &why),
+    assert_int_equal(client_write_one(world->node, world->now, bytes_of(key), index, value, NULL),
                      STATUS_OK);
-    vector_clear(&vector, &world->mem);
 }
 
 static inline struct peer *peer_of(const struct world *world, const char *text)

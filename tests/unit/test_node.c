@@ -8,16 +8,16 @@
 static void test_node_an_update_at_one_is_read_at_the_other(void **state)
 {
     struct fixture *fixture = *state;
-    struct node_update_result result;
+    struct client_done done;
 
     nodes_create(fixture, 2);
     run_us(fixture, 5 * SECOND_US);
     assert_int_equal(state_at(fixture, 0, 1), PEER_ALIVE);
     assert_int_equal(state_at(fixture, 1, 0), PEER_ALIVE);
-    assert_int_equal(update(fixture, 0, "foo", 3, 7, &result), STATUS_OK);
-    assert_int_equal(result.elements_raised, 1);
-    assert_int_equal(result.blocks_count, 1);
-    assert_true(mark_has(&result.blocks[0].raised, 3));
+    assert_int_equal(update(fixture, 0, "foo", 3, 7, &done), STATUS_OK);
+    assert_int_equal(done.elements_raised, 1);
+    assert_int_equal(done.joined, 1);
+    assert_true(mark_has(&done.last.raised, 3));
     run_us(fixture, SECOND_US / 5);
     assert_int_equal(value_at(fixture, 1, "foo", 3), 7);
     assert_int_equal(update(fixture, 1, "foo", 300, 9, NULL), STATUS_OK);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/client.h"
+
 #define SECOND       UINT64_C(1000000)
 #define FRAME_BYTES  65000
 #define EMITTED_MAX  256 /* datagrams a turn, as net/udp has it */
@@ -371,9 +373,8 @@ static struct turns_result run_update_to_many(uint64_t (*clock_ns)(void))
     static const uint8_t offset = 0;
     struct bench *bench = bench_new(clock_ns, 3000);
     struct mem scratch = { 0 };
-    struct node_update_result done;
+    struct client_done done;
     struct vector elements;
-    struct fault why;
     enum status status;
 
     vector_init(&elements);
@@ -386,10 +387,8 @@ static struct turns_result run_update_to_many(uint64_t (*clock_ns)(void))
         assert(status == STATUS_OK);
     }
     measure_begin(bench);
-    status = node_update(
-        bench->node, bench->now,
-        &(struct node_update){ (struct bytes){ (const uint8_t *)"wide", 4 }, &elements }, &done,
-        &why);
+    status = client_write(bench->node, bench->now, (struct bytes){ (const uint8_t *)"wide", 4 },
+                          &elements, &done);
     assert(status == STATUS_OK);
     turns_run(bench, 1000);
     vector_clear(&elements, &scratch);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/client.h"
+
 struct world_event {
     uint64_t at_us;
     uint64_t order; /* equal times: first come, first served */
@@ -274,25 +276,11 @@ static struct bytes bytes_of(const char *text)
 
 void world_write(struct world *world, size_t node, const char *key, uint64_t index, uint64_t value)
 {
-    struct world_node *at = &world->nodes[node];
-    const uint8_t offset = (uint8_t)index;
-    const struct block block = {
-        .number = index >> 8, .values = &value, .offsets = &offset, .count = 1, .width = 8
-    };
-    struct node_update_result result;
-    struct vector vector;
-    struct mem mem = { 0 };
-    struct fault why;
-
-    vector_init(&vector);
-    if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK
-        || node_update(at->node, moment_of(world),
-                       &(struct node_update){ .key = bytes_of(key), .elements = &vector }, &result,
-                       &why)
-               != STATUS_OK) {
+    if (client_write_one(world->nodes[node].node, moment_of(world), bytes_of(key), index, value,
+                         NULL)
+        != STATUS_OK) {
         abort();
     }
-    vector_clear(&vector, &mem);
     turn_end(world, node);
 }
 
