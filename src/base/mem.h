@@ -13,22 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct mem_reserve;
-
 struct mem {
-    uint64_t used_bytes;      /* allocated and reserved */
-    uint64_t limit_bytes;     /* 0: none */
-    uint64_t fail_countdown;  /* tests: the allocation that takes it to 0 fails; 0: never */
-    struct mem_reserve *draw; /* reserve that allocations are taken from; see mem_draw() */
-};
-
-/* Room promised: bytes charged in advance, and as much address space held in one untouched block
- * (the ballast), which is given back to malloc bite by bite should it say no while drawing. Open:
- * it is embedded in whoever made the promise; only base/mem.c touches the fields. */
-struct mem_reserve {
-    uint64_t bytes; /* still promised */
-    void *ballast;
-    size_t ballast_size;
+    uint64_t used_bytes;     /* allocated */
+    uint64_t limit_bytes;    /* 0: none */
+    uint64_t fail_countdown; /* tests: the allocation that takes it to 0 fails; 0: never */
 };
 
 /* A block of `size` >= 1 bytes, not initialised, aligned for any type.
@@ -55,20 +43,5 @@ void mem_let_go(struct mem *mem, uint64_t bytes);
 
 /* What the limit leaves; UINT64_MAX when there is none. */
 uint64_t mem_left(const struct mem *mem);
-
-/* Promise `bytes` of room in `reserve`, which holds no promise yet (all zero).
- *
- * False when the limit, the countdown or malloc says no; nothing is charged then. Release it with
- * mem_release(). */
-bool mem_reserve(struct mem *mem, struct mem_reserve *reserve, uint64_t bytes);
-
-/* From now on take allocations out of this reserve; NULL: out of the account again. While the
- * reserve lasts, neither limit nor countdown is asked, and what is freed or shrunk goes back to
- * the account, not to the reserve. An allocation that malloc refuses even so leaves the reserve as
- * it was, less the ballast. */
-void mem_draw(struct mem *mem, struct mem_reserve *reserve);
-
-/* Give back what is left of a promise. Allowed on an all-zero reserve and twice. */
-void mem_release(struct mem *mem, struct mem_reserve *reserve);
 
 #endif /* BASE_MEM_H */

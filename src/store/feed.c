@@ -47,17 +47,12 @@ static bool capacity_set(struct feed *feed, struct mem *mem, size_t capacity)
     return true;
 }
 
-/* More buckets when the chains have become long. Only tried, as they work anyhow, and not at the
- * cost of a promise. */
+/* More buckets when the chains have become long. Only tried, as they work anyhow. */
 static void buckets_fit(struct feed *feed, struct mem *mem)
 {
-    struct mem_reserve *draw = mem->draw;
     const size_t bucket_count = 2 * feed->bucket_count;
-    uint32_t *buckets;
+    uint32_t *buckets = mem_alloc_zeroed(mem, bucket_count * sizeof *buckets);
 
-    mem_draw(mem, NULL);
-    buckets = mem_alloc_zeroed(mem, bucket_count * sizeof *buckets);
-    mem_draw(mem, draw);
     if (buckets == NULL) {
         return;
     }
@@ -113,34 +108,14 @@ void feed_expect(const struct feed *feed, const struct entry *entry, uint64_t nu
     __builtin_prefetch(bucket_of(feed, entry, number));
 }
 
-bool feed_room(const struct feed *feed)
+bool feed_ready(struct feed *feed, struct mem *mem)
 {
-    return feed->capacity - feed->count > feed->own;
+    return feed->count < feed->capacity
+           || capacity_set(feed, mem, feed->capacity + feed->capacity / 2 + FEED_STEP);
 }
 
-bool feed_ready(struct feed *feed, struct mem *mem, struct reservation *reservation)
+void feed_append(struct feed *feed, struct mem *mem, const struct change *change)
 {
-    if ((reservation != NULL && reservation->changes_own > 0) || feed_room(feed)) {
-        return true;
-    }
-    if (reservation == NULL) {
-        return capacity_set(feed, mem, feed->capacity + feed->capacity / 2 + FEED_STEP);
-    }
-    if (!capacity_set(feed, mem, feed->capacity + FEED_STEP)) {
-        return false;
-    }
-    feed->own += FEED_STEP;
-    reservation->changes_own += FEED_STEP;
-    return true;
-}
-
-void feed_append(struct feed *feed, struct mem *mem, const struct change *change,
-                 struct reservation *reservation)
-{
-    if (reservation != NULL && reservation->changes_own > 0) {
-        reservation->changes_own--;
-        feed->own--;
-    }
     assert(feed->count < feed->capacity);
     feed->list[feed->count] = *change;
     change_link(feed, feed->count);
@@ -151,23 +126,15 @@ void feed_append(struct feed *feed, struct mem *mem, const struct change *change
     }
 }
 
-void feed_release(struct feed *feed, struct reservation *reservation)
-{
-    assert(feed->own >= reservation->changes_own);
-    feed->own -= reservation->changes_own;
-    reservation->changes_own = 0;
-}
-
 void feed_end(struct feed *feed, struct mem *mem)
 {
     const size_t count = feed->count;
-    const size_t wanted = feed->own + count + CAPACITY_MIN;
 
     for (size_t i = 0; i < count; i++) {
         *bucket_of(feed, feed->list[i].entry, feed->list[i].raised.number) = 0;
     }
     feed->count = 0;
-    if (feed->capacity / 8 > wanted) {
+    if (feed->capacity / 8 > count + CAPACITY_MIN) {
         (void)capacity_set(feed, mem, feed->capacity / 2);
     }
     if (feed->bucket_count / 8 > BUCKETS_MIN + count) {
@@ -186,7 +153,7 @@ void feed_audit(const struct feed *feed)
 {
     size_t linked = 0;
 
-    assert(feed->count <= feed->capacity && feed->own <= feed->capacity - feed->count);
+    assert(feed->count <= feed->capacity);
     for (size_t i = 0; i < feed->bucket_count; i++) {
         for (uint32_t at = feed->buckets[i]; at != 0; at = feed->list[at - 1].before) {
             const struct change *change = &feed->list[at - 1];

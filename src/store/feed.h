@@ -6,11 +6,7 @@
  *
  * A small hash over entry and block number finds what there is already; its chains run through the
  * changes. The list grows by copying and is short: one turn's work. Where there is no memory for
- * more buckets the chains get longer.
- *
- * Promises (table_reserve()): the list grows by FEED_STEP for a reservation that is drawn on, and
- * what it does not use at once is kept for it. So it pays once for each of its changes, and for one
- * step, however many turns it lasts and whoever else writes meanwhile. */
+ * more buckets the chains get longer. */
 
 #include "base/mem.h"
 #include "store/table.h"
@@ -19,14 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FEED_STEP         64
-#define FEED_CHANGE_BYTES sizeof(struct change)
+#define FEED_STEP 64
 
 struct feed {
     struct change *list;
     size_t count;
     size_t capacity;
-    size_t own;          /* free slots that reservations have paid for */
     uint32_t *buckets;   /* position + 1 of the newest change */
     size_t bucket_count; /* a power of two */
 };
@@ -41,18 +35,11 @@ struct change *feed_find(const struct feed *feed, const struct entry *entry, uin
 /* That feed_find() will be asked for it soon: what it looks at first is fetched meanwhile. */
 void feed_expect(const struct feed *feed, const struct entry *entry, uint64_t number);
 
-/* Make sure that the next feed_append() for this reservation, or for none (NULL), has a slot. */
-bool feed_ready(struct feed *feed, struct mem *mem, struct reservation *reservation);
+/* Make sure that the next feed_append() has a slot. False: no memory. */
+bool feed_ready(struct feed *feed, struct mem *mem);
 
 /* Append a change; feed_ready() said true just before. */
-void feed_append(struct feed *feed, struct mem *mem, const struct change *change,
-                 struct reservation *reservation);
-
-/* Whether there is a free slot that nobody has paid for. */
-bool feed_room(const struct feed *feed);
-
-/* Give back slots that were kept. */
-void feed_release(struct feed *feed, struct reservation *reservation);
+void feed_append(struct feed *feed, struct mem *mem, const struct change *change);
 
 /* Empty the list, and fit the memory to what the turn needed. */
 void feed_end(struct feed *feed, struct mem *mem);

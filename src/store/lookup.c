@@ -30,17 +30,12 @@ static uint64_t bucket_of(const struct lookup *lookup, uint64_t hash)
     return bucket < lookup->bucket_count ? bucket : bucket & mask >> 1;
 }
 
-static bool segment_add(struct lookup *lookup, struct mem *mem, uint64_t *room)
+static bool segment_add(struct lookup *lookup, struct mem *mem)
 {
     const size_t old = lookup->segment_capacity;
     const size_t capacity = old == 0 ? 1 : 2 * old;
-    const uint64_t pointer_bytes =
-        lookup->segment_count < old ? 0 : (capacity - old) * sizeof *lookup->segments;
 
-    if (*room < SEGMENT_BYTES + pointer_bytes) {
-        return false;
-    }
-    if (pointer_bytes > 0) {
+    if (lookup->segment_count == old) {
         void *segments = mem_grow(mem, lookup->segments, old * sizeof *lookup->segments,
                                   capacity * sizeof *lookup->segments);
 
@@ -49,14 +44,12 @@ static bool segment_add(struct lookup *lookup, struct mem *mem, uint64_t *room)
         }
         lookup->segments = segments;
         lookup->segment_capacity = capacity;
-        *room -= pointer_bytes;
     }
     lookup->segments[lookup->segment_count] = mem_alloc(mem, SEGMENT_BYTES);
     if (lookup->segments[lookup->segment_count] == NULL) {
         return false;
     }
     lookup->segment_count++;
-    *room -= SEGMENT_BYTES;
     return true;
 }
 
@@ -85,11 +78,9 @@ static void bucket_split(struct lookup *lookup, const struct slabs *slabs)
 
 bool lookup_init(struct lookup *lookup, struct mem *mem, const uint8_t secret[16])
 {
-    uint64_t room = UINT64_MAX;
-
     *lookup = (struct lookup){ .bucket_count = BUCKETS_MIN };
     memcpy(lookup->secret, secret, sizeof lookup->secret);
-    if (!segment_add(lookup, mem, &room)) {
+    if (!segment_add(lookup, mem)) {
         lookup_clear(lookup, mem);
         return false;
     }
@@ -145,11 +136,9 @@ void lookup_insert(struct lookup *lookup, const struct slabs *slabs, uint32_t id
     lookup->entry_count++;
 }
 
-uint64_t lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct mem *mem,
-                     uint64_t coming, uint64_t room)
+void lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct mem *mem, uint64_t coming)
 {
     const unsigned splits = coming == 0 ? LOOKUP_SPLITS : LOOKUP_SPLITS_AHEAD;
-    uint64_t left = room;
 
     for (unsigned i = 0; i < splits; i++) {
         if (lookup->bucket_count >= BUCKETS_PER_ENTRY * (lookup->entry_count + coming)
@@ -157,20 +146,11 @@ uint64_t lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct me
             break;
         }
         if (lookup->bucket_count == lookup->segment_count * LOOKUP_SEGMENT_BUCKETS
-            && !segment_add(lookup, mem, &left)) {
+            && !segment_add(lookup, mem)) {
             break;
         }
         bucket_split(lookup, slabs);
     }
-    return room - left;
-}
-
-uint64_t lookup_growth_bytes_max(const struct lookup *lookup, uint64_t keys)
-{
-    const uint64_t segments = keys * BUCKETS_PER_ENTRY / LOOKUP_SEGMENT_BUCKETS + 1;
-
-    return segments * (SEGMENT_BYTES + 2 * sizeof *lookup->segments)
-           + lookup->segment_capacity * sizeof *lookup->segments;
 }
 
 uint32_t lookup_remove(struct lookup *lookup, const struct slabs *slabs, const struct entry *entry)

@@ -55,16 +55,13 @@ uint32_t lookup_find(const struct lookup *lookup, const struct slabs *slabs, uin
 /* Take in an entry whose key is not there. Cannot fail. */
 void lookup_insert(struct lookup *lookup, const struct slabs *slabs, uint32_t id, uint64_t hash);
 
-/* Split what is due after an insertion, spending at most `room` bytes. Returns how many were.
+/* Split what is due after an insertion, as far as there is memory.
  *
  * coming  entries that are known to follow. The buckets for them are made first, several at a time,
  *         while the chains to be shared out are short: to visit each entry again whenever the table
  *         doubles was an eighth of what loading a million keys took. */
-uint64_t lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct mem *mem,
-                     uint64_t coming, uint64_t room);
-
-/* An upper bound of what lookup_grow() will want for so many insertions. */
-uint64_t lookup_growth_bytes_max(const struct lookup *lookup, uint64_t keys);
+void lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct mem *mem,
+                 uint64_t coming);
 
 /* Take out an entry that is there. Returns its id. */
 uint32_t lookup_remove(struct lookup *lookup, const struct slabs *slabs, const struct entry *entry);

@@ -7,10 +7,6 @@
 #define LINE_BYTES       64
 #define PREFETCH_ENTRIES 8
 
-/* Insertions without a promise that may cost those who have one a node: a leaf's half, less what
- * the levels above need. */
-#define OWED_PER_NODE (ORDER_LEAF_ITEMS * 3 / 8)
-
 _Static_assert(sizeof(struct order_node) % 16 == 8, "what malloc hands out without waste");
 
 /* The way to a place, by levels: nodes, and positions in them. */
@@ -383,9 +379,9 @@ void order_clear(struct order *order, struct mem *mem)
     order_init(order);
 }
 
-static bool spare_fill(struct order *order, struct mem *mem, uint32_t count)
+bool order_ready(struct order *order, struct mem *mem)
 {
-    while (order->spare_count < count) {
+    while (order->spare_count < order->height + 1) {
         struct order_node *node = mem_alloc(mem, sizeof *node);
 
         if (node == NULL) {
@@ -396,73 +392,6 @@ static bool spare_fill(struct order *order, struct mem *mem, uint32_t count)
         order->spare_count++;
     }
     return true;
-}
-
-bool order_ready(struct order *order, struct mem *mem, bool promised)
-{
-    const uint32_t needed = order->height + 1;
-    const uint32_t owed = (order->owed + OWED_PER_NODE - 1) / OWED_PER_NODE;
-
-    if (promised) {
-        if (!spare_fill(order, mem, needed + owed)) {
-            /* That is what the others left them for. */
-            order->owed =
-                order->spare_count < needed ? 0 : (order->spare_count - needed) * OWED_PER_NODE;
-        }
-        return order->spare_count >= needed;
-    }
-    if (order->promises == 0) {
-        return spare_fill(order, mem, needed);
-    }
-    /* After this insertion there are as many as those who have a promise need for their next. */
-    if (!spare_fill(order, mem, 2 * needed + 1 + owed + 1)) {
-        return false;
-    }
-    order->owed++;
-    return true;
-}
-
-uint64_t order_growth_bytes_max(const struct order *order, uint64_t keys)
-{
-    uint64_t items = order->count;
-    uint64_t splits = keys;
-    uint64_t nodes = 2 * (uint64_t)order->height + 4; /* spare ones, and new roots */
-    uint64_t half = ORDER_LEAF_ITEMS / 2;
-
-    for (unsigned level = 0; level < ORDER_HEIGHT_MAX; level++) {
-        const uint64_t most = items / (2 * half) + splits / half + 1;
-
-        splits = most < splits ? most : splits;
-        nodes += splits;
-        if (level > order->height && splits <= 1) {
-            break;
-        }
-        items = level == 0 ? order->nodes : items / 2;
-        half = ORDER_INNER_ITEMS / 2;
-    }
-    return nodes * sizeof(struct order_node);
-}
-
-void order_promise(struct order *order)
-{
-    order->promises++;
-}
-
-void order_release(struct order *order, struct mem *mem)
-{
-    assert(order->promises > 0);
-    order->promises--;
-    if (order->promises > 0) {
-        return;
-    }
-    order->owed = 0;
-    while (order->spare_count > order->height + 1) {
-        struct order_node *node = order->spare;
-
-        order->spare = node->next;
-        order->spare_count--;
-        mem_free(mem, node, sizeof *node);
-    }
 }
 
 /* Insertion. */

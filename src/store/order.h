@@ -20,12 +20,6 @@
  * at the end of the order, where a full one stays full: keys that come in order cost 8 bytes, in
  * disorder about 12.
  *
- * Promises. Splits are bounded by what was inserted: a node splits when it is full, and comes from
- * a split half full at most (or, at the end, had been filled from empty). So `keys` insertions into
- * a tree of n make no more than n / 128 + keys / 64 leaves (order_growth_bytes_max()). While a
- * promise is out, those who insert without one leave behind as many spare nodes as their insertions
- * may cost the others. They go when the last promise ends.
- *
  * Source: Bayer and Unterauer, "Prefix B-trees" (1977); heads as Graefe and Larson, "B-tree indexes
  * and CPU caches" (2001), have them. Watched by bench/table. */
 
@@ -67,30 +61,20 @@ struct order {
     uint64_t nodes;       /* in the tree */
     uint32_t height;      /* levels */
     uint32_t spare_count; /* nodes in the list of spare ones */
-    uint32_t promises;    /* how many are out */
-    uint32_t owed;        /* insertions without a promise since */
 };
 
 void order_init(struct order *order);
 void order_clear(struct order *order, struct mem *mem);
 
-/* Make sure that the next order_insert() has the nodes it may need. `promised`: it is one of those
- * that order_growth_bytes_max() was asked for, and allocations are drawn from there. False: no
- * memory; nothing changed but the number of spare nodes. */
-MUST_CHECK bool order_ready(struct order *order, struct mem *mem, bool promised);
+/* Make sure that the next order_insert() has the nodes it may need. False: no memory; nothing
+ * changed but the number of spare nodes. */
+MUST_CHECK bool order_ready(struct order *order, struct mem *mem);
 
 /* Take in an entry whose key is not there, after order_ready(), or take one out. Neither can fail.
  * `nodes` counts nodes and entries touched. */
 void order_insert(struct order *order, const struct slabs *slabs, uint32_t id, uint64_t *nodes);
 void order_remove(struct order *order, const struct slabs *slabs, struct mem *mem,
                   const struct entry *entry, uint64_t *nodes);
-
-/* An upper bound of what order_ready() will want for so many promised insertions. */
-uint64_t order_growth_bytes_max(const struct order *order, uint64_t keys);
-
-/* A promise begins, or ends. With the last one the nodes go that were kept for it. */
-void order_promise(struct order *order);
-void order_release(struct order *order, struct mem *mem);
 
 /* A place between two entries; valid until the order is next written. */
 struct order_cursor {

@@ -34,22 +34,13 @@ static bool piece_add(struct slabs *slabs, struct mem *mem)
     return true;
 }
 
-/* Rows for `count` slabs beyond those promised. Pieces that were added before a failure stay: they
- * are in nobody's way. */
-static bool rows_ensure(struct slabs *slabs, struct mem *mem, uint64_t count)
+/* A row for one more slab. */
+static bool row_ensure(struct slabs *slabs, struct mem *mem)
 {
-    const uint64_t room = SLAB_NUMBERS_MAX - slabs->rows_begun + slabs->rows_free;
-
-    if (slabs->promised > room || count > room - slabs->promised) {
-        return false;
+    if (slabs->rows_free > 0 || slabs->rows_begun < slabs->piece_count * SLAB_ROWS) {
+        return true;
     }
-    while (slabs->piece_count * SLAB_ROWS + slabs->rows_free
-           < slabs->rows_begun + slabs->promised + count) {
-        if (!piece_add(slabs, mem)) {
-            return false;
-        }
-    }
-    return true;
+    return slabs->rows_begun < SLAB_NUMBERS_MAX && piece_add(slabs, mem);
 }
 
 static uint32_t row_take(struct slabs *slabs, struct slab *slab)
@@ -74,11 +65,12 @@ static void row_give(struct slabs *slabs, uint32_t number)
     slabs->rows_free++;
 }
 
-static void list_add(struct slabs *slabs, uint32_t *first, uint32_t number, enum slab_list list)
+static void list_add(struct slabs *slabs, uint32_t number)
 {
     struct slab *slab = slabs_at(slabs, number);
+    uint32_t *first = &slabs->lists[slab->units];
 
-    slab->list = (uint8_t)list;
+    slab->is_listed = true;
     slab->before = 0;
     slab->after = *first;
     if (*first != 0) {
@@ -87,20 +79,20 @@ static void list_add(struct slabs *slabs, uint32_t *first, uint32_t number, enum
     *first = number;
 }
 
-static void list_remove(struct slabs *slabs, uint32_t *first, uint32_t number)
+static void list_remove(struct slabs *slabs, uint32_t number)
 {
     struct slab *slab = slabs_at(slabs, number);
 
     if (slab->before != 0) {
         slabs_at(slabs, slab->before)->after = slab->after;
     } else {
-        assert(*first == number);
-        *first = slab->after;
+        assert(slabs->lists[slab->units] == number);
+        slabs->lists[slab->units] = slab->after;
     }
     if (slab->after != 0) {
         slabs_at(slabs, slab->after)->before = slab->before;
     }
-    slab->list = SLAB_IN_NO_LIST;
+    slab->is_listed = false;
 }
 
 static bool slab_full(const struct slab *slab)
@@ -127,18 +119,12 @@ static unsigned slot_take(struct slab *slab)
     return unit;
 }
 
-/* A new slab, in the reservation's own list or in the shared one. Returns its number, or 0. */
-static uint32_t slab_add(struct slabs *slabs, struct mem *mem, unsigned units,
-                         struct reservation *reservation)
+/* A new slab in the list of its size. Returns its number, or 0. */
+static uint32_t slab_add(struct slabs *slabs, struct mem *mem, unsigned units)
 {
-    struct slab *slab;
+    struct slab *slab = row_ensure(slabs, mem) ? mem_alloc(mem, sizeof *slab) : NULL;
     uint32_t number;
-    const bool promised = reservation != NULL && reservation->slabs > 0;
 
-    if (!promised && !rows_ensure(slabs, mem, 1)) {
-        return 0;
-    }
-    slab = mem_alloc(mem, sizeof *slab);
     if (slab == NULL) {
         return 0;
     }
@@ -147,25 +133,7 @@ static uint32_t slab_add(struct slabs *slabs, struct mem *mem, unsigned units,
     slab->used = 0;
     slab->units = (uint8_t)units;
     number = row_take(slabs, slab);
-    if (promised) {
-        reservation->slabs--;
-        slabs->promised--;
-        list_add(slabs, &reservation->slab_own, number, SLAB_IN_OWN);
-    } else {
-        list_add(slabs, &slabs->shared[units], number, SLAB_IN_SHARED);
-    }
-    return number;
-}
-
-/* A slab with a free slot that the reservation owns, or 0. The list has one for each size. */
-static uint32_t own_find(const struct slabs *slabs, const struct reservation *reservation,
-                         unsigned units)
-{
-    uint32_t number = reservation == NULL ? 0 : reservation->slab_own;
-
-    while (number != 0 && slabs_at(slabs, number)->units != units) {
-        number = slabs_at(slabs, number)->after;
-    }
+    list_add(slabs, number);
     return number;
 }
 
@@ -194,20 +162,16 @@ void slabs_clear(struct slabs *slabs, struct mem *mem)
     slabs_init(slabs);
 }
 
-struct entry *slabs_alloc(struct slabs *slabs, struct mem *mem, size_t size,
-                          struct reservation *reservation, uint32_t *id_out)
+struct entry *slabs_alloc(struct slabs *slabs, struct mem *mem, size_t size, uint32_t *id_out)
 {
     const unsigned units = (unsigned)((size + SLAB_UNIT_BYTES - 1) / SLAB_UNIT_BYTES);
     uint32_t number;
     struct slab *slab;
 
     assert(units > 0 && units < SLAB_SIZES);
-    number = own_find(slabs, reservation, units);
+    number = slabs->lists[units];
     if (number == 0) {
-        number = slabs->shared[units];
-    }
-    if (number == 0) {
-        number = slab_add(slabs, mem, units, reservation);
+        number = slab_add(slabs, mem, units);
     }
     if (number == 0) {
         return NULL;
@@ -215,9 +179,7 @@ struct entry *slabs_alloc(struct slabs *slabs, struct mem *mem, size_t size,
     slab = slabs_at(slabs, number);
     *id_out = number << SLAB_ID_SHIFT | slot_take(slab);
     if (slab_full(slab)) {
-        list_remove(slabs,
-                    slab->list == SLAB_IN_OWN ? &reservation->slab_own : &slabs->shared[units],
-                    number);
+        list_remove(slabs, number);
     }
     return slabs_entry(slabs, *id_out);
 }
@@ -232,48 +194,13 @@ void slabs_free(struct slabs *slabs, struct mem *mem, uint32_t id)
     *slot_next(slab, unit) = slab->free;
     slab->free = (uint16_t)unit;
     slab->used--;
-    if (slab->list == SLAB_IN_NO_LIST) {
-        list_add(slabs, &slabs->shared[slab->units], number, SLAB_IN_SHARED);
+    if (!slab->is_listed) {
+        list_add(slabs, number);
     }
-    if (slab->used == 0 && slab->list == SLAB_IN_SHARED) {
-        list_remove(slabs, &slabs->shared[slab->units], number);
+    if (slab->used == 0) {
+        list_remove(slabs, number);
         mem_free(mem, slab, sizeof *slab);
         row_give(slabs, number);
-    }
-}
-
-uint64_t slabs_needed_max(uint64_t keys)
-{
-    const uint64_t each = (SLAB_UNITS - SLAB_HEADER_UNITS) / (SLAB_SIZES - 1);
-
-    return keys / each + (keys < SLAB_SIZES - 1 ? keys : SLAB_SIZES - 1);
-}
-
-bool slabs_promise(struct slabs *slabs, struct mem *mem, uint64_t count)
-{
-    if (!rows_ensure(slabs, mem, count)) {
-        return false;
-    }
-    slabs->promised += count;
-    return true;
-}
-
-void slabs_release(struct slabs *slabs, struct mem *mem, struct reservation *reservation)
-{
-    assert(slabs->promised >= reservation->slabs);
-    slabs->promised -= reservation->slabs;
-    reservation->slabs = 0;
-    while (reservation->slab_own != 0) {
-        const uint32_t number = reservation->slab_own;
-        struct slab *slab = slabs_at(slabs, number);
-
-        list_remove(slabs, &reservation->slab_own, number);
-        if (slab->used == 0) {
-            mem_free(mem, slab, sizeof *slab);
-            row_give(slabs, number);
-        } else {
-            list_add(slabs, &slabs->shared[slab->units], number, SLAB_IN_SHARED);
-        }
     }
 }
 
@@ -291,8 +218,8 @@ static void slab_audit(const struct slab *slab)
         assert(slots <= SLAB_UNITS);
     }
     assert((unsigned)(slab->fresh - SLAB_HEADER_UNITS) / slab->units == slots + slab->used);
-    assert(slab_full(slab) == (slab->list == SLAB_IN_NO_LIST));
-    assert(slab->used > 0 || slab->list == SLAB_IN_OWN);
+    assert(slab_full(slab) == !slab->is_listed);
+    assert(slab->used > 0);
 }
 
 uint64_t slabs_audit(const struct slabs *slabs)
@@ -300,7 +227,7 @@ uint64_t slabs_audit(const struct slabs *slabs)
     const uint64_t rows = slabs->piece_count * SLAB_ROWS;
     uint64_t entries = 0;
     uint64_t listed = 0;
-    uint64_t shared = 0;
+    uint64_t with_room = 0;
     uint64_t unused = 0;
 
     for (uint64_t number = slabs->row_free_first; number != 0;
@@ -311,7 +238,6 @@ uint64_t slabs_audit(const struct slabs *slabs)
     }
     assert(unused == slabs->rows_free);
     assert(slabs->rows_begun <= rows || slabs->rows_begun == 1);
-    assert(slabs->promised == 0 || rows + slabs->rows_free >= slabs->rows_begun + slabs->promised);
     for (uint64_t number = 1; number < slabs->rows_begun; number++) {
         const union slab_row *row = row_at(slabs, number);
 
@@ -319,18 +245,18 @@ uint64_t slabs_audit(const struct slabs *slabs)
         if (row->next_free >= SLAB_NUMBERS_MAX) {
             slab_audit(row->slab);
             entries += row->slab->used;
-            shared += row->slab->list == SLAB_IN_SHARED;
+            with_room += row->slab->is_listed;
         }
     }
     for (unsigned units = 0; units < SLAB_SIZES; units++) {
-        for (uint32_t number = slabs->shared[units]; number != 0;
+        for (uint32_t number = slabs->lists[units]; number != 0;
              number = slabs_at(slabs, number)->after) {
             assert(slabs_at(slabs, number)->units == units);
-            assert(slabs_at(slabs, number)->list == SLAB_IN_SHARED);
+            assert(slabs_at(slabs, number)->is_listed);
             listed++;
-            assert(listed <= shared);
+            assert(listed <= with_room);
         }
     }
-    assert(listed == shared);
+    assert(listed == with_room);
     return entries;
 }

@@ -6,11 +6,7 @@
  * for memory, and by its indexes to follow ids.
  *
  * The directory of slabs is kept in pieces of 512 rows, so that its growth copies nothing but
- * pointers to pieces. A slab without entries is given back; its number is used again.
- *
- * Promises (table_reserve()): a slab that was paid for by a reservation keeps its free slots for it
- * until they are used or the reservation is released. So a reservation of n keys needs at most n
- * times the largest entry, and one slab begun for each size, whatever others write meanwhile. */
+ * pointers to pieces. A slab without entries is given back; its number is used again. */
 
 #include "base/mem.h"
 #include "store/entry.h"
@@ -28,8 +24,6 @@
 #define SLAB_ROW_SHIFT   9
 #define SLAB_NUMBERS_MAX (UINT32_C(1) << (32 - SLAB_ID_SHIFT))
 
-enum slab_list { SLAB_IN_NO_LIST, SLAB_IN_SHARED, SLAB_IN_OWN };
-
 struct slab {
     uint32_t before; /* neighbours in its list, by number */
     uint32_t after;
@@ -37,7 +31,7 @@ struct slab {
     uint16_t free;  /* first unit of a slot given back; 0: none */
     uint16_t used;  /* entries */
     uint8_t units;  /* of an entry */
-    uint8_t list;   /* enum slab_list */
+    bool is_listed; /* it has free slots, and is in the list of its size */
     uint64_t words[SLAB_UNITS - 2];
 };
 
@@ -54,11 +48,10 @@ struct slabs {
     union slab_row **pieces;
     size_t piece_count;
     size_t piece_capacity;
-    uint64_t rows_begun;         /* rows that ever had a slab; row 0 has none */
-    uint64_t rows_free;          /* of them, without a slab now */
-    uint64_t row_free_first;     /* their list */
-    uint64_t promised;           /* slabs that must find a row without memory */
-    uint32_t shared[SLAB_SIZES]; /* lists of slabs with free slots, by units */
+    uint64_t rows_begun;        /* rows that ever had a slab; row 0 has none */
+    uint64_t rows_free;         /* of them, without a slab now */
+    uint64_t row_free_first;    /* their list */
+    uint32_t lists[SLAB_SIZES]; /* of slabs with free slots, by units */
 };
 
 static inline struct slab *slabs_at(const struct slabs *slabs, uint32_t number)
@@ -79,17 +72,9 @@ void slabs_init(struct slabs *slabs);
 /* Give everything back, entries included; what their vectors hold is the caller's to free. */
 void slabs_clear(struct slabs *slabs, struct mem *mem);
 
-/* Room for an entry of so many bytes, not initialised. `reservation` is the one that is drawn on,
- * or NULL. NULL: no memory, or no id. */
-struct entry *slabs_alloc(struct slabs *slabs, struct mem *mem, size_t size,
-                          struct reservation *reservation, uint32_t *id_out);
+/* Room for an entry of so many bytes, not initialised. NULL: no memory, or no id. */
+struct entry *slabs_alloc(struct slabs *slabs, struct mem *mem, size_t size, uint32_t *id_out);
 void slabs_free(struct slabs *slabs, struct mem *mem, uint32_t id);
-
-/* The most slabs that so many entries can need, and make room for them in the directory. The caller
- * has reserved their bytes. False: no memory; nothing is promised. */
-uint64_t slabs_needed_max(uint64_t keys);
-bool slabs_promise(struct slabs *slabs, struct mem *mem, uint64_t count);
-void slabs_release(struct slabs *slabs, struct mem *mem, struct reservation *reservation);
 
 /* Abort unless lists, counts and slots agree; returns the number of entries. */
 uint64_t slabs_audit(const struct slabs *slabs);

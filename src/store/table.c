@@ -19,9 +19,7 @@ struct work {
 struct table {
     struct mem *mem;
     struct work *work;
-    struct reservation *drawn;
     uint64_t keys_max;
-    uint64_t keys_promised;
     uint64_t keys_expected; /* to be created in this turn */
     uint64_t digest_mask;
     uint64_t elements;
@@ -50,19 +48,6 @@ static uint64_t merge_hash(struct table *table, const struct entry *entry)
         table->hashed_hash = shared_hash(table, entry);
     }
     return table->hashed_hash;
-}
-
-/* What the indexes may spend on growing now. */
-static uint64_t growth_room(const struct table *table)
-{
-    return table->drawn == NULL ? UINT64_MAX : table->drawn->growth_bytes;
-}
-
-static void growth_spend(struct table *table, uint64_t bytes)
-{
-    if (table->drawn != NULL) {
-        table->drawn->growth_bytes -= bytes;
-    }
 }
 
 /* The list of entries without elements. */
@@ -111,8 +96,7 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
                                   uint64_t hash)
 {
     uint32_t id;
-    struct entry *entry =
-        slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size), table->drawn, &id);
+    struct entry *entry = slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size), &id);
 
     if (entry == NULL) {
         return NULL;
@@ -125,8 +109,7 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);
     table->keys_expected -= table->keys_expected > 0 ? 1 : 0;
-    growth_spend(table, lookup_grow(&table->lookup, &table->slabs, table->mem, table->keys_expected,
-                                    growth_room(table)));
+    lookup_grow(&table->lookup, &table->slabs, table->mem, table->keys_expected);
     return entry;
 }
 
@@ -138,8 +121,8 @@ static void entry_appear(struct table *table, struct entry *entry, uint64_t hash
     empty_remove(table, entry);
     entry->digest = digest;
     order_insert(&table->order, &table->slabs, id, &table->work->nodes);
-    growth_spend(table, tree_insert(&table->trees[entry_set(entry)], &table->slabs, table->mem, id,
-                                    hash, growth_room(table), &table->work->nodes));
+    tree_insert(&table->trees[entry_set(entry)], &table->slabs, table->mem, id, hash,
+                &table->work->nodes);
 }
 
 /* The other way round: the key is out of every listing and digest. */
@@ -166,18 +149,16 @@ static void change_note(struct table *table, struct entry *entry, const struct m
                     .raised = *raised,
                     .origin = (uint8_t)origin,
                     .created = created,
-                },
-                table->drawn);
+                });
 }
 
-/* Tell of dropped entries as far as the feed takes them. Never at the cost of a promise. */
+/* Tell of dropped entries as far as the feed takes them. */
 static void drops_tell(struct table *table)
 {
     while (table->untold_first != 0) {
         struct entry *entry = slabs_entry(&table->slabs, table->untold_first);
 
-        if (table->drawn != NULL ? !feed_room(&table->feed)
-                                 : !feed_ready(&table->feed, table->mem, NULL)) {
+        if (!feed_ready(&table->feed, table->mem)) {
             break;
         }
         table->untold_first = entry->lookup_next;
@@ -187,8 +168,7 @@ static void drops_tell(struct table *table)
                         .entry = entry,
                         .origin = CHANGE_FROM_SELF,
                         .dropped = true,
-                    },
-                    NULL);
+                    });
     }
 }
 
@@ -249,7 +229,6 @@ void table_free(struct table *table)
         return;
     }
     mem = table->mem;
-    assert(table->keys_promised == 0);
     vectors_clear(table);
     feed_clear(&table->feed, mem);
     tree_clear(&table->trees[TABLE_D], mem);
@@ -289,14 +268,13 @@ void table_prefetch(const struct table *table, struct bytes key)
 /* Keys that count against the limit; those that are still empty do. */
 static uint64_t keys_counted(const struct table *table)
 {
-    return table->lookup.entry_count - table->trees[TABLE_M].keys + table->keys_promised;
+    return table->lookup.entry_count - table->trees[TABLE_M].keys;
 }
 
 enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                          struct entry **entry_out)
 {
     const uint64_t hash = lookup_hash(&table->lookup, key);
-    const bool promised = table->drawn != NULL && table->drawn->keys > 0;
     struct entry *entry;
     uint32_t id;
 
@@ -308,91 +286,15 @@ enum status table_obtain(struct table *table, struct bytes key, enum table_set s
         *entry_out = slabs_entry(&table->slabs, id);
         return STATUS_OK;
     }
-    if (set == TABLE_D && !promised && table->keys_max > 0
-        && keys_counted(table) >= table->keys_max) {
+    if (set == TABLE_D && table->keys_max > 0 && keys_counted(table) >= table->keys_max) {
         return STATUS_FULL;
     }
     entry = entry_create(table, key, set, hash);
     if (entry == NULL) {
         return STATUS_MEMORY;
     }
-    if (promised) {
-        table->drawn->keys--;
-        table->keys_promised--;
-    }
     *entry_out = entry;
     return STATUS_OK;
-}
-
-uint64_t table_merge_bytes_max(const struct entry *entry, const struct vector *more)
-{
-    return vector_merge_bytes_max(entry == NULL ? NULL : &entry->vector, more)
-           + vector_blocks(more) * FEED_CHANGE_BYTES;
-}
-
-enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
-                          struct reservation *reservation)
-{
-    const uint64_t slabs = slabs_needed_max(keys);
-    const uint64_t there = keys_counted(table);
-    uint64_t growth_bytes;
-    uint64_t order_bytes;
-
-    assert(table->drawn == NULL);
-    assert(reservation->keys == 0);
-    assert(reservation->mem.bytes == 0);
-    if (keys > 0 && table->keys_max > 0
-        && (there > table->keys_max || keys > table->keys_max - there)) {
-        return STATUS_FULL;
-    }
-    if (keys > UINT32_MAX || bytes > INT64_MAX) {
-        return STATUS_MEMORY;
-    }
-    growth_bytes =
-        keys == 0 ? 0 : lookup_growth_bytes_max(&table->lookup, keys) + tree_growth_bytes_max(keys);
-    order_bytes = keys == 0 ? 0 : order_growth_bytes_max(&table->order, keys);
-    if (!slabs_promise(&table->slabs, table->mem, slabs)) {
-        return STATUS_MEMORY;
-    }
-    reservation->slabs = slabs;
-    if (!mem_reserve(table->mem, &reservation->mem,
-                     bytes + growth_bytes + order_bytes + slabs * sizeof(struct slab)
-                         + (keys + FEED_STEP) * FEED_CHANGE_BYTES)) {
-        slabs_release(&table->slabs, table->mem, reservation);
-        return STATUS_MEMORY;
-    }
-    reservation->growth_bytes = growth_bytes;
-    reservation->keys = keys;
-    table->keys_promised += keys;
-    if (keys > 0) {
-        order_promise(&table->order);
-        reservation->ordered = true;
-    }
-    return STATUS_OK;
-}
-
-void table_draw(struct table *table, struct reservation *reservation)
-{
-    table->drawn = reservation;
-    mem_draw(table->mem, reservation == NULL ? NULL : &reservation->mem);
-}
-
-void table_release(struct table *table, struct reservation *reservation)
-{
-    if (table->drawn == reservation) {
-        table_draw(table, NULL);
-    }
-    assert(table->keys_promised >= reservation->keys);
-    table->keys_promised -= reservation->keys;
-    reservation->keys = 0;
-    reservation->growth_bytes = 0;
-    if (reservation->ordered) {
-        order_release(&table->order, table->mem);
-        reservation->ordered = false;
-    }
-    slabs_release(&table->slabs, table->mem, reservation);
-    feed_release(&table->feed, reservation);
-    mem_release(table->mem, &reservation->mem);
 }
 
 enum status table_merge(struct table *table, struct entry *entry, const struct block *block,
@@ -405,10 +307,8 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
     enum status status;
 
     assert((entry->flags & ENTRY_DROPPED) == 0);
-    if (!feed_ready(&table->feed, table->mem, table->drawn)
-        || (created
-            && !order_ready(&table->order, table->mem,
-                            table->drawn != NULL && table->drawn->ordered))) {
+    if (!feed_ready(&table->feed, table->mem)
+        || (created && !order_ready(&table->order, table->mem))) {
         return STATUS_MEMORY;
     }
     feed_expect(&table->feed, entry, block->number);
@@ -549,7 +449,6 @@ struct changes table_changes(const struct table *table)
 
 void table_turn_end(struct table *table)
 {
-    assert(table->drawn == NULL);
     for (size_t i = 0; i < table->feed.count; i++) {
         if (table->feed.list[i].dropped) {
             entry_free(table, table->feed.list[i].entry->link);

@@ -12,7 +12,7 @@
  * takes more than a fraction of a millisecond at any size. And taking an entry in cannot fail half
  * way. Hash and digests need no memory for it: where there is none to grow, they get slower, and
  * catch up later. The order needs some: it is there before a key begins to exist, or the key does
- * not (STATUS_MEMORY of its first merge), and a reservation covers it.
+ * not (STATUS_MEMORY of its first merge).
  *
  * The change feed. Each write that raised something appends one change, coalesced with an earlier
  * one of the same block in the same turn. Readers (gossip, disk, watch) look at the whole list at
@@ -99,44 +99,6 @@ MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum 
 /* So many keys are about to be created: the buckets for them are made ahead, while the chains to be
  * shared out are short (store/lookup.h). Nothing but a hint; it ends with the turn. */
 void table_expect(struct table *table, uint64_t keys);
-
-/* A promise of room for keys and bytes. Bulk writes outlive a turn, so the promise belongs to its
- * owner until released. Open: embedded in the owner; only store/table.c touches the fields. */
-struct reservation {
-    struct mem_reserve mem;
-    uint64_t keys;         /* still promised */
-    uint64_t growth_bytes; /* of mem: may still be spent on growing the indexes */
-    bool ordered;          /* covers the growth of the order */
-    uint64_t slabs;        /* that the directory of slabs still has room for */
-    uint32_t slab_own;     /* a list of slabs with free slots that nobody else may take */
-    uint32_t changes_own;  /* free slots of the feed that nobody else may take */
-};
-
-/* An upper bound of what merging `more` into an entry could newly charge: the vector's part, and
- * a change in the feed for each block. `entry` may be NULL: a key to be created. Otherwise as
- * vector_merge_bytes_max(), and of the same cost. */
-uint64_t table_merge_bytes_max(const struct entry *entry, const struct vector *more);
-
-/* Promise that creating up to `keys` keys and merging blocks that need at most `bytes` more (the
- * sum of table_merge_bytes_max()) will not fail while the reservation is drawn on, whatever others
- * write meanwhile. That is how a bulk update is all or nothing. `reservation` is all zero before;
- * nothing may be drawn on. With the worst case for each key (a long one in a slab of its own, its
- * share of the indexes) it asks for some hundred bytes a key and 50 KiB; and, because every leaf of
- * the order may be full, a leaf (1 KiB) a key more or 9 bytes for each key that is there, whichever
- * is less.
- *
- * Where `bytes` is a sum of vector_merge_bytes_max() only, the promise covers the changes of as
- * many blocks as keys, and 64 more.
- *
- * STATUS_FULL: keys_max would be passed; STATUS_MEMORY; nothing is promised then. */
-MUST_CHECK enum status table_reserve(struct table *table, uint64_t keys, uint64_t bytes,
-                                     struct reservation *reservation);
-
-/* Draw on a reservation in the following obtains and merges; NULL: no longer. */
-void table_draw(struct table *table, struct reservation *reservation);
-
-/* Give back what is left. Allowed on an all-zero reservation and twice. */
-void table_release(struct table *table, struct reservation *reservation);
 
 /* Join a block into an entry's vector, update its digest and the trees, append to the feed.
  *

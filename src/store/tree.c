@@ -133,10 +133,8 @@ void tree_clear(struct tree *tree, struct mem *mem)
     *tree = (struct tree){ 0 };
 }
 
-/* What a tree works with comes with each call instead of being held by it: hence the seventh.
- * NOLINTNEXTLINE(readability-function-size) */
-uint64_t tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
-                     uint64_t hash, uint64_t room, uint64_t *nodes)
+void tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
+                 uint64_t hash, uint64_t *nodes)
 {
     struct entry *entry = slabs_entry(slabs, id);
     struct tree_node *node = NULL;
@@ -150,20 +148,12 @@ uint64_t tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *m
     tree->keys++;
     entry->link = leaf.node->links[leaf.child].entry;
     leaf.node->links[leaf.child].entry = id;
-    if (leaf.node->keys[leaf.child] > TREE_LEAF_KEYS && path.depth < TREE_DEPTH_MAX
-        && room >= sizeof *node) {
+    if (leaf.node->keys[leaf.child] > TREE_LEAF_KEYS && path.depth < TREE_DEPTH_MAX) {
         node = mem_alloc(mem, sizeof *node);
     }
-    if (node == NULL) {
-        return 0;
+    if (node != NULL) {
+        leaf_split(tree, slabs, leaf, path.depth, node);
     }
-    leaf_split(tree, slabs, leaf, path.depth, node);
-    return sizeof *node;
-}
-
-uint64_t tree_growth_bytes_max(uint64_t keys)
-{
-    return (keys / (TREE_LEAF_KEYS / 2) + 2) * sizeof(struct tree_node);
 }
 
 void tree_change(struct tree *tree, uint64_t hash, uint64_t digest_before, uint64_t digest_after,

@@ -35,13 +35,10 @@ struct tree {
 bool tree_init(struct tree *tree, struct mem *mem, uint32_t cluster_id);
 void tree_clear(struct tree *tree, struct mem *mem);
 
-/* Take in an entry, spending at most `room` bytes on growth. Returns how many were. Cannot fail.
+/* Take in an entry; the leaf is split as far as there is memory. Cannot fail.
  * Its digest is what it contributes with; `hash` is its shared key hash. */
-uint64_t tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
-                     uint64_t hash, uint64_t room, uint64_t *nodes);
-
-/* An upper bound of what tree_insert() will want for so many entries of evenly spread hashes. */
-uint64_t tree_growth_bytes_max(uint64_t keys);
+void tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
+                 uint64_t hash, uint64_t *nodes);
 
 /* The digest of an entry became another. */
 void tree_change(struct tree *tree, uint64_t hash, uint64_t digest_before, uint64_t digest_after,

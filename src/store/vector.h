@@ -120,12 +120,6 @@ uint64_t vector_size(const struct vector *vector);
 /* Bytes charged to the account for this vector (not the struct itself). O(1). */
 uint64_t vector_heap_bytes(const struct vector *vector);
 
-/* An upper bound of the bytes that merging `more` into `vector` could newly charge, including the
- * copy that exists while a block grows. `vector` may be NULL: empty. For reservations; it holds as
- * long as nobody else raises `vector`. 0 where all fits inline, or in dense blocks that are there.
- * O(blocks of more). */
-uint64_t vector_merge_bytes_max(const struct vector *vector, const struct vector *more);
-
 /* The digest computed from scratch: the sum of digest_element() over all elements. O(n). */
 uint64_t vector_digest(const struct vector *vector, uint64_t salt);
 

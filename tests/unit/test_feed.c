@@ -33,16 +33,15 @@ static struct entry *entry_at(uintptr_t number)
     return (struct entry *)(number << 4);
 }
 
-static bool change_add(struct fixture *fixture, uintptr_t entry, uint64_t number,
-                       struct reservation *reservation)
+static bool change_add(struct fixture *fixture, uintptr_t entry, uint64_t number)
 {
     const struct change change = { .entry = entry_at(entry),
                                    .raised = { .number = number, .bits = { 1 } } };
 
-    if (!feed_ready(&fixture->feed, &fixture->mem, reservation)) {
+    if (!feed_ready(&fixture->feed, &fixture->mem)) {
         return false;
     }
-    feed_append(&fixture->feed, &fixture->mem, &change, reservation);
+    feed_append(&fixture->feed, &fixture->mem, &change);
     return true;
 }
 
@@ -51,7 +50,7 @@ static void test_feed_finds_a_change_by_entry_and_block(void **state)
     struct fixture *fixture = *state;
 
     for (uintptr_t i = 0; i < 2000; i++) {
-        assert_true(change_add(fixture, 1 + i / 10, i % 10, NULL));
+        assert_true(change_add(fixture, 1 + i / 10, i % 10));
     }
     feed_audit(&fixture->feed);
     for (uintptr_t i = 0; i < 2000; i++) {
@@ -74,11 +73,10 @@ static void test_feed_without_memory_keeps_what_it_has(void **state)
     unsigned added = 0;
 
     fixture->mem.limit_bytes = 1;
-    while (change_add(fixture, 1 + added, 0, NULL)) {
+    while (change_add(fixture, 1 + added, 0)) {
         added++;
     }
     assert_int_equal(added, FEED_STEP);
-    assert_false(feed_room(&fixture->feed));
     feed_audit(&fixture->feed);
     fixture->mem.limit_bytes = 0;
     /* From here on buckets are refused, and nobody minds. */
@@ -86,55 +84,10 @@ static void test_feed_without_memory_keeps_what_it_has(void **state)
         const bool due = fixture->feed.count == fixture->feed.capacity;
 
         fixture->mem.fail_countdown = due ? 0 : 1;
-        assert_true(change_add(fixture, 1 + added, 0, NULL));
+        assert_true(change_add(fixture, 1 + added, 0));
     }
     fixture->mem.fail_countdown = 0;
     feed_audit(&fixture->feed);
-}
-
-/* What was paid for in one turn and not used is there in the next, and nobody else takes it. */
-static void test_feed_keeps_slots_for_who_paid(void **state)
-{
-    struct fixture *fixture = *state;
-    struct reservation reservation = { 0 };
-
-    for (unsigned i = 0; i < FEED_STEP; i++) {
-        assert_true(change_add(fixture, 1 + i, 0, NULL));
-    }
-    assert_true(change_add(fixture, 100, 0, &reservation));
-    assert_int_equal(reservation.changes_own, FEED_STEP - 1);
-    fixture->mem.limit_bytes = 1;
-    assert_false(change_add(fixture, 101, 0, NULL));
-    assert_true(change_add(fixture, 102, 0, &reservation));
-    feed_end(&fixture->feed, &fixture->mem);
-    for (unsigned i = 0; i < FEED_STEP + 2; i++) {
-        assert_true(change_add(fixture, 1 + i, 0, NULL));
-    }
-    assert_false(change_add(fixture, 101, 0, NULL));
-    for (unsigned i = 0; i < FEED_STEP - 2; i++) {
-        assert_true(change_add(fixture, 200 + i, 0, &reservation));
-    }
-    assert_false(change_add(fixture, 103, 0, &reservation));
-    feed_end(&fixture->feed, &fixture->mem);
-    fixture->mem.limit_bytes = 0;
-    feed_release(&fixture->feed, &reservation);
-    assert_int_equal(fixture->feed.own, 0);
-}
-
-static void test_feed_release_frees_slots_for_all(void **state)
-{
-    struct fixture *fixture = *state;
-    struct reservation reservation = { 0 };
-
-    for (unsigned i = 0; i < FEED_STEP; i++) {
-        assert_true(change_add(fixture, 1 + i, 0, NULL));
-    }
-    assert_true(change_add(fixture, 100, 0, &reservation));
-    feed_release(&fixture->feed, &reservation);
-    assert_int_equal(reservation.changes_own, 0);
-    fixture->mem.limit_bytes = 1;
-    assert_true(change_add(fixture, 101, 0, NULL));
-    feed_release(&fixture->feed, &reservation);
 }
 
 static void test_feed_shrinks_after_a_long_turn(void **state)
@@ -143,14 +96,14 @@ static void test_feed_shrinks_after_a_long_turn(void **state)
     const uint64_t used_bytes = fixture->mem.used_bytes;
 
     for (uintptr_t i = 0; i < 50000; i++) {
-        assert_true(change_add(fixture, 1, i, NULL));
+        assert_true(change_add(fixture, 1, i));
     }
     for (unsigned i = 0; i < 20; i++) {
         feed_end(&fixture->feed, &fixture->mem);
         feed_audit(&fixture->feed);
     }
     assert_true(fixture->mem.used_bytes <= 16 * used_bytes);
-    assert_true(change_add(fixture, 1, 1, NULL));
+    assert_true(change_add(fixture, 1, 1));
 }
 
 int main(void)
@@ -158,8 +111,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_feed_finds_a_change_by_entry_and_block),
         TEST(test_feed_without_memory_keeps_what_it_has),
-        TEST(test_feed_keeps_slots_for_who_paid),
-        TEST(test_feed_release_frees_slots_for_all),
         TEST(test_feed_shrinks_after_a_long_turn),
     };
 

@@ -41,14 +41,17 @@ static struct bytes key_of(char key[16], unsigned i)
     return bytes_of(key);
 }
 
-static uint32_t key_insert(struct fixture *fixture, unsigned i, uint64_t room)
+/* `has_memory`: the buckets may grow. */
+static uint32_t key_insert(struct fixture *fixture, unsigned i, bool has_memory)
 {
     char text[16];
     const struct bytes key = key_of(text, i);
     const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
     lookup_insert(&fixture->lookup, &fixture->slabs, id, lookup_hash(&fixture->lookup, key));
-    assert_true(lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, 0, room) <= room);
+    fixture->mem.limit_bytes = has_memory ? 0 : 1;
+    lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, 0);
+    fixture->mem.limit_bytes = 0;
     return id;
 }
 
@@ -68,7 +71,7 @@ static void test_lookup_finds_every_key_at_every_size(void **state)
 
     for (unsigned i = 0; i < KEYS; i++) {
         assert_int_equal(key_find(fixture, i), 0);
-        ids[i] = key_insert(fixture, i, UINT64_MAX);
+        ids[i] = key_insert(fixture, i, true);
         assert_int_equal(key_find(fixture, i), ids[i]);
         assert_int_equal(key_find(fixture, i / 2), ids[i / 2]);
         assert_true(fixture->lookup.bucket_count >= 2 * (uint64_t)i);
@@ -85,7 +88,7 @@ static void test_lookup_removes_from_anywhere_in_a_chain(void **state)
 
     /* Without memory all share a few buckets. */
     for (unsigned i = 0; i < 3000; i++) {
-        (void)key_insert(fixture, i, 0);
+        (void)key_insert(fixture, i, false);
     }
     for (unsigned i = 0; i < 3000; i += 2) {
         const uint32_t id = key_find(fixture, i);
@@ -105,47 +108,37 @@ static void test_lookup_catches_up_after_memory_was_short(void **state)
     struct fixture *fixture = *state;
 
     for (unsigned i = 0; i < 5000; i++) {
-        (void)key_insert(fixture, i, 0);
+        (void)key_insert(fixture, i, false);
     }
     assert_int_equal(fixture->lookup.bucket_count, LOOKUP_SEGMENT_BUCKETS);
     fixture->mem.fail_countdown = 2; /* of the entry, and of the segment */
-    (void)key_insert(fixture, 5000, UINT64_MAX);
+    (void)key_insert(fixture, 5000, true);
     assert_int_equal(fixture->lookup.bucket_count, LOOKUP_SEGMENT_BUCKETS);
     for (unsigned i = 5001; i < KEYS; i++) {
-        (void)key_insert(fixture, i, UINT64_MAX);
+        (void)key_insert(fixture, i, true);
     }
     assert_int_equal(fixture->lookup.bucket_count, 2 * KEYS);
     lookup_audit(&fixture->lookup, &fixture->slabs);
 }
 
-static void test_lookup_growth_is_as_foreseen(void **state)
+/* Never more segments at once than one insertion's buckets lie in. */
+static void test_lookup_grows_with_its_entries(void **state)
 {
     struct fixture *fixture = *state;
-    uint64_t segments_before;
-    uint64_t room;
 
-    for (unsigned first = 0; first < 8000; first += 1000) {
-        segments_before = fixture->lookup.segment_count;
-        room = lookup_growth_bytes_max(&fixture->lookup, 1000);
-        for (unsigned i = first; i < first + 1000; i++) {
-            char text[16];
-            const struct bytes key = key_of(text, i);
-            const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        const size_t segments_before = fixture->lookup.segment_count;
 
-            lookup_insert(&fixture->lookup, &fixture->slabs, id,
-                          lookup_hash(&fixture->lookup, key));
-            room -= lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, 0, room);
-            assert_true(fixture->lookup.bucket_count >= 2 * fixture->lookup.entry_count);
-        }
-        assert_true(fixture->lookup.segment_count <= segments_before + 2);
+        (void)key_insert(fixture, i, true);
+        assert_true(fixture->lookup.bucket_count >= 2 * fixture->lookup.entry_count);
+        assert_true(fixture->lookup.segment_count <= segments_before + 1);
     }
 }
 
-/* Where it is known how many come, the buckets are there when they do, at no higher a price. */
+/* Where it is known how many come, the buckets are there when they do. */
 static void test_lookup_grows_ahead_of_entries_that_are_foreseen(void **state)
 {
     struct fixture *fixture = *state;
-    uint64_t room = lookup_growth_bytes_max(&fixture->lookup, KEYS);
 
     for (unsigned i = 0; i < KEYS; i++) {
         char text[16];
@@ -153,7 +146,7 @@ static void test_lookup_grows_ahead_of_entries_that_are_foreseen(void **state)
         const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
         lookup_insert(&fixture->lookup, &fixture->slabs, id, lookup_hash(&fixture->lookup, key));
-        room -= lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, KEYS - 1 - i, room);
+        lookup_grow(&fixture->lookup, &fixture->slabs, &fixture->mem, KEYS - 1 - i);
         if (i == KEYS / 4) {
             assert_true(fixture->lookup.bucket_count == 2 * KEYS);
         }
@@ -169,7 +162,7 @@ static void test_lookup_touches_a_bucket_and_few_entries(void **state)
     struct fixture *fixture = *state;
 
     for (unsigned i = 0; i < KEYS; i++) {
-        (void)key_insert(fixture, i, UINT64_MAX);
+        (void)key_insert(fixture, i, true);
     }
     fixture->work = (struct lookup_work){ 0 };
     for (unsigned i = 0; i < KEYS; i++) {
@@ -190,7 +183,7 @@ int main(void)
         TEST(test_lookup_finds_every_key_at_every_size),
         TEST(test_lookup_removes_from_anywhere_in_a_chain),
         TEST(test_lookup_catches_up_after_memory_was_short),
-        TEST(test_lookup_growth_is_as_foreseen),
+        TEST(test_lookup_grows_with_its_entries),
         TEST(test_lookup_grows_ahead_of_entries_that_are_foreseen),
         TEST(test_lookup_touches_a_bucket_and_few_entries),
     };

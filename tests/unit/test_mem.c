@@ -1,61 +1,13 @@
-/* What this file tests: accounts of memory, their limit, their promises, and failing on purpose. */
+/* What this file tests: accounts of memory, their limit, and failing on purpose. */
 
 #include "base/mem.h"
 
-#include <malloc.h>
 #include <string.h>
-
-/* A system with so much memory: the program is linked with -Wl,--wrap of these. */
-static size_t system_left = SIZE_MAX / 2;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void __wrap_free(void *block);
-
-void *__wrap_malloc(size_t size)
-{
-    void *block = size > system_left ? NULL : __real_malloc(size);
-
-    system_left -= malloc_usable_size(block);
-    return block;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    void *block = size > system_left ? NULL : __real_calloc(count, size);
-
-    system_left -= malloc_usable_size(block);
-    return block;
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-    const size_t before = malloc_usable_size(block);
-    void *grown = size > before && size - before > system_left ? NULL : __real_realloc(block, size);
-
-    if (grown != NULL) {
-        system_left += before;
-        system_left -= malloc_usable_size(grown);
-    }
-    return grown;
-}
-
-void __wrap_free(void *block)
-{
-    system_left += malloc_usable_size(block);
-    __real_free(block);
-}
 
 #include "unit/test.h"
 
 struct fixture {
     struct mem mem;
-    struct mem_reserve reserve;
 };
 
 static int setup(void **state)
@@ -71,7 +23,6 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
 
-    mem_release(&fixture->mem, &fixture->reserve);
     return fixture->mem.used_bytes == 0 ? 0 : -1;
 }
 
@@ -161,98 +112,17 @@ static void test_mem_grow_keeps_the_content(void **state)
     mem_free(&fixture->mem, block, 4096);
 }
 
-static void test_mem_reserve_keeps_its_promise_past_limit_and_countdown(void **state)
+static void test_mem_refused_by_the_system_is_not_charged(void **state)
 {
-    struct fixture *fixture = *state;
-    void *block;
-    void *other;
-
-    fixture->mem.limit_bytes = 100;
-    assert_true(mem_reserve(&fixture->mem, &fixture->reserve, 60));
-    assert_int_equal(fixture->mem.used_bytes, 60);
-    other = mem_alloc(&fixture->mem, 40); /* the account is full now */
-    assert_null(mem_alloc(&fixture->mem, 1));
-    fixture->mem.fail_countdown = 1;
-    mem_draw(&fixture->mem, &fixture->reserve);
-    block = mem_alloc(&fixture->mem, 60);
-    assert_non_null(block);
-    mem_draw(&fixture->mem, NULL);
-    assert_int_equal(fixture->mem.used_bytes, 100);
-    mem_free(&fixture->mem, block, 60);
-    mem_free(&fixture->mem, other, 40);
-}
-
-static void test_mem_reserve_keeps_its_promise_beside_others_when_the_system_has_no_more(
-    void **state)
-{
-    enum { PIECES = 64, PIECE = 1 << 20 };
-    struct fixture *fixture = *state;
-    void *pieces[PIECES];
-    size_t taken = 0;
-    void *others[256];
-
-    assert_true(mem_reserve(&fixture->mem, &fixture->reserve, (uint64_t)PIECES * PIECE));
-    system_left = 0;
-    for (size_t i = 0; i < PIECES; i++) {
-        mem_draw(&fixture->mem, &fixture->reserve);
-        pieces[i] = mem_alloc(&fixture->mem, PIECE);
-        mem_draw(&fixture->mem, NULL);
-        assert_non_null(pieces[i]);
-        /* Somebody else takes whatever was given back on top of it. */
-        others[taken] = mem_alloc(&fixture->mem, PIECE / 32);
-        taken += others[taken] != NULL;
-    }
-    assert_true(taken > 0);
-    system_left = SIZE_MAX / 2;
-    for (size_t i = 0; i < PIECES; i++) {
-        mem_free(&fixture->mem, pieces[i], PIECE);
-    }
-    while (taken > 0) {
-        mem_free(&fixture->mem, others[--taken], PIECE / 32);
-    }
-}
-
-static void test_mem_reserve_that_does_not_fit_promises_nothing(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->mem.limit_bytes = 100;
-    assert_false(mem_reserve(&fixture->mem, &fixture->reserve, 101));
-    assert_int_equal(fixture->mem.used_bytes, 0);
-    assert_false(mem_reserve(&fixture->mem, &fixture->reserve, UINT64_MAX));
-    assert_int_equal(fixture->mem.used_bytes, 0);
-}
-
-static void test_mem_release_gives_back_what_was_not_drawn_and_may_come_twice(void **state)
-{
-    struct fixture *fixture = *state;
-    void *block;
-
-    assert_true(mem_reserve(&fixture->mem, &fixture->reserve, 60));
-    mem_draw(&fixture->mem, &fixture->reserve);
-    block = mem_alloc(&fixture->mem, 10);
-    mem_release(&fixture->mem, &fixture->reserve);
-    assert_null(fixture->mem.draw);
-    assert_int_equal(fixture->mem.used_bytes, 10);
-    mem_release(&fixture->mem, &fixture->reserve);
-    assert_int_equal(fixture->mem.used_bytes, 10);
-    mem_free(&fixture->mem, block, 10);
-}
-
-static void test_mem_refused_while_drawing_changes_neither_account_nor_reserve(void **state)
-{
-    struct fixture *fixture = *state;
     const size_t impossible = SIZE_MAX / 4 * 3;
-    void *block;
+    struct fixture *fixture = *state;
+    void *block = mem_alloc(&fixture->mem, 100);
 
-    assert_true(mem_reserve(&fixture->mem, &fixture->reserve, 1000));
-    mem_draw(&fixture->mem, &fixture->reserve);
-    block = mem_alloc(&fixture->mem, 100);
     assert_non_null(block);
     assert_null(mem_alloc(&fixture->mem, impossible));
+    assert_null(mem_alloc_zeroed(&fixture->mem, impossible));
     assert_null(mem_grow(&fixture->mem, block, 100, impossible));
-    assert_int_equal(fixture->mem.used_bytes, 1000);
-    assert_int_equal(fixture->reserve.bytes, 900);
+    assert_int_equal(fixture->mem.used_bytes, 100);
     mem_free(&fixture->mem, block, 100);
 }
 
@@ -265,11 +135,7 @@ int main(void)
         TEST(test_mem_hold_passes_the_limit_and_leaves_nothing),
         TEST(test_mem_countdown_fails_the_nth_allocation_only),
         TEST(test_mem_grow_keeps_the_content),
-        TEST(test_mem_reserve_keeps_its_promise_past_limit_and_countdown),
-        TEST(test_mem_reserve_keeps_its_promise_beside_others_when_the_system_has_no_more),
-        TEST(test_mem_reserve_that_does_not_fit_promises_nothing),
-        TEST(test_mem_release_gives_back_what_was_not_drawn_and_may_come_twice),
-        TEST(test_mem_refused_while_drawing_changes_neither_account_nor_reserve),
+        TEST(test_mem_refused_by_the_system_is_not_charged),
     };
 
     return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

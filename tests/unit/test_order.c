@@ -45,7 +45,7 @@ static uint32_t key_insert(struct fixture *fixture, struct bytes key)
 {
     const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, key, 0);
 
-    assert_true(order_ready(&fixture->order, &fixture->mem, false));
+    assert_true(order_ready(&fixture->order, &fixture->mem));
     order_insert(&fixture->order, &fixture->slabs, id, &fixture->nodes);
     return id;
 }
@@ -304,7 +304,7 @@ static void test_order_ready_refuses_without_memory(void **state)
 
     numbers_insert(fixture, 5 * ORDER_LEAF_ITEMS, 1);
     fixture->mem.limit_bytes = 1;
-    while (order_ready(&fixture->order, &fixture->mem, false)) {
+    while (order_ready(&fixture->order, &fixture->mem)) {
         (void)snprintf(key, sizeof key, "key:1%09u", inserted++);
         order_insert(&fixture->order, &fixture->slabs, entry_free_of_charge(fixture, key),
                      &fixture->nodes);
@@ -313,55 +313,7 @@ static void test_order_ready_refuses_without_memory(void **state)
     assert_int_equal(fixture->order.count, 5 * ORDER_LEAF_ITEMS + inserted);
     order_audit(&fixture->order, &fixture->slabs);
     fixture->mem.limit_bytes = 0;
-    assert_true(order_ready(&fixture->order, &fixture->mem, false));
-}
-
-/* All leaves are full when the promise is made; one without a promise inserts beside the one with
- * it, and both where it splits most: whatever is promised goes in. */
-static void promise_run(struct fixture *fixture, unsigned there, unsigned promised, unsigned others)
-{
-    struct mem_reserve reserve = { 0 };
-    unsigned next = 0;
-    char key[64];
-
-    numbers_insert(fixture, there, 1);
-    assert_true(
-        mem_reserve(&fixture->mem, &reserve, order_growth_bytes_max(&fixture->order, promised)));
-    order_promise(&fixture->order);
-    for (unsigned i = 0; i < promised; i++) {
-        for (unsigned j = 0; j <= others; j++) {
-            const bool is_promised = j == others;
-            const unsigned number = (unsigned)((uint64_t)next++ * 7919 % there);
-
-            (void)snprintf(key, sizeof key, "key:%09u %u", number, next);
-            fixture->mem.limit_bytes = is_promised;
-            mem_draw(&fixture->mem, is_promised ? &reserve : NULL);
-            assert_true(order_ready(&fixture->order, &fixture->mem, is_promised));
-            mem_draw(&fixture->mem, NULL);
-            order_insert(&fixture->order, &fixture->slabs, entry_free_of_charge(fixture, key),
-                         &fixture->nodes);
-        }
-    }
-    fixture->mem.limit_bytes = 0;
-    order_release(&fixture->order, &fixture->mem);
-    assert_true(fixture->order.spare_count <= fixture->order.height + 1);
-    mem_release(&fixture->mem, &reserve);
-}
-
-static void test_order_promise_covers_its_insertions_whatever_others_insert(void **state)
-{
-    static const unsigned cases[][3] = {
-        /* there, promised, others for each promised */
-        { 1, 1, 0 },       { 128, 1, 0 },      { 129, 3000, 0 },
-        { 8192, 40, 0 },   { 8192, 500, 1 },   { 8192, 3000, 5 },
-        { 8192, 8000, 0 }, { 20000, 300, 50 }, { 20000, 160, 0 },
-    };
-
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        promise_run(*state, cases[i][0], cases[i][1], cases[i][2]);
-        teardown(state);
-        setup(state);
-    }
+    assert_true(order_ready(&fixture->order, &fixture->mem));
 }
 
 int main(void)
@@ -375,7 +327,6 @@ int main(void)
         TEST(test_order_gives_nodes_back),
         TEST(test_order_seek_reads_nodes_and_hardly_an_entry),
         TEST(test_order_ready_refuses_without_memory),
-        TEST(test_order_promise_covers_its_insertions_whatever_others_insert),
     };
 
     return cmocka_run_group_tests_name("order", tests, NULL, NULL);

@@ -34,10 +34,10 @@ static int teardown(void **state)
     return fixture->mem.used_bytes == 0 ? 0 : -1;
 }
 
-static uint32_t id_alloc(struct fixture *fixture, size_t size, struct reservation *reservation)
+static uint32_t id_alloc(struct fixture *fixture, size_t size)
 {
     uint32_t id = 0;
-    struct entry *entry = slabs_alloc(&fixture->slabs, &fixture->mem, size, reservation, &id);
+    struct entry *entry = slabs_alloc(&fixture->slabs, &fixture->mem, size, &id);
 
     assert_true((entry == NULL) == (id == 0));
     if (entry != NULL) {
@@ -70,7 +70,7 @@ static void test_slab_entries_never_overlap_nor_move(void **state)
 
         if (entries[i].id == 0) {
             entries[i].size = size_random(fixture);
-            entries[i].id = id_alloc(fixture, entries[i].size, NULL);
+            entries[i].id = id_alloc(fixture, entries[i].size);
             entries[i].fill = (uint8_t)step;
             memset(slabs_entry(&fixture->slabs, entries[i].id), entries[i].fill, entries[i].size);
             live++;
@@ -96,10 +96,10 @@ static void test_slab_is_given_back_with_its_last_entry(void **state)
     static uint32_t ids[ENTRIES];
     uint64_t used_bytes;
 
-    slabs_free(&fixture->slabs, &fixture->mem, id_alloc(fixture, 72, NULL));
+    slabs_free(&fixture->slabs, &fixture->mem, id_alloc(fixture, 72));
     used_bytes = fixture->mem.used_bytes;
     for (unsigned i = 0; i < ENTRIES; i++) {
-        ids[i] = id_alloc(fixture, 72, NULL);
+        ids[i] = id_alloc(fixture, 72);
     }
     assert_true(fixture->mem.used_bytes >= used_bytes + ENTRIES * 72);
     for (unsigned i = 0; i < ENTRIES; i++) {
@@ -109,7 +109,7 @@ static void test_slab_is_given_back_with_its_last_entry(void **state)
     assert_int_equal(slabs_audit(&fixture->slabs), 0);
     /* The numbers are used again. */
     assert_int_equal(fixture->slabs.rows_free, fixture->slabs.rows_begun - 1);
-    (void)id_alloc(fixture, 72, NULL);
+    (void)id_alloc(fixture, 72);
     assert_int_equal(fixture->slabs.rows_free, fixture->slabs.rows_begun - 2);
 }
 
@@ -119,13 +119,13 @@ static void test_slab_wastes_little(void **state)
     struct fixture *fixture = *state;
     uint64_t used_bytes;
 
-    (void)id_alloc(fixture, 72, NULL);
+    (void)id_alloc(fixture, 72);
     used_bytes = fixture->mem.used_bytes;
     for (unsigned i = 1; i < 56; i++) {
-        (void)id_alloc(fixture, 72, NULL);
+        (void)id_alloc(fixture, 72);
     }
     assert_int_equal(fixture->mem.used_bytes, used_bytes);
-    (void)id_alloc(fixture, 72, NULL);
+    (void)id_alloc(fixture, 72);
     assert_int_equal(fixture->mem.used_bytes, used_bytes + SLAB_BYTES);
 }
 
@@ -135,57 +135,11 @@ static void test_slab_without_memory_changes_nothing(void **state)
 
     for (unsigned countdown = 1; countdown <= 3; countdown++) {
         fixture->mem.fail_countdown = countdown;
-        assert_int_equal(id_alloc(fixture, 72, NULL), 0);
+        assert_int_equal(id_alloc(fixture, 72), 0);
         assert_int_equal(slabs_audit(&fixture->slabs), 0);
         slabs_clear(&fixture->slabs, &fixture->mem);
     }
-    assert_int_not_equal(id_alloc(fixture, 72, NULL), 0);
-}
-
-/* Nobody else takes the free slots of a slab that a reservation has paid for, until it is
- * released. */
-static void test_slab_of_a_reservation_is_its_own(void **state)
-{
-    struct fixture *fixture = *state;
-    struct reservation reservation = { 0 };
-    uint32_t own;
-
-    reservation.slabs = slabs_needed_max(2);
-    assert_true(slabs_promise(&fixture->slabs, &fixture->mem, reservation.slabs));
-    own = id_alloc(fixture, 72, &reservation);
-    assert_int_not_equal(id_alloc(fixture, 72, NULL) >> SLAB_ID_SHIFT, own >> SLAB_ID_SHIFT);
-    assert_int_equal(id_alloc(fixture, 72, &reservation) >> SLAB_ID_SHIFT, own >> SLAB_ID_SHIFT);
-    (void)slabs_audit(&fixture->slabs);
-    slabs_release(&fixture->slabs, &fixture->mem, &reservation);
-    assert_int_equal(fixture->slabs.promised, 0);
-    assert_int_equal(id_alloc(fixture, 72, NULL) >> SLAB_ID_SHIFT, own >> SLAB_ID_SHIFT);
-}
-
-/* Entries of all sizes at once, with other writers in between: never more slabs than promised. */
-static void test_slab_promise_covers_entries_of_every_size(void **state)
-{
-    struct fixture *fixture = *state;
-
-    for (unsigned keys = 1; keys < 400; keys += 13) {
-        struct reservation reservation = { .slabs = slabs_needed_max(keys) };
-
-        assert_true(slabs_promise(&fixture->slabs, &fixture->mem, reservation.slabs));
-        for (unsigned i = 0; i < keys; i++) {
-            const uint64_t left = reservation.slabs;
-            const uint64_t used_bytes = fixture->mem.used_bytes;
-
-            assert_int_not_equal(id_alloc(fixture, size_random(fixture), &reservation), 0);
-            assert_int_equal(fixture->mem.used_bytes - used_bytes,
-                             (left - reservation.slabs) * SLAB_BYTES);
-            (void)id_alloc(fixture, size_random(fixture), NULL);
-        }
-        (void)slabs_audit(&fixture->slabs);
-        slabs_release(&fixture->slabs, &fixture->mem, &reservation);
-    }
-    for (unsigned keys = 1; keys < 40; keys++) {
-        assert_true(slabs_needed_max(keys) >= keys);
-    }
-    assert_int_equal(slabs_needed_max(1300), 100 + SLAB_SIZES - 1);
+    assert_int_not_equal(id_alloc(fixture, 72), 0);
 }
 
 int main(void)
@@ -195,8 +149,6 @@ int main(void)
         TEST(test_slab_is_given_back_with_its_last_entry),
         TEST(test_slab_wastes_little),
         TEST(test_slab_without_memory_changes_nothing),
-        TEST(test_slab_of_a_reservation_is_its_own),
-        TEST(test_slab_promise_covers_entries_of_every_size),
     };
 
     return cmocka_run_group_tests_name("slab", tests, NULL, NULL);

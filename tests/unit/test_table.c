@@ -111,27 +111,16 @@ static void test_table_forgets_entries_still_empty_at_the_end_of_the_turn(void *
 static void test_table_refuses_keys_above_the_limit(void **state)
 {
     struct fixture *fixture = *state;
-    struct reservation reservation = { 0 };
 
     table_set_keys_max(fixture->table, 2);
     (void)key_put(fixture->table, "a", 0, 1);
-    assert_int_equal(table_reserve(fixture->table, 2, 0, &reservation), STATUS_FULL);
-    assert_int_equal(table_reserve(fixture->table, 1, 0, &reservation), STATUS_OK);
-    assert_int_equal(key_write(fixture->table, "b", 0, 1), STATUS_FULL);
-    assert_null(table_find(fixture->table, bytes_of("b")));
-    assert_int_equal(key_write(fixture->table, "a", 0, 2), STATUS_OK);
-    table_draw(fixture->table, &reservation);
     assert_int_equal(key_write(fixture->table, "b", 0, 1), STATUS_OK);
     assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_FULL);
-    table_draw(fixture->table, NULL);
-    table_release(fixture->table, &reservation);
-    table_release(fixture->table, &reservation);
-    assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_FULL);
+    assert_null(table_find(fixture->table, bytes_of("c")));
+    assert_int_equal(key_write(fixture->table, "a", 0, 2), STATUS_OK);
     /* What is there may be more than a limit set later; merging goes on. */
     table_set_keys_max(fixture->table, 1);
-    assert_int_equal(table_reserve(fixture->table, 1, 0, &reservation), STATUS_FULL);
-    assert_int_equal(table_reserve(fixture->table, 0, 100, &reservation), STATUS_OK);
-    table_release(fixture->table, &reservation);
+    assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_FULL);
     assert_int_equal(key_write(fixture->table, "b", 0, 2), STATUS_OK);
     table_set_keys_max(fixture->table, 0);
     assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_OK);
@@ -141,7 +130,6 @@ static void test_table_refuses_keys_above_the_limit(void **state)
 static void test_table_limit_is_of_data_and_not_of_presence(void **state)
 {
     struct fixture *fixture = *state;
-    struct reservation reservation = { 0 };
     const uint64_t value = 1;
     const uint8_t offset = 0;
     const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
@@ -156,8 +144,6 @@ static void test_table_limit_is_of_data_and_not_of_presence(void **state)
         assert_int_equal(table_merge(fixture->table, entry, &block, CHANGE_FROM_SELF, NULL),
                          STATUS_OK);
     }
-    assert_int_equal(table_reserve(fixture->table, 2, 0, &reservation), STATUS_OK);
-    table_release(fixture->table, &reservation);
     (void)key_put(fixture->table, "a", 0, 1);
     (void)key_put(fixture->table, "b", 0, 1);
     assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_FULL);

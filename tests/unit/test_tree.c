@@ -49,8 +49,8 @@ static void key_insert(struct fixture *fixture, const char *key, uint64_t digest
     const uint32_t id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), digest);
     struct entry *entry = slabs_entry(&fixture->slabs, id);
 
-    (void)tree_insert(&fixture->tree, &fixture->slabs, &fixture->mem, id, hash_of(entry),
-                      UINT64_MAX, &fixture->nodes);
+    tree_insert(&fixture->tree, &fixture->slabs, &fixture->mem, id, hash_of(entry),
+                &fixture->nodes);
     fixture->entries[fixture->count++] = entry;
 }
 
@@ -182,7 +182,6 @@ static void test_tree_without_memory_only_gets_slower(void **state)
 {
     struct fixture *fixture = *state;
     const uint64_t used_bytes = fixture->mem.used_bytes;
-    uint64_t tree_bytes;
 
     for (size_t i = 0; i < KEYS - 1; i++) {
         char key[32];
@@ -191,9 +190,10 @@ static void test_tree_without_memory_only_gets_slower(void **state)
         (void)snprintf(key, sizeof key, "key:%zu", i);
         id = entry_make(&fixture->slabs, &fixture->mem, bytes_of(key), i + 1);
         fixture->entries[fixture->count++] = slabs_entry(&fixture->slabs, id);
-        tree_bytes = tree_insert(&fixture->tree, &fixture->slabs, &fixture->mem, id,
-                                 hash_of(slabs_entry(&fixture->slabs, id)), 0, &fixture->nodes);
-        assert_int_equal(tree_bytes, 0);
+        fixture->mem.limit_bytes = 1;
+        tree_insert(&fixture->tree, &fixture->slabs, &fixture->mem, id,
+                    hash_of(slabs_entry(&fixture->slabs, id)), &fixture->nodes);
+        fixture->mem.limit_bytes = 0;
     }
     assert_true(fixture->mem.used_bytes > used_bytes);
     tree_audit(&fixture->tree, &fixture->slabs);

@@ -596,101 +596,6 @@ static void merge_all(struct vector *vector, struct mem *mem, const struct vecto
     }
 }
 
-/* The reservation is all that is left of the account, so a merge that needs more must fail. */
-static void merge_within_reserve(struct fixture *fixture, struct vector *vector,
-                                 const struct vector *more, const struct vector *bound_of)
-{
-    const uint64_t bound = vector_merge_bytes_max(bound_of, more);
-    struct mem_reserve reserve = { 0 };
-
-    assert_true(mem_reserve(&fixture->mem, &reserve, bound));
-    fixture->mem.limit_bytes = fixture->mem.used_bytes == 0 ? 1 : fixture->mem.used_bytes;
-    fixture->mem.fail_countdown = 1;
-    mem_draw(&fixture->mem, &reserve);
-    merge_all(vector, &fixture->mem, more);
-    mem_draw(&fixture->mem, NULL);
-    assert_int_equal(fixture->mem.fail_countdown, 1);
-    fixture->mem.fail_countdown = 0;
-    fixture->mem.limit_bytes = 0;
-    mem_release(&fixture->mem, &reserve);
-    vector_audit(vector);
-}
-
-static void test_vector_merge_bytes_max_is_enough(void **state)
-{
-    struct fixture *fixture = *state;
-
-    for (unsigned round = 0; round < 400; round++) {
-        static const unsigned merges[] = { 0, 1, 3, 10, 100, 600 };
-        static const unsigned blocks[] = { 1, 4, 64, 1000 };
-        struct vector more;
-
-        random_seed(&fixture->random, round, 7);
-        vector_init(&more);
-        vector_fill(&fixture->vector, &fixture->mem, &fixture->random,
-                    merges[random_below(&fixture->random, 6)],
-                    blocks[random_below(&fixture->random, 4)],
-                    round % 2 == 0 ? 1 : UINT64_C(1) << 40);
-        vector_fill(
-            &more, &fixture->mem, &fixture->random, 1 + merges[random_below(&fixture->random, 6)],
-            blocks[random_below(&fixture->random, 4)], round % 2 == 0 ? 1 : UINT64_C(1) << 40);
-        merge_within_reserve(fixture, &fixture->vector, &more,
-                             vector_size(&fixture->vector) == 0 ? NULL : &fixture->vector);
-        vector_clear(&more, &fixture->mem);
-        vector_clear(&fixture->vector, &fixture->mem);
-        assert_int_equal(fixture->mem.used_bytes, 0);
-    }
-}
-
-/* One block after the other: every step has a reserve of its own, at each fill of a run. */
-static void test_vector_merge_bytes_max_is_enough_at_every_step(void **state)
-{
-    struct fixture *fixture = *state;
-
-    random_seed(&fixture->random, 8, 0);
-    for (unsigned step = 0; step < 4000; step++) {
-        struct vector more;
-
-        vector_init(&more);
-        vector_fill(&more, &fixture->mem, &fixture->random, 1, step < 1000 ? 5 : 900, 1);
-        merge_within_reserve(fixture, &fixture->vector, &more, &fixture->vector);
-        vector_clear(&more, &fixture->mem);
-    }
-}
-
-/* What would make a reservation useless: much too much for what small updates need. */
-static void test_vector_merge_bytes_max_is_close(void **state)
-{
-    struct fixture *fixture = *state;
-    struct vector more;
-    struct made made;
-
-    vector_init(&more);
-    make_one(&made, 1234, 5);
-    assert_int_equal(vector_merge(&more, &fixture->mem, &made.block, 0, NULL), STATUS_OK);
-    assert_int_equal(vector_merge_bytes_max(NULL, &more), 0);
-
-    random_seed(&fixture->random, 9, 0);
-    for (unsigned i = 0; i < 64; i++) {
-        make(&made, &fixture->random, i, 1, true, 255, 256, 50);
-        assert_int_equal(vector_merge(&fixture->vector, &fixture->mem, &made.block, 0, NULL),
-                         STATUS_OK);
-    }
-    assert_int_equal(vector_merge_bytes_max(&fixture->vector, &more), 0);
-    assert_in_range(vector_merge_bytes_max(&more, &fixture->vector), 17000, 17100);
-    assert_in_range(vector_merge_bytes_max(NULL, &fixture->vector), 17000, 17100);
-    assert_int_equal(vector_merge_bytes_max(&fixture->vector, &fixture->vector), 0);
-    vector_clear(&more, &fixture->mem);
-
-    for (unsigned i = 0; i < 2000; i++) {
-        make(&made, &fixture->random, i, 1, true, 255, 256, 50);
-        assert_int_equal(vector_merge(&more, &fixture->mem, &made.block, 0, NULL), STATUS_OK);
-    }
-    assert_in_range(vector_merge_bytes_max(NULL, &more), vector_heap_bytes(&more),
-                    5 * vector_heap_bytes(&more));
-    vector_clear(&more, &fixture->mem);
-}
-
 /* What a node does most: values that rise, or not, where there is an element already. */
 static void test_vector_merge_into_what_is_there_allocates_nothing(void **state)
 {
@@ -800,9 +705,6 @@ int main(void)
         TEST(test_vector_is_the_reference_over_single_elements),
         TEST(test_vector_of_thousands_of_blocks_is_the_reference),
         TEST(test_vector_merge_that_cannot_allocate_changes_nothing),
-        TEST(test_vector_merge_bytes_max_is_enough),
-        TEST(test_vector_merge_bytes_max_is_enough_at_every_step),
-        TEST(test_vector_merge_bytes_max_is_close),
         TEST(test_vector_merge_into_what_is_there_allocates_nothing),
         TEST(test_vector_join_is_a_merge_of_every_block),
         TEST(test_vector_join_says_when_it_cannot_allocate),
