@@ -100,7 +100,7 @@ static bool room_make(struct aggregate *aggregate)
         return true;
     }
     for (other = other->next; other != NULL; other = other->next) {
-        if (other->gather.bytes > 0) {
+        if (vector_heap_bytes(&other->gather.join) > 0) {
             give_way(other);
             is_made = true;
         }
@@ -234,7 +234,7 @@ static enum http_step refuse_memory(struct http_request *request, const struct a
 {
     const uint64_t limit_bytes = aggregate->mem->limit_bytes;
 
-    if (limit_bytes > 0 && aggregate->gather.bytes > limit_bytes / 2) {
+    if (limit_bytes > 0 && vector_heap_bytes(&aggregate->gather.join) > limit_bytes / 2) {
         http_refuse(
             request, 507,
             "the join of these keys takes more than http-max-memory (%llu bytes) leaves; ask "

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define SLICE_KEYS     64
-#define SHARE_OF_OTHER 8 /* joins leave an eighth of the memory to other requests */
+#define SHARE_OF_OTHER 8   /* joins leave an eighth of the memory to other requests */
+#define WHOLE_BLOCKS   256 /* of a vector that is joined in one go */
 
 void gather_init(struct gather *gather, struct mem *mem)
 {
@@ -19,17 +20,17 @@ void gather_clear(struct gather *gather)
     gather_init(gather, gather->mem);
 }
 
-static bool block_join(struct gather *gather, const struct block *block)
+/* Join one block of a vector, or all of it (`block` NULL). */
+static bool part_join(struct gather *gather, const struct vector *vector, const struct block *block)
 {
     struct mem *mem = gather->mem;
-    const uint64_t before = mem->used_bytes;
 
-    if (mem_left(mem) < mem->limit_bytes / SHARE_OF_OTHER
-        || vector_merge(&gather->join, mem, block, 0, NULL) != STATUS_OK) {
+    if (mem_left(mem) < mem->limit_bytes / SHARE_OF_OTHER) {
         return false;
     }
-    gather->bytes += mem->used_bytes - before;
-    return true;
+    return (block == NULL ? vector_join(&gather->join, mem, vector)
+                          : vector_merge(&gather->join, mem, block, 0, NULL))
+           == STATUS_OK;
 }
 
 /* Join one key's vector, from the block where the last step left it. */
@@ -39,6 +40,14 @@ static enum gather_progress elements_join(struct gather *gather, const struct ht
     const size_t count = vector_blocks(vector);
     struct block_room room;
 
+    if (count <= WHOLE_BLOCKS) {
+        if (!part_join(gather, vector, NULL)) {
+            return GATHER_MEMORY;
+        }
+        gather->number = 0;
+        gather->matched++;
+        return GATHER_DONE;
+    }
     for (size_t i = vector_seek(vector, gather->number); i < count; i++) {
         const struct block block = vector_block(vector, i, &room);
 
@@ -46,7 +55,7 @@ static enum gather_progress elements_join(struct gather *gather, const struct ht
         if (http_step_is_over(request)) {
             return GATHER_OVER;
         }
-        if (!block_join(gather, &block)) {
+        if (!part_join(gather, vector, &block)) {
             return GATHER_MEMORY;
         }
     }
