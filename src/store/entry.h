@@ -10,7 +10,7 @@
  * The entry of a key of up to 22 bytes takes 64 bytes (bench/memory). */
 
 #include "base/bytes.h"
-#include "store/table.h"
+#include "store/vector.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
  * more buckets the chains get longer. */
 
 #include "base/mem.h"
-#include "store/table.h"
+#include "store/change.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -31,12 +31,12 @@ static void number_write(uint8_t *to, unsigned size, uint64_t number)
     }
 }
 
-unsigned inlined_read(const struct vector *vector,
+unsigned inlined_read(const struct inlined *inlined,
                       struct inlined_element elements[INLINED_ELEMENTS_MAX])
 {
-    const uint8_t *from = vector->inlined.elements;
+    const uint8_t *from = inlined->elements;
 
-    for (unsigned i = 0; i < vector->inlined.count; i++) {
+    for (unsigned i = 0; i < inlined->count; i++) {
         const unsigned index_size = *from >> 4;
         const unsigned value_size = *from & 15;
 
@@ -44,7 +44,7 @@ unsigned inlined_read(const struct vector *vector,
         elements[i].value = number_read(from + 1 + index_size, value_size);
         from += 1 + index_size + value_size;
     }
-    return vector->inlined.count;
+    return inlined->count;
 }
 
 bool inlined_fits(const struct inlined_element *elements, unsigned count)
@@ -54,12 +54,12 @@ bool inlined_fits(const struct inlined_element *elements, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         size += element_bytes(&elements[i]);
     }
-    return size <= VECTOR_INLINE_BYTES;
+    return size <= INLINED_BYTES;
 }
 
-void inlined_write(struct vector *vector, const struct inlined_element *elements, unsigned count)
+void inlined_write(struct inlined *inlined, const struct inlined_element *elements, unsigned count)
 {
-    uint8_t *to = vector->inlined.elements;
+    uint8_t *to = inlined->elements;
 
     assert(inlined_fits(elements, count));
     for (unsigned i = 0; i < count; i++) {
@@ -71,14 +71,14 @@ void inlined_write(struct vector *vector, const struct inlined_element *elements
         number_write(to + 1 + index_size, value_size, elements[i].value);
         to += 1 + index_size + value_size;
     }
-    vector->inlined.count = (uint8_t)count;
+    inlined->count = (uint8_t)count;
 }
 
-bool inlined_join_one(struct vector *vector, uint64_t index, uint64_t value, uint64_t salt,
+bool inlined_join_one(struct inlined *inlined, uint64_t index, uint64_t value, uint64_t salt,
                       struct merge_result *result)
 {
     struct inlined_element elements[INLINED_ELEMENTS_MAX];
-    const unsigned count = inlined_read(vector, elements);
+    const unsigned count = inlined_read(inlined, elements);
     struct inlined_element *ours = elements;
     uint64_t digest_delta = 0;
     bool larger;
@@ -99,7 +99,7 @@ bool inlined_join_one(struct vector *vector, uint64_t index, uint64_t value, uin
         if (!inlined_fits(elements, count)) {
             return false;
         }
-        inlined_write(vector, elements, count);
+        inlined_write(inlined, elements, count);
     }
     if (result != NULL) {
         *result = (struct merge_result){ .raised.number = index >> 8,
@@ -111,62 +111,13 @@ bool inlined_join_one(struct vector *vector, uint64_t index, uint64_t value, uin
     return true;
 }
 
-void inlined_parts_make(struct inlined_parts *parts, const struct inlined_element *elements,
-                        unsigned count)
-{
-    parts->count = 0;
-    for (unsigned i = 0; i < count;) {
-        const unsigned first = i;
-        struct block view = {
-            .number = elements[i].index >> 8,
-            .values = parts->values + first,
-            .offsets = parts->offsets + first,
-            .width = 8,
-        };
-
-        for (; i < count && elements[i].index >> 8 == view.number; i++) {
-            parts->values[i] = elements[i].value;
-            parts->offsets[i] = (uint8_t)elements[i].index;
-        }
-        view.count = (uint16_t)(i - first);
-        parts->blocks[parts->count++] = run_block_measure(&view);
-    }
-}
-
-void inlined_parts_of(const struct vector *vector, struct inlined_parts *parts)
-{
-    struct inlined_element elements[INLINED_ELEMENTS_MAX];
-
-    inlined_parts_make(parts, elements, inlined_read(vector, elements));
-}
-
-unsigned inlined_parts_seek(const struct inlined_parts *parts, uint64_t number)
-{
-    unsigned i = 0;
-
-    while (i < parts->count && parts->blocks[i].view.number < number) {
-        i++;
-    }
-    return i;
-}
-
-struct run_block inlined_parts_find(const struct inlined_parts *parts, uint64_t number)
-{
-    const unsigned i = inlined_parts_seek(parts, number);
-
-    if (i == parts->count || parts->blocks[i].view.number != number) {
-        return (struct run_block){ 0 };
-    }
-    return parts->blocks[i];
-}
-
-void inlined_audit(const struct vector *vector)
+void inlined_audit(const struct inlined *inlined)
 {
     struct inlined_element elements[INLINED_ELEMENTS_MAX];
     unsigned count;
 
-    assert(vector->inlined.count <= INLINED_ELEMENTS_MAX);
-    count = inlined_read(vector, elements);
+    assert(inlined->count <= INLINED_ELEMENTS_MAX);
+    count = inlined_read(inlined, elements);
     assert(inlined_fits(elements, count));
     for (unsigned i = 0; i < count; i++) {
         assert(elements[i].value > 0);

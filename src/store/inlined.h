@@ -10,13 +10,22 @@
  *     {0: 5, 300: 1} is 01 05 | 21 2c 01 01
  */
 
-#include "store/run.h"
-#include "store/vector.h"
+#include "store/merge_result.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* An element takes a byte and as many bytes as its index and its value need: a register of a sketch
+ * 3 or 4, the sketch's header 7. So three registers beside a header, or five without, cost no
+ * allocation (bench/memory). */
+#define INLINED_BYTES        22
 #define INLINED_ELEMENTS_MAX 7 /* of 3 bytes each, index 0 of 2 */
+
+struct inlined {
+    uint8_t elements[INLINED_BYTES]; /* ascending by index */
+    uint8_t count;                   /* elements */
+    uint8_t form;                    /* store/vector.c alone */
+};
 
 struct inlined_element {
     uint64_t index;
@@ -24,42 +33,23 @@ struct inlined_element {
 };
 
 /* Take the elements out. Returns how many. */
-unsigned inlined_read(const struct vector *vector,
+unsigned inlined_read(const struct inlined *inlined,
                       struct inlined_element elements[INLINED_ELEMENTS_MAX]);
 
 /* Whether they have room in the struct. */
 bool inlined_fits(const struct inlined_element *elements, unsigned count);
 
 /* Put back elements that fit. */
-void inlined_write(struct vector *vector, const struct inlined_element *elements, unsigned count);
+void inlined_write(struct inlined *inlined, const struct inlined_element *elements, unsigned count);
 
 /* Join one element that is there already, as that of almost every datagram is, where it stands.
  * False, and nothing done: it is not there, its value is 0, or the larger value does not fit.
  *
  * result  as vector_merge() */
-bool inlined_join_one(struct vector *vector, uint64_t index, uint64_t value, uint64_t salt,
+bool inlined_join_one(struct inlined *inlined, uint64_t index, uint64_t value, uint64_t salt,
                       struct merge_result *result);
 
-/* Inlined elements as blocks, ascending: their views point into the struct, which must not be
- * copied. */
-struct inlined_parts {
-    uint64_t values[INLINED_ELEMENTS_MAX];
-    uint8_t offsets[INLINED_ELEMENTS_MAX];
-    struct run_block blocks[INLINED_ELEMENTS_MAX + 1]; /* one more may be put between */
-    unsigned count;
-};
-
-void inlined_parts_make(struct inlined_parts *parts, const struct inlined_element *elements,
-                        unsigned count);
-void inlined_parts_of(const struct vector *vector, struct inlined_parts *parts);
-
-/* Position of the first block whose number is >= number; the count when there is none. */
-unsigned inlined_parts_seek(const struct inlined_parts *parts, uint64_t number);
-
-/* The block of a number; of count 0 when it is not there. */
-struct run_block inlined_parts_find(const struct inlined_parts *parts, uint64_t number);
-
 /* Abort unless order and sizes are as said above. */
-void inlined_audit(const struct vector *vector);
+void inlined_audit(const struct inlined *inlined);
 
 #endif /* STORE_INLINED_H */

@@ -1,7 +1,6 @@
 #include "store/merge.h"
 
 #include "store/digest.h"
-#include "store/vector.h"
 
 #include <string.h>
 

@@ -9,14 +9,13 @@
  * no elements, whatever form they come in. Watched by bench/merge: gcc 12 does not vectorise a
  * max loop of unknown length at -O2, and marks made bit by bit cost ten times the join. */
 
+#include "store/merge_result.h"
 #include "wire/block.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct merge_result; /* store/vector.h */
 
 /* What a join would do, before anything is written. */
 struct merge_plan {

@@ -26,6 +26,8 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "store/change.h"
+#include "store/tree_child.h"
 #include "store/vector.h"
 #include "wire/block.h"
 #include "wire/message.h"
@@ -47,28 +49,6 @@ struct table_options {
     uint32_t cluster_id;     /* key of the shared key hash */
     uint64_t keys_max;       /* of TABLE_D; 0: none. Of peers there are as many as are known */
     uint64_t digest_mask;    /* all ones; the simulator weakens set and tree digests with it */
-};
-
-enum change_origin {
-    CHANGE_FROM_PEER,
-    CHANGE_FROM_REPAIR, /* a peer's too, that is told to no other by this node */
-    CHANGE_FROM_CLIENT,
-    CHANGE_FROM_SELF, /* presence, view headers */
-    CHANGE_FROM_DISK  /* start-up: nobody needs telling */
-};
-
-struct change {
-    struct entry *entry;
-    struct mark raised;
-    uint8_t origin;  /* enum change_origin, of the first that raised the block in this turn */
-    bool created;    /* first change of a key unseen before */
-    bool dropped;    /* the key goes; raised is empty */
-    uint32_t before; /* store/feed.c alone: an earlier change in the same bucket */
-};
-
-struct changes {
-    const struct change *list; /* valid until the table is next written */
-    size_t count;
 };
 
 /* Create an empty table. *table_out is written only on STATUS_OK; free with table_free(). */
@@ -130,10 +110,6 @@ uint64_t table_root(const struct table *table, enum table_set set);
 
 /* The 16 children of a prefix of the key hash: digest (masked) and number of keys each. Prefixes
  * finer than the tree is grown are computed from the leaf: at most a few dozen entries. */
-struct tree_child {
-    uint64_t digest;
-    uint64_t keys;
-};
 void table_children(const struct table *table, struct prefix prefix,
                     struct tree_child children[WIRE_TREE_CHILDREN]);
 

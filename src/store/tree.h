@@ -11,6 +11,8 @@
 
 #include "base/mem.h"
 #include "store/slab.h"
+#include "store/tree_child.h"
+#include "wire/message.h"
 
 #include <stdint.h>
 

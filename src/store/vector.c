@@ -1,7 +1,7 @@
 #include "store/vector.h"
 
-#include "store/inlined.h"
 #include "store/merge.h"
+#include "store/parts.h"
 #include "store/run.h"
 
 #include <assert.h>
@@ -418,10 +418,10 @@ static size_t heap_join_stretch(struct vector *vector, const struct vector *more
 }
 
 /* What was inlined outgrows the struct: put it, with the joined block, into a first run. */
-static enum status inlined_spill(struct vector *vector, struct mem *mem,
-                                 struct inlined_parts *parts, const struct join *join)
+static enum status inlined_spill(struct vector *vector, struct mem *mem, struct parts *parts,
+                                 const struct join *join)
 {
-    const unsigned at = inlined_parts_seek(parts, join->theirs->number);
+    const unsigned at = parts_seek(parts, join->theirs->number);
     struct block_room room;
     uint64_t payload[BLOCK_ELEMENTS];
     size_t used = 0;
@@ -502,7 +502,7 @@ static bool inlined_begin(struct vector *vector, const struct block *block, uint
     if (!inlined_fits(elements, block->count)) {
         return false;
     }
-    inlined_write(vector, elements, block->count);
+    inlined_write(&vector->inlined, elements, block->count);
     if (result != NULL) {
         *result = (struct merge_result){
             .raised = raised,
@@ -518,19 +518,19 @@ static enum status inlined_merge(struct vector *vector, struct mem *mem, struct 
 {
     struct inlined_element before[INLINED_ELEMENTS_MAX];
     struct inlined_element after[INLINED_ELEMENTS_MAX];
-    const unsigned count_before = inlined_read(vector, before);
-    struct inlined_parts parts;
+    const unsigned count_before = inlined_read(&vector->inlined, before);
+    struct parts parts;
     unsigned count;
 
-    inlined_parts_make(&parts, before, count_before);
-    join->ours = inlined_parts_find(&parts, join->theirs->number);
+    parts_make(&parts, before, count_before);
+    join->ours = parts_find(&parts, join->theirs->number);
     join_prepare(join, salt, with_digest);
     if (!join_raises(join)) {
         return STATUS_OK;
     }
     count = inlined_join(before, count_before, join, after);
     if (count > 0) {
-        inlined_write(vector, after, count);
+        inlined_write(&vector->inlined, after, count);
         return STATUS_OK;
     }
     return inlined_spill(vector, mem, &parts, join);
@@ -594,7 +594,7 @@ uint64_t vector_get(const struct vector *vector, uint64_t index)
         block = run_view(place.run, place.slot);
         return block_get(&block, index & 0xff);
     }
-    count = inlined_read(vector, elements);
+    count = inlined_read(&vector->inlined, elements);
     for (unsigned i = 0; i < count; i++) {
         if (elements[i].index == index) {
             return elements[i].value;
@@ -614,7 +614,7 @@ enum status vector_merge(struct vector *vector, struct mem *mem, const struct bl
         return STATUS_OK;
     }
     if (vector->heap.form == FORM_INLINED && block->count == 1
-        && inlined_join_one(vector, block->number << 8 | block->offsets[0],
+        && inlined_join_one(&vector->inlined, block->number << 8 | block->offsets[0],
                             merge_load(block->values, block->width, 0), salt, result)) {
         return STATUS_OK;
     }
@@ -669,7 +669,7 @@ size_t vector_blocks(const struct vector *vector)
     if (vector->inlined.count < 2) {
         return vector->inlined.count;
     }
-    count = inlined_read(vector, elements);
+    count = inlined_read(&vector->inlined, elements);
     for (unsigned i = 0; i < count; i = inlined_block_end(elements, count, i)) {
         blocks++;
     }
@@ -689,7 +689,7 @@ struct block vector_block(const struct vector *vector, size_t position, struct b
         assert(position < run->count);
         return run_view(run, (unsigned)position);
     }
-    count = inlined_read(vector, elements);
+    count = inlined_read(&vector->inlined, elements);
     for (; position > 0; position--) {
         first = inlined_block_end(elements, count, first);
     }
@@ -709,11 +709,11 @@ struct block vector_block(const struct vector *vector, size_t position, struct b
 size_t vector_seek(const struct vector *vector, uint64_t number)
 {
     struct place place;
-    struct inlined_parts parts;
+    struct parts parts;
 
     if (vector->heap.form == FORM_INLINED) {
-        inlined_parts_of(vector, &parts);
-        return inlined_parts_seek(&parts, number);
+        parts_of(&vector->inlined, &parts);
+        return parts_seek(&parts, number);
     }
     if (number > BLOCK_NUMBER_MAX) {
         return vector_blocks(vector);
@@ -795,7 +795,7 @@ static void directory_audit(const struct directory *directory, uint64_t size)
 void vector_audit(const struct vector *vector)
 {
     switch (vector->heap.form) {
-    case FORM_INLINED: inlined_audit(vector); break;
+    case FORM_INLINED: inlined_audit(&vector->inlined); break;
     case FORM_RUN: assert(run_audit(vector->heap.at.run) == vector->heap.size); break;
     default:
         assert(vector->heap.form == FORM_DIRECTORY);

@@ -11,7 +11,7 @@
  * run (store/run.h); a vector with more than RUN_BYTES_MAX of them has several, in a directory, so
  * that no merge moves more than one run and the directory: microseconds at a million blocks.
  *
- * Up to VECTOR_INLINE_BYTES of elements live in the struct itself, which is why it is open: it is
+ * Up to INLINED_BYTES of elements live in the struct itself, which is why it is open: it is
  * embedded in the table's entry. Nobody outside store/vector.c reads a field.
  *
  * Called by store/table (which owns the vectors that are kept) and by http and view (which fill
@@ -26,16 +26,13 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "store/inlined.h"
+#include "store/merge_result.h"
 #include "wire/block.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* An element takes a byte and as many bytes as its index and its value need: a register of a sketch
- * 3 or 4, the sketch's header 7. So three registers beside a header, or five without, cost no
- * allocation (bench/memory). */
-#define VECTOR_INLINE_BYTES 22
 
 struct vector_run; /* store/run.h */
 struct directory;  /* vector.c: several runs */
@@ -49,25 +46,14 @@ struct vector {
                 struct vector_run *run;
                 struct directory *directory;
             } at;
-            uint8_t unused[VECTOR_INLINE_BYTES + 1 - sizeof(uint64_t) - sizeof(void *)];
-            uint8_t form;
+            uint8_t unused[INLINED_BYTES + 1 - sizeof(uint64_t) - sizeof(void *)];
+            uint8_t form; /* vector.c: inlined, one run, several */
         } heap;
-        struct {
-            uint8_t elements[VECTOR_INLINE_BYTES]; /* ascending by index */
-            uint8_t count;                         /* elements */
-            uint8_t form;                          /* vector.c: inlined, one run, several */
-        } inlined;
+        struct inlined inlined;
     };
 };
 
-_Static_assert(sizeof(struct vector) == VECTOR_INLINE_BYTES + 2, "no byte of a vector is lost");
-
-/* What one merge found, in both directions of the gossip rule (vignette(7), "Receiving"). */
-struct merge_result {
-    struct mark raised;    /* ours rose to theirs: tell others */
-    struct mark larger;    /* theirs is there and smaller: tell the sender */
-    uint64_t digest_delta; /* to add to the vector's digest, mod 2^64 */
-};
+_Static_assert(sizeof(struct vector) == INLINED_BYTES + 2, "no byte of a vector is lost");
 
 /* Make an empty vector. Cannot fail; allocates nothing. */
 void vector_init(struct vector *vector);

@@ -182,7 +182,7 @@ def test_where_memory_ends_in_a_vector_the_answer_says_how_much_of_it_is_in(star
 
 def test_what_fits_is_taken_even_if_hardly_anything_is_left(start):
     """A promise of room for the worst case refused what fitted several times over."""
-    node = start("--set", "max-memory=64m")
+    node = start("--set", "max-memory=16m", "--set", "http-max-memory=64m")
     body = lines((f"visitors:{i:011}", {"0": 5}) for i in range(150000))
     assert node.post("/keys", body, headers=LINES).json() == {
         "keys": 150000, "changed": 150000, "elements_raised": 150000}

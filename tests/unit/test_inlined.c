@@ -1,6 +1,7 @@
 /* What this file tests: how elements lie in the struct, and how they come out as blocks. */
 
-#include "store/inlined.h"
+#include "store/parts.h"
+#include "store/vector.h"
 
 #include <string.h>
 
@@ -14,9 +15,9 @@ static void test_inlined_write_lays_out_as_the_header_says(void **state)
 
     (void)state;
     vector_init(&vector);
-    inlined_write(&vector, elements, 2);
+    inlined_write(&vector.inlined, elements, 2);
     assert_memory_equal(vector.inlined.elements, bytes, sizeof bytes);
-    inlined_audit(&vector);
+    inlined_audit(&vector.inlined);
 }
 
 static void test_inlined_read_gives_back_every_size(void **state)
@@ -31,8 +32,8 @@ static void test_inlined_read_gives_back_every_size(void **state)
 
             vector_init(&vector);
             assert_true(inlined_fits(&element, 1));
-            inlined_write(&vector, &element, 1);
-            assert_int_equal(inlined_read(&vector, read), 1);
+            inlined_write(&vector.inlined, &element, 1);
+            assert_int_equal(inlined_read(&vector.inlined, read), 1);
             assert_memory_equal(&read[0], &element, sizeof element);
         }
     }
@@ -62,20 +63,20 @@ static void test_inlined_parts_are_the_blocks(void **state)
     static const struct inlined_element elements[] = {
         { 3, 9 }, { 255, 1 }, { 256, 1 }, { 9999, 300 }
     };
-    struct inlined_parts parts;
+    struct parts parts;
 
     (void)state;
-    inlined_parts_make(&parts, elements, 4);
+    parts_make(&parts, elements, 4);
     assert_int_equal(parts.count, 3);
     assert_int_equal(parts.blocks[0].count, 2);
     assert_int_equal(parts.blocks[0].class, 1);
     assert_int_equal(parts.blocks[1].class, 0);
     assert_int_equal(parts.blocks[2].class, 2);
-    assert_int_equal(inlined_parts_seek(&parts, 0), 0);
-    assert_int_equal(inlined_parts_seek(&parts, 2), 2);
-    assert_int_equal(inlined_parts_seek(&parts, 40), 3);
-    assert_int_equal(inlined_parts_find(&parts, 39).count, 1);
-    assert_int_equal(inlined_parts_find(&parts, 38).count, 0);
+    assert_int_equal(parts_seek(&parts, 0), 0);
+    assert_int_equal(parts_seek(&parts, 2), 2);
+    assert_int_equal(parts_seek(&parts, 40), 3);
+    assert_int_equal(parts_find(&parts, 39).count, 1);
+    assert_int_equal(parts_find(&parts, 38).count, 0);
     assert_true(block_get(&parts.blocks[0].view, 255) == 1);
 }
 
@@ -105,9 +106,9 @@ static void test_inlined_join_one_raises_what_is_there_and_nothing_else(void **s
         struct vector before;
 
         vector_init(&vector);
-        inlined_write(&vector, elements, 3);
+        inlined_write(&vector.inlined, elements, 3);
         before = vector;
-        assert_int_equal(inlined_join_one(&vector, index, cases[i].value, 5, &result),
+        assert_int_equal(inlined_join_one(&vector.inlined, index, cases[i].value, 5, &result),
                          cases[i].joined);
         if (!cases[i].raised) {
             assert_memory_equal(&vector, &before, sizeof vector);
@@ -115,7 +116,7 @@ static void test_inlined_join_one_raises_what_is_there_and_nothing_else(void **s
         if (!cases[i].joined) {
             continue;
         }
-        inlined_audit(&vector);
+        inlined_audit(&vector.inlined);
         assert_true(result.raised.number == index >> 8);
         assert_true(result.larger.number == index >> 8);
         assert_int_equal(mark_count(&result.raised), cases[i].raised);
@@ -123,7 +124,7 @@ static void test_inlined_join_one_raises_what_is_there_and_nothing_else(void **s
         assert_int_equal(mark_has(&result.raised, index & 255), cases[i].raised);
         assert_int_equal(mark_has(&result.larger, index & 255), cases[i].larger);
         assert_true(vector_digest(&vector, 5) == vector_digest(&before, 5) + result.digest_delta);
-        assert_int_equal(inlined_read(&vector, found), 3);
+        assert_int_equal(inlined_read(&vector.inlined, found), 3);
         for (unsigned j = 0; j < 3; j++) {
             assert_true(found[j].index == elements[j].index);
             assert_true(found[j].value
