@@ -25,11 +25,6 @@ struct http_server *http_server_of(const struct http_request *request)
     return request->server;
 }
 
-const struct http_route *http_route_of(const struct http_request *request)
-{
-    return request->route;
-}
-
 struct bytes http_key(const struct http_request *request)
 {
     return (struct bytes){ request->key, request->key_size };

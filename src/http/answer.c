@@ -290,32 +290,8 @@ void http_put(struct http_request *request, struct bytes bytes)
     answer_charge(request);
 }
 
-struct space http_space(struct http_request *request, size_t size)
-{
-    assert(request->is_begun);
-    assert(size <= INT32_MAX);
-    if (evbuffer_reserve_space(request->out, (ev_ssize_t)size, &request->room, 1) != 1) {
-        request->is_broken = true;
-        request->room = (struct evbuffer_iovec){ 0 };
-        return (struct space){ NULL, 0 };
-    }
-    return (struct space){ request->room.iov_base, request->room.iov_len };
-}
-
-void http_commit(struct http_request *request, size_t size)
-{
-    assert(size <= request->room.iov_len);
-    if (size > 0) {
-        request->room.iov_len = size;
-        if (evbuffer_commit_space(request->out, &request->room, 1) != 0) {
-            request->is_broken = true;
-        }
-    }
-    request->room = (struct evbuffer_iovec){ 0 };
-    answer_charge(request);
-}
-
-void answer_forget(struct http_request *request)
+/* Throw away what was put and not sent. */
+static void answer_forget(struct http_request *request)
 {
     evbuffer_drain(request->out, evbuffer_get_length(request->out));
     answer_charge(request);
@@ -324,7 +300,6 @@ void answer_forget(struct http_request *request)
     request->is_broken = false;
     request->has_etag = false;
     request->content_type = NULL;
-    request->ticket = 0;
 }
 
 static void answer_count(struct http_request *request)
@@ -517,50 +492,39 @@ static void json_member(struct json_writer *json, const char *name, struct bytes
     json_lossy(json, text);
 }
 
-struct problem {
-    unsigned code;
-    const char *detail;
-    const char *outcome; /* NULL: the request changed nothing */
-    const struct http_place *place;
-};
-
-static void problem_put(struct http_request *request, const struct problem *problem)
+static void problem_put(struct http_request *request, unsigned code, struct bytes detail,
+                        const struct http_place *place)
 {
     const char *uri = request->evhttp == NULL ? "" : evhttp_request_get_uri(request->evhttp);
     uint8_t buffer[512];
     struct json_writer json;
 
     answer_forget(request);
-    http_begin(request, problem->code, "application/problem+json");
+    http_begin(request, code, "application/problem+json");
     json_begin(&json, (struct space){ buffer, sizeof buffer }, json_sink, request);
     json_begin_object(&json);
     json_name(&json, "type");
     json_text(&json, "about:blank");
     json_name(&json, "title");
-    json_text(&json, answer_phrase(problem->code));
+    json_text(&json, answer_phrase(code));
     json_name(&json, "status");
-    json_u64(&json, problem->code);
-    json_member(&json, "detail",
-                (struct bytes){ (const uint8_t *)problem->detail, strlen(problem->detail) });
+    json_u64(&json, code);
+    json_member(&json, "detail", detail);
     json_member(&json, "instance", (struct bytes){ (const uint8_t *)uri, strcspn(uri, "?") });
-    if (problem->outcome != NULL) {
-        json_name(&json, "outcome");
-        json_text(&json, problem->outcome);
+    if (place != NULL && place->pointer.data != NULL) {
+        json_member(&json, "pointer", place->pointer);
     }
-    if (problem->place != NULL && problem->place->pointer.data != NULL) {
-        json_member(&json, "pointer", problem->place->pointer);
-    }
-    if (problem->place != NULL && problem->place->line > 0) {
+    if (place != NULL && place->line > 0) {
         json_name(&json, "line");
-        json_u64(&json, problem->place->line);
+        json_u64(&json, place->line);
     }
-    if (problem->place != NULL && problem->place->applied != NULL) {
+    if (place != NULL && place->applied != NULL) {
         json_name(&json, "applied");
         json_begin_object(&json);
         json_name(&json, "keys");
-        json_u64(&json, problem->place->applied->keys);
+        json_u64(&json, place->applied->keys);
         json_name(&json, "elements");
-        json_u64(&json, problem->place->applied->elements);
+        json_u64(&json, place->applied->elements);
         json_end_object(&json);
     }
     json_end_object(&json);
@@ -597,14 +561,13 @@ static void problem_headers_add(struct http_request *request, unsigned code)
 void http_problem(struct http_request *request, unsigned code, const struct fault *why,
                   const struct http_place *place)
 {
-    const struct problem problem = { .code = code, .detail = why->text, .place = place };
-
     assert(code >= 400);
     if (request->is_stream) {
         request->is_broken = true;
         return;
     }
-    problem_put(request, &problem);
+    problem_put(request, code, (struct bytes){ (const uint8_t *)why->text, strlen(why->text) },
+                place);
     problem_headers_add(request, code);
 }
 
@@ -635,16 +598,4 @@ void http_refuse_memory(struct http_request *request)
     request->server->stats.refused[HTTP_REFUSED_MEMORY]++;
     answer_full_text(request->server, full);
     http_refuse(request, 503, "%s", full);
-}
-
-void answer_unknown(struct http_request *request)
-{
-    const struct problem problem = {
-        .code = 503,
-        .detail = "storage did not confirm in time; the update may or may not survive a restart, "
-                  "and repeating it is harmless unless it adds to a counter",
-        .outcome = "unknown",
-    };
-
-    problem_put(request, &problem);
 }

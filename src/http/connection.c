@@ -62,7 +62,7 @@ static int server_search(const struct event_base *base, const struct event *even
     struct http_server *server;
 
     (void)base;
-    if (event_get_callback(event) != server_on_sweep) {
+    if (event_get_callback(event) != connection_on_sweep) {
         return 0;
     }
     server = event_get_callback_arg(event);
@@ -611,10 +611,14 @@ static void deadline_apply(struct connection *connection, uint64_t now_us)
     connection_close(connection);
 }
 
-void connection_sweep(struct http_server *server, uint64_t now_us)
+void connection_on_sweep(evutil_socket_t fd, short what, void *argument)
 {
+    struct http_server *server = argument;
+    const uint64_t now_us = connection_clock_us();
     struct connection *connection = TAILQ_FIRST(&server->connections);
 
+    (void)fd;
+    (void)what;
     while (connection != NULL) {
         struct connection *const next = TAILQ_NEXT(connection, all);
 

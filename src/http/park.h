@@ -1,34 +1,28 @@
 #ifndef HTTP_PARK_H
 #define HTTP_PARK_H
 
-/* Where requests wait: for a key to change or be born, or for a ticket of the disk to become
- * durable. A waiting place is embedded in whoever waits and is in at most one of the two; it knows
- * nothing of requests, so that it can be tested by itself. The key is a string, not an entry,
- * because a key nobody has written yet can be waited for.
+/* Where requests wait for a key to change or be born. A waiting place is embedded in whoever waits;
+ * it knows nothing of requests, so that it can be tested by itself. The key is a string, not an
+ * entry, because a key nobody has written yet can be waited for.
  *
- * Called by http/server.c; private to the room. Never calls anybody but the wake function it is
+ * Called by http/life.c; private to the room. Never calls anybody but the wake function it is
  * given, which may make its own place wait again but does not touch others. */
 
 #include "base/bytes.h"
 #include "base/mem.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct park; /* opaque */
 
 /* A waiting place, all zero when not in use. Open: embedded in the request; only http/park.c
  * touches the fields. */
 struct park_place {
-    struct park_place *next;
-    struct park_place *previous;
-    struct park_place **first; /* of the list it is in; NULL: in none */
+    LIST_ENTRY(park_place) list;
     uint64_t hash;
-    uint8_t *key; /* a copy; NULL: waits for a ticket */
-    size_t key_size;
-    uint64_t ticket;
-    uint64_t due_us;
+    struct bytes key; /* lent by whoever waits; data NULL: waits for nothing */
 };
 
 typedef void park_wake(struct park_place *place);
@@ -39,28 +33,16 @@ struct park *park_create(struct mem *mem, const uint8_t secret[16]);
 /* Nobody waits any more. NULL is allowed. */
 void park_free(struct park *park);
 
-/* Wait for a key of at least one byte. False: no memory, the place is as it was. */
-bool park_wait_for_key(struct park *park, struct park_place *place, struct bytes key);
-
-/* Wait for a ticket, until due_us at the latest.
- * Time: O(1) when tickets do not fall from call to call. */
-void park_wait_for_ticket(struct park *park, struct park_place *place, uint64_t ticket,
-                          uint64_t due_us);
+/* Wait for a key, which stays where it is until the place has left or is woken. */
+void park_wait(struct park *park, struct park_place *place, struct bytes key);
 
 /* Leave. Allowed when not waiting. */
 void park_leave(struct park *park, struct park_place *place);
 
-/* How many wait for keys; for a quick "nobody". */
-size_t park_keys_count(const struct park *park);
-size_t park_tickets_count(const struct park *park);
+/* How many wait; for a quick "nobody". */
+size_t park_count(const struct park *park);
 
-/* Take all who wait for this key out, then call wake for each. */
-void park_note_key(struct park *park, struct bytes key, park_wake *wake);
-
-/* The same for those whose ticket is at most `durable`. */
-void park_note_durable(struct park *park, uint64_t durable, park_wake *wake);
-
-/* The same for those of the tickets whose time is over. O(waiting for tickets). */
-void park_note_time(struct park *park, uint64_t now_us, park_wake *wake);
+/* Take all who wait for this key out, then call wake for each, in the order in which they came. */
+void park_note(struct park *park, struct bytes key, park_wake *wake);
 
 #endif /* HTTP_PARK_H */

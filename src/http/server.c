@@ -169,12 +169,6 @@ bool http_step_is_over(const struct http_request *request)
            || (request->is_stream && http_output_bytes(request) > server_window(request->server));
 }
 
-void http_hold_until_durable(struct http_request *request, uint64_t ticket)
-{
-    assert(!request->is_stream);
-    request->ticket = ticket;
-}
-
 bool http_park_until_changed(struct http_request *request, struct bytes key, uint64_t wait_us)
 {
     struct http_server *server = request->server;
@@ -187,10 +181,10 @@ bool http_park_until_changed(struct http_request *request, struct bytes key, uin
 
         request->wait_until_us = now_us + wait_most_us;
     }
-    if (request->is_wait_over || server->is_stopping || now_us >= request->wait_until_us
-        || !park_wait_for_key(server->park, &request->place, key)) {
+    if (request->is_wait_over || server->is_stopping || now_us >= request->wait_until_us) {
         return false;
     }
+    park_wait(server->park, &request->place, key);
     request_timer(request, request->wait_until_us - now_us);
     request->is_parking = true;
     request->was_parked = true;
@@ -252,8 +246,6 @@ void request_end(struct http_request *request)
         TAILQ_REMOVE(list_of(request), request, queue);
     } else if (request->state == REQUEST_PARKED) {
         server->stats.parked--;
-    } else if (request->state == REQUEST_HELD) {
-        server->stats.held--;
     }
     park_leave(server->park, &request->place);
     step_state_free(request);
@@ -321,11 +313,9 @@ static void leftover_end(struct http_request *request)
     server_look_whether_stopped(server);
 }
 
-/* The answer is complete: hold it, send it, or throw it away. */
+/* The answer is complete: send it, or throw it away. */
 static void request_finish(struct http_request *request)
 {
-    struct http_server *server = request->server;
-
     if (request->evhttp == NULL) {
         leftover_end(request);
         return;
@@ -343,33 +333,6 @@ static void request_finish(struct http_request *request)
         return;
     }
     step_state_free(request);
-    if (request->ticket > server->durable_ticket) {
-        request->state = REQUEST_HELD;
-        server->stats.held++;
-        park_wait_for_ticket(server->park, &request->place, request->ticket,
-                             connection_clock_us() + server->options.hold_us);
-        connection_watch_close(request->connection);
-        return;
-    }
-    answer_send(request);
-}
-
-static void on_durable(struct park_place *place)
-{
-    struct http_request *request = request_of_place(place);
-
-    request->server->stats.held--;
-    request->state = REQUEST_RUNNING;
-    answer_send(request);
-}
-
-static void on_hold_over(struct park_place *place)
-{
-    struct http_request *request = request_of_place(place);
-
-    request->server->stats.held--;
-    request->state = REQUEST_RUNNING;
-    answer_unknown(request);
     answer_send(request);
 }
 
@@ -600,7 +563,6 @@ static void defaults_fill(struct http_options *options)
     default_fill(&options->header_bytes_max, UINT64_C(16) << 10);
     default_fill(&options->connections_max, 1000);
     default_fill(&options->timeout_us, UINT64_C(30000000));
-    default_fill(&options->hold_us, UINT64_C(10000000));
     default_fill(&options->watchers_max, 64);
     default_fill(&options->watch_buffer_bytes, UINT64_C(1) << 20);
     if (options->lines_bytes_max < options->document_bytes_max) {
@@ -611,28 +573,13 @@ static void defaults_fill(struct http_options *options)
 /* Look at the deadlines some times in a timeout. */
 static void sweep_schedule(struct http_server *server)
 {
-    const struct http_options *options = &server->options;
-    uint64_t us = options->timeout_us < options->hold_us ? options->timeout_us : options->hold_us;
+    uint64_t us = server->options.timeout_us / SWEEPS_A_TIMEOUT;
     struct timeval interval;
 
-    us /= SWEEPS_A_TIMEOUT;
     us = us < SWEEP_US_MIN ? SWEEP_US_MIN : us;
     us = us > SWEEP_US_MAX ? SWEEP_US_MAX : us;
     interval = duration_of(us);
     event_add(server->sweep, &interval);
-}
-
-void server_on_sweep(evutil_socket_t fd, short what, void *argument)
-{
-    struct http_server *server = argument;
-    const uint64_t now_us = connection_clock_us();
-
-    (void)fd;
-    (void)what;
-    connection_sweep(server, now_us);
-    if (park_tickets_count(server->park) > 0) {
-        park_note_time(server->park, now_us, on_hold_over);
-    }
 }
 
 /* The end of draining: whoever is not done is cut. */
@@ -658,7 +605,7 @@ static bool events_make(struct http_server *server)
     server->work = evtimer_new(base, on_work, server);
     server->adopt = event_new(base, -1, 0, connection_on_adopt, server);
     server->reap = event_new(base, -1, 0, connection_on_reap, server);
-    server->sweep = event_new(base, -1, EV_PERSIST, server_on_sweep, server);
+    server->sweep = event_new(base, -1, EV_PERSIST, connection_on_sweep, server);
     server->resume = evtimer_new(base, connection_on_resume, server);
     server->cut = evtimer_new(base, on_cut, server);
     return server->work != NULL && server->adopt != NULL && server->reap != NULL
@@ -837,20 +784,15 @@ void http_server_configure(struct http_server *server, const struct http_options
     sweep_schedule(server);
 }
 
-void http_server_turn_end(struct http_server *server, struct changes changes,
-                          uint64_t durable_ticket)
+void http_server_turn_end(struct http_server *server, struct changes changes)
 {
     if (server->turn_work > server->stats.turn_work_most) {
         server->stats.turn_work_most = server->turn_work;
     }
     server->turn_work = 0;
     server->turn_us = 0;
-    server->durable_ticket = durable_ticket;
-    if (park_tickets_count(server->park) > 0) {
-        park_note_durable(server->park, durable_ticket, on_durable);
-    }
-    for (size_t i = 0; i < changes.count && park_keys_count(server->park) > 0; i++) {
-        park_note_key(server->park, entry_key(changes.list[i].entry), on_park_wake);
+    for (size_t i = 0; i < changes.count && park_count(server->park) > 0; i++) {
+        park_note(server->park, entry_key(changes.list[i].entry), on_park_wake);
     }
 }
 

@@ -13,10 +13,9 @@
  *     parked       http_park_until_changed(): the handler is called again, from the start
  *     continued    http_continue(): a step function is called again and again until it is done
  *
- * and may also have held its finished answer back with http_hold_until_durable(). A handler or a
- * step works for at most HTTP_STEP_US_MAX, never blocks, never sees evhttp, and does not touch the
- * request after it has answered and returned. When the client goes away earlier, parks are
- * forgotten and free_state is called; nothing else tells the handler.
+ * A handler or a step works for at most HTTP_STEP_US_MAX, never blocks, never sees evhttp, and does
+ * not touch the request after it has answered and returned. When the client goes away earlier,
+ * parks are forgotten and free_state is called; nothing else tells the handler.
  *
  * All requests that come in a turn share the time of one step and a budget for being looked at
  * (HTTP_TURN_WORK_MAX); those beyond it wait for the next turn, in the order in which they came,
@@ -120,7 +119,6 @@ struct http_options {
     uint64_t connections_max;    /* http-max-connections, 1000 */
     uint64_t timeout_us;         /* http-timeout, 30 s: for a request to arrive, for an answer to
                                      be taken, for an idle connection to ask again */
-    uint64_t hold_us;            /* 10 s: longest an answer waits for the disk */
     uint64_t watchers_max;       /* http-watchers, 64 */
     uint64_t watch_buffer_bytes; /* watch-buffer, 1 MiB */
     bool is_open;                /* http-open */
@@ -161,11 +159,10 @@ void http_server_free(struct http_server *server);
 void http_server_configure(struct http_server *server, const struct http_options *options);
 
 /* Call once at the end of every turn, before the feed is emptied: runs again what waited for one
- * of these keys, and lets go of answers whose ticket is durable. Calls no handler itself: they run
- * from the event base, in the next turn. Requests to come have a budget of their own again.
+ * of these keys. Calls no handler itself: they run from the event base, in the next turn. Requests
+ * to come have a budget of their own again.
  * Time: O(changes), and nothing when nobody is parked. */
-void http_server_turn_end(struct http_server *server, struct changes changes,
-                          uint64_t durable_ticket);
+void http_server_turn_end(struct http_server *server, struct changes changes);
 
 /* Begin to stop: accept nothing more, close idle connections, end watch streams, answer long polls
  * with 503, finish what is under way for at most drain_us, then cut. turn_wanted
@@ -206,7 +203,6 @@ struct http_stats {
     uint64_t upload_bytes; /* received for requests not yet freed, now */
     uint64_t received_bytes;
     uint64_t parked;    /* waiting for a change, now */
-    uint64_t held;      /* waiting for the disk, now */
     uint64_t stepping;  /* continued in steps, now; watchers too */
     uint64_t watchers;  /* now */
     uint64_t abandoned; /* clients gone before their answer */
@@ -233,7 +229,6 @@ const uint64_t *http_server_route_answers(const struct http_server *server, size
 
 struct moment http_now(const struct http_request *request); /* of this call of handler or step */
 struct http_server *http_server_of(const struct http_request *request);
-const struct http_route *http_route_of(const struct http_request *request);
 
 /* GET also for a HEAD: the server drops the body itself. */
 enum http_method http_method_of(const struct http_request *request);
@@ -301,11 +296,6 @@ void http_body_rewind(struct http_request *request);
 void http_begin(struct http_request *request, unsigned code, const char *content_type);
 void http_put(struct http_request *request, struct bytes bytes);
 
-/* The same without a copy: room for at least `size` bytes, of which http_commit() takes the first
- * few. data NULL when there is no memory: the answer then becomes 503. At most one at a time. */
-struct space http_space(struct http_request *request, size_t size);
-void http_commit(struct http_request *request, size_t size);
-
 /* Begin an answer that leaves as it is put, at the end of each step: chunked, or with a length
  * when it is known and kept exactly. It ends when the step is done or the handler returns without
  * having continued. A HEAD gets the headers and its steps are never called. */
@@ -359,15 +349,12 @@ void http_refuse(struct http_request *request, unsigned code, const char *format
 /* 503: what requests hold has reached http-max-memory. */
 void http_refuse_memory(struct http_request *request);
 
-/* Hold the answer back until http_server_turn_end() says this ticket is durable. If that takes
- * longer than hold_us the answer becomes 503 with "outcome":"unknown". Not with a stream. */
-void http_hold_until_durable(struct http_request *request, uint64_t ticket);
-
 /* Long poll: call the handler again when this key changes or is born, or the wait is over.
  *
+ * key      lent until the request ends, as http_key() is
  * wait_us  from the first call for this request on; cut to HTTP_WAIT_US_MAX
  *
- * False: the wait is over (or there is no memory, or the server stops), answer now. True: return
+ * False: the wait is over (or the server stops), answer now. True: return
  * without having begun an answer. */
 bool http_park_until_changed(struct http_request *request, struct bytes key, uint64_t wait_us);
 

@@ -39,7 +39,6 @@ enum request_state {
     REQUEST_RUNNING,  /* its handler or step is being called */
     REQUEST_QUEUED,   /* to be looked at or called from the work event */
     REQUEST_PARKED,   /* waits for a key */
-    REQUEST_HELD,     /* answered, waits for the disk */
     REQUEST_SLEEPING, /* waits for http_wake() or its timer */
     REQUEST_DRAINING, /* waits for the client to take what was put */
     REQUEST_SENT      /* handed over to evhttp */
@@ -66,12 +65,10 @@ struct http_request {
     struct request_query query;
     struct moment now;
     uint64_t began_us;
-    uint64_t called_us;         /* when the handler or step was called */
-    uint64_t wait_until_us;     /* of a long poll; 0: not begun */
-    uint64_t ticket;            /* to be held for; 0: none */
-    uint64_t stream_left;       /* bytes still promised; HTTP_LENGTH_UNKNOWN: any number */
-    uint64_t out_bytes;         /* of `out`, as charged */
-    struct evbuffer_iovec room; /* lent by http_space() */
+    uint64_t called_us;     /* when the handler or step was called */
+    uint64_t wait_until_us; /* of a long poll; 0: not begun */
+    uint64_t stream_left;   /* bytes still promised; HTTP_LENGTH_UNKNOWN: any number */
+    uint64_t out_bytes;     /* of `out`, as charged */
     unsigned code;
     unsigned retry_after_s;
     uint8_t method;  /* enum http_method; 0: none of them */
@@ -179,9 +176,8 @@ struct http_server {
     char date[40];        /* for Date */
     int64_t date_s;       /* that it was made for */
     char own_names[1024]; /* of this host, each ended by a NUL, and the list by another */
-    uint64_t durable_ticket;
-    uint64_t turn_work; /* units, of this turn */
-    uint64_t turn_us;   /* that requests that came took in it */
+    uint64_t turn_work;   /* units, of this turn */
+    uint64_t turn_us;     /* that requests that came took in it */
     struct http_stats stats;
     uint64_t places; /* of http-watchers that are taken */
 };
@@ -230,14 +226,12 @@ bool connection_request_is_old(const struct evhttp_request *request);
 /* Forget those nobody has looked at yet. */
 void connection_newcomers_drop(struct http_server *server);
 
-/* Close what has been idle or is late. */
-void connection_sweep(struct http_server *server, uint64_t now_us);
-
 /* Event callbacks of the server: close what is doomed or, when stopping, idle; look at newcomers;
- * accept again. */
+ * accept again; close what has been idle or is late. */
 void connection_on_reap(evutil_socket_t fd, short what, void *argument);
 void connection_on_adopt(evutil_socket_t fd, short what, void *argument);
 void connection_on_resume(evutil_socket_t fd, short what, void *argument);
+void connection_on_sweep(evutil_socket_t fd, short what, void *argument);
 
 /* The limits evhttp keeps itself, for connections to come. */
 void connection_limit(struct listener *listener, const struct http_options *options);
@@ -252,9 +246,6 @@ void connection_reap_soon(struct http_server *server);
 
 /* evhttp has a whole request for this listener. */
 void server_on_request(struct evhttp_request *evhttp, void *argument);
-
-/* Event callback: apply all deadlines. */
-void server_on_sweep(evutil_socket_t fd, short what, void *argument);
 
 /* The client is gone before the answer was. False: nothing is left of the request. */
 bool request_lose(struct http_request *request);
@@ -306,12 +297,6 @@ void answer_charge(struct http_request *request);
 /* What to do when held memory is used up: a sentence. */
 #define ANSWER_FULL_MAX 160
 void answer_full_text(const struct http_server *server, char text[ANSWER_FULL_MAX]);
-
-/* Throw away what was put and not sent. */
-void answer_forget(struct http_request *request);
-
-/* 503 with "outcome":"unknown": the update may or may not be kept. */
-void answer_unknown(struct http_request *request);
 
 /* "GET, HEAD, POST, OPTIONS". */
 #define ANSWER_ALLOW_MAX 64

@@ -165,7 +165,7 @@ static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
     if (!watch_note(daemon->context.watch, changes)) {
         (void)event_add(daemon->turn, &at_once); /* a timer: the sockets come first */
     }
-    http_server_turn_end(daemon->server, changes, UINT64_MAX);
+    http_server_turn_end(daemon->server, changes);
     udp_send(daemon->udp, daemon_emit, daemon);
     node_turn_end(daemon->node);
     report_events(daemon->report, daemon->now.mono_us);

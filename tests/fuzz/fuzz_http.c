@@ -227,7 +227,7 @@ static void site_turn(struct site *site)
     }
     changes = node_changes(site->node);
     watch_note(site->context.watch, changes);
-    http_server_turn_end(site->server, changes, UINT64_MAX);
+    http_server_turn_end(site->server, changes);
     while (node_emit(site->node, site->now, space, &to) > 0) {
     }
     node_turn_end(site->node);

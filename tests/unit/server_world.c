@@ -174,14 +174,6 @@ static void lines(struct http_request *request, struct http_context *context)
     http_continue(request, lines_step, &context->freed, state_free);
 }
 
-static void held(struct http_request *request, struct http_context *context)
-{
-    context->handled++;
-    http_begin(request, 200, "text/plain");
-    http_put(request, text("kept\n"));
-    http_hold_until_durable(request, 7);
-}
-
 static void broken(struct http_request *request, struct http_context *context)
 {
     const struct fault why = { .code = STATUS_INVALID, .text = "a \"bad\" \xff value" };
@@ -231,7 +223,7 @@ static const struct http_route routes[] = {
       .lines = "application/x-ndjson",
       .query = "outlive",
       .handler = lines },
-    { .path = "held", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = held },
+    { .path = "post", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = hello },
     { .path = "broken", .methods = HTTP_GET, .handler = broken },
 };
 
@@ -254,7 +246,7 @@ static void on_turn(evutil_socket_t fd, short what, void *argument)
 
     (void)fd;
     (void)what;
-    http_server_turn_end(fixture->server, (struct changes){ 0 }, fixture->durable_ticket);
+    http_server_turn_end(fixture->server, (struct changes){ 0 });
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *argument)
@@ -441,11 +433,10 @@ void assert_lacks(const char *answer, const char *needle)
     }
 }
 
-void change(struct fixture *fixture, const char *key, uint64_t durable_ticket)
+void change(struct fixture *fixture, const char *key)
 {
     struct entry entry = { .key = text(key) };
     const struct change change = { .entry = &entry };
 
-    fixture->durable_ticket = durable_ticket;
-    http_server_turn_end(fixture->server, (struct changes){ &change, 1 }, durable_ticket);
+    http_server_turn_end(fixture->server, (struct changes){ &change, 1 });
 }

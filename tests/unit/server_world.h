@@ -41,7 +41,6 @@ struct fixture {
     struct http_options options;
     struct http_listener listener;
     uint64_t turns;
-    uint64_t durable_ticket;
     uint16_t port;
 };
 
@@ -63,7 +62,7 @@ int listen_on_loopback(uint16_t *port_out);
 void serve(struct fixture *fixture);
 
 /* A turn in which this key changed. */
-void change(struct fixture *fixture, const char *key, uint64_t durable_ticket);
+void change(struct fixture *fixture, const char *key);
 
 struct client client_open(struct fixture *fixture);
 void client_connect_to(struct client *client, const struct sockaddr *address, int size);

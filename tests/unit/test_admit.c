@@ -102,7 +102,7 @@ static void test_admit_refuses_parameters_types_and_sizes_it_does_not_know(void 
           "bytes)" },
         { "POST /lines HTTP/1.1\r\nContent-Length: 17\r\n" LINES LAST "12345678901234567",
           "HTTP/1.1 413", "" },
-        { "POST /held HTTP/1.1\r\nContent-Length: 2\r\n" LAST "{}", "HTTP/1.1 400", "no body" },
+        { "POST /post HTTP/1.1\r\nContent-Length: 2\r\n" LAST "{}", "HTTP/1.1 400", "no body" },
         { "POST /keys/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" LAST "2\r\n{}\r\n0\r\n\r\n",
           "HTTP/1.1 201", "2 bytes" },
     };

@@ -60,18 +60,13 @@ static void on_wake(struct park_place *place)
     sitter->woken++;
     sitter->order = ++sitter->fixture->woken;
     if (sitter->is_stubborn) {
-        assert_true(park_wait_for_key(sitter->fixture->park, place, text("again")));
+        park_wait(sitter->fixture->park, place, text("again"));
     }
 }
 
 static void sit(struct fixture *fixture, size_t sitter, const char *key)
 {
-    assert_true(park_wait_for_key(fixture->park, &fixture->sitters[sitter].place, text(key)));
-}
-
-static void hold(struct fixture *fixture, size_t sitter, uint64_t ticket, uint64_t due_us)
-{
-    park_wait_for_ticket(fixture->park, &fixture->sitters[sitter].place, ticket, due_us);
+    park_wait(fixture->park, &fixture->sitters[sitter].place, text(key));
 }
 
 static void test_park_wakes_all_who_wait_for_a_key_and_nobody_else(void **state)
@@ -82,12 +77,13 @@ static void test_park_wakes_all_who_wait_for_a_key_and_nobody_else(void **state)
     sit(fixture, 1, "a");
     sit(fixture, 2, "b");
     sit(fixture, 3, "aa");
-    park_note_key(fixture->park, text("a"), on_wake);
+    park_note(fixture->park, text("a"), on_wake);
     assert_int_equal(fixture->sitters[0].woken, 1);
     assert_int_equal(fixture->sitters[1].woken, 1);
+    assert_true(fixture->sitters[0].order < fixture->sitters[1].order);
     assert_int_equal(fixture->sitters[2].woken, 0);
     assert_int_equal(fixture->sitters[3].woken, 0);
-    assert_int_equal(park_keys_count(fixture->park), 2);
+    assert_int_equal(park_count(fixture->park), 2);
 }
 
 static void test_park_wakes_once(void **state)
@@ -95,8 +91,8 @@ static void test_park_wakes_once(void **state)
     struct fixture *fixture = *state;
 
     sit(fixture, 0, "a");
-    park_note_key(fixture->park, text("a"), on_wake);
-    park_note_key(fixture->park, text("a"), on_wake);
+    park_note(fixture->park, text("a"), on_wake);
+    park_note(fixture->park, text("a"), on_wake);
     assert_int_equal(fixture->sitters[0].woken, 1);
 }
 
@@ -107,11 +103,11 @@ static void test_park_lets_the_woken_wait_again(void **state)
     fixture->sitters[0].is_stubborn = true;
     sit(fixture, 0, "again");
     sit(fixture, 1, "again");
-    park_note_key(fixture->park, text("again"), on_wake);
+    park_note(fixture->park, text("again"), on_wake);
     assert_int_equal(fixture->sitters[0].woken, 1);
     assert_int_equal(fixture->sitters[1].woken, 1);
-    assert_int_equal(park_keys_count(fixture->park), 1);
-    park_note_key(fixture->park, text("again"), on_wake);
+    assert_int_equal(park_count(fixture->park), 1);
+    park_note(fixture->park, text("again"), on_wake);
     assert_int_equal(fixture->sitters[0].woken, 2);
 }
 
@@ -124,7 +120,7 @@ static void test_park_forgets_who_leaves(void **state)
     sit(fixture, 2, "a");
     park_leave(fixture->park, &fixture->sitters[1].place);
     park_leave(fixture->park, &fixture->sitters[1].place); /* twice is allowed */
-    park_note_key(fixture->park, text("a"), on_wake);
+    park_note(fixture->park, text("a"), on_wake);
     assert_int_equal(fixture->sitters[0].woken, 1);
     assert_int_equal(fixture->sitters[1].woken, 0);
     assert_int_equal(fixture->sitters[2].woken, 1);
@@ -141,68 +137,9 @@ static void test_park_keeps_keys_apart_that_share_a_bucket(void **state)
         key[3] = (char)('a' + i % 26);
         key[4] = (char)('a' + i / 26 % 26);
         key[5] = (char)('a' + i / 676);
-        park_note_key(fixture->park, (struct bytes){ (const uint8_t *)key, 6 }, on_wake);
+        park_note(fixture->park, (struct bytes){ (const uint8_t *)key, 6 }, on_wake);
     }
     assert_int_equal(fixture->woken, 0);
-}
-
-static void test_park_releases_tickets_up_to_the_durable_one_in_order(void **state)
-{
-    struct fixture *fixture = *state;
-
-    hold(fixture, 0, 5, 100);
-    hold(fixture, 1, 7, 100);
-    hold(fixture, 2, 6, 100); /* late, and still in its place */
-    hold(fixture, 3, 4, 100);
-    hold(fixture, 4, 8, 100);
-    park_note_durable(fixture->park, 3, on_wake);
-    assert_int_equal(fixture->woken, 0);
-    park_note_durable(fixture->park, 7, on_wake);
-    assert_int_equal(fixture->sitters[3].order, 1);
-    assert_int_equal(fixture->sitters[0].order, 2);
-    assert_int_equal(fixture->sitters[2].order, 3);
-    assert_int_equal(fixture->sitters[1].order, 4);
-    assert_int_equal(park_tickets_count(fixture->park), 1);
-    hold(fixture, 5, 9, 100); /* the end of the list is still known */
-    park_note_durable(fixture->park, UINT64_MAX, on_wake);
-    assert_int_equal(fixture->sitters[4].order, 5);
-    assert_int_equal(fixture->sitters[5].order, 6);
-}
-
-static void test_park_ends_waiting_in_time(void **state)
-{
-    struct fixture *fixture = *state;
-
-    hold(fixture, 0, 1, 300);
-    hold(fixture, 1, 2, 100);
-    hold(fixture, 2, 3, 200);
-    park_note_time(fixture->park, 99, on_wake);
-    assert_int_equal(fixture->woken, 0);
-    park_note_time(fixture->park, 200, on_wake);
-    assert_int_equal(fixture->sitters[1].woken, 1);
-    assert_int_equal(fixture->sitters[2].woken, 1);
-    assert_int_equal(fixture->sitters[0].woken, 0);
-}
-
-static void test_park_does_not_end_the_wait_for_keys_in_time(void **state)
-{
-    struct fixture *fixture = *state;
-
-    sit(fixture, 0, "a");
-    park_note_time(fixture->park, UINT64_MAX, on_wake);
-    park_note_durable(fixture->park, UINT64_MAX, on_wake);
-    assert_int_equal(fixture->woken, 0);
-}
-
-static void test_park_says_when_there_is_no_memory(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->mem.fail_countdown = 1;
-    assert_false(park_wait_for_key(fixture->park, &fixture->sitters[0].place, text("a")));
-    fixture->mem.fail_countdown = 0;
-    assert_int_equal(park_keys_count(fixture->park), 0);
-    sit(fixture, 0, "a");
 }
 
 int main(void)
@@ -213,10 +150,6 @@ int main(void)
         TEST(test_park_lets_the_woken_wait_again),
         TEST(test_park_forgets_who_leaves),
         TEST(test_park_keeps_keys_apart_that_share_a_bucket),
-        TEST(test_park_releases_tickets_up_to_the_durable_one_in_order),
-        TEST(test_park_ends_waiting_in_time),
-        TEST(test_park_does_not_end_the_wait_for_keys_in_time),
-        TEST(test_park_says_when_there_is_no_memory),
     };
 
     return cmocka_run_group_tests_name("park", tests, NULL, NULL);

@@ -430,14 +430,14 @@ static void test_server_answers_a_long_poll_when_its_key_changes(void **state)
     client_connect(fixture, &client);
     client_send(&client, POLL(SECONDS_10));
     AWAIT(fixture, http_server_stats(fixture->server)->parked == 1);
-    change(fixture, "b", 0);
+    change(fixture, "b");
     assert_int_equal(http_server_stats(fixture->server)->parked, 1);
     /* A change that leaves the digest as it was parks it again. */
-    change(fixture, "a", 0);
+    change(fixture, "a");
     AWAIT(fixture, fixture->context.handled == 2);
     assert_int_equal(http_server_stats(fixture->server)->parked, 1);
     fixture->context.digest = 0x99;
-    change(fixture, "a", 0);
+    change(fixture, "a");
     AWAIT(fixture, client_has(&client, "ETag: \"0000000000000099\"\r\n"));
     assert_int_equal(http_server_stats(fixture->server)->parked, 0);
     client_close(&client);
@@ -470,7 +470,7 @@ static void test_server_forgets_a_long_poll_whose_client_leaves(void **state)
     client_close(&client);
     AWAIT(fixture, http_server_stats(fixture->server)->connections == 0);
     assert_int_equal(http_server_stats(fixture->server)->parked, 0);
-    change(fixture, "a", 0);
+    change(fixture, "a");
     assert_int_equal(fixture->context.handled, 1);
 }
 
@@ -489,59 +489,12 @@ static void test_server_answers_what_was_pipelined_behind_a_long_poll(void **sta
     }
     assert_false(client_has(&client, "hello"));
     fixture->context.digest = 1;
-    change(fixture, "a", 0);
+    change(fixture, "a");
     AWAIT(fixture, client_has(&client, "hello\n"));
     client_close(&client);
 }
 
-static void test_server_holds_an_answer_until_it_is_durable(void **state)
-{
-    struct fixture *fixture = *state;
-    struct client client = client_open(fixture);
-
-    serve(fixture);
-    client_connect(fixture, &client);
-    client_send(&client, "POST /held HTTP/1.1\r\nContent-Length: 0\r\n" HOST "\r\n");
-    AWAIT(fixture, http_server_stats(fixture->server)->held == 1);
-    change(fixture, "a", 6);
-    assert_int_equal(http_server_stats(fixture->server)->held, 1);
-    change(fixture, "a", 7);
-    AWAIT(fixture, client_has(&client, "kept\n"));
-    assert_int_equal(fixture->context.handled, 1);
-    client_close(&client);
-}
-
 /* -- the end -------------------------------------------------------------------------------- */
-
-static void test_server_says_unknown_when_the_disk_takes_too_long(void **state)
-{
-    struct fixture *fixture = *state;
-    const char *answer;
-
-    fixture->options.hold_us = 100000;
-    serve(fixture);
-    answer = exchange_to_end(fixture, "POST /held HTTP/1.1\r\nContent-Length: 0\r\n" LAST);
-    assert_has(answer, "HTTP/1.1 503 Service Unavailable\r\n");
-    assert_has(answer, "\"outcome\":\"unknown\"");
-    assert_has(answer, "Retry-After: 1\r\n");
-    assert_lacks(answer, "kept\n");
-    assert_int_equal(http_server_stats(fixture->server)->held, 0);
-}
-
-static void test_server_forgets_a_held_answer_whose_client_leaves(void **state)
-{
-    struct fixture *fixture = *state;
-    struct client client = client_open(fixture);
-
-    serve(fixture);
-    client_connect(fixture, &client);
-    client_send(&client, "POST /held HTTP/1.1\r\nContent-Length: 0\r\n" HOST "\r\n");
-    AWAIT(fixture, http_server_stats(fixture->server)->held == 1);
-    client_close(&client);
-    AWAIT(fixture, http_server_stats(fixture->server)->connections == 0);
-    assert_int_equal(http_server_stats(fixture->server)->held, 0);
-    change(fixture, "a", 7);
-}
 
 static void test_server_stop_finishes_what_is_under_way(void **state)
 {
@@ -649,9 +602,6 @@ int main(void)
         TEST(test_server_ends_a_long_poll_in_time),
         TEST(test_server_forgets_a_long_poll_whose_client_leaves),
         TEST(test_server_answers_what_was_pipelined_behind_a_long_poll),
-        TEST(test_server_holds_an_answer_until_it_is_durable),
-        TEST(test_server_says_unknown_when_the_disk_takes_too_long),
-        TEST(test_server_forgets_a_held_answer_whose_client_leaves),
         TEST(test_server_stop_finishes_what_is_under_way),
         TEST(test_server_stop_cuts_what_takes_too_long),
         TEST(test_server_free_drops_whatever_is_under_way),
