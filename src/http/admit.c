@@ -1,219 +1,15 @@
-/* What a request says, for handlers, and whether it may reach one. */
+/* Whether a request may reach its handler. */
 
 #include "base/utf8.h"
 #include "http/state.h"
 
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #define HOST_SHOWN_MAX 100
-
-/* -- what a request says -------------------------------------------------------------------- */
-
-struct moment http_now(const struct http_request *request)
-{
-    return request->now;
-}
-
-struct http_server *http_server_of(const struct http_request *request)
-{
-    return request->server;
-}
-
-struct bytes http_key(const struct http_request *request)
-{
-    return (struct bytes){ request->key, request->key_size };
-}
-
-bool http_query_next(const struct http_request *request, const char *name, size_t *at,
-                     struct bytes *value_out)
-{
-    const size_t size = strlen(name);
-
-    while (*at < request->query.count) {
-        const struct request_parameter *parameter = &request->query.list[(*at)++];
-
-        if (parameter->name.size == size && memcmp(parameter->name.data, name, size) == 0) {
-            *value_out = parameter->value;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool http_query(const struct http_request *request, const char *name, struct bytes *value_out)
-{
-    size_t at = 0;
-
-    return http_query_next(request, name, &at, value_out);
-}
-
-size_t http_query_count(const struct http_request *request, const char *name)
-{
-    struct bytes value;
-    size_t count = 0;
-    size_t at = 0;
-
-    while (http_query_next(request, name, &at, &value)) {
-        count++;
-    }
-    return count;
-}
-
-bool http_query_beside(const struct http_request *request, const char *words,
-                       struct bytes *name_out)
-{
-    for (size_t i = 0; i < request->query.count; i++) {
-        const struct bytes name = request->query.list[i].name;
-
-        if (!request_words_have(words, name) && !request_words_have("pretty", name)) {
-            *name_out = name;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool http_query_flag(struct http_request *request, const char *name, bool *on)
-{
-    struct bytes value;
-
-    if (!http_query(request, name, &value) || request_flag_read(value, on)) {
-        return true;
-    }
-    http_refuse(request, 400, "'%s' must be 1, true, yes, 0, false or no", name);
-    return false;
-}
-
-bool http_is_pretty(const struct http_request *request)
-{
-    return request->is_pretty;
-}
-
-/* NULL when there is none. */
-static const char *header_find(const struct http_request *request, const char *name)
-{
-    if (request->evhttp == NULL) {
-        return NULL;
-    }
-    return evhttp_find_header(evhttp_request_get_input_headers(request->evhttp), name);
-}
-
-struct bytes http_header(const struct http_request *request, const char *name)
-{
-    const char *value = header_find(request, name);
-
-    return (struct bytes){ (const uint8_t *)value, value == NULL ? 0 : strlen(value) };
-}
-
-bool http_type_is(const struct http_request *request, const char *type)
-{
-    const char *value = header_find(request, "Content-Type");
-
-    return request_type_is(value == NULL ? "" : value,
-                           (struct bytes){ (const uint8_t *)type, strlen(type) });
-}
-
-unsigned http_accepts(const struct http_request *request, const char *type)
-{
-    struct request_quality best = { 0 };
-    const struct evkeyval *header;
-    bool is_asked = false;
-
-    if (request->evhttp == NULL) {
-        return 1;
-    }
-    header = evhttp_request_get_input_headers(request->evhttp)->tqh_first;
-    for (; header != NULL; header = header->next.tqe_next) {
-        if (strcasecmp(header->key, "Accept") == 0) {
-            const struct request_quality found = request_quality(header->value, type);
-
-            is_asked = true;
-            best = found.closeness > best.closeness ? found : best;
-        }
-    }
-    if (!is_asked) {
-        return 1;
-    }
-    return best.thousandths == 0 ? 0 : 4u * best.thousandths + best.closeness;
-}
-
-bool http_prefers(const struct http_request *request, const char *preference)
-{
-    const char *value = header_find(request, "Prefer");
-
-    return value != NULL && request_prefers(value, preference);
-}
-
-enum http_method http_method_of(const struct http_request *request)
-{
-    return request->method;
-}
-
-size_t http_body_size(const struct http_request *request)
-{
-    return evbuffer_get_length(request->body);
-}
-
-struct bytes http_body_front(struct http_request *request, size_t size)
-{
-    const size_t all = evbuffer_get_length(request->body);
-    const size_t front = size < all ? size : all;
-
-    if (front == 0) {
-        return (struct bytes){ NULL, 0 };
-    }
-    return (struct bytes){ evbuffer_pullup(request->body, (ev_ssize_t)front), front };
-}
-
-struct bytes http_body(struct http_request *request)
-{
-    return http_body_front(request, SIZE_MAX);
-}
-
-struct bytes http_body_piece(struct http_request *request)
-{
-    struct evbuffer_ptr *from = request->body_passed > 0 ? &request->body_at : NULL;
-    struct evbuffer_iovec piece;
-
-    if (request->body_passed == evbuffer_get_length(request->body)
-        || evbuffer_peek(request->body, HTTP_BODY_STEP_BYTES, from, &piece, 1) < 1) {
-        return (struct bytes){ NULL, 0 };
-    }
-    return (struct bytes){ piece.iov_base, piece.iov_len < HTTP_BODY_STEP_BYTES
-                                               ? piece.iov_len
-                                               : HTTP_BODY_STEP_BYTES };
-}
-
-void http_body_pass(struct http_request *request, size_t size)
-{
-    const enum evbuffer_ptr_how how =
-        request->body_passed == 0 ? EVBUFFER_PTR_SET : EVBUFFER_PTR_ADD;
-
-    assert(size <= evbuffer_get_length(request->body) - request->body_passed);
-    (void)evbuffer_ptr_set(request->body, &request->body_at, size, how);
-    request->body_passed += size;
-}
-
-void http_body_rewind(struct http_request *request)
-{
-    request->body_passed = 0;
-}
-
-void http_body_drain(struct http_request *request, size_t size)
-{
-    assert(request->body_passed == 0);
-    assert(size <= evbuffer_get_length(request->body));
-    evbuffer_drain(request->body, size);
-    connection_body_drained(request->connection, size);
-}
-
-/* -- admission ------------------------------------------------------------------------------ */
 
 static void refuse_count(struct http_request *request, enum http_refused reason)
 {
@@ -258,7 +54,7 @@ static bool admit_origin(struct http_request *request)
 {
     const struct http_options *options = &request->server->options;
     const struct bytes host = host_of(request);
-    const char *origin = header_find(request, "Origin");
+    const char *origin = request_header(request, "Origin");
 
     if (request->connection->listener->is_unix) {
         return true;
@@ -330,7 +126,7 @@ static void options_answer(struct http_request *request)
     answer_allow_text(request->allowed, text);
     http_begin(request, 204, NULL);
     http_header_add(request, "Allow", text);
-    if (header_find(request, "Access-Control-Request-Method") != NULL) {
+    if (request_header(request, "Access-Control-Request-Method") != NULL) {
         http_header_add(request, "Access-Control-Allow-Methods", text);
         http_header_add(request, "Access-Control-Allow-Headers",
                         "authorization, content-type, if-none-match, prefer");
@@ -459,6 +255,17 @@ static bool admit_once(struct http_request *request)
     return true;
 }
 
+bool http_query_flag(struct http_request *request, const char *name, bool *on)
+{
+    struct bytes value;
+
+    if (!http_query(request, name, &value) || request_flag_read(value, on)) {
+        return true;
+    }
+    http_refuse(request, 400, "'%s' must be 1, true, yes, 0, false or no", name);
+    return false;
+}
+
 static bool admit_pretty(struct http_request *request)
 {
     bool is_pretty = false;
@@ -503,7 +310,7 @@ static bool admit_query(struct http_request *request)
 /* Whether the body's type is one of these, which stand with single spaces between them. */
 static bool type_is_among(const struct http_request *request, const char *types)
 {
-    const char *value = header_find(request, "Content-Type");
+    const char *value = request_header(request, "Content-Type");
 
     while (value != NULL && types != NULL && *types != '\0') {
         const size_t size = strcspn(types, " ");
@@ -519,7 +326,7 @@ static bool type_is_among(const struct http_request *request, const char *types)
 
 static bool type_is_taken(const struct http_request *request)
 {
-    const char *value = header_find(request, "Content-Type");
+    const char *value = request_header(request, "Content-Type");
 
     return request->route->types == NULL || value == NULL || *value == '\0'
            || http_type_is(request, "application/x-www-form-urlencoded")
@@ -553,7 +360,7 @@ static bool admit_size(struct http_request *request, size_t size)
 static bool admit_body(struct http_request *request)
 {
     const size_t size = http_body_size(request);
-    const char *coding = header_find(request, "Content-Encoding");
+    const char *coding = request_header(request, "Content-Encoding");
 
     if (size == 0) {
         return true;

@@ -117,18 +117,6 @@ void http_etag(struct http_request *request, uint64_t digest)
     request->has_etag = true;
 }
 
-bool http_etag_matches(const struct http_request *request, uint64_t digest)
-{
-    const struct bytes value = http_header(request, "If-None-Match");
-    char digits[16];
-
-    if (value.data == NULL) {
-        return false;
-    }
-    text_put_hex64(digits, digest);
-    return request_etag_matches((const char *)value.data, digits);
-}
-
 void http_not_modified(struct http_request *request, uint64_t digest)
 {
     http_etag(request, digest);
@@ -272,35 +260,30 @@ void http_begin(struct http_request *request, unsigned code, const char *content
     request->content_type = content_type;
 }
 
-void answer_charge(struct http_request *request)
-{
-    const uint64_t bytes = request->evhttp == NULL ? 0 : evbuffer_get_length(request->out);
-
-    mem_hold(request->server->held, bytes);
-    mem_let_go(request->server->held, request->out_bytes);
-    request->out_bytes = bytes;
-}
-
 void http_put(struct http_request *request, struct bytes bytes)
 {
     assert(request->is_begun);
     if (evbuffer_add(request->out, bytes.data, bytes.size) != 0) {
         request->is_broken = true;
     }
-    answer_charge(request);
+    request_charge(request);
 }
 
 /* Throw away what was put and not sent. */
 static void answer_forget(struct http_request *request)
 {
     evbuffer_drain(request->out, evbuffer_get_length(request->out));
-    answer_charge(request);
+    request_charge(request);
     request->head_size = 0;
     request->is_begun = false;
     request->is_broken = false;
     request->has_etag = false;
     request->content_type = NULL;
 }
+
+const uint64_t http_duration_bounds_us[HTTP_DURATION_BUCKETS] = {
+    50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 250000, 1000000, UINT64_MAX
+};
 
 static void answer_count(struct http_request *request)
 {
@@ -347,7 +330,7 @@ static void answer_put(struct http_request *request, enum ending ending, uint64_
         || (size > beside && evbuffer_add_buffer(output, request->out) != 0)) {
         request->is_broken = true;
     }
-    answer_charge(request);
+    request_charge(request);
 }
 
 void answer_send(struct http_request *request)
@@ -447,7 +430,7 @@ void answer_flush(struct http_request *request)
         request->connection->since_us = connection_clock_us();
     }
     evhttp_send_reply_chunk_with_cb(request->evhttp, request->out, on_drained, request);
-    answer_charge(request);
+    request_charge(request);
 }
 
 void answer_stream_end(struct http_request *request)
@@ -456,11 +439,6 @@ void answer_stream_end(struct http_request *request)
     request->state = REQUEST_SENT;
     request->connection->since_us = connection_clock_us();
     evhttp_send_reply_end(request->evhttp);
-}
-
-size_t http_output_bytes(const struct http_request *request)
-{
-    return evbuffer_get_length(request->out) + connection_output_bytes(request->connection);
 }
 
 /* -- problem documents ---------------------------------------------------------------------- */

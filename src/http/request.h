@@ -5,7 +5,7 @@
  * something, and whether two readers could read its framing in two ways. Pure functions over
  * views; nothing here answers, allocates (but for a query's table) or looks at the connection.
  *
- * Called by http/server.c and http/answer.c; private to the room.
+ * Called by the files of http/state.h; private to the room.
  *
  * Sources: RFC 3986 (targets), RFC 9110 and RFC 9112 (headers and framing), RFC 6454 (origins). */
 

@@ -1,9 +1,17 @@
 #ifndef HTTP_STATE_H
 #define HTTP_STATE_H
 
-/* The parts of the server, for the files that make it up: server.c (routes, runs, turns),
- * connection.c (accepting, limits, deadlines), answer.c (what goes out). Private to the room;
- * api_*.c do not include it.
+/* The parts of the server, for the files that make it up. Private to the room; api_*.c do not
+ * include it. Each calls those before it in this list alone:
+ *
+ *     connection.c  one connection: bytes in and out, what they are charged
+ *     asked.c       what a request says
+ *     life.c        a request waits, is woken, goes on in steps, ends
+ *     answer.c      what goes out
+ *     admit.c       whether a request may reach its handler
+ *     turn.c        requests are looked at, and handlers and steps called
+ *     accept.c      connections come, and are closed when their time is over
+ *     setup.c       the whole, for main
  *
  * A connection and its request are one object, because evhttp works on one request a connection
  * at a time: nothing is allocated for a request but the table of its query. The object outlives
@@ -33,7 +41,7 @@ struct evhttp_bound_socket;
 struct evhttp_connection;
 struct evhttp_request;
 
-/* What http/server.c is going to do with a request next. */
+/* What http/turn.c is going to do with a request next. */
 enum request_state {
     REQUEST_NONE,     /* there is none */
     REQUEST_RUNNING,  /* its handler or step is being called */
@@ -186,11 +194,10 @@ struct http_server {
 
 /* Monotonic time for deadlines and step budgets; not for data. */
 uint64_t connection_clock_us(void);
+struct timeval connection_duration(uint64_t us);
 
-/* Begin to accept. False: no memory; `listener` is then as it was and the descriptor still the
- * caller's. */
-bool connection_listen(struct http_server *server, const struct http_listener *from,
-                       struct listener *listener);
+/* Count and charge what goes in and out. False: no memory, and nobody is called back. */
+bool connection_charge(struct connection *connection);
 
 /* Of a request in evhttp's hands; NULL when there was no memory for one. */
 struct connection *connection_find(const struct http_server *server,
@@ -204,6 +211,9 @@ void connection_request_done(struct connection *connection);
 
 /* Some body was freed. */
 void connection_body_drained(struct connection *connection, size_t size);
+
+/* Charge only the bytes received that are in memory still. */
+void connection_body_settle(struct connection *connection, size_t left);
 
 /* Where answers are written to. */
 struct evbuffer *connection_output(const struct connection *connection);
@@ -223,57 +233,48 @@ void connection_close(struct connection *connection);
 /* Whether the request came before HTTP/1.1. */
 bool connection_request_is_old(const struct evhttp_request *request);
 
-/* Forget those nobody has looked at yet. */
-void connection_newcomers_drop(struct http_server *server);
-
-/* Event callbacks of the server: close what is doomed or, when stopping, idle; look at newcomers;
- * accept again; close what has been idle or is late. */
-void connection_on_reap(evutil_socket_t fd, short what, void *argument);
-void connection_on_adopt(evutil_socket_t fd, short what, void *argument);
-void connection_on_resume(evutil_socket_t fd, short what, void *argument);
-void connection_on_sweep(evutil_socket_t fd, short what, void *argument);
-
-/* The limits evhttp keeps itself, for connections to come. */
-void connection_limit(struct listener *listener, const struct http_options *options);
-
-/* Stop accepting for good and close the descriptor. Allowed twice. */
-void connection_unlisten(struct listener *listener);
-
-/* Have connection_on_reap() called soon. */
+/* Have accept_on_reap() called soon. */
 void connection_reap_soon(struct http_server *server);
 
-/* -- server.c ------------------------------------------------------------------------------- */
+/* -- asked.c -------------------------------------------------------------------------------- */
 
-/* evhttp has a whole request for this listener. */
-void server_on_request(struct evhttp_request *evhttp, void *argument);
+/* The value of a header; NULL when there is none. */
+const char *request_header(const struct http_request *request, const char *name);
 
-/* The client is gone before the answer was. False: nothing is left of the request. */
-bool request_lose(struct http_request *request);
+/* -- life.c --------------------------------------------------------------------------------- */
 
-/* evhttp has sent the answer to this request. */
-void request_on_complete(struct evhttp_request *evhttp, void *argument);
+/* The list that a request waits in for its turn. */
+struct request_list *request_list(const struct http_request *request);
+
+/* Wait there, and have turn_on_work() called. */
+void request_queue(struct http_request *request);
+
+/* Its time is over: of a parked one the wait, of others as http_wake(). */
+void request_on_timer(evutil_socket_t fd, short what, void *argument);
+
+/* Free the state of its steps. */
+void request_step_end(struct http_request *request);
+
+/* Unsent bytes that a stream may have. */
+uint64_t request_window(const struct http_request *request);
+
+/* Charge what `out` has now. */
+void request_charge(struct http_request *request);
 
 /* Free what a request holds, whatever state it is in; it is REQUEST_NONE afterwards. */
 void request_end(struct http_request *request);
 
-void request_queue(struct http_request *request);
+/* The client is gone before the answer was. False: nothing is left of the request. */
+bool request_lose(struct http_request *request);
 
-/* Unsent bytes that a stream may have. */
-uint64_t server_window(const struct http_server *server);
-void request_timer(struct http_request *request, uint64_t us);
+/* The last step of a request without a client. Its connection is gone afterwards. */
+void request_leftover_end(struct http_request *request);
+
+/* evhttp has sent the answer to this request. */
+void request_on_complete(struct evhttp_request *evhttp, void *argument);
 
 /* The server may have become empty after http_server_stop(). */
 void server_look_whether_stopped(struct http_server *server);
-
-/* -- admit.c -------------------------------------------------------------------------------- */
-
-/* Everything that is looked at before a handler is called: framing, Host and Origin, route, who
- * may, key, query, body. False: it is answered already. */
-bool request_admit(struct http_request *request, enum evhttp_cmd_type command);
-
-/* Whether a request that nobody has looked at yet asks for an open route. Time: O(routes), however
- * long the target is; one that is a whole URL does not count. */
-bool request_asks_open(const struct http_request *request);
 
 /* -- answer.c ------------------------------------------------------------------------------- */
 
@@ -289,9 +290,6 @@ void answer_flush(struct http_request *request);
 /* End a stream. As answer_send(). */
 void answer_stream_end(struct http_request *request);
 
-/* Charge what `out` has now. */
-void answer_charge(struct http_request *request);
-
 #define ANSWER_STOPPING "this node is stopping; ask another one, or this one again soon"
 
 /* What to do when held memory is used up: a sentence. */
@@ -303,5 +301,49 @@ void answer_full_text(const struct http_server *server, char text[ANSWER_FULL_MA
 void answer_allow_text(uint8_t methods, char text[ANSWER_ALLOW_MAX]);
 
 const char *answer_phrase(unsigned code);
+
+/* -- admit.c -------------------------------------------------------------------------------- */
+
+/* Everything that is looked at before a handler is called: framing, Host and Origin, route, who
+ * may, key, query, body. False: it is answered already. */
+bool request_admit(struct http_request *request, enum evhttp_cmd_type command);
+
+/* Whether a request that nobody has looked at yet asks for an open route. Time: O(routes), however
+ * long the target is; one that is a whole URL does not count. */
+bool request_asks_open(const struct http_request *request);
+
+/* -- turn.c --------------------------------------------------------------------------------- */
+
+/* evhttp has a whole request for this listener. */
+void turn_on_request(struct evhttp_request *evhttp, void *argument);
+
+/* Event callback of the server: call what is queued. */
+void turn_on_work(evutil_socket_t fd, short what, void *argument);
+
+/* What a request does when the server stops. */
+void request_stop(struct http_request *request);
+
+/* -- accept.c ------------------------------------------------------------------------------- */
+
+/* Begin to accept. False: no memory; `listener` is then as it was and the descriptor still the
+ * caller's. */
+bool accept_begin(struct http_server *server, const struct http_listener *from,
+                  struct listener *listener);
+
+/* Stop accepting for good and close the descriptor. Allowed twice. */
+void accept_end(struct listener *listener);
+
+/* The limits evhttp keeps itself, for connections to come. */
+void accept_limit(struct listener *listener, const struct http_options *options);
+
+/* Forget those nobody has looked at yet. */
+void accept_newcomers_drop(struct http_server *server);
+
+/* Event callbacks of the server: close what is doomed or, when stopping, idle; look at newcomers;
+ * accept again; close what has been idle or is late. */
+void accept_on_reap(evutil_socket_t fd, short what, void *argument);
+void accept_on_adopt(evutil_socket_t fd, short what, void *argument);
+void accept_on_resume(evutil_socket_t fd, short what, void *argument);
+void accept_on_sweep(evutil_socket_t fd, short what, void *argument);
 
 #endif /* HTTP_STATE_H */

@@ -2,7 +2,7 @@
 #define UNIT_SERVER_WORLD_H
 
 /* A server over real sockets on loopback with a table of small routes, and a client on the same
- * event base. Shared by the tests of http/server.c, http/admit.c and http/connection.c. */
+ * event base. Shared by the tests of the files of http/state.h. */
 
 #include "http/server.h"
 
