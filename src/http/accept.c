@@ -159,7 +159,6 @@ static void on_close(struct evhttp_connection *evhttp, void *argument)
     if (connection->phase == CONNECTION_GONE) {
         return;
     }
-    connection_body_settle(connection, 0);
     evbuffer_remove_cb_entry(bufferevent_get_output(connection->stream),
                              connection->output_callback);
     mem_let_go(server->held, connection->output_bytes);
@@ -170,8 +169,10 @@ static void on_close(struct evhttp_connection *evhttp, void *argument)
     connection->evhttp = NULL;
     connection->stream = NULL;
     if (request_lose(&connection->request)) {
+        connection_body_settle(connection, evbuffer_get_length(connection->request.body));
         TAILQ_INSERT_TAIL(&server->leftovers, connection, all);
     } else {
+        connection_body_settle(connection, 0);
         mem_free(server->mem, connection, sizeof *connection);
     }
     server_look_whether_stopped(server);
@@ -188,8 +189,9 @@ static void turn_away(struct connection *connection, unsigned code, const char *
                  answer_phrase(code), code, detail);
     const int size = snprintf(text, sizeof text,
                               "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\n"
-                              "Content-Length: %d\r\nRetry-After: 1\r\nConnection: close\r\n\r\n%s",
-                              code, answer_phrase(code), body_size, body);
+                              "Content-Length: %d\r\n%sConnection: close\r\n\r\n%s",
+                              code, answer_phrase(code), body_size,
+                              code == 503 ? "Retry-After: 1\r\n" : "", body);
 
     assert(size > 0);
     assert((size_t)size < sizeof text);
@@ -427,6 +429,43 @@ static void upload_refuse(struct connection *connection)
     connection_close(connection);
 }
 
+/* evhttp has answered a request by itself, before we got it: with a page of HTML, which has not
+ * left yet. Say the same as we say everything. */
+static void page_replace(struct connection *connection)
+{
+    struct http_server *server = connection->server;
+    const struct http_options *options = &server->options;
+    char status[] = "HTTP/1.1 400";
+    char detail[160];
+
+    (void)evbuffer_copyout(connection_output(connection), status, sizeof status - 1);
+    connection->is_told = false;
+    if (strcmp(status + 9, "100") == 0) {
+        return;
+    }
+    if (strcmp(status + 9, "413") == 0) {
+        server->stats.refused[HTTP_REFUSED_BODY]++;
+        (void)snprintf(detail, sizeof detail,
+                       "the body is longer than http-max-lines (%llu bytes) allows",
+                       (unsigned long long)options->lines_bytes_max);
+        turn_away(connection, 413, detail);
+    } else if (strcmp(status + 9, "417") == 0) {
+        server->stats.refused[HTTP_REFUSED_ROUTE]++;
+        turn_away(connection, 417, "Expect is not 100-continue");
+    } else if (!connection->is_head_whole && connection->upload_bytes > options->header_bytes_max) {
+        server->stats.refused[HTTP_REFUSED_FRAMING]++;
+        (void)snprintf(detail, sizeof detail,
+                       "request line and headers are longer than http-max-header (%llu bytes) "
+                       "allows",
+                       (unsigned long long)options->header_bytes_max);
+        turn_away(connection, 431, detail);
+    } else {
+        server->stats.refused[HTTP_REFUSED_FRAMING]++;
+        turn_away(connection, 400, "this is not an HTTP request that can be read");
+    }
+    connection_close(connection);
+}
+
 void accept_on_reap(evutil_socket_t fd, short what, void *argument)
 {
     struct http_server *server = argument;
@@ -439,6 +478,8 @@ void accept_on_reap(evutil_socket_t fd, short what, void *argument)
 
         if (connection->is_doomed && connection->phase == CONNECTION_RECEIVING) {
             upload_refuse(connection);
+        } else if (connection->is_told && connection->phase == CONNECTION_RECEIVING) {
+            page_replace(connection);
         } else if (server->is_stopping && connection->phase == CONNECTION_IDLE) {
             connection_close(connection);
         }

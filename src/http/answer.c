@@ -40,6 +40,7 @@ static const struct {
     { 415, "Unsupported Media Type" },
     { 417, "Expectation Failed" },
     { 429, "Too Many Requests" },
+    { 431, "Request Header Fields Too Large" },
     { 500, "Internal Server Error" },
     { 503, "Service Unavailable" },
     { 507, "Insufficient Storage" },

@@ -7,6 +7,7 @@
 #include <event2/http_struct.h>
 
 #include <assert.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -63,6 +64,21 @@ static void read_more(struct connection *connection, struct evbuffer *input)
     }
 }
 
+/* Whether the headers have come, within their limit. Of them evhttp has taken all but the last line
+ * already, or nothing. */
+static bool head_is_whole(const struct connection *connection, struct evbuffer *input)
+{
+    const uint64_t taken = connection->upload_bytes - evbuffer_get_length(input);
+    ev_ssize_t end;
+    char front[2];
+
+    if (evbuffer_copyout(input, front, 2) == 2 && memcmp(front, "\r\n", 2) == 0) {
+        return true;
+    }
+    end = evbuffer_search(input, "\r\n\r\n", 4, NULL).pos;
+    return end >= 0 && taken + (uint64_t)end <= connection->server->options.header_bytes_max;
+}
+
 /* Whether this connection has to pay for what all of them hold. */
 static bool is_too_much(const struct connection *connection)
 {
@@ -101,6 +117,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         connection->phase = CONNECTION_RECEIVING;
         connection->since_us = connection_clock_us();
     }
+    connection->is_head_whole = connection->is_head_whole || head_is_whole(connection, input);
     if (is_too_much(connection)) {
         connection->is_doomed = true;
         connection_reap_soon(server);
@@ -120,9 +137,6 @@ void connection_body_settle(struct connection *connection, size_t left)
 
 void connection_body_drained(struct connection *connection, size_t size)
 {
-    if (connection->phase == CONNECTION_GONE) {
-        return; /* it was uncharged as a whole */
-    }
     assert(size <= connection->upload_bytes);
     connection->upload_bytes -= size;
     connection->server->stats.upload_bytes -= size;
@@ -139,6 +153,10 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
     (void)output;
     mem_hold(connection->server->held, info->n_added);
     mem_let_go(connection->server->held, info->n_deleted);
+    if (connection->phase == CONNECTION_RECEIVING && info->n_added > 0) {
+        connection->is_told = true;
+        connection_reap_soon(connection->server);
+    }
     connection->output_bytes += info->n_added;
     connection->output_bytes -= info->n_deleted;
 }
@@ -216,14 +234,17 @@ bool connection_charge(struct connection *connection)
 
 void connection_request_done(struct connection *connection)
 {
-    const size_t left = evbuffer_get_length(bufferevent_get_input(connection->stream));
+    struct evbuffer *input = bufferevent_get_input(connection->stream);
+    const size_t left = evbuffer_get_length(input);
 
     connection->is_doomed = false;
+    connection->is_told = false;
     if (connection->is_input_bounded) {
         connection->is_input_bounded = false;
         bufferevent_setwatermark(connection->stream, EV_READ, 0, 0);
     }
     connection_body_settle(connection, left);
+    connection->is_head_whole = left > 0 && head_is_whole(connection, input);
     connection->phase = left == 0 ? CONNECTION_IDLE : CONNECTION_RECEIVING;
     connection->since_us = connection_clock_us();
     if (connection->server->is_stopping) {

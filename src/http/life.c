@@ -305,6 +305,8 @@ void request_leftover_end(struct http_request *request)
     struct connection *connection = request->connection;
 
     request_end(request);
+    connection_body_settle(connection, 0);
+    evbuffer_drain(server->scrap, evbuffer_get_length(server->scrap));
     TAILQ_REMOVE(&server->leftovers, connection, all);
     mem_free(server->mem, connection, sizeof *connection);
     server_look_whether_stopped(server);

@@ -126,6 +126,8 @@ struct connection {
     uint8_t phase;         /* enum connection_phase */
     bool is_doomed;        /* over http-max-upload or http-max-memory */
     bool is_input_bounded; /* reads ahead no further than a watermark */
+    bool is_head_whole;    /* the request that comes in has its headers, within their limit */
+    bool is_told;          /* evhttp wrote something while a request came in */
     bool is_reading_more;
     struct http_request request;
 };

@@ -271,9 +271,9 @@ def test_headers_that_are_too_long_or_too_many_are_refused(shared):
     for header in (b"X: " + b"a" * (1 << 20) + b"\r\n", b"X: a\r\n" * 10000,
                    b"X" * 70000 + b": a\r\n"):
         answer = send(shared, b"GET /health HTTP/1.1\r\n" + HOST + header + b"\r\n")
-        assert status(answer) in (400, 431, 413, None), answer
+        assert status(answer) in (431, None), answer  # None: reset before it was read
     answer = send(shared, b"GET /" + b"a" * 65536 + b" HTTP/1.1\r\n" + HOST + b"\r\n")
-    assert status(answer) in (400, 414, 431, None), answer
+    assert status(answer) in (431, None), answer
     assert shared.memory_bytes() - before < (16 << 20) * SPACIOUSNESS
 
 

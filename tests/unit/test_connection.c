@@ -12,6 +12,8 @@
 
 /* -- limits --------------------------------------------------------------------------------- */
 
+#define LINES "Content-Type: application/x-ndjson\r\n"
+
 static void test_connection_cuts_a_client_that_drips(void **state)
 {
     struct fixture *fixture = *state;
@@ -203,20 +205,115 @@ static void test_connection_is_refused_what_holds_memory_when_it_is_used_up(void
     assert_int_equal(held.used_bytes, 0);
 }
 
+/* Send a request and what follows it, and wait for the end: it is answered with this code by a
+ * problem document that has these words, and counted. No handler is called. */
+static void refused_check(struct fixture *fixture, const char *request, const char *more,
+                          const char *code, const char *words)
+{
+    const struct http_stats *stats = http_server_stats(fixture->server);
+    const uint64_t answers = stats->answers[4];
+    struct client client = client_open(fixture);
+
+    client_connect(fixture, &client);
+    client_send(&client, request);
+    client_send(&client, more);
+    AWAIT(fixture, client.is_closed);
+    assert_true(client_has(&client, code));
+    assert_true(client_has(&client, "Content-Type: application/problem+json\r\n"));
+    assert_true(client_has(&client, words));
+    assert_false(client_has(&client, "<"));
+    assert_int_equal(client_count(&client, "HTTP/1.1"), 1);
+    assert_int_equal(stats->answers[4], answers + 1);
+    assert_int_equal(stats->upload_bytes, 0);
+    assert_int_equal(fixture->context.handled, 0);
+    client_close(&client);
+}
+
 static void test_connection_refuses_a_header_over_the_limit(void **state)
 {
     struct fixture *fixture = *state;
-    struct client client = client_open(fixture);
     static char header[40000];
 
     serve(fixture);
     memset(header, 'x', sizeof header - 1);
+    refused_check(fixture, "GET /hello HTTP/1.1\r\n" HOST "X: ", header, "HTTP/1.1 431 ",
+                  "http-max-header (16384 bytes)");
+    for (size_t i = 0; i + 8 < sizeof header; i += 8) {
+        memcpy(header + i, "x: 123\r\n", 8);
+    }
+    refused_check(fixture, "GET /hello HTTP/1.1\r\n" HOST, header, "HTTP/1.1 431 ",
+                  "http-max-header (16384 bytes)");
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_FRAMING], 2);
+}
+
+/* What evhttp refuses by itself is answered as everything else is. */
+static void test_connection_answers_what_evhttp_refuses_with_problems(void **state)
+{
+    struct fixture *fixture = *state;
+    static char body[200000];
+
+    fixture->options.lines_bytes_max = 2000000;
+    serve(fixture);
+    memset(body, ' ', sizeof body - 1);
+    refused_check(fixture, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 2000001\r\n\r\n", "",
+                  "HTTP/1.1 413 ", "http-max-lines (2000000 bytes)");
+    refused_check(fixture, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 2000001\r\n\r\n", body,
+                  "HTTP/1.1 413 ", "http-max-lines (2000000 bytes)");
+    refused_check(fixture,
+                  "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 2000001\r\n"
+                  "Expect: 100-continue\r\n\r\n",
+                  "", "HTTP/1.1 413 ", "http-max-lines (2000000 bytes)");
+    refused_check(fixture,
+                  "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 2\r\n"
+                  "Expect: tea\r\n\r\n",
+                  "", "HTTP/1.1 417 ", "Expect");
+    refused_check(fixture, "nonsense\r\n\r\n", "", "HTTP/1.1 400 ", "not an HTTP request");
+    refused_check(fixture, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: x\r\n\r\n", "",
+                  "HTTP/1.1 400 ", "not an HTTP request");
+}
+
+static void test_connection_lets_a_client_that_asks_go_on(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    serve(fixture);
     client_connect(fixture, &client);
-    client_send(&client, "GET /hello HTTP/1.1\r\n" HOST "X: ");
-    client_send(&client, header);
-    AWAIT(fixture, client.is_closed);
-    assert_int_equal(fixture->context.handled, 0);
+    client_send(&client, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 5\r\n"
+                         "Expect: 100-continue\r\n\r\n");
+    AWAIT(fixture, client_has(&client, "HTTP/1.1 100 Continue\r\n\r\n"));
+    client_send(&client, "12345");
+    AWAIT(fixture, client_has(&client, "5 drained\n"));
     client_close(&client);
+}
+
+/* A body that is worked off after its client went is in memory still. */
+static void test_connection_charges_a_body_that_outlives_it(void **state)
+{
+    enum { SIZE = 400000 };
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+    struct mem held = { .limit_bytes = 1000000 };
+    static char body[SIZE];
+
+    fixture->options.held = &held;
+    serve(fixture);
+    fixture->context.is_blocked = true;
+    client_connect(fixture, &client);
+    client_send(&client,
+                "POST /lines?outlive HTTP/1.1\r\n" HOST LINES "Content-Length: 400000\r\n\r\n");
+    bufferevent_write(client.stream, body, sizeof body);
+    AWAIT(fixture, fixture->context.steps > 0);
+    client_close(&client);
+    AWAIT(fixture, http_server_stats(fixture->server)->connections == 0);
+    assert_in_range(held.used_bytes, SIZE, SIZE + 1000);
+    assert_int_equal(http_server_stats(fixture->server)->upload_bytes, SIZE);
+    fixture->context.is_blocked = false;
+    AWAIT(fixture, fixture->context.drained > 0);
+    assert_in_range(held.used_bytes, 0, SIZE);
+    AWAIT(fixture, fixture->context.freed == 1);
+    assert_int_equal(http_server_stats(fixture->server)->upload_bytes, 0);
+    assert_int_equal(held.used_bytes, 0);
 }
 
 /* A request that cannot be kept is refused, and nothing else suffers. */
@@ -374,6 +471,9 @@ int main(void)
         TEST(test_connection_pays_for_memory_that_is_used_up),
         TEST(test_connection_is_refused_what_holds_memory_when_it_is_used_up),
         TEST(test_connection_refuses_a_header_over_the_limit),
+        TEST(test_connection_answers_what_evhttp_refuses_with_problems),
+        TEST(test_connection_lets_a_client_that_asks_go_on),
+        TEST(test_connection_charges_a_body_that_outlives_it),
         TEST(test_connection_survives_without_memory),
         TEST(test_connection_create_fails_without_memory_and_keeps_nothing),
         TEST(test_connection_without_descriptors_is_turned_away),
