@@ -13,6 +13,7 @@
  * takes about four microseconds. */
 #define WORK_FILTER        1
 #define WORK_PATTERN_BYTES 64
+#define WORK_MARKS         8
 
 /* What waits about one key. */
 struct waiting {
@@ -329,9 +330,10 @@ static bool concerns(const struct watcher *watcher, const struct entry *entry, u
     return false;
 }
 
+/* What waits stays until the watcher is freed: all of them may overflow in one turn, and each have
+ * a buffer full. */
 static void overflow(struct watcher *watcher)
 {
-    waits_clear(&watcher->waits);
     watcher->has_overflowed = true;
     http_wake(watcher->request);
 }
@@ -341,7 +343,7 @@ static uint64_t watcher_note(struct watcher *watcher, const struct watch_event *
 {
     struct waiting *item = waits_find(&watcher->waits, event->entry);
     const bool was_due = watcher_is_due(watcher);
-    uint64_t work = 1;
+    uint64_t work = 1 + event->marks_count / WORK_MARKS;
 
     if (watcher->has_overflowed || (item == NULL && !concerns(watcher, event->entry, &work))) {
         return work;
@@ -531,7 +533,7 @@ size_t watcher_filters(const struct watcher *watcher)
 
 bool watcher_take(struct watcher *watcher, struct watch_event *event)
 {
-    return waits_take(&watcher->waits, event);
+    return !watcher->has_overflowed && waits_take(&watcher->waits, event);
 }
 
 bool watcher_is_due(const struct watcher *watcher)

@@ -38,8 +38,9 @@ void watch_free(struct watch *watch);
  * overflow: comparing has fallen too far behind to be caught up with. */
 #define WATCH_BACKLOG_BYTES (UINT64_C(4) << 20)
 
-/* Comparisons of one turn, in units of up to half a microsecond: one a watcher, one a key or
- * pattern of it, and one for each 64 bytes of that and of the key. */
+/* Comparisons of one turn, in units of up to half a microsecond: one a watcher, one for each eight
+ * blocks that changed, one a key or pattern of it, and one for each 64 bytes of that and of the
+ * key. */
 #define WATCH_WORK_MAX 4096
 
 /* Note what changed; before the turn ends. Wakes whom it concerns. What is beyond WATCH_WORK_MAX is
@@ -83,7 +84,7 @@ bool watcher_take(struct watcher *watcher, struct watch_event *event);
 /* Whether something waits, or the watcher has overflowed. */
 bool watcher_is_due(const struct watcher *watcher);
 
-/* More waited than may. Nothing waits any more. */
+/* More waited than may. None of it is told any more. */
 bool watcher_has_overflowed(const struct watcher *watcher);
 
 #endif /* HTTP_WATCH_H */

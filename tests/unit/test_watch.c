@@ -276,7 +276,7 @@ static void test_watcher_overflows_when_memory_runs_out(void **state)
 #define LETTERS "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 /* What the last comparison of a turn may add. */
-#define WORK_ONE_MOST (1 + 1 + 510 / 64)
+#define WORK_ONE_MOST (1 + WATCH_MARKS_MAX / 8 + 1 + 510 / 64)
 
 static void raise_numbered(unsigned number)
 {
@@ -314,6 +314,54 @@ static void test_watch_compares_so_much_a_turn_and_loses_nothing(void **state)
         assert_false(watcher_take(watchers[i], &event));
         watcher_free(watchers[i]);
     }
+}
+
+/* Marks that are merged are work too: of many blocks a key takes as much as several keys. */
+static void test_watch_counts_the_blocks_that_it_tells(void **state)
+{
+    enum { WATCHERS = 64, KEYS = 64, BLOCKS = WATCH_MARKS_MAX };
+    struct watcher *watchers[WATCHERS];
+    unsigned turns = 1;
+    char key[8];
+
+    (void)state;
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        watchers[i] = watcher_make(1 << 20);
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof key, "k%u", i);
+        for (uint64_t block = 0; block < BLOCKS; block++) {
+            raise(key, block << 8, 1);
+        }
+    }
+    while (!turn_end_is_all()) {
+        turns++;
+    }
+    assert_true(turns >= KEYS * WATCHERS * (BLOCKS / 8) / WATCH_WORK_MAX);
+    for (unsigned i = 0; i < WATCHERS; i++) {
+        watcher_free(watchers[i]);
+    }
+}
+
+/* A turn in which they overflow gives back nothing: each does so when it ends. */
+static void test_watch_frees_nothing_of_those_that_overflow(void **state)
+{
+    struct watcher *watcher = watcher_make(2000);
+    struct watch_event event;
+    uint64_t used_bytes;
+    char key[8];
+
+    (void)state;
+    for (unsigned i = 0; !watcher_has_overflowed(watcher); i++) {
+        (void)snprintf(key, sizeof key, "k%u", i);
+        raise(key, 1, 1);
+        used_bytes = fixture.mem.used_bytes;
+        turn_end();
+        assert_true(fixture.mem.used_bytes >= used_bytes);
+    }
+    assert_true(watcher_is_due(watcher));
+    assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
 }
 
 /* In the middle of a comparison a watcher goes, another comes, and a key that waits is dropped. */
@@ -388,6 +436,8 @@ int main(void)
         TEST(test_watcher_hears_only_what_it_asked_for),
         TEST(test_watcher_forgets_a_key_that_is_dropped),
         TEST(test_watcher_overflows_at_its_limit),
+        TEST(test_watch_counts_the_blocks_that_it_tells),
+        TEST(test_watch_frees_nothing_of_those_that_overflow),
         TEST(test_watcher_overflows_when_memory_runs_out),
         TEST(test_watch_compares_so_much_a_turn_and_loses_nothing),
         TEST(test_watch_goes_on_when_watchers_and_keys_go),
