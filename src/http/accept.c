@@ -439,7 +439,7 @@ static void page_replace(struct connection *connection)
     char detail[160];
 
     (void)evbuffer_copyout(connection_output(connection), status, sizeof status - 1);
-    connection->is_told = false;
+    connection->is_answered = false;
     if (strcmp(status + 9, "100") == 0) {
         return;
     }
@@ -478,7 +478,7 @@ void accept_on_reap(evutil_socket_t fd, short what, void *argument)
 
         if (connection->is_doomed && connection->phase == CONNECTION_RECEIVING) {
             upload_refuse(connection);
-        } else if (connection->is_told && connection->phase == CONNECTION_RECEIVING) {
+        } else if (connection->is_answered && connection->phase == CONNECTION_RECEIVING) {
             page_replace(connection);
         } else if (server->is_stopping && connection->phase == CONNECTION_IDLE) {
             connection_close(connection);

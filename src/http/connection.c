@@ -154,7 +154,7 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
     mem_hold(connection->server->held, info->n_added);
     mem_let_go(connection->server->held, info->n_deleted);
     if (connection->phase == CONNECTION_RECEIVING && info->n_added > 0) {
-        connection->is_told = true;
+        connection->is_answered = true;
         connection_reap_soon(connection->server);
     }
     connection->output_bytes += info->n_added;
@@ -238,7 +238,7 @@ void connection_request_done(struct connection *connection)
     const size_t left = evbuffer_get_length(input);
 
     connection->is_doomed = false;
-    connection->is_told = false;
+    connection->is_answered = false;
     if (connection->is_input_bounded) {
         connection->is_input_bounded = false;
         bufferevent_setwatermark(connection->stream, EV_READ, 0, 0);

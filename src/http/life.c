@@ -279,7 +279,9 @@ bool request_lose(struct http_request *request)
     request->evhttp = NULL;
     request->out = request->server->scrap;
     request_charge(request);
-    if (request->is_outliving && request->step != NULL && request->state != REQUEST_SENT) {
+    /* One that is running cuts its connection itself, and has ended. */
+    if (request->is_outliving && request->step != NULL && request->state != REQUEST_SENT
+        && request->state != REQUEST_RUNNING) {
         if (request->state == REQUEST_DRAINING || request->state == REQUEST_SLEEPING) {
             request_queue(request);
         }

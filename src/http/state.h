@@ -127,7 +127,7 @@ struct connection {
     bool is_doomed;        /* over http-max-upload or http-max-memory */
     bool is_input_bounded; /* reads ahead no further than a watermark */
     bool is_head_whole;    /* the request that comes in has its headers, within their limit */
-    bool is_told;          /* evhttp wrote something while a request came in */
+    bool is_answered;      /* evhttp wrote something while a request came in */
     bool is_reading_more;
     struct http_request request;
 };

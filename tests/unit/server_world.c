@@ -137,6 +137,11 @@ static enum http_step abort_step(struct http_request *request, struct http_conte
 
 static void abort_get(struct http_request *request, struct http_context *context)
 {
+    struct bytes value;
+
+    if (http_query(request, "outlive", &value)) {
+        assert_true(http_outlive(request));
+    }
     http_stream_begin(request, 200, "text/plain", HTTP_LENGTH_UNKNOWN);
     http_continue(request, abort_step, &context->freed, state_free);
 }
@@ -215,7 +220,7 @@ static const struct http_route routes[] = {
       .repeated = "place",
       .handler = sleeper },
     { .path = "timer", .methods = HTTP_GET, .handler = timer },
-    { .path = "abort", .methods = HTTP_GET, .handler = abort_get },
+    { .path = "abort", .methods = HTTP_GET, .query = "outlive", .handler = abort_get },
     { .path = "lines",
       .methods = HTTP_POST,
       .access = HTTP_WRITE,

@@ -392,6 +392,18 @@ static void test_server_finishes_what_outlives_its_client(void **state)
     assert_int_equal(fixture->context.drained, 5);
 }
 
+/* What cuts its own connection has ended, also where it would outlive one that its client cuts. */
+static void test_server_ends_what_outlives_its_client_and_cuts_it(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *answer;
+
+    serve(fixture);
+    answer = exchange_to_end(fixture, "GET /abort?outlive HTTP/1.1\r\n" LAST);
+    assert_lacks(answer, "0\r\n\r\n");
+    assert_int_equal(fixture->context.freed, 1);
+}
+
 static void test_server_drops_what_does_not_outlive_its_client(void **state)
 {
     struct fixture *fixture = *state;
@@ -596,6 +608,7 @@ int main(void)
         TEST(test_server_cuts_a_stream_that_aborts),
         TEST(test_server_frees_a_body_as_it_is_consumed),
         TEST(test_server_finishes_what_outlives_its_client),
+        TEST(test_server_ends_what_outlives_its_client_and_cuts_it),
         TEST(test_server_drops_what_does_not_outlive_its_client),
         TEST(test_server_answers_304_at_once_without_wait),
         TEST(test_server_answers_a_long_poll_when_its_key_changes),
