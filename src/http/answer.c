@@ -289,13 +289,9 @@ const uint64_t http_duration_bounds_us[HTTP_DURATION_BUCKETS] = {
 static void answer_count(struct http_request *request)
 {
     struct http_server *server = request->server;
-    const unsigned class = request->code / 100;
 
-    server->stats.answers[class]++;
-    if (request->route != NULL) {
-        server->route_answers[request->route - server->options.routes].by_class[class]++;
-    }
-    if (!request->was_parked && request->places == 0) {
+    server->stats.answers[request->code / 100]++;
+    if (request->wait_until_us == 0 && request->places == 0) {
         const uint64_t us = connection_clock_us() - request->began_us;
         size_t bucket = 0;
 

@@ -20,11 +20,6 @@ struct http_server *http_server_of(const struct http_request *request)
     return request->server;
 }
 
-enum http_method http_method_of(const struct http_request *request)
-{
-    return request->method;
-}
-
 struct bytes http_key(const struct http_request *request)
 {
     return (struct bytes){ request->key, request->key_size };

@@ -115,7 +115,6 @@ bool http_park_until_changed(struct http_request *request, struct bytes key, uin
     park_wait(server->park, &request->place, key);
     request_timer(request, request->wait_until_us - now_us);
     request->is_parking = true;
-    request->was_parked = true;
     server->stats.parked++;
     return true;
 }
@@ -235,7 +234,8 @@ void request_charge(struct http_request *request)
     request->out_bytes = bytes;
 }
 
-void request_end(struct http_request *request)
+/* Free what a request holds, whatever state it is in; it is REQUEST_NONE afterwards. */
+static void request_end(struct http_request *request)
 {
     struct http_server *server = request->server;
     struct connection *connection = request->connection;

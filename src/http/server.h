@@ -220,18 +220,12 @@ const struct http_stats *http_server_stats(const struct http_server *server);
 /* Upper bounds of the buckets in microseconds; the last is UINT64_MAX. */
 extern const uint64_t http_duration_bounds_us[HTTP_DURATION_BUCKETS];
 
-/* Answers by one route of the table, by code / 100. */
-const uint64_t *http_server_route_answers(const struct http_server *server, size_t route);
-
 /* -- for handlers: the request -------------------------------------------------------------- */
 
 /* Views live as long as the request unless they say otherwise. */
 
 struct moment http_now(const struct http_request *request); /* of this call of handler or step */
 struct http_server *http_server_of(const struct http_request *request);
-
-/* GET also for a HEAD: the server drops the body itself. */
-enum http_method http_method_of(const struct http_request *request);
 
 /* All after the route's path, decoded once: 1..255 bytes of UTF-8 without NUL. Empty when the
  * route takes none. */

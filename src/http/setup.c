@@ -32,12 +32,6 @@ const struct http_stats *http_server_stats(const struct http_server *server)
     return &server->stats;
 }
 
-const uint64_t *http_server_route_answers(const struct http_server *server, size_t route)
-{
-    assert(route < server->options.routes_count);
-    return server->route_answers[route].by_class;
-}
-
 /* -- options ----------------------------------------------------------------------------------- */
 
 static void default_fill(uint64_t *number, uint64_t initial)
@@ -155,7 +149,6 @@ static void own_names_find(struct http_server *server)
 /* Everything of the server but its listeners. False: no memory. */
 static bool parts_make(struct http_server *server)
 {
-    const size_t routes_count = server->options.routes_count;
     const size_t listeners_count = server->options.listeners_count;
     uint8_t secret[16];
 
@@ -166,14 +159,12 @@ static bool parts_make(struct http_server *server)
         server->listeners =
             mem_alloc_zeroed(server->mem, listeners_count * sizeof *server->listeners);
     }
-    server->route_answers =
-        mem_alloc_zeroed(server->mem, routes_count * sizeof *server->route_answers);
     server->park = park_create(server->mem, secret);
     server->scrap = evbuffer_new();
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     own_names_find(server);
-    return (server->listeners != NULL || listeners_count == 0) && server->route_answers != NULL
-           && server->park != NULL && server->scrap != NULL && events_make(server);
+    return (server->listeners != NULL || listeners_count == 0) && server->park != NULL
+           && server->scrap != NULL && events_make(server);
 }
 
 enum status http_server_create(const struct http_options *options, struct event_base *base,
@@ -292,10 +283,6 @@ void http_server_free(struct http_server *server)
     if (server->listeners != NULL) {
         mem_free(mem, server->listeners,
                  server->options.listeners_count * sizeof *server->listeners);
-    }
-    if (server->route_answers != NULL) {
-        mem_free(mem, server->route_answers,
-                 server->options.routes_count * sizeof *server->route_answers);
     }
     mem_free(mem, server, sizeof *server);
 }

@@ -74,7 +74,7 @@ struct http_request {
     struct moment now;
     uint64_t began_us;
     uint64_t called_us;     /* when the handler or step was called */
-    uint64_t wait_until_us; /* of a long poll; 0: not begun */
+    uint64_t wait_until_us; /* of a long poll; 0: none, or not begun */
     uint64_t stream_left;   /* bytes still promised; HTTP_LENGTH_UNKNOWN: any number */
     uint64_t out_bytes;     /* of `out`, as charged */
     unsigned code;
@@ -97,7 +97,6 @@ struct http_request {
     bool is_broken : 1;  /* something could not be put: no memory */
     bool is_closing : 1; /* the connection cannot be used after this */
     bool has_etag : 1;
-    bool was_parked : 1; /* its duration says nothing */
     uint16_t head_size;
     uint16_t places; /* of http-watchers that it takes; 0: no watcher */
     uint8_t key[HTTP_KEY_BYTES_MAX];
@@ -150,17 +149,12 @@ struct connection_slot {
     struct connection *connection; /* NULL: none */
 };
 
-struct route_answers {
-    uint64_t by_class[HTTP_CLASSES];
-};
-
 struct http_server {
     struct http_options options; /* defaults filled in */
     struct event_base *base;
     struct mem *mem;
     struct mem *held; /* what requests hold: see http_options */
     struct listener *listeners;
-    struct route_answers *route_answers;
     struct park *park;
     struct evbuffer *scrap; /* where answers to nobody go */
     struct connection_list newcomers;
@@ -262,9 +256,6 @@ uint64_t request_window(const struct http_request *request);
 
 /* Charge what `out` has now. */
 void request_charge(struct http_request *request);
-
-/* Free what a request holds, whatever state it is in; it is REQUEST_NONE afterwards. */
-void request_end(struct http_request *request);
 
 /* The client is gone before the answer was. False: nothing is left of the request. */
 bool request_lose(struct http_request *request);

@@ -344,7 +344,7 @@ static void test_connection_create_fails_without_memory_and_keeps_nothing(void *
     struct fault why;
 
     fixture->listener.fd = listen_on_loopback(&fixture->port);
-    for (uint64_t nth = 1; nth <= 4; nth++) {
+    for (uint64_t nth = 1; nth <= 3; nth++) {
         fixture->mem.fail_countdown = nth;
         assert_int_equal(
             http_server_create(&fixture->options, fixture->base, &fixture->server, &why),
