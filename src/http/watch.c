@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define BUCKETS_MIN 16
 #define FILTERS_MAX 256
@@ -17,9 +18,8 @@
 
 /* What waits about one key. */
 struct waiting {
-    struct waiting *chain; /* of its bucket */
-    struct waiting *next;  /* in the order of arrival */
-    struct waiting *previous;
+    LIST_ENTRY(waiting) chain;  /* of its bucket */
+    TAILQ_ENTRY(waiting) order; /* of arrival */
     struct entry *entry;
     struct mark *marks;
     uint8_t marks_count;
@@ -27,14 +27,16 @@ struct waiting {
     bool is_whole;
 };
 
+LIST_HEAD(bucket, waiting);
+TAILQ_HEAD(order, waiting);
+
 /* All that waits for one watcher, or for all of them. */
 struct waits {
     struct mem *mem;
-    struct waiting **buckets;
+    struct bucket *buckets;
     size_t buckets_count; /* a power of two, or 0 */
     size_t items_count;
-    struct waiting *first;
-    struct waiting *last;
+    struct order order;
     uint64_t bytes; /* of what waits */
 };
 
@@ -46,8 +48,7 @@ struct filter {
 
 struct watcher {
     struct watch *watch;
-    struct watcher *next;
-    struct watcher *previous;
+    LIST_ENTRY(watcher) list;
     struct http_request *request;
     struct filter *filters;
     size_t filters_count;
@@ -61,12 +62,18 @@ struct watcher {
  * where a turn that had no more time left off. */
 struct watch {
     struct mem *mem;
-    struct watcher *first;
+    LIST_HEAD(, watcher) watchers;
     struct waits backlog;
     struct watch_event current; /* the key on its way; entry NULL: none */
     struct watcher *at;         /* whom it comes to next; NULL: it has been past all */
     uint64_t work_most;
 };
+
+static void waits_init(struct waits *waits, struct mem *mem)
+{
+    *waits = (struct waits){ .mem = mem };
+    TAILQ_INIT(&waits->order);
+}
 
 struct watch *watch_create(struct mem *mem)
 {
@@ -74,7 +81,7 @@ struct watch *watch_create(struct mem *mem)
 
     if (watch != NULL) {
         watch->mem = mem;
-        watch->backlog.mem = mem;
+        waits_init(&watch->backlog, mem);
     }
     return watch;
 }
@@ -84,13 +91,13 @@ void watch_free(struct watch *watch)
     if (watch == NULL) {
         return;
     }
-    assert(watch->first == NULL);
+    assert(LIST_EMPTY(&watch->watchers));
     mem_free(watch->mem, watch, sizeof *watch);
 }
 
 /* -- what waits ---------------------------------------------------------------------------- */
 
-static struct waiting **bucket_of(const struct waits *waits, const struct entry *entry)
+static struct bucket *bucket_of(const struct waits *waits, const struct entry *entry)
 {
     const uint64_t mixed = (uint64_t)(uintptr_t)entry * UINT64_C(0x9E3779B97F4A7C15);
 
@@ -99,10 +106,10 @@ static struct waiting **bucket_of(const struct waits *waits, const struct entry 
 
 static struct waiting *waits_find(const struct waits *waits, const struct entry *entry)
 {
-    struct waiting *item = waits->buckets_count == 0 ? NULL : *bucket_of(waits, entry);
+    struct waiting *item = waits->buckets_count == 0 ? NULL : LIST_FIRST(bucket_of(waits, entry));
 
     while (item != NULL && item->entry != entry) {
-        item = item->chain;
+        item = LIST_NEXT(item, chain);
     }
     return item;
 }
@@ -110,10 +117,9 @@ static struct waiting *waits_find(const struct waits *waits, const struct entry 
 static bool buckets_grow(struct waits *waits)
 {
     struct mem *mem = waits->mem;
-    const size_t old_size = waits->buckets_count * sizeof(struct waiting *);
+    const size_t old_size = waits->buckets_count * sizeof *waits->buckets;
     const size_t count = waits->buckets_count == 0 ? BUCKETS_MIN : 2 * waits->buckets_count;
-    struct waiting **buckets =
-        (struct waiting **)mem_alloc_zeroed(mem, count * sizeof(struct waiting *));
+    struct bucket *buckets = (struct bucket *)mem_alloc_zeroed(mem, count * sizeof *buckets);
 
     if (buckets == NULL) {
         return false;
@@ -121,18 +127,15 @@ static bool buckets_grow(struct waits *waits)
     mem_free(mem, waits->buckets, old_size);
     waits->buckets = buckets;
     waits->buckets_count = count;
-    for (struct waiting *item = waits->first; item != NULL; item = item->next) {
-        struct waiting **bucket = bucket_of(waits, item->entry);
-
-        item->chain = *bucket;
-        *bucket = item;
+    for (struct waiting *item = TAILQ_FIRST(&waits->order); item != NULL;
+         item = TAILQ_NEXT(item, order)) {
+        LIST_INSERT_HEAD(bucket_of(waits, item->entry), item, chain);
     }
     return true;
 }
 
 static struct waiting *waits_add(struct waits *waits, struct entry *entry)
 {
-    struct waiting **bucket;
     struct waiting *item;
 
     if (waits->items_count == waits->buckets_count && !buckets_grow(waits)) {
@@ -142,15 +145,9 @@ static struct waiting *waits_add(struct waits *waits, struct entry *entry)
     if (item == NULL) {
         return NULL;
     }
-    bucket = bucket_of(waits, entry);
-    *item = (struct waiting){ .chain = *bucket, .previous = waits->last, .entry = entry };
-    *bucket = item;
-    if (waits->last == NULL) {
-        waits->first = item;
-    } else {
-        waits->last->next = item;
-    }
-    waits->last = item;
+    *item = (struct waiting){ .entry = entry };
+    LIST_INSERT_HEAD(bucket_of(waits, entry), item, chain);
+    TAILQ_INSERT_TAIL(&waits->order, item, order);
     waits->items_count++;
     waits->bytes += sizeof *item;
     return item;
@@ -169,22 +166,8 @@ static void marks_free(struct waits *waits, struct waiting *item)
 
 static void waits_remove(struct waits *waits, struct waiting *item)
 {
-    struct waiting **at = bucket_of(waits, item->entry);
-
-    while (*at != item) {
-        at = &(*at)->chain;
-    }
-    *at = item->chain;
-    if (item->previous == NULL) {
-        waits->first = item->next;
-    } else {
-        item->previous->next = item->next;
-    }
-    if (item->next == NULL) {
-        waits->last = item->previous;
-    } else {
-        item->next->previous = item->previous;
-    }
+    LIST_REMOVE(item, chain);
+    TAILQ_REMOVE(&waits->order, item, order);
     marks_free(waits, item);
     waits->items_count--;
     waits->bytes -= sizeof *item;
@@ -193,8 +176,8 @@ static void waits_remove(struct waits *waits, struct waiting *item)
 
 static void waits_clear(struct waits *waits)
 {
-    while (waits->first != NULL) {
-        waits_remove(waits, waits->first);
+    while (!TAILQ_EMPTY(&waits->order)) {
+        waits_remove(waits, TAILQ_FIRST(&waits->order));
     }
 }
 
@@ -269,7 +252,7 @@ static bool waits_note(struct waits *waits, struct waiting *item, const struct w
 /* Take what has waited longest. False: nothing waits. */
 static bool waits_take(struct waits *waits, struct watch_event *event)
 {
-    struct waiting *item = waits->first;
+    struct waiting *item = TAILQ_FIRST(&waits->order);
 
     if (item == NULL) {
         return false;
@@ -296,8 +279,8 @@ static void waits_forget(struct waits *waits, const struct entry *entry)
 static void waits_free(struct waits *waits)
 {
     waits_clear(waits);
-    mem_free(waits->mem, waits->buckets, waits->buckets_count * sizeof(struct waiting *));
-    *waits = (struct waits){ .mem = waits->mem };
+    mem_free(waits->mem, waits->buckets, waits->buckets_count * sizeof *waits->buckets);
+    waits_init(waits, waits->mem);
 }
 
 /* -- who is concerned ---------------------------------------------------------------------- */
@@ -363,7 +346,8 @@ static void backlog_overflow(struct watch *watch)
 {
     waits_clear(&watch->backlog);
     watch->current.entry = NULL;
-    for (struct watcher *watcher = watch->first; watcher != NULL; watcher = watcher->next) {
+    for (struct watcher *watcher = LIST_FIRST(&watch->watchers); watcher != NULL;
+         watcher = LIST_NEXT(watcher, list)) {
         overflow(watcher);
     }
 }
@@ -375,7 +359,8 @@ static void entry_forget(struct watch *watch, const struct entry *entry)
     if (watch->current.entry == entry) {
         watch->current.entry = NULL;
     }
-    for (struct watcher *watcher = watch->first; watcher != NULL; watcher = watcher->next) {
+    for (struct watcher *watcher = LIST_FIRST(&watch->watchers); watcher != NULL;
+         watcher = LIST_NEXT(watcher, list)) {
         waits_forget(&watcher->waits, entry);
     }
 }
@@ -404,12 +389,12 @@ static bool backlog_tell(struct watch *watch)
             if (!waits_take(&watch->backlog, &watch->current)) {
                 break;
             }
-            watch->at = watch->first;
+            watch->at = LIST_FIRST(&watch->watchers);
         }
         while (watch->at != NULL && work < WATCH_WORK_MAX) {
             struct watcher *watcher = watch->at;
 
-            watch->at = watcher->next;
+            watch->at = LIST_NEXT(watcher, list);
             work += watcher_note(watcher, &watch->current);
         }
         if (watch->at != NULL) {
@@ -423,7 +408,7 @@ static bool backlog_tell(struct watch *watch)
 
 bool watch_note(struct watch *watch, struct changes changes)
 {
-    if (watch->first == NULL) {
+    if (LIST_EMPTY(&watch->watchers)) {
         return true;
     }
     for (size_t i = 0; i < changes.count; i++) {
@@ -449,15 +434,9 @@ struct watcher *watcher_create(struct watch *watch, struct http_request *request
     if (watcher == NULL) {
         return NULL;
     }
-    *watcher = (struct watcher){ .watch = watch,
-                                 .next = watch->first,
-                                 .request = request,
-                                 .waits = { .mem = watch->mem },
-                                 .bytes_max = bytes_max };
-    if (watch->first != NULL) {
-        watch->first->previous = watcher;
-    }
-    watch->first = watcher;
+    *watcher = (struct watcher){ .watch = watch, .request = request, .bytes_max = bytes_max };
+    waits_init(&watcher->waits, watch->mem);
+    LIST_INSERT_HEAD(&watch->watchers, watcher, list);
     return watcher;
 }
 
@@ -471,17 +450,10 @@ void watcher_free(struct watcher *watcher)
     watch = watcher->watch;
     waits_free(&watcher->waits);
     if (watch->at == watcher) {
-        watch->at = watcher->next;
+        watch->at = LIST_NEXT(watcher, list);
     }
-    if (watcher->previous == NULL) {
-        watch->first = watcher->next;
-    } else {
-        watcher->previous->next = watcher->next;
-    }
-    if (watcher->next != NULL) {
-        watcher->next->previous = watcher->previous;
-    }
-    if (watch->first == NULL) { /* whom nobody listens to, nobody compares */
+    LIST_REMOVE(watcher, list);
+    if (LIST_EMPTY(&watch->watchers)) { /* whom nobody listens to, nobody compares */
         waits_free(&watch->backlog);
         watch->current.entry = NULL;
     }
@@ -538,7 +510,7 @@ bool watcher_take(struct watcher *watcher, struct watch_event *event)
 
 bool watcher_is_due(const struct watcher *watcher)
 {
-    return watcher->waits.first != NULL || watcher->has_overflowed;
+    return !TAILQ_EMPTY(&watcher->waits.order) || watcher->has_overflowed;
 }
 
 bool watcher_has_overflowed(const struct watcher *watcher)
