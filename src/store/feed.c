@@ -108,9 +108,9 @@ void feed_expect(const struct feed *feed, const struct entry *entry, uint64_t nu
     __builtin_prefetch(bucket_of(feed, entry, number));
 }
 
-bool feed_ready(struct feed *feed, struct mem *mem)
+bool feed_ready(struct feed *feed, struct mem *mem, size_t slots)
 {
-    return feed->count < feed->capacity
+    return feed->count + slots <= feed->capacity
            || capacity_set(feed, mem, feed->capacity + feed->capacity / 2 + FEED_STEP);
 }
 

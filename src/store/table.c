@@ -158,7 +158,7 @@ static void drops_tell(struct table *table)
     while (table->untold_first != 0) {
         struct entry *entry = slabs_entry(&table->slabs, table->untold_first);
 
-        if (!feed_ready(&table->feed, table->mem)) {
+        if (!feed_ready(&table->feed, table->mem, 1)) {
             break;
         }
         table->untold_first = entry->lookup_next;
@@ -307,7 +307,7 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
     enum status status;
 
     assert((entry->flags & ENTRY_DROPPED) == 0);
-    if (!feed_ready(&table->feed, table->mem)
+    if (!feed_ready(&table->feed, table->mem, 1)
         || (created && !order_ready(&table->order, table->mem))) {
         return STATUS_MEMORY;
     }
@@ -345,6 +345,37 @@ void table_drop(struct table *table, struct entry *entry)
     entry->lookup_next = table->untold_first;
     table->untold_first = entry->link;
     drops_tell(table);
+}
+
+enum status table_renew(struct table *table, struct entry **entry, const struct block *block,
+                        enum change_origin origin, struct merge_result *result)
+{
+    struct entry *old = *entry;
+    const struct bytes key = entry_key_of(old);
+    struct entry *fresh;
+    uint64_t hash;
+
+    assert(!entry_empty(old) && block->count > 0);
+    if (table->untold_first != 0 || !feed_ready(&table->feed, table->mem, 2)
+        || !order_ready(&table->order, table->mem)) {
+        return STATUS_MEMORY;
+    }
+    fresh = entry_create(table, key, entry_set(old), lookup_hash(&table->lookup, key));
+    if (fresh == NULL) {
+        return STATUS_MEMORY;
+    }
+    hash = shared_hash(table, fresh);
+    if (vector_merge(&fresh->vector, table->mem, block, hash, result) != STATUS_OK) {
+        table_drop(table, fresh);
+        return STATUS_MEMORY;
+    }
+    /* From here on nothing can fail. */
+    table_drop(table, old);
+    table->elements += vector_size(&fresh->vector);
+    entry_appear(table, fresh, hash, result->digest_delta);
+    change_note(table, fresh, &result->raised, origin, true);
+    *entry = fresh;
+    return STATUS_OK;
 }
 
 /* Entries. */

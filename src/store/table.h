@@ -92,6 +92,16 @@ MUST_CHECK enum status table_merge(struct table *table, struct entry *entry,
 /* Forget a key here. It leaves indexes and digests at once and memory at the end of the turn. */
 void table_drop(struct table *table, struct entry *entry);
 
+/* Forget what is in an entry, which has some, and begin anew with a block, which has some: as
+ * table_drop(), table_obtain() and table_merge(), but all of it or nothing.
+ *
+ * entry  in and out: the old one, the new one
+ *
+ * STATUS_MEMORY: nothing changed. */
+MUST_CHECK enum status table_renew(struct table *table, struct entry **entry,
+                                   const struct block *block, enum change_origin origin,
+                                   struct merge_result *result);
+
 struct bytes entry_key(const struct entry *entry); /* lives as long as the entry */
 const struct vector *entry_vector(const struct entry *entry);
 uint64_t entry_digest(const struct entry *entry); /* h of vignette(7); also the ETag */

@@ -38,7 +38,7 @@ static bool change_add(struct fixture *fixture, uintptr_t entry, uint64_t number
     const struct change change = { .entry = entry_at(entry),
                                    .raised = { .number = number, .bits = { 1 } } };
 
-    if (!feed_ready(&fixture->feed, &fixture->mem)) {
+    if (!feed_ready(&fixture->feed, &fixture->mem, 1)) {
         return false;
     }
     feed_append(&fixture->feed, &fixture->mem, &change);

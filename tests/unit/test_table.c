@@ -31,6 +31,37 @@ static void test_table_finds_what_was_put_and_nothing_else(void **state)
     assert_null(table_find(fixture->table, none));
 }
 
+/* All of it or nothing, whichever allocation is refused. */
+static void test_table_renews_an_entry_with_smaller_elements(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t value = 2;
+    const uint8_t offset = 3;
+    const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
+    struct entry *entry = key_put(fixture->table, "a", 3, 5);
+    struct entry *const old = entry;
+    struct merge_result result;
+
+    assert_non_null(key_put(fixture->table, "a", 4, 1));
+    table_turn_end(fixture->table);
+    fixture->mem.limit_bytes = 1;
+    if (table_renew(fixture->table, &entry, &block, CHANGE_FROM_SELF, &result) != STATUS_OK) {
+        assert_ptr_equal(entry, old);
+        assert_int_equal(vector_get(entry_vector(entry), 3), 5);
+        table_audit(fixture->table);
+    }
+    fixture->mem.limit_bytes = 0;
+    assert_int_equal(table_renew(fixture->table, &entry, &block, CHANGE_FROM_SELF, &result),
+                     STATUS_OK);
+    assert_ptr_equal(table_find(fixture->table, bytes_of("a")), entry);
+    assert_int_equal(vector_get(entry_vector(entry), 3), 2);
+    assert_int_equal(vector_size(entry_vector(entry)), 1);
+    assert_int_equal(table_changes(fixture->table).count, 2);
+    assert_true(table_changes(fixture->table).list[0].dropped);
+    table_turn_end(fixture->table);
+    table_audit(fixture->table);
+}
+
 static void test_table_takes_keys_of_1_to_255_bytes(void **state)
 {
     struct fixture *fixture = *state;
@@ -662,6 +693,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_table_finds_what_was_put_and_nothing_else),
+        TEST(test_table_renews_an_entry_with_smaller_elements),
         TEST(test_table_takes_keys_of_1_to_255_bytes),
         TEST(test_table_obtain_gives_the_same_entry_again),
         TEST(test_table_entry_without_elements_is_found_but_nowhere_else),
