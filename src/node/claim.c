@@ -60,16 +60,24 @@ static uint64_t owner_most_s(const struct claim_bounds *bounds, uint64_t stored_
     switch (bounds->by) {
     case CLAIM_OF_OWNER: return WORD_MOST_S;
     case CLAIM_TO_OWNER: return later(GUARD_CLOCK_MAX_S + OWNER_AHEAD_S, stored_s + STEP_S);
-    case CLAIM_RELAYED: break;
+    case CLAIM_RELAYED:
+    case CLAIM_WIDE: break;
     }
     return later(bounds->now_s + OWNER_AHEAD_S, stored_s + STEP_S);
 }
 
-/* Whoever accuses names an incarnation that its owner wrote. */
+/* Whoever accuses names an incarnation that its owner wrote. Of a member it is not taken as far
+ * ahead, so that a slandered one can outbid it by a clock that is behind ours. Who is no member is
+ * evicted by nothing, and must hear of itself whatever may be stored elsewhere. */
 static uint64_t accuser_most_s(const struct claim_bounds *bounds, uint64_t stored_s)
 {
-    return bounds->by == CLAIM_RELAYED ? later(bounds->now_s + ACCUSER_AHEAD_S, stored_s)
-                                       : owner_most_s(bounds, stored_s);
+    switch (bounds->by) {
+    case CLAIM_RELAYED: return later(bounds->now_s + ACCUSER_AHEAD_S, stored_s);
+    case CLAIM_WIDE: return later(bounds->now_s + OWNER_AHEAD_S, stored_s);
+    case CLAIM_OF_OWNER:
+    case CLAIM_TO_OWNER: break;
+    }
+    return owner_most_s(bounds, stored_s);
 }
 
 static bool element_in_bounds(unsigned element, uint64_t value, const struct claim_bounds *bounds)
@@ -101,28 +109,40 @@ static bool element_in_bounds(unsigned element, uint64_t value, const struct cla
         at_s = value;
         most_s = bounds->now_s + ACCUSER_AHEAD_S;
         break;
-    default:
-        if (element < PRESENCE_CONFIRM) {
-            return false;
-        }
-        at_s = value;
-        most_s = accuser_most_s(bounds, claim_incarnation(state_stored));
-        break;
+    default: return false; /* those of suspectors: see confirm_judge() */
     }
     return at_s <= most_s && at_s <= WORD_MOST_S;
+}
+
+/* A suspector's slot names an incarnation that is known: one beyond it would keep that suspector,
+ * and whoever shares the slot, from confirming a real death for as long as the owner takes to get
+ * there. It so depends on no clock, and all who agree on the state agree on the slots. */
+static uint64_t confirm_judge(struct claim *claim, const struct claim_bounds *bounds)
+{
+    const uint64_t stored = bounds->stored == NULL ? 0 : vector_get(bounds->stored, PRESENCE_STATE);
+    const uint64_t known = claim_incarnation(later(claim->values[PRESENCE_STATE], stored));
+    uint64_t refused = 0;
+
+    for (unsigned i = PRESENCE_CONFIRM; i < CLAIM_ELEMENTS; i++) {
+        if (claim->values[i] > known) {
+            claim->values[i] = 0;
+            refused++;
+        }
+    }
+    return refused;
 }
 
 uint64_t claim_judge(struct claim *claim, const struct claim_bounds *bounds)
 {
     uint64_t refused = 0;
 
-    for (unsigned i = PRESENCE_LEVEL; i < CLAIM_ELEMENTS; i++) {
+    for (unsigned i = PRESENCE_LEVEL; i < PRESENCE_CONFIRM; i++) {
         if (claim->values[i] != 0 && !element_in_bounds(i, claim->values[i], bounds)) {
             claim->values[i] = 0;
             refused++;
         }
     }
-    return refused;
+    return refused + confirm_judge(claim, bounds);
 }
 
 void claim_of_stored(struct claim *claim, const struct vector *stored)

@@ -40,7 +40,8 @@ uint64_t claim_read(struct claim *claim, struct elements elements);
 
 /* Who says it, to whom. */
 enum claim_by {
-    CLAIM_RELAYED,  /* anybody, of anybody */
+    CLAIM_RELAYED,  /* anybody, of a member */
+    CLAIM_WIDE,     /* anybody, of who is none, or to whom it is of; and what is stored */
     CLAIM_OF_OWNER, /* the owner itself, proved: as far as there is room above for its next word */
     CLAIM_TO_OWNER  /* a trusted peer, proved, to the owner: what any clock may have let in */
 };

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "node/clock.h"
 #include "node/state.h"
+#include "node/suspicion.h"
 
 #include <assert.h>
 #include <string.h>
@@ -477,7 +478,7 @@ static bool confirmer(const struct node *node, const struct peer *peer)
  * the first one's word reaches the others in that time. */
 static bool suspicion_over(const struct node *node, const struct peer *peer, struct moment now)
 {
-    const uint64_t half_us = presence_suspicion_us(peer, nodes_count(node)) / 2;
+    const uint64_t half_us = suspicion_us(peer, nodes_count(node)) / 2;
     const uint64_t limit_us = half_us < SUSPICION_US_MIN ? SUSPICION_US_MIN : half_us;
     const uint64_t jitter_ms = hash_mix(node->presence.id, peer->id) % JITTER_MS;
 

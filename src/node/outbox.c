@@ -307,7 +307,7 @@ static struct envelope envelope_for(const struct node *node, struct moment now,
     envelope.has |= WIRE_HAS_SENDER;
     envelope.sender_id = (uint32_t)node->presence.id;
     if (peer->validated_us == 0 || now.mono_us - peer->validated_us > REVALIDATE_US
-        || (peer->owed != NULL && peer->owed->has_who)) { /* its hello is to prove itself */
+        || (peer->owed != NULL && (peer->owed->has_who || peer->owed->asks_echo))) {
         envelope.has |= WIRE_HAS_TOKEN;
         node_token(node, now, &peer->address, 0, envelope.token);
     }
@@ -574,6 +574,7 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
     }
     owed->acks_count = 0;
     owed->has_who = false;
+    owed->asks_echo = owed->asks_echo && !marks_empty(&owed->larger);
     owed->has_roots = false;
     owed->bare = false;
     return datagram_end(node, now, owed->peer, &writer, kind);

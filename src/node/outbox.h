@@ -70,7 +70,8 @@ struct owed {
     bool
         hello; /* answer with a hello instead of an ordinary datagram; to a stranger, a challenge */
     bool bare; /* answer even with nothing to say: our token, its echo */
-    bool waits; /* in which list it is */
+    bool asks_echo; /* our token goes with `larger` */
+    bool waits;     /* in which list it is */
 };
 
 TAILQ_HEAD(owed_list, owed);

@@ -5,6 +5,7 @@
 #include "node/claim.h"
 #include "node/clock.h"
 #include "node/state.h"
+#include "node/suspicion.h"
 
 #include <assert.h>
 #include <string.h>
@@ -139,8 +140,8 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
 }
 
 /* Elements that begin with a start, by it. One that outbids what others said lies wherever they
- * liked: it is marked, or whoever tells each of us a start of a far year would make us all vote for
- * that. */
+ * liked: it is marked, even when our clock has passed it, or whoever tells each of us a start of a
+ * far year would make us all vote for that. */
 static void self_words(const struct node *node, struct moment now, uint64_t start_s,
                        struct claim *claim)
 {
@@ -148,10 +149,19 @@ static void self_words(const struct node *node, struct moment now, uint64_t star
 
     if (!node->options.plain_only) {
         claim->values[PRESENCE_LEVEL] = start_s << 16 | PRESENCE_PROTOCOL_LEVEL;
-        claim->values[PRESENCE_LEVEL] |= start_s > now.unix_s ? PRESENCE_START_AHEAD : 0;
+        claim->values[PRESENCE_LEVEL] |=
+            start_s > now.unix_s || start_s != presence->began_s ? PRESENCE_START_AHEAD : 0;
     }
     claim->values[PRESENCE_INSTANCE] = start_s << 16 | (presence->instance_word & 0xffff);
     claim->values[PRESENCE_HTTP] = start_s << 16 | node->options.http_port;
+}
+
+static void self_wrote(struct presence *presence, uint64_t start_s, const struct claim *claim)
+{
+    presence->start_s = start_s;
+    presence->level_word = claim->values[PRESENCE_LEVEL];
+    presence->instance_word = claim->values[PRESENCE_INSTANCE];
+    presence->http_word = claim->values[PRESENCE_HTTP];
 }
 
 static bool self_start(struct node *node, struct moment now, uint64_t start_s)
@@ -161,10 +171,7 @@ static bool self_start(struct node *node, struct moment now, uint64_t start_s)
 
     self_words(node, now, start_s, &claim);
     claim.values[PRESENCE_STATE] = presence->state_word;
-    presence->start_s = start_s;
-    presence->level_word = claim.values[PRESENCE_LEVEL];
-    presence->instance_word = claim.values[PRESENCE_INSTANCE];
-    presence->http_word = claim.values[PRESENCE_HTTP];
+    self_wrote(presence, start_s, &claim);
     return self_write(node, now, &claim);
 }
 
@@ -310,6 +317,7 @@ bool presence_start(struct node *node, struct moment now)
         return false;
     }
     state = vector_get(entry_vector(presence->self), PRESENCE_STATE);
+    presence->began_s = start_s;
     presence->incarnation = start_s;
     if (state != 0 && claim_incarnation(state) >= start_s) {
         presence->incarnation = claim_incarnation(state) + 1; /* an earlier run had to refute */
@@ -347,11 +355,8 @@ static enum peer_state state_of(const struct node *node, struct moment now, cons
     if (peer->level == 0 && !peer->is_seed && !node_trusts_address(node, &peer->address)) {
         return PEER_NEW; /* it cannot show that it is there, and nobody here says so */
     }
-    if (peer->level > 0) {
-        const bool reached =
-            peer->validated_us != 0 || (peer->extended_us != 0 && node_trusts(node, peer, now));
-
-        return state != 0 && reached ? PEER_ALIVE : PEER_NEW;
+    if (peer->level > 0) { /* who never echoed may be any forger's invention, in `trust` too */
+        return state != 0 && peer->validated_us != 0 ? PEER_ALIVE : PEER_NEW;
     }
     if (state != 0) {
         return PEER_ALIVE; /* somebody vouches for it */
@@ -392,8 +397,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
     if (was_plain && peer->level > 0) {
         plain_drop_peer(node, peer); /* anti-entropy tells it more than was asked, for less */
     }
-    member = is == PEER_ALIVE
-             || (is == PEER_SUSPECT && (peer->validated_us != 0 || peer->extended_us != 0));
+    member = is == PEER_ALIVE || (is == PEER_SUSPECT && peer->validated_us != 0);
     if (!peers_set_member(&node->peers, peer, member)) {
         node->stats.memory_refused++;
     }
@@ -457,13 +461,21 @@ static bool peer_write(struct node *node, struct moment now, struct peer *peer,
     return true;
 }
 
+/* Whether it was heard to speak extended: whatever seems to come of it in plain messages, and
+ * however little is known of it, it is no plain peer. */
+static bool spoke_extended(const struct node *node, struct moment now, const struct peer *peer)
+{
+    return !node->options.plain_only && peer->validated_us != 0
+           && now.mono_us - peer->extended_us < node_extended_us(node);
+}
+
 void presence_vouch(struct node *node, struct moment now, struct peer *peer)
 {
     const uint64_t state = peer_word(peer);
     struct claim claim = { .stamp = 0 };
     struct mark raised;
 
-    if (peer->level > 0 || is_self(node, &peer->address)) {
+    if (peer->level > 0 || is_self(node, &peer->address) || spoke_extended(node, now, peer)) {
         return;
     }
     if (state != 0 && claim_word(state) == WORD_ALIVE) {
@@ -511,59 +523,6 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
         node->stats.suspicions += word == WORD_SUSPECT;
         node->stats.deaths += word == WORD_DEAD;
     }
-}
-
-unsigned presence_confirmations(const struct peer *peer)
-{
-    unsigned count = 0;
-
-    if (peer->presence == NULL) {
-        return 1;
-    }
-    for (unsigned i = 0; i < PRESENCE_CONFIRM_COUNT; i++) {
-        const uint64_t slot = vector_get(entry_vector(peer->presence), PRESENCE_CONFIRM + i);
-
-        count += slot != 0 && slot == peer->incarnation;
-    }
-    return count == 0 ? 1 : count;
-}
-
-/* 1024 * log10(n), to within one: twice the bits of a square, ten times. */
-static uint64_t log10_1024(uint64_t n)
-{
-    uint64_t bits = 0;
-    uint64_t x;
-
-    assert(n >= 1);
-    while (n >> bits > 1) {
-        bits++;
-    }
-    x = (n << 31) >> bits; /* 2^31 <= x < 2^32 */
-    for (unsigned i = 0; i < 10; i++) {
-        x = x * x >> 31;
-        bits <<= 1;
-        if (x >> 32 != 0) {
-            x >>= 1;
-            bits |= 1;
-        }
-    }
-    return bits * 30103 / 100000;
-}
-
-uint64_t presence_suspicion_us(const struct peer *peer, uint64_t nodes)
-{
-    /* 1024 * ln(c) / ln(k + 1) for k = 1..3, c = 1..k; from k independent suspectors on it is 1. */
-    static const uint16_t ratio[3][3] = { { 0, 0, 0 }, { 0, 646, 0 }, { 0, 512, 811 } };
-    const uint64_t k = nodes < 3 ? 0 : (nodes - 2 < 3 ? nodes - 2 : 3);
-    const uint64_t confirmations = presence_confirmations(peer);
-    const uint64_t log = log10_1024(nodes);
-    const uint64_t least_us = 3 * US_PER_S * (log > 1024 ? log : 1024) / 1024;
-    const uint64_t most_us = 6 * least_us;
-
-    if (k == 0 || confirmations > k) {
-        return least_us;
-    }
-    return most_us - (most_us - least_us) * ratio[k - 1][confirmations - 1] / 1024;
 }
 
 /* What comes in. */
@@ -625,9 +584,13 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
                             const struct presence_report *report, struct claim *claim)
 {
     const bool of_us = is_self(node, &report->about);
-    const struct vector *stored = of_us ? entry_vector(node->presence.self)
-                                        : presence_vector(peers_find(&node->peers, &report->about));
-    struct claim_bounds bounds = { .now_s = presence_now_s(node, now), .stored = stored };
+    const struct peer *peer = of_us ? NULL : peers_find(&node->peers, &report->about);
+    const bool of_member = peer != NULL && peer->member;
+    struct claim_bounds bounds = {
+        .now_s = presence_now_s(node, now),
+        .stored = of_us ? entry_vector(node->presence.self) : presence_vector(peer),
+        .by = of_member ? CLAIM_RELAYED : CLAIM_WIDE,
+    };
     uint64_t refused;
 
     if (report->source == SOURCE_OWNER && node_trusts_address(node, &from->address)) {
@@ -641,15 +604,22 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
 }
 
 /* What a peer seems to say of itself, or a trusted one of us, lies too far ahead to be taken on a
- * forger's word: it is asked who it is, and what it says next echoes the token that goes with the
- * question. */
-static void proof_ask(struct node *node, struct peer *from)
+ * forger's word. The one is asked who it is: its hello echoes the token that goes with that. The
+ * other gets our own words with such a token, and echoes it where it answers what is larger. */
+static void proof_ask(struct node *node, struct peer *from, bool of_us)
 {
     struct owed *owed = outbox_owe(node, from);
 
-    if (owed != NULL) {
+    if (owed == NULL) {
+        return;
+    }
+    if (!of_us) {
         owed->has_who = true;
         owed->who = (uint32_t)from->id;
+    } else if (marks_add_entry(&owed->larger, node->mem, node->presence.self)) {
+        owed->asks_echo = true;
+    } else {
+        node->stats.memory_refused++;
     }
 }
 
@@ -752,7 +722,7 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
     says_level = (claim.values[PRESENCE_LEVEL] & 255) != 0;
     if (claim_bound(node, now, from, report, &claim) > 0 && !report->proved
         && (speaks_of_itself ? says_level : is_told_by_trusted(node, from, &report->about))) {
-        proof_ask(node, from);
+        proof_ask(node, from, is_self(node, &report->about));
     }
     if (is_self(node, &report->about)) {
         if (claim_any(&claim)) {
@@ -806,25 +776,42 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
         presence_declare(node, now, peer, WORD_SUSPECT);
     } else if (peer->state == PEER_SILENT && state != 0 && claim_word(state) == WORD_SUSPECT
                && clock_since_ms(now, peer->suspect_ms)
-                      >= presence_suspicion_us(peer, (uint64_t)node->peers.members + 1) / 1000) {
+                      >= suspicion_us(peer, (uint64_t)node->peers.members + 1) / 1000) {
         presence_declare(node, now, peer, WORD_DEAD);
     }
 }
 
+/* What is stored of a presence, as far as it is within bounds; false: all of it is. A state that
+ * would lose its level goes with it. */
+static bool stored_bound(const struct node *node, const struct entry *entry,
+                         const struct claim_bounds *bounds, struct claim *claim)
+{
+    claim_of_stored(claim, entry_vector(entry));
+    if (node->presence.began_s > bounds->now_s || claim_judge(claim, bounds) == 0) {
+        return false; /* an earlier run of ours was later: it is our clock that is behind */
+    }
+    if (claim->values[PRESENCE_LEVEL] == 0
+        && vector_get(entry_vector(entry), PRESENCE_LEVEL) != 0) {
+        claim->values[PRESENCE_STATE] = 0;
+    }
+    return true;
+}
+
 /* What was taken under a clock that proved wrong does not exist: others refuse it, so that it would
- * stand here for ever, or until its owner meets it. A live owner's own words stay, however far. */
+ * stand here for ever, or until its owner meets it. The own words of an owner in `trust` stay as
+ * long as it lives, however far: whoever lacks them gets them from itself. */
 static void entry_bound(struct node *node, struct moment now, struct peer *peer)
 {
+    const bool far =
+        peer->member && peer->validated_us != 0 && node_trusts_address(node, &peer->address);
     const struct claim_bounds bounds = { .now_s = presence_now_s(node, now),
-                                         .by = peer->validated_us != 0 ? CLAIM_OF_OWNER
-                                                                       : CLAIM_RELAYED };
+                                         .by = far ? CLAIM_OF_OWNER : CLAIM_WIDE };
     struct claim claim;
     struct merge_result result;
     struct entry *entry;
 
-    claim_of_stored(&claim, entry_vector(peer->presence));
-    if (node->presence.start_s > bounds.now_s || claim_judge(&claim, &bounds) == 0) {
-        return; /* an earlier run of ours was later: it is our clock that is behind */
+    if (!stored_bound(node, peer->presence, &bounds, &claim)) {
+        return;
     }
     presence_drop(node, now, peer);
     entry = claim_any(&claim) ? entry_obtain(node, peer) : NULL;
@@ -848,6 +835,65 @@ static void peer_sweep(struct node *node, struct moment now, struct peer *peer)
     presence_update_peer(node, now, peer); /* time changes it too, and memory may be there now */
 }
 
+/* Whether a member may tell us what lies beyond all clocks. */
+static bool trusts_some_member(struct node *node)
+{
+    for (uint32_t i = 0; i < node->peers.members; i++) {
+        work_count(node, 1);
+        if (node_trusts_address(node, &peers_member(&node->peers, i)->address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Our presence begins anew, with what else is to be said of us. Where there is no room, it does the
+ * next time. */
+static void self_renew(struct node *node, struct moment now, const struct claim *rest)
+{
+    struct presence *presence = &node->presence;
+    const uint64_t state =
+        claim_state(presence->began_s, presence->leaving ? WORD_LEFT : WORD_ALIVE);
+    struct claim own = { .stamp = 0 };
+    struct claim all = *rest;
+    struct claim_block room;
+    struct merge_result result;
+    struct block block;
+
+    self_words(node, now, presence->began_s, &own);
+    own.values[PRESENCE_STATE] = state;
+    for (unsigned i = PRESENCE_LEVEL; i < CLAIM_ELEMENTS; i++) {
+        all.values[i] = own.values[i] > all.values[i] ? own.values[i] : all.values[i];
+    }
+    block = claim_block(&all, &room);
+    if (table_renew(node->table, &presence->self, &block, CHANGE_FROM_SELF, &result) != STATUS_OK) {
+        node->stats.memory_refused++;
+        return;
+    }
+    presence->incarnation = presence->began_s;
+    presence->state_word = state;
+    presence->outbid_due_us = now.mono_us;
+    self_wrote(presence, presence->began_s, &own);
+    entry_spread(node, now, presence->self, &result.raised, (struct push_route){ 0 });
+    self_defend(node, now, &result.raised);
+}
+
+/* The same of our own presence: slander that we took under a wrong clock, and what we refuted it
+ * by. Where nobody is trusted no other takes what lies so far ahead, so that we would be dead to
+ * them for ever. */
+static void self_bound(struct node *node, struct moment now)
+{
+    struct claim_bounds bounds = { .now_s = presence_now_s(node, now), .by = CLAIM_WIDE };
+    struct claim rest;
+
+    if (stored_bound(node, node->presence.self, &bounds, &rest) && trusts_some_member(node)) {
+        bounds.by = CLAIM_TO_OWNER;
+    }
+    if (stored_bound(node, node->presence.self, &bounds, &rest)) {
+        self_renew(node, now, &rest);
+    }
+}
+
 void presence_tick(struct node *node, struct moment now)
 {
     struct presence *presence = &node->presence;
@@ -860,6 +906,7 @@ void presence_tick(struct node *node, struct moment now)
         presence->awake_us = now.mono_us;
     }
     presence->sweep_due_us = now.mono_us + SWEEP_US;
+    self_bound(node, now);
     left = SWEEP_LEAST + node->peers.count / 8;
     if (left > node->peers.count) {
         left = node->peers.count;

@@ -40,6 +40,7 @@ struct presence {
     struct entry *self;
     uint64_t id; /* our own */
     uint64_t start_s;
+    uint64_t began_s; /* the first start: later ones outbid others */
     uint64_t incarnation;
     uint64_t level_word; /* elements 1, 2, 4 and 5 as this process last wrote them */
     uint64_t state_word;
@@ -102,13 +103,6 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer);
  * priority. */
 void presence_declare(struct node *node, struct moment now, struct peer *peer,
                       enum presence_word word);
-
-/* Independent suspectors of its present incarnation, at least 1. */
-unsigned presence_confirmations(const struct peer *peer);
-
-/* How long a peer may stay suspect before it is dead, as vignette(7), "Failure detection", says, in
- * a cluster of that many nodes, at least 1. */
-uint64_t presence_suspicion_us(const struct peer *peer, uint64_t nodes);
 
 /* The state word of a peer changed (by us or by a merge): cached fields, trie, timers follow. */
 void presence_update_peer(struct node *node, struct moment now, struct peer *peer);

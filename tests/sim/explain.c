@@ -34,9 +34,13 @@ static void difference_print(const struct machine *one, const struct machine *ot
                    (unsigned long long)vector_size(entry_vector(entry)),
                    (unsigned long long)(same == NULL ? 0 : vector_size(entry_vector(same))));
             for (uint64_t i = 1; same != NULL && i < 24; i++) {
-                printf("    [%llu] %llu %llu\n", (unsigned long long)i,
-                       (unsigned long long)vector_get(entry_vector(entry), i),
-                       (unsigned long long)vector_get(entry_vector(same), i));
+                const uint64_t here = vector_get(entry_vector(entry), i);
+                const uint64_t there = vector_get(entry_vector(same), i);
+
+                if (here != there) {
+                    printf("    [%llu] %llu %llu\n", (unsigned long long)i,
+                           (unsigned long long)here, (unsigned long long)there);
+                }
             }
             return;
         }
@@ -47,6 +51,7 @@ static void difference_print(const struct machine *one, const struct machine *ot
 void explain_stores(const struct world *world)
 {
     for (uint32_t i = 1; i < world->options.nodes; i++) {
+        printf("  stores of 0 and %u\n", i);
         difference_print(&world->machines[0], &world->machines[i]);
         difference_print(&world->machines[i], &world->machines[0]);
     }

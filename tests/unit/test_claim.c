@@ -81,7 +81,7 @@ static void test_claim_judges_each_element_by_its_own_bound(void **state)
     claim.values[PRESENCE_LEVEL] = (NOW + 2 * DAY + 1) << 16 | 1;
     claim.values[PRESENCE_STATE] = claim_state(NOW + 2 * DAY, WORD_LEFT);
     claim.values[PRESENCE_SINCE] = NOW + DAY;
-    claim.values[PRESENCE_CONFIRM] = NOW + DAY + 1;
+    claim.values[PRESENCE_CONFIRM] = NOW + 2 * DAY + 1;
     claim.values[7] = 1;
     assert_int_equal(claim_judge(&claim, &bounds), 3);
     assert_int_equal(claim.values[PRESENCE_LEVEL], 0);

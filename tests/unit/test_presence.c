@@ -2,6 +2,7 @@
  * itself when others say otherwise, and when a peer is suspect, dead or forgotten. */
 
 #include "node/presence.h"
+#include "node/suspicion.h"
 
 #include <stdio.h>
 
@@ -192,11 +193,18 @@ static void test_presence_outbids_what_a_later_start_announced(void **state)
 {
     struct world *world = *state;
     const struct pair pair = { PRESENCE_HTTP, (NOW + 500) << 16 | 9999 };
+    const struct pair past = { PRESENCE_HTTP, (NOW + 700) << 16 | 9999 };
 
     hear(world, A, "n:" SELF, &pair, 1, 3, 0);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), (NOW + 501) << 16 | 8001);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL),
                      (NOW + 501) << 16 | PRESENCE_START_AHEAD | 1);
+    /* The clock has passed it, and may be set back again: it is nobody's vote all the same. */
+    world->now.mono_us += 61 * SECOND;
+    world->now.unix_s = NOW + 1000;
+    hear(world, A, "n:" SELF, &past, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL),
+                     (NOW + 701) << 16 | PRESENCE_START_AHEAD | 1);
 }
 
 static void test_presence_that_left_stays_left(void **state)
@@ -228,10 +236,10 @@ static void test_presence_bounds_keep_what_an_owner_could_not_outbid_out(void **
         { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_ALIVE, false },
         { PRESENCE_STATE, (NOW + 2 * DAY) << 2 | WORD_LEFT, true },
         { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_LEFT, false },
-        { PRESENCE_STATE, (NOW + DAY) << 2 | WORD_SUSPECT, true },
-        { PRESENCE_STATE, (NOW + DAY + 1) << 2 | WORD_SUSPECT, false },
-        { PRESENCE_STATE, (NOW + DAY) << 2 | WORD_DEAD, true },
-        { PRESENCE_STATE, (NOW + DAY + 1) << 2 | WORD_DEAD, false },
+        { PRESENCE_STATE, (NOW + 2 * DAY) << 2 | WORD_SUSPECT, true },
+        { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_SUSPECT, false },
+        { PRESENCE_STATE, (NOW + 2 * DAY) << 2 | WORD_DEAD, true },
+        { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_DEAD, false },
         { PRESENCE_STATE, UINT64_MAX, false },
         { PRESENCE_SINCE, NOW + DAY, true },
         { PRESENCE_SINCE, NOW + DAY + 1, false },
@@ -239,8 +247,7 @@ static void test_presence_bounds_keep_what_an_owner_could_not_outbid_out(void **
         { PRESENCE_INSTANCE, (NOW + 2 * DAY + 1) << 16, false },
         { PRESENCE_HTTP, (NOW + 2 * DAY) << 16 | 80, true },
         { PRESENCE_HTTP, (NOW + 2 * DAY + 1) << 16 | 80, false },
-        { PRESENCE_CONFIRM, NOW + DAY, true },
-        { PRESENCE_CONFIRM + 7, NOW + DAY + 1, false },
+        { PRESENCE_CONFIRM, 1, false }, /* of an incarnation that is not known */
         { 6, 1, false },
         { 15, 1, false },
         { 24, 1, false },
@@ -261,6 +268,23 @@ static void test_presence_bounds_keep_what_an_owner_could_not_outbid_out(void **
         assert_int_equal(node_stats(world->node)->refused_presence - refused,
                          cases[i].taken ? 0 : 1);
     }
+}
+
+/* One that names a later incarnation would shut the slot until the owner is there. */
+static void test_presence_slots_of_suspectors_name_no_incarnation_beyond_the_state(void **state)
+{
+    struct world *world = *state;
+    const struct pair suspect[] = { { PRESENCE_STATE, word(NOW, WORD_SUSPECT) },
+                                    { PRESENCE_CONFIRM, NOW },
+                                    { PRESENCE_CONFIRM + 7, NOW + 1 } };
+    const struct pair confirmed = { PRESENCE_CONFIRM + 7, NOW };
+
+    hear(world, A, "n:" B, suspect, 3, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_CONFIRM), NOW);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_CONFIRM + 7), 0);
+    hear(world, A, "n:" B, &confirmed, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_CONFIRM + 7), NOW);
+    assert_int_equal(suspicion_confirmations(peer_of(world, B)), 2);
 }
 
 static void test_presence_of_others_is_not_taken_from_strangers(void **state)
@@ -317,6 +341,23 @@ static void test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them(vo
     }
     hear(world, A, "greeting", NULL, 0, 3, 0);
     assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(8, WORD_ALIVE));
+}
+
+/* A forged state came first, without the level, and then a forged plain message. An extended
+ * datagram alone may be forged too: what is in truth a plain peer is vouched for all the same. */
+static void test_presence_of_who_speaks_extended_is_not_vouched_for(void **state)
+{
+    struct world *world = *state;
+    const struct pair dead = { PRESENCE_STATE, word(NOW, WORD_DEAD) };
+
+    hear(world, B, "n:" A, &dead, 1, 3, 0);
+    peer_of(world, A)->extended_us = world->now.mono_us;
+    peer_of(world, A)->validated_us = world->now.mono_us;
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), dead.value);
+    peer_of(world, A)->validated_us = 0;
+    hear(world, A, "greeting", NULL, 0, 3, 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(NOW + 1, WORD_ALIVE));
 }
 
 static void test_presence_of_strangers_is_not_vouched_for(void **state)
@@ -427,9 +468,9 @@ static void test_presence_counts_independent_suspectors_of_this_incarnation(void
     };
 
     hear(world, A, "n:" B, pairs, 1, 3, 0);
-    assert_int_equal(presence_confirmations(peer_of(world, B)), 1);
+    assert_int_equal(suspicion_confirmations(peer_of(world, B)), 1);
     hear(world, A, "n:" B, pairs, 4, 3, 0);
-    assert_int_equal(presence_confirmations(peer_of(world, B)), 2);
+    assert_int_equal(suspicion_confirmations(peer_of(world, B)), 2);
 }
 
 static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_members(void **state)
@@ -442,7 +483,7 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
 
     hear(world, A, "n:" B, &pair, 1, 3, 0);
     peer = peer_of(world, B);
-    assert_int_equal(presence_suspicion_us(peer, node->peers.members + 1),
+    assert_int_equal(suspicion_us(peer, node->peers.members + 1),
                      3 * SECOND); /* two nodes: k is 0 */
     for (unsigned i = 0; i < 8; i++) {
         char from[] = "10.0.5.1:7000";
@@ -453,8 +494,8 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
     assert_int_equal(node->peers.members + 1, 10);
     for (unsigned i = 0; i < 4; i++) {
         const struct pair slot = { PRESENCE_CONFIRM + i, 5 };
-        const uint64_t us = (hear(world, A, "n:" B, &slot, 1, 3, 0),
-                             presence_suspicion_us(peer, node->peers.members + 1));
+        const uint64_t us =
+            (hear(world, A, "n:" B, &slot, 1, 3, 0), suspicion_us(peer, node->peers.members + 1));
 
         assert_true(us < last_us);
         assert_true(i > 0 || us == 18 * SECOND);
@@ -488,6 +529,15 @@ static void claim_hear(struct world *world, const char *from, const char *key,
                        const struct pair *pairs, size_t count, uint8_t depth)
 {
     claim_hear_proved(world, from, key, pairs, count, depth, false);
+}
+
+/* A peer has echoed our token. */
+static void peer_echo(struct world *world, const char *text)
+{
+    struct peer *peer = peer_of(world, text);
+
+    peer->validated_us = world->now.mono_us;
+    presence_update_peer(world->node, world->now, peer);
 }
 
 /* What a peer says of itself, proved. */
@@ -614,6 +664,62 @@ static void test_presence_beyond_a_right_clock_does_not_exist(void **state)
     assert_int_equal(stored(world, "n:" B, PRESENCE_LEVEL), level.value);
 }
 
+/* Of a member less is taken, so that it can outbid whatever its clock is; it hears all of it. */
+static void test_presence_a_member_hears_more_of_itself_than_is_believed_of_it(void **state)
+{
+    struct world *world = *state;
+    const struct pair near = { PRESENCE_STATE, word(NOW + DAY, WORD_DEAD) };
+    const struct pair dead = { PRESENCE_STATE, word(NOW + DAY + 100, WORD_DEAD) };
+
+    world_meet(world, (const char *const[]){ A, B }, 2, 0);
+    claim_hear(world, A, "n:" B, &dead, 1, WIRE_DEPTH_STOP);
+    assert_int_not_equal(stored(world, "n:" B, PRESENCE_STATE), dead.value);
+    claim_hear(world, A, "n:" B, &near, 1, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" B, PRESENCE_STATE), near.value);
+    claim_hear(world, A, "n:" SELF, &dead, 1, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW + DAY + 101, WORD_ALIVE));
+}
+
+/* Nobody else would take what we refuted it by. Where some are trusted we are told of it again. */
+static void test_presence_begins_anew_when_its_own_lies_beyond_a_right_clock(void **state)
+{
+    struct world *world = *state;
+    const uint64_t far_s = NOW + 100 * DAY;
+    const struct pair slander[] = { { PRESENCE_LEVEL, far_s << 16 | 1 },
+                                    { PRESENCE_STATE, word(far_s, WORD_DEAD) },
+                                    { PRESENCE_SINCE, far_s } };
+
+    world->now.unix_s = far_s;
+    claim_hear(world, A, "n:" SELF, slander, 3, WIRE_DEPTH_STOP);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(far_s + 1, WORD_ALIVE));
+    assert_true(stored(world, "n:" SELF, PRESENCE_LEVEL) > slander[0].value);
+    world->now.unix_s = NOW;
+    world_run(world, 3 * SECOND);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_ALIVE));
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_SINCE), 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), NOW << 16 | 1);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), NOW << 16 | 8001);
+}
+
+/* What it said itself stays as long as it lives: the others get it from itself. */
+static void test_presence_far_words_of_a_dead_owner_do_not_exist(void **state)
+{
+    struct world *world = *state;
+    const struct pair dead = { PRESENCE_STATE, word(NOW, WORD_DEAD) };
+    const struct pair level = { PRESENCE_LEVEL, (NOW + 9 * DAY) << 16 | 1 };
+
+    world_meet(world, (const char *const[]){ A, B }, 2, 0);
+    peer_echo(world, A);
+    owner_hear(world, A, level);
+    world_run(world, 2 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), level.value);
+    claim_hear(world, B, "n:" A, &dead, 1, WIRE_DEPTH_STOP);
+    world_run(world, 2 * SECOND);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), 0);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE),
+                     0); /* without it, it would look plain */
+}
+
 static void test_presence_of_level_0_is_nobodys_word(void **state)
 {
     struct world *world = *state;
@@ -640,8 +746,13 @@ static void test_presence_asks_for_proof_of_what_lies_far_ahead(void **state)
     assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), 0);
     assert_non_null(peer_of(world, A)->owed);
     assert_true(peer_of(world, A)->owed->has_who);
+    assert_false(peer_of(world, A)->owed->asks_echo);
     owner_hear(world, A, far);
     assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), far.value);
+    /* Told so of us it gets our own words: a question alone its hello would answer. */
+    claim_hear(world, A, "n:" SELF, &far, 1, WIRE_DEPTH_STOP);
+    assert_true(peer_of(world, A)->owed->asks_echo);
+    assert_false(marks_empty(&peer_of(world, A)->owed->larger));
 }
 
 /* Others would refuse it from anybody else, for ever. */
@@ -707,6 +818,8 @@ static void test_presence_that_raised_nothing_by_push_is_passed_on_once(void **s
     for (unsigned i = 0; i < 32; i++) {
         (void)snprintf(key, sizeof key, "n:10.0.1.%u:7000", i + 1);
         claim_hear(world, key + 2, key, level, 2, WIRE_DEPTH_STOP);
+        assert_false(peer_of(world, key + 2)->member); /* in `trust`, but who knows */
+        peer_echo(world, key + 2);
     }
     assert_int_equal(world->node->peers.members, 32);
     world_emit(world);
@@ -783,18 +896,23 @@ int main(void)
         TEST(test_presence_outbids_what_a_later_start_announced),
         TEST(test_presence_that_left_stays_left),
         TEST(test_presence_bounds_keep_what_an_owner_could_not_outbid_out),
+        TEST(test_presence_slots_of_suspectors_name_no_incarnation_beyond_the_state),
         TEST(test_presence_of_others_is_not_taken_from_strangers),
         TEST(test_presence_a_clock_far_behind_learns_from_three_trusted_hosts),
         TEST(test_presence_clocks_of_who_is_trusted_no_more_do_not_count),
         TEST(test_presence_one_host_cannot_move_the_clock),
         TEST(test_presence_an_owner_outbids_what_a_wrong_clock_let_in),
         TEST(test_presence_beyond_a_right_clock_does_not_exist),
+        TEST(test_presence_a_member_hears_more_of_itself_than_is_believed_of_it),
+        TEST(test_presence_begins_anew_when_its_own_lies_beyond_a_right_clock),
+        TEST(test_presence_far_words_of_a_dead_owner_do_not_exist),
         TEST(test_presence_of_level_0_is_nobodys_word),
         TEST(test_presence_asks_for_proof_of_what_lies_far_ahead),
         TEST(test_presence_of_an_owner_that_is_not_trusted_stays_within_bounds),
         TEST(test_presence_a_start_that_outbid_another_moves_no_clock),
         TEST(test_presence_with_a_level_is_answered_by_a_hello),
         TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
+        TEST(test_presence_of_who_speaks_extended_is_not_vouched_for),
         TEST(test_presence_of_strangers_is_not_vouched_for),
         TEST(test_presence_a_silent_plain_peer_is_suspected_then_dead_then_forgotten),
         TEST(test_presence_a_node_that_slept_accuses_nobody),
