@@ -64,6 +64,15 @@ struct round {
     uint32_t count;
 };
 
+/* What a member's probes have shown: each standing has a round of its own, so that those who answer
+ * are slowed by nobody, and who is back after it was silent by none of those who never answered. */
+enum standing {
+    STANDING_KNOWN,  /* answered, and let none fail since */
+    STANDING_LAPSED, /* answered once */
+    STANDING_NEW,
+    STANDING_COUNT
+};
+
 /* How one own probe ended. */
 struct outcome {
     uint64_t host;
@@ -78,9 +87,8 @@ struct detect_state {
     uint64_t probe_due_us;
     uint64_t look_due_us;
     uint64_t dead_due_us;
-    struct peer *dead;        /* to be probed now */
-    struct round round_known; /* members that answer: whoever does not cannot slow it */
-    struct round round_new;   /* all others */
+    struct peer *dead; /* to be probed now */
+    struct round rounds[STANDING_COUNT];
     struct outcome history[HISTORY];
     uint32_t known;    /* members that answer, when last counted */
     uint32_t answered; /* that ever did */
@@ -240,6 +248,14 @@ static bool is_known(const struct peer *peer)
     return peer->answered && !peer->mute;
 }
 
+static enum standing standing_of(const struct peer *peer)
+{
+    if (!peer->answered) {
+        return STANDING_NEW;
+    }
+    return peer->mute ? STANDING_LAPSED : STANDING_KNOWN;
+}
+
 /* Once a second: there are many members and few changes. */
 static void known_count(struct node *node)
 {
@@ -394,9 +410,10 @@ static void round_begin(struct node *node, struct round *round)
     }
 }
 
-/* Next member to be probed, of those that answer or of the others; NULL: there is none. */
-static struct peer *round_take(struct node *node, struct round *round, bool known)
+/* Next member of a standing to be probed; NULL: there is none. */
+static struct peer *round_take(struct node *node, enum standing standing)
 {
+    struct round *round = &node->detect.state->rounds[standing];
     const uint32_t count = node->peers.members;
 
     for (uint32_t tried = 0; tried < count; tried++) {
@@ -411,7 +428,7 @@ static struct peer *round_take(struct node *node, struct round *round, bool know
         position = round->start + (uint64_t)round->next * round->step;
         round->next++;
         peer = peers_member(&node->peers, (uint32_t)(position % count));
-        if (probeable(peer) && is_known(peer) == known
+        if (probeable(peer) && standing_of(peer) == standing
             && probe_of(node->detect.state, peer, NULL) == NULL) {
             return peer;
         }
@@ -433,13 +450,22 @@ static bool others_due(struct detect_state *state)
     return true;
 }
 
-/* A member that answers or one of the others; one of each while few answer. */
+static bool round_probe(struct node *node, enum standing standing)
+{
+    struct peer *peer = round_take(node, standing);
+
+    if (peer != NULL) {
+        (void)probe_begin(node, peer, NULL);
+    }
+    return peer != NULL;
+}
+
+/* A member that answers, or one each of the others; one of each while few answer. */
 static void routine_probe(struct node *node, struct moment now)
 {
     struct detect_state *state = node->detect.state;
     const uint64_t interval_us = node->options.probe_interval_us;
-    struct peer *known = NULL;
-    struct peer *other;
+    bool others = false;
 
     if (now.mono_us < state->probe_due_us || node->peers.members == 0) {
         return;
@@ -449,15 +475,12 @@ static void routine_probe(struct node *node, struct moment now)
         state->probe_due_us = now.mono_us + interval_us;
     }
     known_count(node);
-    other = others_due(state) ? round_take(node, &state->round_new, false) : NULL;
-    if (other == NULL || state->known < NODES_LEAST) {
-        known = round_take(node, &state->round_known, true);
+    if (others_due(state)) {
+        others = round_probe(node, STANDING_LAPSED);
+        others = round_probe(node, STANDING_NEW) || others;
     }
-    if (known != NULL) {
-        (void)probe_begin(node, known, NULL);
-    }
-    if (other != NULL) {
-        (void)probe_begin(node, other, NULL);
+    if (!others || state->known < NODES_LEAST) {
+        (void)round_probe(node, STANDING_KNOWN);
     }
 }
 

@@ -211,6 +211,41 @@ static void test_detect_a_death_is_not_hidden_by_members_that_never_answer(void 
     assert_in_range(sum_us / SEEDS, 3 * WORLD_S, 8 * WORLD_S);
 }
 
+static bool victim_alive_to_the_real(const struct world *world, void *context)
+{
+    const struct fixture *fixture = context;
+
+    for (size_t i = 0; i < REAL; i++) {
+        if (i != fixture->victim && world_state(world, i, fixture->victim) != PEER_ALIVE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* It was found dead, came back, and dies again before a round of all those is over. */
+static void test_detect_a_second_death_is_not_hidden_by_them_either(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        world_create(world, REAL + FAKES, seed);
+        fixture->created = true;
+        fixture->victim = REAL - 1;
+        world->filter = fakes_answer_nothing;
+        world_run(world, 40 * WORLD_S);
+        world->nodes[fixture->victim].side = 1;
+        assert_true(world_run_until(world, 9 * WORLD_S, victim_dead_to_the_real, fixture));
+        world->nodes[fixture->victim].side = 0;
+        assert_true(world_run_until(world, 30 * WORLD_S, victim_alive_to_the_real, fixture));
+        world_kill(world, fixture->victim);
+        assert_true(world_run_until(world, 9 * WORLD_S, victim_dead_to_the_real, fixture));
+        fixture->created = false;
+        assert_true(world_free(world));
+    }
+}
+
 /* One member asks all others for 3000 probes a second of some that do not answer any more. */
 static void test_detect_a_death_is_not_hidden_by_requests(void **state)
 {
@@ -338,6 +373,7 @@ int main(void)
         TEST(test_detect_asks_others_before_it_accuses),
         TEST(test_detect_cut_off_accuses_nobody),
         TEST(test_detect_a_death_is_not_hidden_by_members_that_never_answer),
+        TEST(test_detect_a_second_death_is_not_hidden_by_them_either),
         TEST(test_detect_a_death_is_not_hidden_by_requests),
         TEST(test_detect_a_member_outbids_what_lies_beyond_all_clocks),
         TEST(test_detect_a_paused_node_refutes_when_it_is_back),
