@@ -392,11 +392,11 @@ class Peer:
     Nothing happens but within hear(): whoever waits for one thing takes what else comes.
     """
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, host="127.0.0.1"):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((host, 0))
         self.daemon = daemon
-        self.text = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.text = "%s:%d" % self.socket.getsockname()
         self.key = f"n:{self.text}"
         self.id = peer_id(self.key)
         self.start = int(time.time())

@@ -171,6 +171,25 @@ def test_words_of_a_host_end_no_member(strange):
         stays_right(nodes, 1)
 
 
+def test_three_hosts_in_trust_agree_on_a_slander_and_end_nobody(cluster):
+    nodes = cluster(3, "--set", "trust=127.0.0.0/8")
+    victim = nodes[2]
+    hosts = [manual.Peer(node, f"127.0.0.{number}") for node in nodes for number in (11, 12, 13)]
+    for host in hosts:
+        host.join()
+    for word in (1, 2, 3):
+        for ahead_s in (0, 1000, 86000, 172000):
+            told_s = int(time.time()) + ahead_s
+            confirmed = {slot: told_s for slot in range(16, 24)}
+            said = {2: told_s << 2 | word, 3: told_s, **confirmed}
+            for host in hosts:
+                host.say(b=[[f"n:{victim.text}", said]], d=0)
+    eventually(lambda: are_right(nodes), VIEWS_S)
+    stays_right(nodes, 1)
+    for host in hosts:
+        host.close()
+
+
 # -- Sources without number
 
 
