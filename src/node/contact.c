@@ -273,7 +273,7 @@ static size_t leave_emit(struct node *node, struct moment now, uint32_t position
     struct peer *peer = contact->leave[position];
     const struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH,
-        .sequence = outbox_sequence(node),
+        .sequence = outbox_sequence(node, peer),
         .depth = WIRE_DEPTH_STOP,
     };
     struct marks marks = { 0 };

@@ -583,7 +583,7 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
 {
     struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_ROOTS,
-        .sequence = outbox_sequence(node),
+        .sequence = outbox_sequence(node, peer),
     };
     struct writer writer;
     size_t size;
@@ -647,7 +647,7 @@ static size_t helper_ask(struct node *node, struct moment now, struct space spac
     }
     probe->to_ask--;
     probe->asked[probe->helpers] = helper;
-    probe->asked_sequences[probe->helpers] = outbox_sequence(node);
+    probe->asked_sequences[probe->helpers] = outbox_sequence(node, helper);
     probe->helpers++;
     probe->known += is_known(helper);
     *to = helper->address;

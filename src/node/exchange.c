@@ -429,7 +429,7 @@ static size_t digests_emit(struct node *node, struct moment now, struct space sp
     }
     if (acked) {
         envelope.has = WIRE_HAS_SEQUENCE;
-        envelope.sequence = outbox_sequence(node);
+        envelope.sequence = outbox_sequence(node, peer);
     }
     outbox_begin(node, now, peer, &writer, space, &envelope);
     (void)orders_put(node, now, &writer, exchange, ORDER_TREE, envelope.sequence);
@@ -533,7 +533,7 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
 {
     struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH,
-        .sequence = outbox_sequence(node),
+        .sequence = outbox_sequence(node, exchange->peer),
         .depth = WIRE_DEPTH_STOP,
     };
     struct peer *peer = exchange->peer;

@@ -1,5 +1,6 @@
 #include "node/outbox.h"
 
+#include "base/hash.h"
 #include "node/clock.h"
 #include "node/state.h"
 #include "store/digest.h"
@@ -21,6 +22,16 @@ _Static_assert(OUTBOX_ACKS_MAX >= PACE_WINDOW_MAX, "what is not acked is sent ag
 _Static_assert((OUTBOX_FLIGHTS_MAX & (OUTBOX_FLIGHTS_MAX - 1)) == 0, "a power of two");
 
 /* Flights. */
+
+/* What the numbers of a peer differ by from the counter of all: whoever sees its own cannot tell
+ * what others were sent, and so cannot ack for them from a forged address. */
+static uint32_t sequence_offset(const struct node *node, const struct peer *peer)
+{
+    uint8_t id[sizeof peer->id];
+
+    memcpy(id, &peer->id, sizeof id);
+    return (uint32_t)hash_sip(node->options.token_secret, (struct bytes){ id, sizeof id });
+}
 
 static struct flight *flight_slot(const struct outbox *outbox, uint32_t sequence)
 {
@@ -368,9 +379,9 @@ size_t outbox_end(struct node *node, struct moment now, struct peer *peer, struc
     return datagram_end(node, now, peer, writer, kind);
 }
 
-uint32_t outbox_sequence(const struct node *node)
+uint32_t outbox_sequence(const struct node *node, const struct peer *peer)
 {
-    return node->outbox.sequence;
+    return node->outbox.sequence + sequence_offset(node, peer);
 }
 
 bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
@@ -412,13 +423,14 @@ bool outbox_take_acked(struct node *node, struct moment now, struct peer *peer, 
                        struct flight *flight_out)
 {
     struct outbox *outbox = &node->outbox;
+    const uint32_t counted = sequence - sequence_offset(node, peer);
     struct flight *slot;
 
     if (outbox->flights_room == 0) {
         return false;
     }
-    slot = flight_slot(outbox, sequence);
-    if (slot->peer != peer || slot->sequence != sequence) {
+    slot = flight_slot(outbox, counted);
+    if (slot->peer != peer || slot->sequence != counted) {
         return false;
     }
     *flight_out = flight_take(node, slot);
@@ -488,7 +500,7 @@ static size_t hello_emit(struct node *node, struct moment now, struct owed *owed
 
     if (asks) {
         envelope.has |= WIRE_HAS_SEQUENCE;
-        envelope.sequence = outbox_sequence(node);
+        envelope.sequence = outbox_sequence(node, peer);
     }
     envelope = envelope_for(node, now, peer, &envelope);
     writer_begin_hello(&writer, space, entry_key(self));

@@ -39,11 +39,11 @@ struct flight {
     struct peer *peer; /* NULL: the slot is free */
     struct marks carried;
     uint64_t sent_us;
-    uint64_t due_us; /* when it counts as lost */
-    uint64_t tag;    /* the producer's: a bucket, a probe, a prefix */
-    uint32_t sequence;
-    uint8_t kind;  /* enum flight_kind */
-    uint8_t tries; /* how often its content was sent, this time included */
+    uint64_t due_us;   /* when it counts as lost */
+    uint64_t tag;      /* the producer's: a bucket, a probe, a prefix */
+    uint32_t sequence; /* by the counter of all, not as it was sent */
+    uint8_t kind;      /* enum flight_kind */
+    uint8_t tries;     /* how often its content was sent, this time included */
 };
 
 /* What a flight is for and until when it is waited for. */
@@ -129,8 +129,9 @@ void outbox_begin(struct node *node, struct moment now, struct peer *peer, struc
 size_t outbox_end(struct node *node, struct moment now, struct peer *peer, struct writer *writer,
                   enum node_kind kind);
 
-/* The number that the next flight will have: goes into the envelope as `q`. */
-uint32_t outbox_sequence(const struct node *node);
+/* The number that the next flight will have if it goes to this peer: goes into the envelope as `q`.
+ * It says nothing of the numbers that other peers are sent. */
+uint32_t outbox_sequence(const struct node *node, const struct peer *peer);
 
 /* Note that the datagram just encoded, with that sequence, is under way. Takes over `carried` (may
  * be NULL). False: no memory or too many; it then counts as sent and never acked, and `carried` is

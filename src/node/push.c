@@ -430,7 +430,7 @@ static size_t datagram_send(struct node *node, struct moment now, struct space s
 {
     const struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH,
-        .sequence = outbox_sequence(node),
+        .sequence = outbox_sequence(node, peer),
         .depth = (uint8_t)(tag_bucket(plan.tag) / 3 + 1),
     };
     struct marks carried = { 0 };

@@ -118,7 +118,7 @@ static struct entry *entry_create(struct fixture *fixture, const char *key, unsi
 static uint32_t fly(struct fixture *fixture, struct peer *peer, enum flight_kind kind,
                     uint8_t tries, uint64_t due_us)
 {
-    const uint32_t sequence = outbox_sequence(fixture->node);
+    const uint32_t sequence = outbox_sequence(fixture->node, peer);
     const struct flight_plan plan = { .kind = (uint8_t)kind, .tries = tries, .due_us = due_us };
 
     assert_true(outbox_fly(fixture->node, fixture->now, peer, &plan, NULL));
@@ -374,6 +374,25 @@ static void test_outbox_an_ack_of_the_right_peer_ends_a_flight(void **state)
     assert_true(outbox_due_us(fixture->node) == UINT64_MAX);
 }
 
+/* Whoever may choose the address that a datagram comes from must not ack for others. */
+static void test_outbox_numbers_of_one_peer_tell_nothing_of_another(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t due_us = fixture->now.mono_us + SECOND_US;
+    const uint32_t seen = fly(fixture, fixture->peer, FLIGHT_SYNC, 1, due_us);
+    const uint32_t hidden = fly(fixture, fixture->other, FLIGHT_SYNC, 1, due_us);
+    const uint32_t next = fly(fixture, fixture->peer, FLIGHT_SYNC, 1, due_us);
+
+    assert_int_equal(next - seen, 2);
+    for (uint32_t i = 0; i < OUTBOX_FLIGHTS_MAX; i++) {
+        flights_acked(fixture->node, fixture->now, fixture->other, seen + i);
+    }
+    assert_int_equal(fixture->other->in_flight, 1);
+    flights_acked(fixture->node, fixture->now, fixture->other, hidden);
+    assert_int_equal(fixture->other->in_flight, 0);
+    assert_int_equal(fixture->node->outbox.flights_count, 2);
+}
+
 static void test_outbox_probes_and_hellos_take_no_place_in_a_window(void **state)
 {
     static const enum flight_kind kinds[] = { FLIGHT_PROBE, FLIGHT_HELLO };
@@ -502,7 +521,7 @@ static void test_outbox_takes_over_what_a_flight_carries(void **state)
 {
     struct fixture *fixture = *state;
     struct entry *entry = entry_create(fixture, "foo", 3);
-    const uint32_t sequence = outbox_sequence(fixture->node);
+    const uint32_t sequence = outbox_sequence(fixture->node, fixture->peer);
     const struct flight_plan plan = { .kind = FLIGHT_HELLO,
                                       .tries = 1,
                                       .due_us = fixture->now.mono_us + SECOND_US };
@@ -582,6 +601,7 @@ int main(void)
         TEST(test_outbox_holds_back_all_but_acks_at_the_rate),
         TEST(test_outbox_sends_an_ack_before_all_that_waits),
         TEST(test_outbox_an_ack_of_the_right_peer_ends_a_flight),
+        TEST(test_outbox_numbers_of_one_peer_tell_nothing_of_another),
         TEST(test_outbox_probes_and_hellos_take_no_place_in_a_window),
         TEST(test_outbox_measures_no_round_trip_of_what_was_sent_twice),
         TEST(test_outbox_round_trip_follows_the_measurements),
