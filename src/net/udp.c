@@ -1,5 +1,6 @@
 #include "net/udp.h"
 
+#include "net/backlog.h"
 #include "net/sockaddr.h"
 
 #include <event2/event.h>
@@ -9,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,9 +47,7 @@ struct udp {
     int family;
     bool wildcard;
     bool blocked;
-    bool held;         /* nothing more is handed over before udp_send() */
-    unsigned in_first; /* out of the kernel and not yet handed over: first..count - 1 */
-    unsigned in_count;
+    bool held;              /* nothing more is handed over before udp_send() */
     uint32_t drops_seen;    /* the kernel's counter, which wraps */
     unsigned pending_first; /* encoded and not yet taken by the kernel: first..count - 1 */
     unsigned pending_count;
@@ -56,6 +56,7 @@ struct udp {
     struct udp_slot in_slots[UDP_BATCH];
     struct udp_slot out_slots[UDP_BATCH];
     struct udp_source sources[UDP_SOURCES];
+    struct backlog backlog; /* for which a pass had no time */
     uint8_t out_bytes[UDP_BATCH][UDP_SEND_BYTES];
     uint8_t in_bytes[UDP_BATCH][UDP_RECEIVE_BYTES];
 };
@@ -107,12 +108,11 @@ static void udp_read_control(struct udp *udp, struct msghdr *header, const struc
     }
 }
 
-/* One call to the kernel. False: nothing came. */
-static bool udp_receive_batch(struct udp *udp)
+/* One call to the kernel. Returns how many came: 0 where there is nothing, or an error of one
+ * peer's that the next call is free of. */
+static unsigned udp_receive_batch(struct udp *udp)
 {
     int count;
-
-    assert(udp->in_first == udp->in_count);
 
     for (unsigned i = 0; i < UDP_BATCH; i++) {
         udp->in[i].msg_hdr.msg_namelen = sizeof udp->in_slots[i].name;
@@ -120,13 +120,22 @@ static bool udp_receive_batch(struct udp *udp)
         udp->in[i].msg_hdr.msg_flags = 0;
     }
     count = recvmmsg(udp->fd, udp->in, UDP_BATCH, MSG_DONTWAIT, NULL);
-    udp->in_first = 0;
-    /* Nothing there, or an error of one peer's that the next call is free of. */
-    udp->in_count = count <= 0 ? 0 : (unsigned)count;
-    return count > 0;
+    return count <= 0 ? 0 : (unsigned)count;
 }
 
-static void udp_hand_over(struct udp *udp, unsigned i)
+static bool udp_allows(const struct udp *udp)
+{
+    return udp->options.allows == NULL || udp->options.allows(udp->options.owner);
+}
+
+static void udp_hand_over(struct udp *udp, const struct address *from, struct bytes datagram)
+{
+    udp->options.receive(udp->options.owner, from, datagram);
+    udp->held = !udp_allows(udp);
+}
+
+/* Hand over what came, or have it wait behind what waits already. */
+static void udp_take(struct udp *udp, unsigned i)
 {
     const struct bytes datagram = { udp->in_bytes[i], udp->in[i].msg_len };
     struct address from;
@@ -138,31 +147,48 @@ static void udp_hand_over(struct udp *udp, unsigned i)
     udp->stats.received++;
     udp->stats.received_bytes += datagram.size;
     udp_read_control(udp, &udp->in[i].msg_hdr, &from);
-    udp->options.receive(udp->options.owner, &from, datagram);
+    if (udp->held || !backlog_empty(&udp->backlog)) {
+        udp->stats.backlog_drops += backlog_put(&udp->backlog, &from, datagram);
+    } else {
+        udp_hand_over(udp, &from, datagram);
+    }
 }
 
-static bool udp_allows(const struct udp *udp)
+/* Empty the kernel's queue, which is one for all: what is behind a flood is to be seen. */
+static bool udp_receive_all(struct udp *udp)
 {
-    return udp->options.allows == NULL || udp->options.allows(udp->options.owner);
+    const uint64_t bytes_max = udp->stats.received_bytes + UDP_PASS_BYTES_MAX;
+    unsigned count = UDP_BATCH;
+    bool any = false;
+
+    for (unsigned batches = 0;
+         count == UDP_BATCH && batches < UDP_BATCHES_MAX && udp->stats.received_bytes < bytes_max;
+         batches++) {
+        count = udp_receive_batch(udp);
+        for (unsigned i = 0; i < count; i++) {
+            udp_take(udp, i);
+        }
+        any = any || count > 0;
+    }
+    return any;
 }
 
 static void udp_on_readable(evutil_socket_t fd, short what, void *argument)
 {
     struct udp *udp = argument;
-    unsigned batches = 0;
-    bool worked = false;
+    struct backlog_datagram *waited;
+    bool worked;
 
     (void)fd;
     (void)what;
-    while (!udp->held) {
-        if (udp->in_first == udp->in_count
-            && (batches++ == UDP_BATCHES_MAX || (batches > 1 && udp->in_count < UDP_BATCH)
-                || !udp_receive_batch(udp))) {
-            break;
-        }
-        udp_hand_over(udp, udp->in_first++);
+    if (udp->held) {
+        return;
+    }
+    worked = udp_receive_all(udp);
+    while (!udp->held && (waited = backlog_take(&udp->backlog)) != NULL) {
+        udp_hand_over(udp, &waited->from, (struct bytes){ waited->data, waited->size });
+        free(waited);
         worked = true;
-        udp->held = !udp_allows(udp);
     }
     if (worked) {
         udp->options.wanted(udp->options.owner);
@@ -391,6 +417,7 @@ static enum status udp_bind(struct udp *udp, struct fault *why)
 enum status udp_open(const struct udp_options *options, struct udp **udp_out, struct fault *why)
 {
     struct udp *udp = calloc(1, sizeof *udp);
+    uint64_t secret = 0;
     enum status status;
 
     if (udp == NULL) {
@@ -405,6 +432,9 @@ enum status udp_open(const struct udp_options *options, struct udp **udp_out, st
         goto free_udp;
     }
     udp_prepare(udp);
+    /* Without it lanes can be told, and no more. */
+    (void)getrandom(&secret, sizeof secret, 0);
+    backlog_init(&udp->backlog, secret);
     udp_set_options(udp);
     status = udp_bind(udp, why);
     if (status != STATUS_OK) {
@@ -447,6 +477,7 @@ void udp_close(struct udp *udp)
     if (udp->again != NULL) {
         event_free(udp->again);
     }
+    backlog_clear(&udp->backlog);
     (void)close(udp->fd);
     free(udp);
 }

@@ -5,6 +5,9 @@
  * encodes when asked. Keeps no queue: a datagram is encoded when the socket has room, straight into
  * the buffers of the next sendmmsg(2).
  *
+ * What comes while a pass has no more time is read all the same and waits by source
+ * (net/backlog.h): the kernel's queue is one for all, and an ack behind a flood would be too late.
+ *
  * Called by main alone. It never looks into a datagram and knows no node.
  *
  * Answers leave from the address that the question came to, also when the socket listens on all
@@ -23,10 +26,11 @@
 struct event_base;
 struct udp; /* opaque */
 
-#define UDP_SEND_BYTES  2048 /* of a datagram: more than any that the node makes */
-#define UDP_BATCH       32   /* datagrams a system call */
-#define UDP_BATCHES_MAX 16   /* receive calls a pass of the loop: HTTP and timers get their turn */
-#define UDP_SENDS_MAX   8    /* batches sent in a pass, likewise */
+#define UDP_SEND_BYTES     2048 /* of a datagram: more than any that the node makes */
+#define UDP_BATCH          32   /* datagrams a system call */
+#define UDP_BATCHES_MAX    16 /* receive calls a pass of the loop: HTTP and timers get their turn */
+#define UDP_PASS_BYTES_MAX (2 << 20) /* received in a pass: above, one batch more ends it */
+#define UDP_SENDS_MAX      8         /* batches sent in a pass, likewise */
 
 struct udp_options {
     struct event_base *base;
@@ -38,9 +42,10 @@ struct udp_options {
     void (*receive)(void *owner, const struct address *from, struct bytes datagram);
     /* Work was done, or the socket has room again, or more could be sent: a turn is due. */
     void (*wanted)(void *owner);
-    /* Whether more may be received in this pass of the loop; NULL: always. What has come out of the
-     * kernel by then waits for the next pass, which begins with udp_send(). A pass hands over one
-     * datagram at least, whatever this says: so whoever makes work elsewhere stops no gossip. */
+    /* Whether more may be handed over in this pass of the loop; NULL: always. What comes out of the
+     * kernel then waits for the next pass, after udp_send(), and its sources are served in turns. A
+     * pass hands over one datagram at least, whatever this says: so whoever makes work elsewhere
+     * stops no gossip. */
     bool (*allows)(void *owner);
 };
 
@@ -50,7 +55,8 @@ typedef size_t udp_emit(void *owner, struct space space, struct address *to);
 struct udp_stats {
     uint64_t received;
     uint64_t received_bytes;
-    uint64_t kernel_drops; /* SO_RXQ_OVFL: the receive queue was full */
+    uint64_t backlog_drops; /* of the longest lane, when too much waited; net/backlog.h */
+    uint64_t kernel_drops;  /* SO_RXQ_OVFL: the receive queue was full */
     uint64_t sent;
     uint64_t sent_bytes;
     uint64_t send_errors;          /* datagrams that the kernel refused for good */

@@ -161,6 +161,37 @@ static void test_udp_receives_no_more_in_a_pass_than_is_allowed(void **state)
     assert_int_equal(fixture->most, 7);
 }
 
+/* Five sources that say one word each behind a flood are heard beside it. With five, since now and
+ * then one shares its lane with the flood. */
+static void test_udp_takes_sources_in_turns_where_they_wait(void **state)
+{
+    struct fixture *fixture = *state;
+    struct address flood;
+    unsigned quiet = 0;
+
+    fixture->udp = open_udp(fixture, "127.0.0.1:0");
+    fixture->other = open_udp(fixture, "127.0.0.1:0");
+    fixture->to = udp_address(fixture->other);
+    flood = udp_address(fixture->udp);
+    fixture->left = SENT_MAX;
+    fixture->allowed = 1;
+    udp_send(fixture->udp, on_emit, fixture);
+    for (unsigned i = 0; i < 5; i++) {
+        struct udp *speaker = open_udp(fixture, "127.0.0.1:0");
+
+        fixture->left = 1;
+        udp_send(speaker, on_emit, fixture);
+        udp_close(speaker);
+    }
+    while (fixture->received < 10) {
+        assert_int_equal(event_base_loop(fixture->base, EVLOOP_ONCE), 0);
+        quiet += fixture->in_pass > 0 && address_compare(&fixture->last_from, &flood) != 0;
+        fixture->in_pass = 0;
+        udp_send(fixture->other, on_emit, fixture);
+    }
+    assert_in_range(quiet, 3, 5);
+}
+
 /* Whatever else makes work, a datagram comes in with each pass. */
 static void test_udp_receives_one_in_a_pass_that_allows_none(void **state)
 {
@@ -306,6 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_udp_sends_and_receives_more_than_a_batch),
         TEST(test_udp_receives_no_more_in_a_pass_than_is_allowed),
+        TEST(test_udp_takes_sources_in_turns_where_they_wait),
         TEST(test_udp_receives_one_in_a_pass_that_allows_none),
         TEST(test_udp_sends_no_more_in_a_pass_than_some_batches),
         TEST(test_udp_answers_from_the_address_it_was_asked_at),
