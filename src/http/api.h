@@ -25,7 +25,7 @@ struct watch;
 
 /* What the gossip socket counts: beside what node says, it shows what never came to it. */
 struct api_socket {
-    uint64_t kernel_drops; /* datagrams that the receive queue had no room for */
+    uint64_t kernel_drops; /* datagrams: no room in the kernel, or among those that wait */
     uint64_t send_errors;
     uint64_t send_blocked;         /* how often the socket was full */
     uint64_t receive_buffer_bytes; /* what the kernel gave */

@@ -453,7 +453,7 @@ static struct api_socket daemon_socket(void *shell)
     const struct daemon *daemon = shell;
     const struct udp_stats udp = udp_stats(daemon->udp);
 
-    return (struct api_socket){ .kernel_drops = udp.kernel_drops + udp.backlog_drops,
+    return (struct api_socket){ .kernel_drops = udp.receive_drops,
                                 .send_errors = udp.send_errors,
                                 .send_blocked = udp.send_blocked,
                                 .receive_buffer_bytes = udp.receive_buffer_bytes };

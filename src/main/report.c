@@ -263,8 +263,8 @@ void report_changes(struct report *report, uint64_t now_us)
                 report->node_last.refused_presence);
     report_rise(report, LOG_LEVEL_DEBUG, "cluster_refused", now.refused_cluster,
                 report->node_last.refused_cluster);
-    report_rise(report, LOG_LEVEL_WARN, "receive_queue_full", udp.kernel_drops,
-                report->udp_last.kernel_drops);
+    report_rise(report, LOG_LEVEL_WARN, "receive_queue_full", udp.receive_drops,
+                report->udp_last.receive_drops);
     report_send_errors(report, &udp);
     report_peers(report);
     for (size_t i = 0; i < report->seeds_count; i++) {

@@ -87,7 +87,7 @@ static void udp_read_control(struct udp *udp, struct msghdr *header, const struc
             uint32_t drops;
 
             memcpy(&drops, CMSG_DATA(c), sizeof drops);
-            udp->stats.kernel_drops += (uint32_t)(drops - udp->drops_seen);
+            udp->stats.receive_drops += (uint32_t)(drops - udp->drops_seen);
             udp->drops_seen = drops;
         } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
             struct address local = { .ip = { [10] = 0xff, [11] = 0xff } };
@@ -148,7 +148,7 @@ static void udp_take(struct udp *udp, unsigned i)
     udp->stats.received_bytes += datagram.size;
     udp_read_control(udp, &udp->in[i].msg_hdr, &from);
     if (udp->held || !backlog_empty(&udp->backlog)) {
-        udp->stats.backlog_drops += backlog_put(&udp->backlog, &from, datagram);
+        udp->stats.receive_drops += backlog_put(&udp->backlog, &from, datagram);
     } else {
         udp_hand_over(udp, &from, datagram);
     }

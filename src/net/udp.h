@@ -55,8 +55,7 @@ typedef size_t udp_emit(void *owner, struct space space, struct address *to);
 struct udp_stats {
     uint64_t received;
     uint64_t received_bytes;
-    uint64_t backlog_drops; /* of the longest lane, when too much waited; net/backlog.h */
-    uint64_t kernel_drops;  /* SO_RXQ_OVFL: the receive queue was full */
+    uint64_t receive_drops; /* no room in the kernel (SO_RXQ_OVFL) or in the backlog */
     uint64_t sent;
     uint64_t sent_bytes;
     uint64_t send_errors;          /* datagrams that the kernel refused for good */
