@@ -65,7 +65,7 @@ void plain_ask(struct node *node, struct moment now, struct entry *entry);
 void plain_answer(struct node *node, struct moment now, struct peer *to, struct bytes key,
                   uint8_t ttl);
 
-/* Begin to answer a question for many keys. */
+/* Begin to answer a question for many keys; none of a peer of our kind, which has anti-entropy. */
 void plain_search(struct node *node, struct moment now, struct peer *from, const struct item *item,
                   uint8_t ttl);
 

@@ -651,6 +651,30 @@ static void test_plain_a_node_of_our_kind_is_not_answered_in_plain_what_it_asks_
     assert_true(plain_said_to(world, C) >= 12);
 }
 
+/* Neither kind of pattern: who has said level 1 gets all keys by anti-entropy. */
+static void test_plain_a_node_of_our_kind_is_not_answered_any_pattern(void **state)
+{
+    static const char *const patterns[] = { "few%", "few*", "%" };
+    struct world *world = *state;
+
+    world_meet(world, many, 12, 0);
+    write_one(world, "few1", 1, 1);
+    write_one(world, "few2", 1, 2);
+    node_turn_end(world->node);
+    presence_hear(world, A, "n:" A);
+    world_run(world, 10 * SECOND);
+    world->said_count = 0;
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
+        hear(world, A, patterns[i], NULL, 0, 2, FRAME_NO_VECTOR);
+        world_run(world, 2 * SECOND);
+        assert_int_equal(plain_said_to(world, A), 0);
+        hear(world, C, patterns[i], NULL, 0, 2, FRAME_NO_VECTOR);
+        world_run(world, 2 * SECOND);
+        assert_true(plain_said_to(world, C) > 0);
+        world->said_count = 0;
+    }
+}
+
 /* Two long questions, and a slice of each in its turn. */
 static void test_plain_questions_are_looked_into_in_turn(void **state)
 {
@@ -769,6 +793,7 @@ int main(void)
         TEST(test_plain_first_contact_says_all_of_us_and_asks_for_peers),
         TEST(test_plain_leaving_is_told),
         TEST(test_plain_a_node_of_our_kind_is_not_answered_in_plain_what_it_asks_first),
+        TEST(test_plain_a_node_of_our_kind_is_not_answered_any_pattern),
         TEST(test_plain_questions_are_looked_into_in_turn),
         TEST(test_plain_survives_every_failing_allocation),
         TEST(test_plain_leaves_its_share_to_anti_entropy),
