@@ -16,6 +16,7 @@
 
 #define SETTLE_US   (90 * WORLD_S)
 #define REST_US     (20 * WORLD_S)
+#define PASSED_US   (120 * WORLD_S) /* until what floods brought has been passed on at the rate */
 #define HAUNTED_US  (900 * WORLD_S) /* until an address that was left is dead to all */
 #define STEP_US     (100 * WORLD_MS)
 #define YEAR_S      31536000
@@ -371,6 +372,9 @@ static void rest_check(struct course *run)
         red("completeness", "an address that was left is live for ever");
     }
     world_run(world, REST_US); /* a suspicion of it ends */
+    if ((run->options->faults & RUN_ATTACKS) != 0) {
+        world_run(world, PASSED_US);
+    }
     world->look = sync_refuse;
     world->context = run;
     world_run(world, REST_US);
