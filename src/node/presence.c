@@ -189,6 +189,20 @@ static void self_refute(struct node *node, struct moment now, uint64_t state)
     (void)self_write(node, now, &claim); /* no memory is counted, and it is said to us again */
 }
 
+/* A start in our presence that we did not write is no clock of ours, and is not told as one until
+ * it is outbid: whoever tells us a far year would have us all vote for it. The mark makes it
+ * larger, so that everybody takes it. */
+static void start_disown(struct node *node, struct moment now)
+{
+    const uint64_t level = vector_get(entry_vector(node->presence.self), PRESENCE_LEVEL);
+    struct claim claim = { .stamp = 0 };
+
+    if (level > node->presence.level_word && (level & PRESENCE_START_AHEAD) == 0) {
+        claim.values[PRESENCE_LEVEL] = level | PRESENCE_START_AHEAD;
+        (void)self_write(node, now, &claim); /* no memory is counted */
+    }
+}
+
 /* What is in our entry that we did not write: refute states, tell of another process, outbid what
  * an earlier run under a faster clock left behind. */
 static void self_defend(struct node *node, struct moment now, const struct mark *raised)
@@ -200,6 +214,7 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
     const uint64_t level = vector_get(vector, PRESENCE_LEVEL);
     const uint64_t http = vector_get(vector, PRESENCE_HTTP);
 
+    start_disown(node, now);
     if (state > presence->state_word) {
         self_refute(node, now, state);
     }
@@ -323,7 +338,11 @@ bool presence_start(struct node *node, struct moment now)
         presence->incarnation = claim_incarnation(state) + 1; /* an earlier run had to refute */
     }
     presence->state_word = claim_state(presence->incarnation, WORD_ALIVE);
-    return self_start(node, now, start_s) && peers_load(node, now);
+    if (!self_start(node, now, start_s)) {
+        return false;
+    }
+    start_disown(node, now);
+    return peers_load(node, now);
 }
 
 /* States of peers. */

@@ -207,6 +207,18 @@ static void test_presence_outbids_what_a_later_start_announced(void **state)
                      (NOW + 701) << 16 | PRESENCE_START_AHEAD | 1);
 }
 
+/* An outbidding waits a minute; until then it is told, but as nobody's clock. */
+static void test_presence_disowns_a_start_it_did_not_write_at_once(void **state)
+{
+    struct world *world = *state;
+    const struct pair first = { PRESENCE_HTTP, (NOW + 500) << 16 | 9999 };
+    const struct pair level = { PRESENCE_LEVEL, (NOW + DAY) << 16 | 1 };
+
+    hear(world, A, "n:" SELF, &first, 1, 3, 0);
+    hear(world, A, "n:" SELF, &level, 1, 3, 0);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), level.value | PRESENCE_START_AHEAD);
+}
+
 static void test_presence_that_left_stays_left(void **state)
 {
     struct world *world = *state;
@@ -894,6 +906,7 @@ int main(void)
         TEST(test_presence_of_itself_is_not_taken_from_strangers),
         TEST(test_presence_notices_another_process_at_its_address_once),
         TEST(test_presence_outbids_what_a_later_start_announced),
+        TEST(test_presence_disowns_a_start_it_did_not_write_at_once),
         TEST(test_presence_that_left_stays_left),
         TEST(test_presence_bounds_keep_what_an_owner_could_not_outbid_out),
         TEST(test_presence_slots_of_suspectors_name_no_incarnation_beyond_the_state),
