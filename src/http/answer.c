@@ -440,7 +440,7 @@ void answer_stream_end(struct http_request *request)
 
 /* -- problem documents ---------------------------------------------------------------------- */
 
-static void json_sink(void *argument, struct bytes text)
+static void output_to(void *argument, struct bytes text)
 {
     http_put(argument, text);
 }
@@ -472,11 +472,13 @@ static void problem_put(struct http_request *request, unsigned code, struct byte
 {
     const char *uri = request->evhttp == NULL ? "" : evhttp_request_get_uri(request->evhttp);
     uint8_t buffer[512];
+    struct output output;
     struct json_writer json;
 
     answer_forget(request);
     http_begin(request, code, "application/problem+json");
-    json_begin(&json, (struct space){ buffer, sizeof buffer }, json_sink, request);
+    output_init(&output, (struct space){ buffer, sizeof buffer }, output_to, request);
+    json_begin(&json, &output, false);
     json_begin_object(&json);
     json_name(&json, "type");
     json_text(&json, "about:blank");
@@ -503,8 +505,8 @@ static void problem_put(struct http_request *request, unsigned code, struct byte
         json_end_object(&json);
     }
     json_end_object(&json);
-    json_put_literal(&json, "\n");
-    (void)json_end(&json);
+    output_put_byte(&output, '\n');
+    output_flush(&output);
 }
 
 /* The headers a code asks for. */

@@ -62,10 +62,10 @@ struct http_context {
 
 /* -- answers (api_reply.c) ------------------------------------------------------------------- */
 
-/* JSON on its way to a request. Open: on the stack of a handler or in the state of a step. Never
- * copied: the writer keeps its address. */
+/* An answer on its way to a request. Open: on the stack of a handler or in the state of a step.
+ * Never copied: the writer keeps its address. */
 struct reply {
-    struct http_request *request;
+    struct output output; /* for what is no JSON */
     struct json_writer json;
     uint8_t buffer[2048];
 };

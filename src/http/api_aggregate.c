@@ -132,8 +132,8 @@ static enum http_step write_step(struct http_request *request, struct http_conte
 
     (void)context;
     if (aggregate->is_packed) {
-        const bool is_all =
-            packed_elements(json, &aggregate->gather.join, &aggregate->number, request);
+        const bool is_all = packed_pairs(&aggregate->reply.output, &aggregate->gather.join,
+                                         &aggregate->number, request);
 
         reply_flush(&aggregate->reply);
         return is_all ? HTTP_STEP_DONE : HTTP_STEP_AGAIN;
@@ -164,21 +164,21 @@ static void head_put(struct json_writer *json, const struct aggregate *aggregate
     json_begin_object(json);
 }
 
-static void packed_head_put(struct json_writer *json, const struct aggregate *aggregate)
+static void packed_head_put(struct output *output, const struct aggregate *aggregate)
 {
     const uint64_t size = vector_size(&aggregate->gather.join);
 
-    packed_map(json, 5);
-    packed_name(json, "key");
-    packed_text(json, pattern_of(aggregate));
-    packed_name(json, "matched");
-    packed_u64(json, aggregate->gather.matched);
-    packed_name(json, "size");
-    packed_u64(json, size);
-    packed_name(json, "digest");
-    packed_hex64(json, aggregate->digest);
-    packed_name(json, "vector");
-    packed_map(json, size);
+    packed_map(output, 5);
+    packed_name(output, "key");
+    packed_text(output, pattern_of(aggregate));
+    packed_name(output, "matched");
+    packed_u64(output, aggregate->gather.matched);
+    packed_name(output, "size");
+    packed_u64(output, size);
+    packed_name(output, "digest");
+    packed_hex64(output, aggregate->digest);
+    packed_name(output, "vector");
+    packed_map(output, size);
 }
 
 static enum http_step write_begin(struct http_request *request, struct aggregate *aggregate)
@@ -195,7 +195,7 @@ static enum http_step write_begin(struct http_request *request, struct aggregate
     http_stream_begin(request, 200, type, HTTP_LENGTH_UNKNOWN);
     json = reply_begin(&aggregate->reply, request);
     if (aggregate->is_packed) {
-        packed_head_put(json, aggregate);
+        packed_head_put(&aggregate->reply.output, aggregate);
     } else {
         head_put(json, aggregate);
     }

@@ -62,7 +62,7 @@ static void json_item_end(struct items *items)
     }
     json_end_object(json);
     if (items->form == API_LINES) {
-        json_put_literal(json, "\n");
+        output_put_byte(&items->reply.output, '\n');
     }
 }
 
@@ -83,22 +83,23 @@ static enum items_progress json_item_go_on(struct items *items, const struct vec
 static void packed_item_put(struct items *items, const struct vector *vector,
                             const uint64_t *digest)
 {
-    struct json_writer *json = &items->reply.json;
+    struct output *output = &items->reply.output;
 
     if (items->has_vectors) {
-        packed_map(json, 1);
-        packed_text(json, items_last(items));
-        packed_vector(json, vector);
+        packed_map(output, 1);
+        packed_text(output, items_last(items));
+        packed_map(output, vector_size(vector));
+        (void)packed_pairs(output, vector, &items->number, NULL);
         return;
     }
-    packed_map(json, digest == NULL ? 2 : 3);
-    packed_name(json, "key");
-    packed_text(json, items_last(items));
-    packed_name(json, "size");
-    packed_u64(json, vector_size(vector));
+    packed_map(output, digest == NULL ? 2 : 3);
+    packed_name(output, "key");
+    packed_text(output, items_last(items));
+    packed_name(output, "size");
+    packed_u64(output, vector_size(vector));
     if (digest != NULL) {
-        packed_name(json, "digest");
-        packed_hex64(json, *digest);
+        packed_name(output, "digest");
+        packed_hex64(output, *digest);
     }
 }
 
@@ -106,7 +107,7 @@ static void packed_item_put(struct items *items, const struct vector *vector,
 static enum items_progress packed_item_go_on(struct items *items, const struct vector *vector,
                                              const struct http_request *request)
 {
-    struct json_writer *json = &items->reply.json;
+    struct output *output = &items->reply.output;
 
     if (!packed_copy_is_whole(&items->copy)) {
         if (vector == NULL) {
@@ -118,11 +119,11 @@ static enum items_progress packed_item_go_on(struct items *items, const struct v
         case PACKED_MEMORY: return ITEMS_MEMORY;
         case PACKED_DONE: break;
         }
-        packed_map(json, 1);
-        packed_text(json, items_last(items));
-        packed_map(json, packed_copy_size(&items->copy));
+        packed_map(output, 1);
+        packed_text(output, items_last(items));
+        packed_map(output, packed_copy_size(&items->copy));
     }
-    if (!packed_copy_put(&items->copy, request, json)) {
+    if (!packed_copy_put(&items->copy, request, output)) {
         return ITEMS_OVER;
     }
     packed_copy_clear(&items->copy, items->mem);
@@ -194,7 +195,7 @@ void items_end(struct items *items, bool has_more)
             json_string(json, items_last(items));
         }
         json_end_object(json);
-        json_put_literal(json, "\n");
+        output_put_byte(&items->reply.output, '\n');
     }
     reply_flush(&items->reply);
 }

@@ -143,8 +143,8 @@ static void ready_put(struct http_request *request, const struct vector *vector,
     reply_end(&reply);
 }
 
-static void range_values_put(struct json_writer *json, const struct vector *vector, uint64_t from,
-                             uint64_t count, void put(struct json_writer *json, uint64_t number))
+static void range_values_put(struct reply *reply, const struct vector *vector, uint64_t from,
+                             uint64_t count, bool is_packed)
 {
     for (uint64_t i = 0; i < count;) {
         const uint64_t number = (from + i) >> 8;
@@ -157,8 +157,13 @@ static void range_values_put(struct json_writer *json, const struct vector *vect
         }
         do {
             const unsigned offset = (unsigned)((from + i) & 0xff);
+            const uint64_t value = block.number == number ? block_get(&block, offset) : 0;
 
-            put(json, block.number == number ? block_get(&block, offset) : 0);
+            if (is_packed) {
+                packed_u64(&reply->output, value);
+            } else {
+                json_u64(&reply->json, value);
+            }
             i++;
         } while (i < count && (from + i) >> 8 == number);
     }
@@ -188,8 +193,8 @@ static void range_get(struct http_request *request, const struct entry *entry)
     http_begin(request, 200, type);
     json = reply_begin(&reply, request);
     if (is_packed) {
-        packed_range_head(json, entry, from, count);
-        range_values_put(json, vector, from, count, packed_u64);
+        packed_range_head(&reply.output, entry, from, count);
+        range_values_put(&reply, vector, from, count, true);
         reply_flush(&reply);
         return;
     }
@@ -198,7 +203,7 @@ static void range_get(struct http_request *request, const struct entry *entry)
     json_u64(json, from);
     json_name(json, "values");
     json_begin_array(json);
-    range_values_put(json, vector, from, count, json_u64);
+    range_values_put(&reply, vector, from, count, false);
     json_end_array(json);
     json_end_object(json);
     reply_end(&reply);

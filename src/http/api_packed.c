@@ -1,84 +1,7 @@
 #include "http/api_packed.h"
 
-#include "base/text.h"
-
-#include <msgpack.h>
-
 #include <assert.h>
 #include <string.h>
-
-/* -- pieces -------------------------------------------------------------------------------- */
-
-static int put(void *data, const char *bytes, size_t size)
-{
-    json_put_raw((struct json_writer *)data, (struct bytes){ (const uint8_t *)bytes, size });
-    return 0;
-}
-
-static msgpack_packer packer_of(struct json_writer *json)
-{
-    return (msgpack_packer){ .data = json, .callback = put };
-}
-
-void packed_map(struct json_writer *json, uint64_t pairs)
-{
-    msgpack_packer packer = packer_of(json);
-
-    msgpack_pack_map(&packer, pairs);
-}
-
-void packed_text(struct json_writer *json, struct bytes text)
-{
-    msgpack_packer packer = packer_of(json);
-
-    msgpack_pack_str(&packer, text.size);
-    msgpack_pack_str_body(&packer, text.data, text.size);
-}
-
-void packed_name(struct json_writer *json, const char *name)
-{
-    packed_text(json, (struct bytes){ (const uint8_t *)name, strlen(name) });
-}
-
-void packed_u64(struct json_writer *json, uint64_t number)
-{
-    msgpack_packer packer = packer_of(json);
-
-    msgpack_pack_uint64(&packer, number);
-}
-
-void packed_hex64(struct json_writer *json, uint64_t number)
-{
-    char hex[16];
-
-    text_put_hex64(hex, number);
-    packed_text(json, (struct bytes){ (const uint8_t *)hex, sizeof hex });
-}
-
-static void block_put(struct json_writer *json, const struct block *block)
-{
-    for (unsigned i = 0; i < block->count; i++) {
-        const uint64_t value = block_value(block, i);
-
-        if (value != 0) {
-            packed_u64(json, block->number << 8 | block_offset(block, i));
-            packed_u64(json, value);
-        }
-    }
-}
-
-void packed_vector(struct json_writer *json, const struct vector *vector)
-{
-    const size_t count = vector_blocks(vector);
-    struct block_room room;
-
-    packed_map(json, vector_size(vector));
-    for (size_t i = 0; i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-
-        block_put(json, &block);
-    }
-}
 
 /* -- large vectors ------------------------------------------------------------------------- */
 
@@ -126,8 +49,8 @@ uint64_t packed_copy_size(const struct packed_copy *copy)
     return vector_size(&copy->vector);
 }
 
-bool packed_elements(struct json_writer *json, const struct vector *vector, uint64_t *number,
-                     const struct http_request *request)
+bool packed_pairs(struct output *output, const struct vector *vector, uint64_t *number,
+                  const struct http_request *request)
 {
     const size_t count = vector_blocks(vector);
     struct block_room room;
@@ -136,19 +59,19 @@ bool packed_elements(struct json_writer *json, const struct vector *vector, uint
         const struct block block = vector_block(vector, i, &room);
 
         *number = block.number;
-        if (http_step_is_over(request)) {
+        if (request != NULL && http_step_is_over(request)) {
             return false;
         }
-        block_put(json, &block);
+        packed_elements(output, &block);
     }
     return true;
 }
 
 bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
-                     struct json_writer *json)
+                     struct output *output)
 {
     assert(copy->is_whole);
-    return packed_elements(json, &copy->vector, &copy->number, request);
+    return packed_pairs(output, &copy->vector, &copy->number, request);
 }
 
 /* -- one key ------------------------------------------------------------------------------- */
@@ -172,30 +95,30 @@ static void sending_free(void *state)
 }
 
 /* What every answer says first, in a map of so many pairs. */
-static void facts_put(struct json_writer *json, struct bytes key, uint64_t size, uint64_t digest,
+static void facts_put(struct output *output, struct bytes key, uint64_t size, uint64_t digest,
                       uint64_t pairs)
 {
-    packed_map(json, pairs);
-    packed_name(json, "key");
-    packed_text(json, key);
-    packed_name(json, "size");
-    packed_u64(json, size);
-    packed_name(json, "digest");
-    packed_hex64(json, digest);
+    packed_map(output, pairs);
+    packed_name(output, "key");
+    packed_text(output, key);
+    packed_name(output, "size");
+    packed_u64(output, size);
+    packed_name(output, "digest");
+    packed_hex64(output, digest);
 }
 
 /* All but the vector. */
-static void head_put(struct json_writer *json, struct bytes key, uint64_t size, uint64_t digest)
+static void head_put(struct output *output, struct bytes key, uint64_t size, uint64_t digest)
 {
-    facts_put(json, key, size, digest, 4);
-    packed_name(json, "vector");
+    facts_put(output, key, size, digest, 4);
+    packed_name(output, "vector");
 }
 
 static enum http_step write_step(struct http_request *request, struct http_context *context,
                                  void *state)
 {
     struct sending *sending = (struct sending *)state;
-    const bool is_all = packed_copy_put(&sending->copy, request, &sending->reply.json);
+    const bool is_all = packed_copy_put(&sending->copy, request, &sending->reply.output);
 
     (void)context;
     reply_flush(&sending->reply);
@@ -206,13 +129,14 @@ static enum http_step write_step(struct http_request *request, struct http_conte
 static void write_begin(struct http_request *request, struct sending *sending)
 {
     const uint64_t size = packed_copy_size(&sending->copy);
-    struct json_writer *json;
+    struct output *output;
 
     http_etag(request, sending->digest);
     http_stream_begin(request, 200, sending->type, HTTP_LENGTH_UNKNOWN);
-    json = reply_begin(&sending->reply, request);
-    head_put(json, (struct bytes){ sending->key, sending->key_size }, size, sending->digest);
-    packed_map(json, size);
+    (void)reply_begin(&sending->reply, request);
+    output = &sending->reply.output;
+    head_put(output, (struct bytes){ sending->key, sending->key_size }, size, sending->digest);
+    packed_map(output, size);
     http_continue(request, write_step, sending, sending_free);
 }
 
@@ -259,26 +183,27 @@ void packed_chosen(struct http_request *request, const struct entry *entry,
                    const struct vector *chosen, const char *type)
 {
     struct reply reply;
-    struct json_writer *json;
+    struct output *output;
+    uint64_t number = 0;
 
     http_etag(request, entry_digest(entry));
     http_begin(request, 200, type);
-    json = reply_begin(&reply, request);
-    head_put(json, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry));
-    packed_vector(json, chosen);
+    (void)reply_begin(&reply, request);
+    output = &reply.output;
+    head_put(output, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry));
+    packed_map(output, vector_size(chosen));
+    (void)packed_pairs(output, chosen, &number, NULL);
     reply_flush(&reply);
 }
 
-void packed_range_head(struct json_writer *json, const struct entry *entry, uint64_t from,
+void packed_range_head(struct output *output, const struct entry *entry, uint64_t from,
                        uint64_t count)
 {
-    msgpack_packer packer = packer_of(json);
-
-    facts_put(json, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry), 5);
-    packed_name(json, "from");
-    packed_u64(json, from);
-    packed_name(json, "values");
-    msgpack_pack_array(&packer, count);
+    facts_put(output, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry), 5);
+    packed_name(output, "from");
+    packed_u64(output, from);
+    packed_name(output, "values");
+    packed_array(output, count);
 }
 
 void packed_get(struct http_request *request, struct http_context *context,

@@ -6,6 +6,7 @@
  * steps, and written from the copy. Called by api_keys.c and api_items.c. */
 
 #include "http/api.h"
+#include "view/packed_writer.h"
 
 /* A large vector on its way out. Open: embedded in the state of a step; only api_packed.c touches
  * the fields. All zero, but for packed_copy_init(), before and after. */
@@ -29,22 +30,12 @@ bool packed_copy_is_whole(const struct packed_copy *copy);
  * is over. */
 uint64_t packed_copy_size(const struct packed_copy *copy);
 bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
-                     struct json_writer *json);
-
-/* Pieces of msgpack, handed on through the space of a writer of JSON. */
-void packed_map(struct json_writer *json, uint64_t pairs);
-void packed_text(struct json_writer *json, struct bytes text);
-void packed_name(struct json_writer *json, const char *name);
-void packed_u64(struct json_writer *json, uint64_t number);
-void packed_hex64(struct json_writer *json, uint64_t number);
-
-/* A whole vector as a map, at once. */
-void packed_vector(struct json_writer *json, const struct vector *vector);
+                     struct output *output);
 
 /* The elements of a vector that does not change meanwhile as pairs, from block *number on, as far
- * as the step goes. False: the step is over. */
-bool packed_elements(struct json_writer *json, const struct vector *vector, uint64_t *number,
-                     const struct http_request *request);
+ * as the step goes. False: the step is over. `request` NULL: all of them. */
+bool packed_pairs(struct output *output, const struct vector *vector, uint64_t *number,
+                  const struct http_request *request);
 
 /* One key: {"key", "size", "digest", "vector": {0: 5}}, as this type. */
 void packed_get(struct http_request *request, struct http_context *context,
@@ -56,7 +47,7 @@ void packed_chosen(struct http_request *request, const struct entry *entry,
 
 /* Of a range, {"key", "size", "digest", "from", "values": [5, 0]}, what is in front of its `count`
  * values, which packed_u64() puts. */
-void packed_range_head(struct json_writer *json, const struct entry *entry, uint64_t from,
+void packed_range_head(struct output *output, const struct entry *entry, uint64_t from,
                        uint64_t count);
 
 #endif /* HTTP_API_PACKED_H */

@@ -7,34 +7,29 @@
 
 #define DURATION_MS_MAX (HTTP_WAIT_US_MAX / 1000)
 
-static void flush(void *sink, struct bytes text)
+static void sink(void *owner, struct bytes bytes)
 {
-    struct reply *reply = (struct reply *)sink;
-
-    http_put(reply->request, text);
+    http_put((struct http_request *)owner, bytes);
 }
 
 struct json_writer *reply_begin(struct reply *reply, struct http_request *request)
 {
     const struct space space = { reply->buffer, sizeof reply->buffer };
 
-    reply->request = request;
-    json_begin(&reply->json, space, flush, reply);
-    if (http_is_pretty(request)) {
-        json_prettify(&reply->json);
-    }
+    output_init(&reply->output, space, sink, request);
+    json_begin(&reply->json, &reply->output, http_is_pretty(request));
     return &reply->json;
 }
 
 void reply_flush(struct reply *reply)
 {
-    json_hand_over(&reply->json);
+    output_flush(&reply->output);
 }
 
 void reply_end(struct reply *reply)
 {
-    json_put_literal(&reply->json, "\n");
-    reply_flush(reply);
+    output_put_byte(&reply->output, '\n');
+    output_flush(&reply->output);
 }
 
 bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_t *number,

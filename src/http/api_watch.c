@@ -47,14 +47,15 @@ static struct json_writer *event_begin(struct watching *watching, const char *na
     watching->events++;
     json_restart(json);
     if (!watching->is_lines) {
+        struct output *output = &watching->reply.output;
         char digits[TEXT_U64_MAX];
 
-        json_put_literal(json, "id: ");
-        json_put_raw(json, (struct bytes){ (const uint8_t *)digits,
+        output_put_text(output, "id: ");
+        output_put(output, (struct bytes){ (const uint8_t *)digits,
                                            text_put_u64(digits, watching->events) });
-        json_put_literal(json, "\nevent: ");
-        json_put_literal(json, name);
-        json_put_literal(json, "\ndata: ");
+        output_put_text(output, "\nevent: ");
+        output_put_text(output, name);
+        output_put_text(output, "\ndata: ");
     }
     json_begin_object(json);
     return json;
@@ -63,7 +64,7 @@ static struct json_writer *event_begin(struct watching *watching, const char *na
 static void event_end(struct watching *watching)
 {
     json_end_object(&watching->reply.json);
-    json_put_literal(&watching->reply.json, watching->is_lines ? "\n" : "\n\n");
+    output_put_text(&watching->reply.output, watching->is_lines ? "\n" : "\n\n");
     watching->is_in_event = false;
 }
 
@@ -83,10 +84,10 @@ static void ready_put(struct watching *watching, const struct http_context *cont
     if (!watching->is_lines) {
         char digits[TEXT_U64_MAX];
 
-        json_put_literal(&watching->reply.json, "retry: ");
-        json_put_raw(&watching->reply.json,
-                     (struct bytes){ (const uint8_t *)digits, text_put_u64(digits, RETRY_MS) });
-        json_put_literal(&watching->reply.json, "\n");
+        output_put_text(&watching->reply.output, "retry: ");
+        output_put(&watching->reply.output,
+                   (struct bytes){ (const uint8_t *)digits, text_put_u64(digits, RETRY_MS) });
+        output_put_text(&watching->reply.output, "\n");
     }
     json = event_begin(watching, "ready");
     kind_put(watching, json, "ready");
@@ -227,7 +228,7 @@ static enum http_step watch_step(struct http_request *request, struct http_conte
         }
         watching->flushed_us = now_us;
     } else if (now_us >= watching->spoken_us + HEARTBEAT_US) {
-        json_put_literal(&watching->reply.json, watching->is_lines ? "\n" : ": heartbeat\n\n");
+        output_put_text(&watching->reply.output, watching->is_lines ? "\n" : ": heartbeat\n\n");
         reply_flush(&watching->reply);
         watching->spoken_us = now_us;
     }

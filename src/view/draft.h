@@ -32,7 +32,6 @@ enum read_event {
     READ_MORE,    /* all of the piece was taken; give the next one, or say it was the last */
     READ_BUSY,    /* work is left: call again with what is left of the piece */
     READ_UPDATE,  /* the draft holds a whole update; take it, then call again */
-    READ_ELEMENT, /* one element of an array; take it, then call again */
     READ_DONE,    /* the end was reached and all was right */
     READ_REFUSED, /* draft_problem() says why */
     READ_MEMORY

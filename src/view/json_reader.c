@@ -24,14 +24,13 @@ enum expect {
     EXPECT_FIRST_NAME, /* or the end of the object */
     EXPECT_NAME,
     EXPECT_COLON,
-    EXPECT_FIRST_VALUE, /* or the end of the array */
     EXPECT_VALUE,
     EXPECT_COMMA, /* or the end */
     EXPECT_NOTHING
 };
 
 /* What it stands in. */
-enum place { PLACE_VECTOR, PLACE_BULK, PLACE_LINE, PLACE_ARRAY };
+enum place { PLACE_VECTOR, PLACE_BULK, PLACE_LINE };
 
 /* Members of a line. */
 enum member { MEMBER_KEY, MEMBER_VECTOR, MEMBER_SIZE, MEMBER_DIGEST, MEMBER_VIEW, MEMBER_COUNT };
@@ -43,20 +42,19 @@ static const char *const member_names[MEMBER_COUNT] = {
 
 struct json_reader {
     struct draft *draft;
-    uint8_t form;            /* enum json_form */
-    uint8_t lex;             /* enum lex */
-    uint8_t expect;          /* enum expect */
-    uint8_t place;           /* enum place */
-    uint8_t member;          /* enum member, of the value that comes */
-    uint8_t members;         /* set of 1 << enum member that this line had */
-    uint8_t verdict;         /* READ_MORE until it is READ_REFUSED or READ_MEMORY */
-    bool is_finishing;       /* the vector is whole and being sorted */
-    bool has_index;          /* an index was read and its value is not yet */
-    bool begun;              /* the first byte came */
-    bool is_plain;           /* the string had only ASCII so far */
-    uint64_t index;          /* name of the value that comes */
-    uint64_t line;           /* from 1 */
-    uint64_t elements_count; /* of an array, taken so far */
+    uint8_t form;      /* enum json_form */
+    uint8_t lex;       /* enum lex */
+    uint8_t expect;    /* enum expect */
+    uint8_t place;     /* enum place */
+    uint8_t member;    /* enum member, of the value that comes */
+    uint8_t members;   /* set of 1 << enum member that this line had */
+    uint8_t verdict;   /* READ_MORE until it is READ_REFUSED or READ_MEMORY */
+    bool is_finishing; /* the vector is whole and being sorted */
+    bool has_index;    /* an index was read and its value is not yet */
+    bool begun;        /* the first byte came */
+    bool is_plain;     /* the string had only ASCII so far */
+    uint64_t index;    /* name of the value that comes */
+    uint64_t line;     /* from 1 */
 
     uint64_t number;
     bool is_zero_led;  /* the number began with a 0 */
@@ -64,9 +62,8 @@ struct json_reader {
     uint8_t hex_left;
     uint16_t unit;      /* of UTF-16, as its hex digits come */
     uint16_t unit_high; /* a surrogate that waits for the other, or 0 */
-    struct space text;  /* of the string that is being read */
-    size_t text_size;   /* of it used */
-    uint8_t text_small[DRAFT_KEY_MAX];
+    uint8_t text_size;
+    uint8_t text[DRAFT_KEY_MAX]; /* of the string that is being read */
 };
 
 struct json_reader *json_reader_create(enum json_form form, struct draft *draft)
@@ -79,37 +76,19 @@ struct json_reader *json_reader_create(enum json_form form, struct draft *draft)
     reader->draft = draft;
     reader->form = (uint8_t)form;
     reader->line = 1;
-    reader->text = (struct space){ reader->text_small, sizeof reader->text_small };
-    if (form == JSON_FORM_ELEMENTS) {
-        reader->text.size = JSON_ELEMENT_BYTES_MAX;
-        reader->text.data = (uint8_t *)mem_alloc(draft->mem, JSON_ELEMENT_BYTES_MAX);
-        if (reader->text.data == NULL) {
-            mem_free(draft->mem, reader, sizeof *reader);
-            return NULL;
-        }
-    }
     return reader;
 }
 
 void json_reader_free(struct json_reader *reader)
 {
-    if (reader == NULL) {
-        return;
+    if (reader != NULL) {
+        mem_free(reader->draft->mem, reader, sizeof *reader);
     }
-    if (reader->text.data != reader->text_small) {
-        mem_free(reader->draft->mem, reader->text.data, reader->text.size);
-    }
-    mem_free(reader->draft->mem, reader, sizeof *reader);
 }
 
 void json_reader_fill(struct json_reader *reader, struct draft *draft)
 {
     reader->draft = draft;
-}
-
-struct bytes json_reader_element(const struct json_reader *reader)
-{
-    return (struct bytes){ reader->text.data, reader->text_size };
 }
 
 uint64_t json_reader_line(const struct json_reader *reader)
@@ -121,7 +100,7 @@ uint64_t json_reader_line(const struct json_reader *reader)
 
 static struct bytes text_of(const struct json_reader *reader)
 {
-    return (struct bytes){ reader->text.data, reader->text_size };
+    return (struct bytes){ reader->text, reader->text_size };
 }
 
 static struct fault *why_of(struct json_reader *reader)
@@ -136,10 +115,6 @@ static enum read_event refuse(struct json_reader *reader)
 
     draft->problem.line = reader->line;
     draft->problem.pointer_size = 0;
-    if (reader->place == PLACE_ARRAY && reader->expect != EXPECT_START
-        && reader->expect != EXPECT_NOTHING) {
-        draft_point_u64(draft, reader->elements_count);
-    }
     if (reader->form == JSON_FORM_BULK && draft->key_size > 0
         && (reader->place == PLACE_VECTOR || reader->expect == EXPECT_COLON
             || reader->expect == EXPECT_VALUE)) {
@@ -183,16 +158,14 @@ static enum read_event refuse_value(struct json_reader *reader, char found)
     case PLACE_BULK:
         return refuse_with(reader, "a key's value must be a vector: an object of indices and "
                                    "values, like {\"0\":3}");
-    case PLACE_LINE:
-        return refuse_with(reader, reader->member == MEMBER_KEY ? "\"key\" must be a string"
-                                   : reader->member == MEMBER_VECTOR
-                                       ? "\"vector\" must be an object of indices and values, "
-                                         "like {\"0\":3}"
-                                       : "\"size\", \"digest\" and \"view\" must be a string or "
-                                         "a number");
-    case PLACE_ARRAY: break;
+    case PLACE_LINE: break;
     }
-    return refuse_with(reader, "an element must be a string or a whole number from 0 on");
+    return refuse_with(reader, reader->member == MEMBER_KEY ? "\"key\" must be a string"
+                               : reader->member == MEMBER_VECTOR
+                                   ? "\"vector\" must be an object of indices and values, "
+                                     "like {\"0\":3}"
+                                   : "\"size\", \"digest\" and \"view\" must be a string or "
+                                     "a number");
 }
 
 /* Something stands where the grammar has no place for it. */
@@ -203,14 +176,11 @@ static enum read_event refuse_token(struct json_reader *reader, char found)
         [EXPECT_FIRST_NAME] = "a name in double quotes or the object's } must stand",
         [EXPECT_NAME] = "a name in double quotes must stand",
         [EXPECT_COLON] = "a colon must stand",
-        [EXPECT_FIRST_VALUE] = "a value or the array's ] must stand",
         [EXPECT_VALUE] = "a value must stand",
         [EXPECT_COMMA] = "a comma or the end of what was begun must stand",
         [EXPECT_NOTHING] = "nothing more may stand",
     };
-    const char *what = reader->form == JSON_FORM_ELEMENTS && reader->expect == EXPECT_START
-                           ? "a JSON array must begin"
-                           : expected[reader->expect];
+    const char *what = expected[reader->expect];
 
     if (found == '\n') {
         return refuse_with(reader, "the line ends in the middle of its object");
@@ -363,24 +333,11 @@ static enum read_event value_of_line(struct json_reader *reader, char token)
     return event;
 }
 
-static enum read_event value_of_array(struct json_reader *reader, char token)
-{
-    if (token == '0') {
-        reader->text_size = text_put_u64((char *)reader->text.data, reader->number);
-    } else if (token != '"') {
-        return refuse_value(reader, token);
-    }
-    reader->elements_count++;
-    reader->expect = EXPECT_COMMA;
-    return READ_ELEMENT;
-}
-
 static enum read_event value_take(struct json_reader *reader, char token)
 {
     switch ((enum place)reader->place) {
     case PLACE_VECTOR: return value_of_vector(reader, token);
     case PLACE_LINE: return value_of_line(reader, token);
-    case PLACE_ARRAY: return value_of_array(reader, token);
     case PLACE_BULK: break;
     }
     if (token != '{') {
@@ -395,15 +352,13 @@ static enum read_event start_take(struct json_reader *reader, char token)
 {
     static const uint8_t places[] = { [JSON_FORM_VECTOR] = PLACE_VECTOR,
                                       [JSON_FORM_BULK] = PLACE_BULK,
-                                      [JSON_FORM_LINES] = PLACE_LINE,
-                                      [JSON_FORM_ELEMENTS] = PLACE_ARRAY };
-    const bool is_array = reader->form == JSON_FORM_ELEMENTS;
+                                      [JSON_FORM_LINES] = PLACE_LINE };
 
-    if (token != (is_array ? '[' : '{')) {
+    if (token != '{') {
         return refuse_token(reader, token);
     }
     reader->place = places[reader->form];
-    reader->expect = is_array ? EXPECT_FIRST_VALUE : EXPECT_FIRST_NAME;
+    reader->expect = EXPECT_FIRST_NAME;
     reader->members = 0;
     reader->draft->key_size = 0;
     draft_begin(reader->draft);
@@ -464,8 +419,6 @@ static enum read_event close_take(struct json_reader *reader)
 /* One token: a bracket, ':', ',', '"' for a string, '0' for a number, or a byte that is none. */
 static enum read_event token_take(struct json_reader *reader, char token)
 {
-    const char end = reader->place == PLACE_ARRAY ? ']' : '}';
-
     switch ((enum expect)reader->expect) {
     case EXPECT_START: return start_take(reader, token);
     case EXPECT_FIRST_NAME:
@@ -473,7 +426,7 @@ static enum read_event token_take(struct json_reader *reader, char token)
         if (token == '"') {
             return name_take(reader);
         }
-        if (token == end && reader->expect == EXPECT_FIRST_NAME) {
+        if (token == '}' && reader->expect == EXPECT_FIRST_NAME) {
             return close_take(reader);
         }
         return refuse_token(reader, token);
@@ -483,20 +436,15 @@ static enum read_event token_take(struct json_reader *reader, char token)
         }
         reader->expect = EXPECT_VALUE;
         return READ_MORE;
-    case EXPECT_FIRST_VALUE:
-        if (token == end) {
-            return close_take(reader);
-        }
-        return value_take(reader, token);
     case EXPECT_VALUE: return value_take(reader, token);
     case EXPECT_COMMA:
-        if (token == end) {
+        if (token == '}') {
             return close_take(reader);
         }
         if (token != ',') {
             return refuse_token(reader, token);
         }
-        reader->expect = reader->place == PLACE_ARRAY ? EXPECT_VALUE : EXPECT_NAME;
+        reader->expect = EXPECT_NAME;
         return READ_MORE;
     case EXPECT_NOTHING: break;
     }
@@ -589,13 +537,13 @@ static enum read_event number(struct json_reader *reader, struct bytes *rest)
 
 static enum read_event text_put(struct json_reader *reader, const uint8_t *from, size_t size)
 {
-    if (size > reader->text.size - reader->text_size) {
+    if (size > sizeof reader->text - reader->text_size) {
         (void)fault_set(why_of(reader), STATUS_INVALID, "a string is longer than %zu bytes",
-                        reader->text.size);
+                        sizeof reader->text);
         return refuse(reader);
     }
-    memcpy(reader->text.data + reader->text_size, from, size);
-    reader->text_size += size;
+    memcpy(reader->text + reader->text_size, from, size);
+    reader->text_size = (uint8_t)(reader->text_size + size);
     return READ_MORE;
 }
 

@@ -1,7 +1,7 @@
 #ifndef VIEW_JSON_READER_H
 #define VIEW_JSON_READER_H
 
-/* Reading the JSON that may be large: vectors, many vectors, arrays of elements. Strict (RFC 8259,
+/* Reading the JSON that may be large: vectors, and many of them. Strict (RFC 8259,
  * and I-JSON, RFC 7493: UTF-8, no lone surrogate, no name twice), resumable at any byte, without
  * recursion, with memory bounded by what it accepted. Small fixed documents are cJSON's.
  *
@@ -15,15 +15,12 @@
 #include "base/bytes.h"
 #include "view/draft.h"
 
-#define JSON_ELEMENT_BYTES_MAX 65536 /* of one string of an array */
-
 enum json_form {
-    JSON_FORM_VECTOR,  /* {"0":3,"1":"18446744073709551615"}: one READ_UPDATE without a key */
-    JSON_FORM_BULK,    /* {"foo":{"0":3},"bar":{}}: a READ_UPDATE each */
-    JSON_FORM_LINES,   /* {"key":"foo","vector":{"0":3}}, one a line: a READ_UPDATE each. Members
+    JSON_FORM_VECTOR, /* {"0":3,"1":"18446744073709551615"}: one READ_UPDATE without a key */
+    JSON_FORM_BULK,   /* {"foo":{"0":3},"bar":{}}: a READ_UPDATE each */
+    JSON_FORM_LINES   /* {"key":"foo","vector":{"0":3}}, one a line: a READ_UPDATE each. Members
                         * "size", "digest" and "view" are passed over, so that a listing can be fed
-                        * back; any other is refused */
-    JSON_FORM_ELEMENTS /* ["a",17]: a READ_ELEMENT each, an integer as its decimal text */
+                       * back; any other is refused */
 };
 
 struct json_reader; /* opaque */
@@ -45,10 +42,7 @@ enum read_event json_reader_read(struct json_reader *reader, struct bytes *rest)
  * was, and has to be repeated first. */
 enum read_event json_reader_end(struct json_reader *reader);
 
-/* The element of the last READ_ELEMENT; until the next read. */
-struct bytes json_reader_element(const struct json_reader *reader);
-
-/* The line that was read last, from 1: of the update or element that was just returned. */
+/* The line that was read last, from 1: of the update that was just returned. */
 uint64_t json_reader_line(const struct json_reader *reader);
 
 #endif /* VIEW_JSON_READER_H */

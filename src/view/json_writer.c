@@ -5,62 +5,17 @@
 #include <assert.h>
 #include <string.h>
 
-#define SPACE_MIN    64
 #define PAIR_MAX     64 /* ,"index":"value" with twice twenty digits */
 #define DECIMALS_MAX 6
 
-/* Room for `size` more bytes in one piece, or NULL when there is none. */
-static uint8_t *room(struct json_writer *json, size_t size)
-{
-    if (size > json->space.size - json->used && json->flush != NULL) {
-        json->flush(json->sink, (struct bytes){ json->space.data, json->used });
-        json->used = 0;
-    }
-    if (size > json->space.size - json->used) {
-        json->cut = true;
-        return NULL;
-    }
-    return json->space.data + json->used;
-}
-
-void json_put_raw(struct json_writer *json, struct bytes text)
-{
-    while (text.size > 0) {
-        uint8_t *to = room(json, 1);
-        const size_t free_size = json->space.size - json->used;
-        const size_t piece = text.size < free_size ? text.size : free_size;
-
-        if (to == NULL) {
-            return;
-        }
-        memcpy(to, text.data, piece);
-        json->used += piece;
-        text.data += piece;
-        text.size -= piece;
-    }
-}
-
-void json_put_literal(struct json_writer *json, const char *text)
-{
-    json_put_raw(json, (struct bytes){ (const uint8_t *)text, strlen(text) });
-}
-
-static void put_byte(struct json_writer *json, char byte)
-{
-    uint8_t *to = room(json, 1);
-
-    if (to != NULL) {
-        *to = (uint8_t)byte;
-        json->used++;
-    }
-}
+_Static_assert(PAIR_MAX <= OUTPUT_SPACE_MIN, "a pair goes in one piece");
 
 static void put_line(struct json_writer *json)
 {
-    put_byte(json, '\n');
+    output_put_byte(json->output, '\n');
     for (unsigned i = 0; i < json->depth; i++) {
-        put_byte(json, ' ');
-        put_byte(json, ' ');
+        output_put_byte(json->output, ' ');
+        output_put_byte(json->output, ' ');
     }
 }
 
@@ -71,7 +26,7 @@ static void put_comma(struct json_writer *json)
         json->after_name = false;
     } else {
         if (json->comma) {
-            put_byte(json, ',');
+            output_put_byte(json->output, ',');
         }
         if (json->is_pretty && json->depth > 0) {
             put_line(json);
@@ -80,46 +35,20 @@ static void put_comma(struct json_writer *json)
     json->comma = true;
 }
 
-void json_begin(struct json_writer *json, struct space space, json_flush *flush, void *sink)
+void json_begin(struct json_writer *json, struct output *output, bool is_pretty)
 {
-    assert(space.size >= SPACE_MIN);
-    *json = (struct json_writer){ .space = space, .flush = flush, .sink = sink };
-}
-
-struct bytes json_end(struct json_writer *json)
-{
-    if (json->cut) {
-        return (struct bytes){ NULL, 0 };
-    }
-    json_hand_over(json);
-    return (struct bytes){ json->space.data, json->used };
-}
-
-void json_prettify(struct json_writer *json)
-{
-    json->is_pretty = true;
+    *json = (struct json_writer){ .output = output, .is_pretty = is_pretty };
 }
 
 void json_restart(struct json_writer *json)
 {
-    json->is_pretty = false;
-    json->comma = false;
-    json->after_name = false;
-    json->depth = 0;
-}
-
-void json_hand_over(struct json_writer *json)
-{
-    if (json->flush != NULL && json->used > 0) {
-        json->flush(json->sink, (struct bytes){ json->space.data, json->used });
-        json->used = 0;
-    }
+    json_begin(json, json->output, false);
 }
 
 static void begin(struct json_writer *json, char bracket)
 {
     put_comma(json);
-    put_byte(json, bracket);
+    output_put_byte(json->output, bracket);
     json->comma = false;
     json->depth++;
 }
@@ -131,7 +60,7 @@ static void end(struct json_writer *json, char bracket)
     if (json->is_pretty && json->comma) {
         put_line(json);
     }
-    put_byte(json, bracket);
+    output_put_byte(json->output, bracket);
     json->comma = true;
 }
 
@@ -186,21 +115,21 @@ static void put_escape(struct json_writer *json, unsigned point)
 
     if (found != NULL) {
         text[1] = short_to[found - short_from];
-        json_put_raw(json, (struct bytes){ (const uint8_t *)text, 2 });
+        output_put(json->output, (struct bytes){ (const uint8_t *)text, 2 });
         return;
     }
     text[2] = hex[point >> 12 & 15];
     text[3] = hex[point >> 8 & 15];
     text[4] = hex[point >> 4 & 15];
     text[5] = hex[point & 15];
-    json_put_raw(json, (struct bytes){ (const uint8_t *)text, sizeof text });
+    output_put(json->output, (struct bytes){ (const uint8_t *)text, sizeof text });
 }
 
 static void put_string(struct json_writer *json, struct bytes string)
 {
     size_t plain = 0; /* where what was not yet written begins */
 
-    put_byte(json, '"');
+    output_put_byte(json->output, '"');
     for (size_t i = 0; i < string.size;) {
         unsigned point = 0;
         const size_t size = escape_size((struct bytes){ string.data + i, string.size - i }, &point);
@@ -209,22 +138,22 @@ static void put_string(struct json_writer *json, struct bytes string)
             i++;
             continue;
         }
-        json_put_raw(json, (struct bytes){ string.data + plain, i - plain });
+        output_put(json->output, (struct bytes){ string.data + plain, i - plain });
         put_escape(json, point);
         i += size;
         plain = i;
     }
-    json_put_raw(json, (struct bytes){ string.data + plain, string.size - plain });
-    put_byte(json, '"');
+    output_put(json->output, (struct bytes){ string.data + plain, string.size - plain });
+    output_put_byte(json->output, '"');
 }
 
 void json_name_bytes(struct json_writer *json, struct bytes name)
 {
     put_comma(json);
     put_string(json, name);
-    put_byte(json, ':');
+    output_put_byte(json->output, ':');
     if (json->is_pretty) {
-        put_byte(json, ' ');
+        output_put_byte(json->output, ' ');
     }
     json->after_name = true;
 }
@@ -248,7 +177,7 @@ void json_text(struct json_writer *json, const char *text)
 void json_bool(struct json_writer *json, bool truth)
 {
     put_comma(json);
-    json_put_literal(json, truth ? "true" : "false");
+    output_put_text(json->output, truth ? "true" : "false");
 }
 
 /* A number as json_u64() writes it; returns its size. */
@@ -271,7 +200,7 @@ void json_u64(struct json_writer *json, uint64_t number)
     const size_t size = u64_to(text, number);
 
     put_comma(json);
-    json_put_raw(json, (struct bytes){ (const uint8_t *)text, size });
+    output_put(json->output, (struct bytes){ (const uint8_t *)text, size });
 }
 
 void json_hex64(struct json_writer *json, uint64_t number)
@@ -282,7 +211,7 @@ void json_hex64(struct json_writer *json, uint64_t number)
     text_put_hex64(text + 1, number);
     text[17] = '"';
     put_comma(json);
-    json_put_raw(json, (struct bytes){ (const uint8_t *)text, sizeof text });
+    output_put(json->output, (struct bytes){ (const uint8_t *)text, sizeof text });
 }
 
 void json_decimal(struct json_writer *json, double number, unsigned decimals)
@@ -300,7 +229,7 @@ void json_decimal(struct json_writer *json, double number, unsigned decimals)
     }
     put_comma(json);
     if (!(number * scale < 1e18 && number * scale > -1e18)) {
-        json_put_literal(json, "null");
+        output_put_text(json->output, "null");
         return;
     }
     scaled = (uint64_t)((number < 0 ? -number : number) * scale + 0.5);
@@ -316,17 +245,14 @@ void json_decimal(struct json_writer *json, double number, unsigned decimals)
         unit /= 10;
         text[size++] = (char)('0' + scaled / unit);
     }
-    json_put_raw(json, (struct bytes){ (const uint8_t *)text, size });
+    output_put(json->output, (struct bytes){ (const uint8_t *)text, size });
 }
 
 static void put_pair(struct json_writer *json, uint64_t index, uint64_t value)
 {
-    uint8_t *to = room(json, PAIR_MAX);
+    uint8_t *to = output_room(json->output, PAIR_MAX);
     size_t size = 0;
 
-    if (to == NULL) {
-        return;
-    }
     if (json->comma) {
         to[size++] = ',';
     }
@@ -335,7 +261,7 @@ static void put_pair(struct json_writer *json, uint64_t index, uint64_t value)
     to[size++] = '"';
     to[size++] = ':';
     size += u64_to((char *)to + size, value);
-    json->used += size;
+    output_commit(json->output, size);
     json->comma = true;
 }
 
@@ -348,7 +274,7 @@ static void put_pair_pretty(struct json_writer *json, uint64_t index, uint64_t v
     json_u64(json, value);
 }
 
-/* The hot loop of reading a vector; watched by bench/http. */
+/* The hot loop of reading a vector; counted by bench/run. */
 void json_elements(struct json_writer *json, const struct block *block, const struct mark *mark)
 {
     const uint64_t base = block->number << 8;

@@ -2,9 +2,8 @@
 #define VIEW_JSON_WRITER_H
 
 /* JSON text, written in one pass: no tree, no allocation, no copy but the one into the caller's
- * space. Commas come by themselves; that names stand only in objects, and that what was begun is
- * ended, is up to the caller. Called by http for every answer. Nothing here can fail: text goes to
- * a space, and when that is full to a function that empties it.
+ * output. Commas come by themselves; that names stand only in objects, and that what was begun is
+ * ended, is up to the caller. Called by http for every answer. Nothing here can fail.
  *
  * Strings must be UTF-8 (keys are, where they came in). Everything that a terminal, a log or a
  * script could take for something else is escaped: controls of both ranges, DEL, and the line
@@ -13,6 +12,7 @@
  * Source: RFC 8259; RFC 7493 (I-JSON), section 2.2, for integers. */
 
 #include "base/bytes.h"
+#include "view/output.h"
 #include "wire/block.h"
 
 #include <stdbool.h>
@@ -21,44 +21,20 @@
 
 #define JSON_INTEGER_MAX ((UINT64_C(1) << 53) - 1) /* greatest that every reader keeps exact */
 
-/* Takes what was written so far; the bytes are void when it returns. */
-typedef void json_flush(void *sink, struct bytes text);
-
 /* Open, because it lives on a stack; only view/json_writer.c touches the fields. */
 struct json_writer {
-    struct space space;
-    size_t used;
-    json_flush *flush; /* NULL: there is no more than the space */
-    void *sink;
+    struct output *output;
     unsigned depth;
-    bool is_pretty;  /* a member or element a line, indented; set by json_prettify() */
+    bool is_pretty;  /* a member or element a line, indented */
     bool comma;      /* the next value or name needs one in front */
     bool after_name; /* a value follows on the same line */
-    bool cut;        /* something did not fit and there was no flush */
 };
 
-/* Begin with an empty text.
- *
- * space  at least 64 bytes; lent until json_end()
- * flush  NULL: what does not fit is left out, and json_end() says so */
-void json_begin(struct json_writer *json, struct space space, json_flush *flush, void *sink);
+/* Begin a document, for people or on one line. The output is lent. */
+void json_begin(struct json_writer *json, struct output *output, bool is_pretty);
 
-/* Hand over what is left, when there is a flush. Returns the bytes written and not yet flushed, so
- * all of them when there is none; empty when something was cut off. */
-struct bytes json_end(struct json_writer *json);
-
-/* Text as it is, neither escaped nor counted as a value. */
-void json_put_raw(struct json_writer *json, struct bytes text);
-void json_put_literal(struct json_writer *json, const char *text);
-
-/* Indent what follows, for people; right after json_begin(). */
-void json_prettify(struct json_writer *json);
-
-/* Begin another document in the same text, on one line. */
+/* Begin another document in the same output, on one line. */
 void json_restart(struct json_writer *json);
-
-/* Hand over what was written so far, when there is a flush, and go on. */
-void json_hand_over(struct json_writer *json);
 
 void json_begin_object(struct json_writer *json);
 void json_end_object(struct json_writer *json);

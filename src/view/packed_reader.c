@@ -1,8 +1,6 @@
 #include "view/packed_reader.h"
 
-#include "base/text.h"
 #include "base/utf8.h"
-#include "view/json_reader.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -10,7 +8,7 @@
 #define HEAD_MAX 9 /* a type byte and eight of a number */
 
 /* What may come next. */
-enum expect { EXPECT_START, EXPECT_KEY, EXPECT_VECTOR, EXPECT_INDEX, EXPECT_VALUE, EXPECT_ELEMENT };
+enum expect { EXPECT_START, EXPECT_KEY, EXPECT_VECTOR, EXPECT_INDEX, EXPECT_VALUE };
 
 /* What a type byte says. */
 enum kind { KIND_NUMBER, KIND_NEGATIVE, KIND_STRING, KIND_MAP, KIND_ARRAY, KIND_OTHER };
@@ -24,14 +22,12 @@ struct packed_reader {
     bool is_in_string;
     uint8_t head[HEAD_MAX];
     uint8_t head_size;
-    uint32_t outer_left; /* keys or elements still to come */
+    uint32_t outer_left; /* keys still to come */
     uint32_t inner_left; /* pairs of the vector still to come */
     uint32_t string_left;
     uint64_t index;
-    uint64_t elements_count;
-    struct space text;
-    size_t text_size;
-    uint8_t text_small[DRAFT_KEY_MAX];
+    uint8_t text_size;
+    uint8_t text[DRAFT_KEY_MAX];
 };
 
 struct packed_reader *packed_reader_create(enum packed_form form, struct draft *draft)
@@ -44,37 +40,19 @@ struct packed_reader *packed_reader_create(enum packed_form form, struct draft *
     }
     reader->draft = draft;
     reader->form = (uint8_t)form;
-    reader->text = (struct space){ reader->text_small, sizeof reader->text_small };
-    if (form == PACKED_FORM_ELEMENTS) {
-        reader->text.size = JSON_ELEMENT_BYTES_MAX;
-        reader->text.data = (uint8_t *)mem_alloc(draft->mem, JSON_ELEMENT_BYTES_MAX);
-        if (reader->text.data == NULL) {
-            mem_free(draft->mem, reader, sizeof *reader);
-            return NULL;
-        }
-    }
     return reader;
 }
 
 void packed_reader_free(struct packed_reader *reader)
 {
-    if (reader == NULL) {
-        return;
+    if (reader != NULL) {
+        mem_free(reader->draft->mem, reader, sizeof *reader);
     }
-    if (reader->text.data != reader->text_small) {
-        mem_free(reader->draft->mem, reader->text.data, reader->text.size);
-    }
-    mem_free(reader->draft->mem, reader, sizeof *reader);
 }
 
 void packed_reader_fill(struct packed_reader *reader, struct draft *draft)
 {
     reader->draft = draft;
-}
-
-struct bytes packed_reader_element(const struct packed_reader *reader)
-{
-    return (struct bytes){ reader->text.data, reader->text_size };
 }
 
 static enum read_event refuse(struct packed_reader *reader, const char *sentence)
@@ -84,9 +62,6 @@ static enum read_event refuse(struct packed_reader *reader, const char *sentence
     (void)fault_set(&draft->problem.why, STATUS_INVALID, "%s", sentence);
     draft->problem.line = 0;
     draft->problem.pointer_size = 0;
-    if (reader->expect == EXPECT_ELEMENT) {
-        draft_point_u64(draft, reader->elements_count);
-    }
     if (reader->form == PACKED_FORM_BULK && draft->key_size > 0
         && reader->expect >= EXPECT_VECTOR) {
         draft_point(draft, draft_key(draft));
@@ -111,7 +86,7 @@ static enum read_event outer_next(struct packed_reader *reader, enum read_event 
         reader->verdict = READ_DONE;
         return event;
     }
-    reader->expect = reader->form == PACKED_FORM_ELEMENTS ? EXPECT_ELEMENT : EXPECT_KEY;
+    reader->expect = EXPECT_KEY;
     return event;
 }
 
@@ -140,10 +115,8 @@ static enum read_event vector_begin(struct packed_reader *reader, uint32_t pairs
 
 static enum read_event start_take(struct packed_reader *reader, enum kind kind, uint64_t number)
 {
-    const bool is_array = reader->form == PACKED_FORM_ELEMENTS;
-
-    if (kind != (is_array ? KIND_ARRAY : KIND_MAP)) {
-        return refuse(reader, is_array ? "the body must be an array" : "the body must be a map");
+    if (kind != KIND_MAP) {
+        return refuse(reader, "the body must be a map");
     }
     if (reader->form == PACKED_FORM_VECTOR) {
         return vector_begin(reader, (uint32_t)number);
@@ -164,22 +137,13 @@ static enum read_event pair_take(struct packed_reader *reader, uint64_t value)
 
 static enum read_event string_begin(struct packed_reader *reader, uint64_t size)
 {
-    if (size > reader->text.size) {
-        return refuse(reader, reader->form == PACKED_FORM_ELEMENTS
-                                  ? "an element is longer than 65536 bytes"
-                                  : "a key is longer than 255 bytes");
+    if (size > sizeof reader->text) {
+        return refuse(reader, "a key is longer than 255 bytes");
     }
     reader->text_size = 0;
     reader->string_left = (uint32_t)size;
     reader->is_in_string = true;
     return READ_MORE;
-}
-
-static enum read_event element_taken(struct packed_reader *reader)
-{
-    reader->elements_count++;
-    reader->outer_left--;
-    return outer_next(reader, READ_ELEMENT);
 }
 
 /* A value's head is whole: its kind, and its number, size or count. */
@@ -204,29 +168,20 @@ static enum read_event head_take(struct packed_reader *reader, enum kind kind, u
         reader->index = number;
         reader->expect = EXPECT_VALUE;
         return READ_MORE;
-    case EXPECT_VALUE:
-        if (kind != KIND_NUMBER) {
-            return refuse(reader, kind == KIND_NEGATIVE
-                                      ? "a value is negative; values are 0..18446744073709551615"
-                                      : "a value must be an integer 0..18446744073709551615");
-        }
-        return pair_take(reader, number);
-    case EXPECT_ELEMENT: break;
-    }
-    if (kind == KIND_STRING) {
-        return string_begin(reader, number);
+    case EXPECT_VALUE: break;
     }
     if (kind != KIND_NUMBER) {
-        return refuse(reader, "an element must be a string or an integer from 0 on");
+        return refuse(reader, kind == KIND_NEGATIVE
+                                  ? "a value is negative; values are 0..18446744073709551615"
+                                  : "a value must be an integer 0..18446744073709551615");
     }
-    reader->text_size = text_put_u64((char *)reader->text.data, number);
-    return element_taken(reader);
+    return pair_take(reader, number);
 }
 
 static enum read_event key_take(struct packed_reader *reader)
 {
     struct draft *draft = reader->draft;
-    const struct bytes text = { reader->text.data, reader->text_size };
+    const struct bytes text = { reader->text, reader->text_size };
     bool twice = false;
 
     if (text.size == 0 || memchr(text.data, 0, text.size) != NULL || !utf8_valid(text)) {
@@ -247,8 +202,8 @@ static enum read_event string_read(struct packed_reader *reader, struct bytes *r
     const size_t size = rest->size < reader->string_left ? rest->size : reader->string_left;
 
     if (size > 0) {
-        memcpy(reader->text.data + reader->text_size, rest->data, size);
-        reader->text_size += size;
+        memcpy(reader->text + reader->text_size, rest->data, size);
+        reader->text_size = (uint8_t)(reader->text_size + size);
         reader->string_left -= (uint32_t)size;
         rest->data += size;
         rest->size -= size;
@@ -257,7 +212,7 @@ static enum read_event string_read(struct packed_reader *reader, struct bytes *r
         return READ_MORE;
     }
     reader->is_in_string = false;
-    return reader->expect == EXPECT_KEY ? key_take(reader) : element_taken(reader);
+    return key_take(reader);
 }
 
 /* Kind of a type byte, how many bytes of a number follow it, and the number it holds itself. */

@@ -94,10 +94,6 @@ static enum read_event piece_read(struct fixture *fixture, struct json_reader *r
 
         if (event == READ_UPDATE) {
             tell_update(fixture, draft);
-        } else if (event == READ_ELEMENT) {
-            tell(fixture, "[");
-            tell_bytes(fixture, json_reader_element(reader));
-            tell(fixture, "]");
         } else if (event != READ_BUSY) {
             assert_true(event != READ_MORE || rest.size == 0);
             return event;
@@ -165,8 +161,6 @@ static void test_json_reader_takes_at_every_split(void **state)
           "{\"key\":\"a\",\"size\":3,\"digest\":\"x\",\"view\":\"hll\","
           "\"vector\":{}}",
           "a{0=5,7=1,}a{}" },
-        { JSON_FORM_ELEMENTS, "[]", "" },
-        { JSON_FORM_ELEMENTS, "[\"a\",17,\"\\u0000\",\"\",0]", "[a][17][<00>][][0]" },
     };
     struct fixture *fixture = (struct fixture *)*state;
     struct draft_problem problem;
@@ -275,12 +269,6 @@ static const struct refused refusals[] = {
     { JSON_FORM_LINES, "\n{\"key\":\"a\",\"vector\":{\"3\":1,\"3\":1}}", "/vector/3", 2, "twice" },
     { JSON_FORM_LINES, "{\"key\":\"a\",\"size\":{}}", "/size", 1, "string or a number" },
     { JSON_FORM_LINES, "{\"key\":\"a\"", "/key", 1, "middle" },
-    { JSON_FORM_ELEMENTS, "{}", "", 1, "array must begin" },
-    { JSON_FORM_ELEMENTS, "[\"a\",null]", "/1", 1, "element" },
-    { JSON_FORM_ELEMENTS, "[1,]", "/1", 1, "element" },
-    { JSON_FORM_ELEMENTS, "[[]]", "/0", 1, "element" },
-    { JSON_FORM_ELEMENTS, "[1.5]", "/0", 1, "fraction" },
-    { JSON_FORM_ELEMENTS, "[\"a\"", "/1", 1, "middle" },
 };
 
 static void test_json_reader_refuses_and_says_where(void **state)
@@ -335,7 +323,7 @@ static void test_json_reader_is_not_moved_by_depth(void **state)
     struct draft_problem problem;
 
     memset(text, '[', sizeof text);
-    assert_int_equal(read_split(fixture, JSON_FORM_ELEMENTS, (struct bytes){ text, sizeof text },
+    assert_int_equal(read_split(fixture, JSON_FORM_VECTOR, (struct bytes){ text, sizeof text },
                                 sizeof text / 2, &problem),
                      READ_REFUSED);
     memset(text, ' ', sizeof text);
