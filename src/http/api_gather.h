@@ -3,7 +3,7 @@
 
 /* The join of one key or of all keys that match a pattern, taken into a scratch vector in steps. A
  * lower bound of some moment while writes go on: keys are looked up again in each step, and values
- * only rise. Called by api_aggregate.c and api_bulk.c. */
+ * only rise. Called by api_aggregate.c, api_items.c, api_packed.c and api_update.c. */
 
 #include "http/api.h"
 
@@ -29,12 +29,12 @@ enum gather_progress {
     GATHER_MEMORY /* there is none: call again with the same, or clear */
 };
 
-/* Join one key. Unseen, it is empty. */
+/* Join one key; `matched` says whether there was one. An eighth of the memory that requests may
+ * hold is left to others, here and below. */
 enum gather_progress gather_key(struct gather *gather, const struct http_request *request,
                                 const struct table *table, struct bytes key);
 
-/* Join all keys that match; keys of peers only where the pattern begins with "n:". An eighth of the
- * memory that requests may hold is left to others. */
+/* Join all keys that match; keys of peers only where the pattern begins with "n:". */
 enum gather_progress gather_pattern(struct gather *gather, const struct http_request *request,
                                     const struct table *table, struct bytes pattern);
 

@@ -1,17 +1,19 @@
 #include "http/api_items.h"
 
+#include "http/api_packed.h"
+
 #include <string.h>
 
 void items_init(struct items *items, struct mem *mem, const struct http_request *request)
 {
     *items = (struct items){ .mem = mem };
     items->form = (uint8_t)reply_form(request, API_JSON | API_LINES | API_PACKED, &items->type);
-    packed_copy_init(&items->copy);
+    gather_init(&items->copy, mem);
 }
 
 void items_clear(struct items *items)
 {
-    packed_copy_clear(&items->copy, items->mem);
+    gather_clear(&items->copy);
 }
 
 void items_begin(struct items *items, struct http_request *request, const char *name)
@@ -66,12 +68,13 @@ static void json_item_end(struct items *items)
     }
 }
 
-/* `request` NULL: all of the vector at once. */
+/* `vector` NULL: it is gone; `request` NULL: all of the vector at once. */
 static enum items_progress json_item_go_on(struct items *items, const struct vector *vector,
                                            const struct http_request *request)
 {
     if (items->has_vectors && vector != NULL
         && !reply_vector(&items->reply.json, vector, &items->number, request)) {
+        items->is_in_item = true;
         return ITEMS_OVER;
     }
     json_item_end(items);
@@ -104,46 +107,39 @@ static void packed_item_put(struct items *items, const struct vector *vector,
 }
 
 /* A large vector. Nothing is written before it is copied; gone by then, it is left out. */
-static enum items_progress packed_item_go_on(struct items *items, const struct vector *vector,
-                                             const struct http_request *request)
+static enum items_progress packed_item_go_on(struct items *items,
+                                             const struct http_request *request,
+                                             const struct table *table)
 {
     struct output *output = &items->reply.output;
 
-    if (!packed_copy_is_whole(&items->copy)) {
-        if (vector == NULL) {
-            packed_copy_clear(&items->copy, items->mem);
-            return ITEMS_DONE;
+    items->is_in_item = true;
+    if (!items->is_copied) {
+        switch (gather_key(&items->copy, request, table, items_last(items))) {
+        case GATHER_OVER: return ITEMS_OVER;
+        case GATHER_MEMORY: return ITEMS_MEMORY;
+        case GATHER_DONE: break;
         }
-        switch (packed_copy_take(&items->copy, request, items->mem, vector)) {
-        case PACKED_OVER: return ITEMS_OVER;
-        case PACKED_MEMORY: return ITEMS_MEMORY;
-        case PACKED_DONE: break;
+        items->is_copied = true;
+        if (items->copy.matched > 0) {
+            packed_map(output, 1);
+            packed_text(output, items_last(items));
+            packed_map(output, vector_size(&items->copy.join));
         }
-        packed_map(output, 1);
-        packed_text(output, items_last(items));
-        packed_map(output, packed_copy_size(&items->copy));
     }
-    if (!packed_copy_put(&items->copy, request, output)) {
+    if (!packed_pairs(output, &items->copy.join, &items->number, request)) {
         return ITEMS_OVER;
     }
-    packed_copy_clear(&items->copy, items->mem);
+    gather_clear(&items->copy);
+    items->is_copied = false;
+    items->is_in_item = false;
     return ITEMS_DONE;
 }
 
 /* -- any form ------------------------------------------------------------------------------ */
 
-static enum items_progress item_go_on(struct items *items, const struct vector *vector,
-                                      const struct http_request *request)
-{
-    const enum items_progress progress = items->form == API_PACKED
-                                             ? packed_item_go_on(items, vector, request)
-                                             : json_item_go_on(items, vector, request);
-
-    items->is_in_item = progress == ITEMS_OVER;
-    return progress;
-}
-
-enum items_progress items_put(struct items *items, struct http_request *request, struct bytes key,
+enum items_progress items_put(struct items *items, struct http_request *request,
+                              const struct http_context *context, struct bytes key,
                               const struct vector *vector, const uint64_t *digest)
 {
     const bool is_at_once =
@@ -152,26 +148,31 @@ enum items_progress items_put(struct items *items, struct http_request *request,
     items->number = 0;
     items->key_size = key.size;
     memcpy(items->key, key.data, key.size);
-    if (items->form == API_PACKED && is_at_once) {
-        packed_item_put(items, vector, digest);
-        return ITEMS_DONE;
-    }
     if (items->form != API_PACKED) {
         json_item_begin(items, key, vector, digest);
+        return json_item_go_on(items, vector, digest == NULL ? NULL : request);
     }
-    return item_go_on(items, vector, digest == NULL ? NULL : request);
+    if (!is_at_once) {
+        return packed_item_go_on(items, request, context->table);
+    }
+    packed_item_put(items, vector, digest);
+    return ITEMS_DONE;
 }
 
 enum items_progress items_resume(struct items *items, struct http_request *request,
-                                 struct http_context *context)
+                                 const struct http_context *context)
 {
     const struct entry *entry;
 
     if (!items->is_in_item) {
         return ITEMS_DONE;
     }
+    if (items->form == API_PACKED) {
+        return packed_item_go_on(items, request, context->table);
+    }
+    items->is_in_item = false;
     entry = table_find(context->table, items_last(items));
-    return item_go_on(items, entry == NULL ? NULL : entry_vector(entry), request);
+    return json_item_go_on(items, entry == NULL ? NULL : entry_vector(entry), request);
 }
 
 struct bytes items_last(const struct items *items)

@@ -13,7 +13,7 @@
  * Called by api_list.c. */
 
 #include "http/api.h"
-#include "http/api_packed.h"
+#include "http/api_gather.h"
 
 /* Open: embedded in the state of a listing, never copied; only api_items.c touches the fields, but
  * for has_vectors before the answer begins. */
@@ -26,7 +26,8 @@ struct items {
     uint8_t key[HTTP_KEY_BYTES_MAX]; /* of the item written last, or under way */
     size_t key_size;
     uint64_t number; /* of its vector: block to go on from */
-    struct packed_copy copy;
+    bool is_copied;
+    struct gather copy; /* of a vector too large to be written at once as msgpack */
     struct reply reply;
 };
 
@@ -45,12 +46,13 @@ enum items_progress {
 
 /* Write an item. `digest` NULL: it has none (presence). An item without digest is written at once;
  * others are looked up by their keys when they are resumed. */
-enum items_progress items_put(struct items *items, struct http_request *request, struct bytes key,
+enum items_progress items_put(struct items *items, struct http_request *request,
+                              const struct http_context *context, struct bytes key,
                               const struct vector *vector, const uint64_t *digest);
 
 /* Go on with what the last step did not finish; ITEMS_DONE when it did. */
 enum items_progress items_resume(struct items *items, struct http_request *request,
-                                 struct http_context *context);
+                                 const struct http_context *context);
 
 /* The key of the last item, lent until the next one. */
 struct bytes items_last(const struct items *items);

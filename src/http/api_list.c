@@ -87,8 +87,8 @@ static enum shown shown_of(enum items_progress progress)
 }
 
 /* Show what is wanted of a slice, up to the last key looked at. */
-static enum shown slice_show(struct http_request *request, struct listing *listing,
-                             struct entry *const *entries, size_t count)
+static enum shown slice_show(struct http_request *request, const struct http_context *context,
+                             struct listing *listing, struct entry *const *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct bytes key = entry_key(entries[i]);
@@ -103,8 +103,8 @@ static enum shown slice_show(struct http_request *request, struct listing *listi
                 return SHOWN_ALL;
             }
             listing->count++;
-            shown = shown_of(
-                items_put(&listing->items, request, key, entry_vector(entries[i]), &digest));
+            shown = shown_of(items_put(&listing->items, request, context, key,
+                                       entry_vector(entries[i]), &digest));
         }
         name_set(&listing->after, key);
         if (shown != SHOWN) {
@@ -128,7 +128,7 @@ static enum http_step keys_step(struct http_request *request, struct http_contex
         const size_t count = table_slice(context->table, name_bytes(&listing->prefix),
                                          name_bytes(&listing->after), entries, SLICE_KEYS);
 
-        switch (slice_show(request, listing, entries, count)) {
+        switch (slice_show(request, context, listing, entries, count)) {
         case SHOWN_PART: return pause(listing);
         case SHOWN_ALL: return finish(listing, true);
         case SHOWN_NOT: return HTTP_STEP_ABORT;
@@ -158,11 +158,12 @@ static enum shown name_show(struct http_request *request, struct http_context *c
         const uint64_t digest = entry_digest(entry);
 
         listing->count++;
-        return shown_of(items_put(&listing->items, request, key, entry_vector(entry), &digest));
+        return shown_of(
+            items_put(&listing->items, request, context, key, entry_vector(entry), &digest));
     }
     if (reply_presence(context, key, &presence)) {
         listing->count++;
-        shown = shown_of(items_put(&listing->items, request, key, &presence, NULL));
+        shown = shown_of(items_put(&listing->items, request, context, key, &presence, NULL));
     }
     vector_clear(&presence, context->mem);
     return shown;

@@ -1,53 +1,9 @@
 #include "http/api_packed.h"
 
+#include "http/api_gather.h"
+
 #include <assert.h>
 #include <string.h>
-
-/* -- large vectors ------------------------------------------------------------------------- */
-
-void packed_copy_init(struct packed_copy *copy)
-{
-    *copy = (struct packed_copy){ 0 };
-    vector_init(&copy->vector);
-}
-
-void packed_copy_clear(struct packed_copy *copy, struct mem *mem)
-{
-    vector_clear(&copy->vector, mem);
-    packed_copy_init(copy);
-}
-
-enum packed_progress packed_copy_take(struct packed_copy *copy, const struct http_request *request,
-                                      struct mem *mem, const struct vector *vector)
-{
-    const size_t count = vector_blocks(vector);
-    struct block_room room;
-
-    for (size_t i = vector_seek(vector, copy->number); i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-
-        copy->number = block.number;
-        if (http_step_is_over(request)) {
-            return PACKED_OVER;
-        }
-        if (vector_merge(&copy->vector, mem, &block, 0, NULL) != STATUS_OK) {
-            return PACKED_MEMORY;
-        }
-    }
-    copy->number = 0;
-    copy->is_whole = true;
-    return PACKED_DONE;
-}
-
-bool packed_copy_is_whole(const struct packed_copy *copy)
-{
-    return copy->is_whole;
-}
-
-uint64_t packed_copy_size(const struct packed_copy *copy)
-{
-    return vector_size(&copy->vector);
-}
 
 bool packed_pairs(struct output *output, const struct vector *vector, uint64_t *number,
                   const struct http_request *request)
@@ -67,13 +23,6 @@ bool packed_pairs(struct output *output, const struct vector *vector, uint64_t *
     return true;
 }
 
-bool packed_copy_put(struct packed_copy *copy, const struct http_request *request,
-                     struct output *output)
-{
-    assert(copy->is_whole);
-    return packed_pairs(output, &copy->vector, &copy->number, request);
-}
-
 /* -- one key ------------------------------------------------------------------------------- */
 
 struct sending {
@@ -81,8 +30,9 @@ struct sending {
     uint8_t key[HTTP_KEY_BYTES_MAX];
     size_t key_size;
     uint64_t digest; /* from before the first block was copied */
+    uint64_t number; /* block of the copy to go on from */
     const char *type;
-    struct packed_copy copy;
+    struct gather copy;
     struct reply reply;
 };
 
@@ -90,7 +40,7 @@ static void sending_free(void *state)
 {
     struct sending *sending = (struct sending *)state;
 
-    packed_copy_clear(&sending->copy, sending->mem);
+    gather_clear(&sending->copy);
     mem_free(sending->mem, sending, sizeof *sending);
 }
 
@@ -118,7 +68,8 @@ static enum http_step write_step(struct http_request *request, struct http_conte
                                  void *state)
 {
     struct sending *sending = (struct sending *)state;
-    const bool is_all = packed_copy_put(&sending->copy, request, &sending->reply.output);
+    const bool is_all =
+        packed_pairs(&sending->reply.output, &sending->copy.join, &sending->number, request);
 
     (void)context;
     reply_flush(&sending->reply);
@@ -128,7 +79,7 @@ static enum http_step write_step(struct http_request *request, struct http_conte
 /* Copied: from here on the size is known and stays. */
 static void write_begin(struct http_request *request, struct sending *sending)
 {
-    const uint64_t size = packed_copy_size(&sending->copy);
+    const uint64_t size = vector_size(&sending->copy.join);
     struct output *output;
 
     http_etag(request, sending->digest);
@@ -144,17 +95,16 @@ static enum http_step copy_step(struct http_request *request, struct http_contex
                                 void *state)
 {
     struct sending *sending = (struct sending *)state;
-    const struct entry *entry =
-        table_find(context->table, (struct bytes){ sending->key, sending->key_size });
 
-    if (entry == NULL) {
+    switch (gather_key(&sending->copy, request, context->table,
+                       (struct bytes){ sending->key, sending->key_size })) {
+    case GATHER_OVER: return HTTP_STEP_AGAIN;
+    case GATHER_MEMORY: http_refuse_memory(request); return HTTP_STEP_DONE;
+    case GATHER_DONE: break;
+    }
+    if (sending->copy.matched == 0) {
         http_refuse(request, 404, "no such key here any more");
         return HTTP_STEP_DONE;
-    }
-    switch (packed_copy_take(&sending->copy, request, context->mem, entry_vector(entry))) {
-    case PACKED_OVER: return HTTP_STEP_AGAIN;
-    case PACKED_MEMORY: http_refuse_memory(request); return HTTP_STEP_DONE;
-    case PACKED_DONE: break;
     }
     write_begin(request, sending);
     return HTTP_STEP_AGAIN;
@@ -175,7 +125,7 @@ static void large_get(struct http_request *request, struct http_context *context
     sending->type = type;
     sending->key_size = key.size;
     memcpy(sending->key, key.data, key.size);
-    packed_copy_init(&sending->copy);
+    gather_init(&sending->copy, context->mem);
     http_continue(request, copy_step, sending, sending_free);
 }
 
