@@ -77,10 +77,10 @@ bool body_open(struct body *body, struct http_request *request, const struct htt
 {
     const enum api_form type = body_form(request);
 
-    *body = (struct body){ .form = (uint8_t)form, .is_kept = form == BODY_KEYS };
+    body->form = (uint8_t)form;
+    body->is_kept = form == BODY_KEYS;
     body->draft = &body->drafts[0];
     draft_init(&body->drafts[0], context->mem, context->secret);
-    draft_init(&body->drafts[1], context->mem, context->secret);
     if (form == BODY_KEYS && type != API_PACKED) {
         body->is_lines = type == API_LINES;
         body->hint = hint_of(request, body->is_lines);
@@ -92,7 +92,9 @@ void body_close(struct body *body)
 {
     readers_free(body);
     draft_clear(&body->drafts[0]);
-    draft_clear(&body->drafts[1]);
+    if (body->drafts[1].mem != NULL) {
+        draft_clear(&body->drafts[1]);
+    }
 }
 
 void body_pause(struct body *body, struct http_request *request)
@@ -138,6 +140,7 @@ bool body_again(struct body *body, struct http_request *request)
     body->is_kept = false;
     readers_free(body);
     draft_again(&body->drafts[0]);
+    draft_init(&body->drafts[1], body->drafts[0].mem, body->drafts[0].secret);
     draft_again(&body->drafts[1]);
     return reader_create(body, is_packed);
 }

@@ -17,8 +17,8 @@ enum body_form {
 /* Open: embedded in whoever reads, never copied; only api_body.c touches the fields, but for the
  * draft. */
 struct body {
-    struct draft *draft; /* the update that was read: one of the two */
-    struct draft drafts[2];
+    struct draft *draft;    /* the update that was read: one of the two */
+    struct draft drafts[2]; /* the second is for reading again */
     struct json_reader *json;
     struct packed_reader *packed;
     struct bytes piece; /* of the request's body */
@@ -31,7 +31,7 @@ struct body {
     const char *hint; /* what to type, should the body be refused; NULL: nothing */
 };
 
-/* Begin to read. False: no memory; body_close() all the same. */
+/* Begin to read into a body that is all zero. False: no memory; body_close() all the same. */
 bool body_open(struct body *body, struct http_request *request, const struct http_context *context,
                enum body_form form);
 void body_close(struct body *body);
