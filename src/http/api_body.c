@@ -122,8 +122,10 @@ enum read_event body_next(struct body *body, struct http_request *request)
         }
     }
     rest = body->piece;
-    rest.data += body->taken;
-    rest.size -= body->taken;
+    if (body->taken > 0) {
+        rest.data += body->taken;
+        rest.size -= body->taken;
+    }
     event = body->json != NULL ? json_reader_read(body->json, &rest)
                                : packed_reader_read(body->packed, &rest);
     body->taken = body->piece.size - rest.size;
