@@ -143,6 +143,9 @@ static void update_without_memory(struct fixture *fixture, uint16_t elements)
         status = client_write(place->node, fixture->now, bytes_of(key), &vector, &done);
         if (place->mem.fail_countdown > 0) { /* it was never refused */
             place->mem.fail_countdown = 0;
+            assert_int_equal(status, STATUS_OK);
+            assert_int_equal(done.elements_raised, MANY_BLOCKS * elements);
+            assert_true(done.created);
             break;
         }
         if (status != STATUS_OK) { /* otherwise what failed could do without */
