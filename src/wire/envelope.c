@@ -1,6 +1,7 @@
 #include "wire/envelope.h"
 
 #include "wire/little.h"
+#include "wire/read.h"
 
 #include <string.h>
 

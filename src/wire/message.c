@@ -1,7 +1,6 @@
 #include "wire/message.h"
 
 #include "base/utf8.h"
-#include "wire/envelope.h"
 #include "wire/little.h"
 #include "wire/packed.h"
 #include "wire/pairs.h"
@@ -26,19 +25,6 @@ enum message_field {
 
 /* The fields of `x` of which there can be many entries, and `p`: bits of what was seen. */
 static const char message_letters[] = { 'a', 'v', 'L', 'B', 'w', 'b', 'p' };
-
-const char *wire_drop_label(enum wire_drop drop)
-{
-    switch (drop) {
-#define X(code, label) \
-    case code: return label;
-        WIRE_DROP_LIST(X)
-#undef X
-    default: break;
-    }
-    assert(drop < WIRE_DROP_COUNT);
-    return "";
-}
 
 /* Whether all bytes are from 1 to 127, as those of most keys are: eight at a time, the last eight
  * perhaps once more. Short texts may be said to be otherwise. */

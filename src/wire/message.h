@@ -15,6 +15,9 @@
 
 #include "base/bytes.h"
 #include "wire/block.h"
+#include "wire/drop.h"
+#include "wire/elements.h"
+#include "wire/envelope.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,60 +25,10 @@
 
 #define WIRE_PLAIN_BYTES_MAX    760  /* one prototype's receive buffer holds 768 */
 #define WIRE_EXTENDED_BYTES_MAX 1168 /* 1200 less 32 for sealing, so that a key changes nothing */
-#define WIRE_DATAGRAM_BYTES_MAX 65507
-#define WIRE_PAIRS_MAX          (WIRE_DATAGRAM_BYTES_MAX / 2) /* of all maps of a datagram */
 #define WIRE_KEY_BYTES_MAX      255
 #define WIRE_TTL_MAX            50 /* what a missing or a larger ttl is read as */
-#define WIRE_TOKEN_BYTES        6
 #define WIRE_TREE_CHILDREN      16
 #define WIRE_DEPTH_STOP         255 /* envelope.depth: do not pass on */
-
-/* Why a datagram was dropped whole. Name and metric label come from the same line. */
-#define WIRE_DROP_LIST(X)              \
-    X(WIRE_OK, "ok")                   \
-    X(WIRE_NOT_A_MAP, "not_a_map")     \
-    X(WIRE_TRUNCATED, "truncated")     \
-    X(WIRE_TRAILING, "trailing_bytes") \
-    X(WIRE_TOO_DEEP, "too_deep")       \
-    X(WIRE_TOO_LONG, "too_long")       \
-    X(WIRE_TWICE, "field_twice")       \
-    X(WIRE_NO_KEY, "no_key")           \
-    X(WIRE_BAD_KEY, "bad_key")         \
-    X(WIRE_BAD_TYPE, "bad_type")       \
-    X(WIRE_BAD_NUMBER, "bad_number")   \
-    X(WIRE_BAD_ITEM, "bad_item")
-
-enum wire_drop {
-#define X(code, label) code,
-    WIRE_DROP_LIST(X)
-#undef X
-        WIRE_DROP_COUNT
-};
-
-/* The metric label of a reason. */
-const char *wire_drop_label(enum wire_drop drop);
-
-/* How elements are written: a map whose indices rise, or do not, or do not and are sorted, or
- * packed (vignette(7), "Packed items"). */
-enum elements_form {
-    ELEMENTS_MAP,
-    ELEMENTS_SPARSE,
-    ELEMENTS_DENSE,
-    ELEMENTS_UNSORTED,
-    ELEMENTS_SORTED
-};
-
-/* Elements still in wire form: a map, or a packed item. Copy it to walk it again. */
-struct elements {
-    struct bytes rest; /* what is not yet walked; sorted: all pairs */
-    union {
-        uint64_t position; /* packed: where the next gap counts from */
-        const uint16_t
-            *order; /* sorted: where in `rest` the pairs not yet walked begin, by index */
-    };
-    uint32_t left; /* map: pairs not yet walked, those of value 0 too; packed: unused */
-    uint8_t form;  /* enum elements_form */
-};
 
 /* Entries of one variable field of `x`, still in wire form. Copy it to walk it again. */
 struct run {
@@ -88,39 +41,6 @@ struct item {
     struct bytes key; /* 1..255 bytes of valid UTF-8 without NUL */
     struct elements elements;
     bool full;
-};
-
-/* Bits of envelope.has: which fixed fields of `x` are there. */
-enum wire_field {
-    WIRE_HAS_SENDER = 1 << 0,
-    WIRE_HAS_WHO = 1 << 1,
-    WIRE_HAS_SEQUENCE = 1 << 2,
-    WIRE_HAS_ROOTS = 1 << 3,
-    WIRE_HAS_TOKEN = 1 << 4,
-    WIRE_HAS_ECHO = 1 << 5,
-    WIRE_HAS_DEPTH = 1 << 6,
-    WIRE_HAS_REFUSED = 1 << 7,
-    WIRE_HAS_WINDOW = 1 << 8,
-    WIRE_HAS_CLUSTER = 1 << 9,
-    WIRE_HAS_FLAGS = 1 << 10,
-};
-
-#define WIRE_FLAG_FULL 1 /* envelope.flags: my store refuses new keys, send only what I ask for */
-
-/* The fixed fields of `x`; the same struct in and out. A field that is not there is 0. */
-struct envelope {
-    uint32_t has;       /* enum wire_field bits */
-    uint32_t sender_id; /* `i` */
-    uint32_t who;       /* `?`: this id is not known to me */
-    uint32_t sequence;  /* `q` */
-    uint32_t cluster;   /* `l` */
-    uint32_t refused;   /* `n`: the `q` of the request whose probe failed */
-    uint32_t roots[2];  /* `r`: digests of M and D, salted with `q` (in an ack: with its `a`) */
-    uint8_t token[WIRE_TOKEN_BYTES]; /* `t`: for the receiver */
-    uint8_t echo[WIRE_TOKEN_BYTES];  /* `e`: the receiver's own, back */
-    uint8_t depth;                   /* `d` */
-    uint8_t window;                  /* `W` */
-    uint8_t flags;                   /* `F` */
 };
 
 /* How the fields of `x` look on the wire. Names are strings of one letter. Numbers are msgpack

@@ -47,7 +47,7 @@
 
 #include "base/bytes.h"
 #include "wire/block.h"
-#include "wire/message.h"
+#include "wire/elements.h"
 
 #include <stdbool.h>
 #include <stddef.h>

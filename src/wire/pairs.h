@@ -8,8 +8,8 @@
  * bytes a pair, in room that struct message has. Private to the room. Never allocates. */
 
 #include "wire/block.h"
+#include "wire/elements.h"
 #include "wire/little.h"
-#include "wire/message.h"
 
 #include <stdbool.h>
 #include <stdint.h>

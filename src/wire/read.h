@@ -12,7 +12,7 @@
  * Source: the msgpack specification, 2013 edition, and the raw type of the one before. */
 
 #include "base/bytes.h"
-#include "wire/message.h"
+#include "wire/drop.h"
 
 #include <stdbool.h>
 #include <stdint.h>
