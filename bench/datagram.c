@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "defaults.h"
+
 #define KEYS_DEFAULT  10000
 #define KEY_BYTES     20
 #define ROUNDS        201
@@ -283,7 +285,7 @@ static void bench_open(struct bench *bench)
                                .owner = bench,
                                .receive = on_receive,
                                .wanted = on_wanted };
-    struct node_options options = { .seed = 1 };
+    struct node_options options = { NODE_DEFAULTS, .seed = 1 };
     struct address_range trust;
     struct event_config *config = event_config_new();
     struct sockaddr_in name;

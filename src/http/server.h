@@ -104,7 +104,8 @@ struct http_listener {
     bool is_loopback; /* else writes are 403 until is_open */
 };
 
-/* Zero in a number takes the default beside it. Lists are lent until the next configure or free. */
+/* Zero means zero; the defaults are in config/options.def. Lists are lent until the next configure
+ * or free. */
 struct http_options {
     const struct http_listener *listeners;
     size_t listeners_count; /* 0: it serves nobody (http-listen off) */
@@ -112,15 +113,15 @@ struct http_options {
     size_t routes_count;
     const char *node_text; /* host:port of the X-Vignette-Node header; NULL: none. Lent likewise */
 
-    uint64_t document_bytes_max; /* http-max-body, 1 MiB */
-    uint64_t lines_bytes_max;    /* http-max-lines, 64 MiB */
-    uint64_t upload_bytes_max;   /* http-max-upload, 128 MiB: of all connections together */
-    uint64_t header_bytes_max;   /* http-max-header, 16 KiB: request line and headers */
-    uint64_t connections_max;    /* http-max-connections, 1000 */
-    uint64_t timeout_us;         /* http-timeout, 30 s: for a request to arrive, for an answer to
+    uint64_t document_bytes_max; /* http-max-body */
+    uint64_t lines_bytes_max;    /* http-max-lines */
+    uint64_t upload_bytes_max;   /* http-max-upload: of all connections together */
+    uint64_t header_bytes_max;   /* http-max-header: request line and headers */
+    uint64_t connections_max;    /* http-max-connections */
+    uint64_t timeout_us;         /* http-timeout: for a request to arrive, for an answer to
                                      be taken, for an idle connection to ask again */
-    uint64_t watchers_max;       /* http-watchers, 64 */
-    uint64_t watch_buffer_bytes; /* watch-buffer, 1 MiB */
+    uint64_t watchers_max;       /* http-watchers */
+    uint64_t watch_buffer_bytes; /* watch-buffer */
     bool is_open;                /* http-open */
 
     const char *const *hosts; /* http-host: names besides addresses, localhost, our host name and

@@ -34,23 +34,10 @@ const struct http_stats *http_server_stats(const struct http_server *server)
 
 /* -- options ----------------------------------------------------------------------------------- */
 
-static void default_fill(uint64_t *number, uint64_t initial)
+static void options_judge(struct http_options *options)
 {
-    if (*number == 0) {
-        *number = initial;
-    }
-}
-
-static void defaults_fill(struct http_options *options)
-{
-    default_fill(&options->document_bytes_max, UINT64_C(1) << 20);
-    default_fill(&options->lines_bytes_max, UINT64_C(64) << 20);
-    default_fill(&options->upload_bytes_max, UINT64_C(128) << 20);
-    default_fill(&options->header_bytes_max, UINT64_C(16) << 10);
-    default_fill(&options->connections_max, 1000);
-    default_fill(&options->timeout_us, UINT64_C(30000000));
-    default_fill(&options->watchers_max, 64);
-    default_fill(&options->watch_buffer_bytes, UINT64_C(1) << 20);
+    assert(options->document_bytes_max > 0 && options->header_bytes_max > 0);
+    assert(options->connections_max > 0 && options->timeout_us > 0);
     if (options->lines_bytes_max < options->document_bytes_max) {
         options->lines_bytes_max = options->document_bytes_max;
     }
@@ -84,7 +71,7 @@ void http_server_configure(struct http_server *server, const struct http_options
     server->options.shell = old.shell;
     server->options.moment = old.moment;
     server->options.turn_wanted = old.turn_wanted;
-    defaults_fill(&server->options);
+    options_judge(&server->options);
     answer_common_make(server);
     for (size_t i = 0; i < old.listeners_count; i++) {
         accept_limit(&server->listeners[i], &server->options);
@@ -189,7 +176,7 @@ enum status http_server_create(const struct http_options *options, struct event_
     TAILQ_INIT(&server->arrivals);
     TAILQ_INIT(&server->arrivals_open);
     TAILQ_INIT(&server->queue);
-    defaults_fill(&server->options);
+    options_judge(&server->options);
     answer_common_make(server);
     if (!parts_make(server)) {
         goto free_server;

@@ -150,7 +150,7 @@ struct connection_slot {
 };
 
 struct http_server {
-    struct http_options options; /* defaults filled in */
+    struct http_options options; /* lines_bytes_max at least document_bytes_max */
     struct event_base *base;
     struct mem *mem;
     struct mem *held; /* what requests hold: see http_options */

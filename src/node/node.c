@@ -26,20 +26,11 @@ enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PU
 
 /* Options. */
 
-static uint64_t or_default(uint64_t value, uint64_t initial)
+/* Where 0 would be for ever, or never end. */
+static void options_assert(const struct node_options *options)
 {
-    return value == 0 ? initial : value;
-}
-
-static void options_default(struct node_options *options)
-{
-    options->announce_interval_us = or_default(options->announce_interval_us, 3 * SECOND_US);
-    options->silent_after_us = or_default(options->silent_after_us, 150 * SECOND_US);
-    options->probe_interval_us = or_default(options->probe_interval_us, SECOND_US);
-    options->batch_delay_us = or_default(options->batch_delay_us, 50000);
-    options->bytes_per_second_max = or_default(options->bytes_per_second_max, UINT64_C(64) << 20);
-    options->search_max = (uint32_t)or_default(options->search_max, 1000);
-    options->ready_after_us = or_default(options->ready_after_us, 10 * SECOND_US);
+    assert(options->announce_interval_us > 0 && options->silent_after_us > 0);
+    assert(options->probe_interval_us > 0 && options->bytes_per_second_max > 0);
 }
 
 /* Copy the lists into one block and let the options point there. False: no memory, nothing
@@ -107,7 +98,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     node->peers.mem = mem;
     outbox_init(node);
     strangers_init(node, now);
-    options_default(&effective);
+    options_assert(options);
     if (!lists_copy(node, &effective)) {
         goto free_node;
     }
@@ -152,7 +143,7 @@ enum status node_configure(struct node *node, struct moment now, const struct no
     struct node_options effective = *options;
 
     node->now = now;
-    options_default(&effective);
+    options_assert(options);
     effective.self = node->options.self;
     effective.seed = node->options.seed;
     memcpy(effective.token_secret, node->options.token_secret, sizeof effective.token_secret);

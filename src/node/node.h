@@ -44,8 +44,8 @@ struct node_value_rule {
 };
 
 /* Limits and intervals. Plain values, copied (the lists too, but for patterns); the defaults and
- * the reasons are in the option table (config/options.def), one line each. A zero duration or
- * limit takes that default. */
+ * the reasons are in the option table (config/options.def), one line each. Zero means zero, and is
+ * no announce interval, silent_after, probe interval or rate. */
 struct node_options {
     struct address self;      /* what peers are told; a peer address, never a wildcard */
     uint64_t seed;            /* of the node's own generators */

@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "defaults.h"
 #include "fuzz/input.h"
 #include "unit/client.h"
 
@@ -105,6 +106,11 @@ static void server_start(struct site *site, bool is_unix)
                                           .document_bytes_max = 4096,
                                           .lines_bytes_max = 12288,
                                           .header_bytes_max = 4096,
+                                          .upload_bytes_max = default_http_max_upload,
+                                          .connections_max = 1000,
+                                          .timeout_us = default_http_timeout * 1000,
+                                          .watchers_max = default_http_watchers,
+                                          .watch_buffer_bytes = default_watch_buffer,
                                           .mem = &site->http_mem,
                                           .context = &site->context,
                                           .shell = site,
@@ -155,7 +161,8 @@ static void site_start(struct site *site, bool is_unix)
     const struct node_value_rule rule = { .pattern = { (const uint8_t *)"small*", 6 },
                                           .value_max = 255 };
     const struct node_options node_options = {
-        .self = self, .seed = 1, .http_port = 8000, .value_rules = &rule, .value_rules_count = 1
+        NODE_DEFAULTS,     .self = self,         .seed = 1,
+        .http_port = 8000, .value_rules = &rule, .value_rules_count = 1
     };
 
     memset(site, 0, sizeof *site);

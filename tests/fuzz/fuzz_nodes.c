@@ -200,8 +200,12 @@ static void configure(struct members *members, struct input *input)
     options.value_rules_count = form % (RULES_MAX + 1);
     options.trust_count = form >> 2 & 1;
     options.search_max = input_byte(input);
-    options.bytes_per_second_max = (form & 8) != 0 ? 2000 + input_number(input) % 1000000 : 0;
-    options.batch_delay_us = (form & 16) != 0 ? input_number(input) % 1000000 : 0;
+    if ((form & 8) != 0) {
+        options.bytes_per_second_max = 2000 + input_number(input) % 1000000;
+    }
+    if ((form & 16) != 0) {
+        options.batch_delay_us = input_number(input) % 1000000;
+    }
     table_set_keys_max(members->list[member].table, (form & 32) != 0 ? input_byte(input) : 200);
     answered(node_configure(members->list[member].node, members->now, &options));
     members_turn(members, member);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defaults.h"
+
 #define EMITS_MAX   64 /* of one turn; what is left leaves in the next */
 #define STORE_BYTES (UINT64_C(8) << 20)
 
@@ -35,6 +37,7 @@ struct address stranger_address(unsigned stranger)
 struct node_options members_options(unsigned member)
 {
     return (struct node_options){
+        NODE_DEFAULTS,
         .self = member_address(member),
         .seed = 100 + member,
         .token_secret = { (uint8_t)(member + 1) },

@@ -115,8 +115,7 @@ static bool meter_take(struct meter *meter, uint64_t now_us, double rate, double
 void limits_rate(struct world *world, struct limits *limits, uint32_t machine, const char *what,
                  size_t size)
 {
-    const uint64_t most = world->options.node.bytes_per_second_max;
-    const double rate = (double)(most == 0 ? UINT64_C(64) << 20 : most);
+    const double rate = (double)world->options.node.bytes_per_second_max;
     const double burst =
         (double)pace_burst_bytes((uint64_t)rate) + WIRE_EXTENDED_BYTES_MAX + NETWORK_HEADER_BYTES;
 

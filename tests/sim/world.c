@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defaults.h"
 #include "sim/check.h"
 #include "sim/machine.h"
 #include "sim/prototypes.h"
@@ -111,6 +112,11 @@ struct world *world_create(const struct world_options *options)
 
     assert(world != NULL);
     world->options = *options;
+    world->options.node =
+        (struct node_options){ NODE_DEFAULTS, .cluster_id = options->node.cluster_id };
+    if (options->node.bytes_per_second_max > 0) {
+        world->options.node.bytes_per_second_max = options->node.bytes_per_second_max;
+    }
     world->options.unix_s = options->unix_s == 0 ? WORLD_UNIX_S : options->unix_s;
     world->options.digest_mask = options->digest_mask == 0 ? UINT64_MAX : options->digest_mask;
     world->count = options->nodes + options->rubies + options->clojures + options->strangers;

@@ -71,8 +71,8 @@ struct world_options {
     int64_t unix_shift_s; /* of all wall clocks */
     uint64_t digest_mask; /* 0: all ones */
     uint64_t keys_max;
-    struct node_options node; /* what is not 0 in it; trust is everybody, unless */
-    bool distrustful;         /*   nobody is trusted */
+    struct node_options node; /* its cluster_id, and where not 0 its bytes_per_second_max */
+    bool distrustful;         /* nobody is trusted; else everybody, unless */
     bool trusts_members;      /*   machines are, but for strangers */
     uint64_t node_bytes_max;  /* of a node's own account; 0: no limit */
     uint64_t store_bytes_max; /* of its store's */

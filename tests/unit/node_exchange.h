@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defaults.h"
 #include "unit/client.h"
 #include "unit/test.h"
 
@@ -107,6 +108,7 @@ static inline struct bytes bytes_of(const char *text)
 static inline struct node_options options_of(unsigned number)
 {
     return (struct node_options){
+        NODE_DEFAULTS,
         .self = address_of(number),
         .seed = 100 + number,
         .token_secret = { (uint8_t)(number + 1) },

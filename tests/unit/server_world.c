@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "defaults.h"
+
 /* The server asks an entry for its key alone. */
 struct entry {
     struct bytes key;
@@ -303,6 +305,7 @@ int setup(void **state)
     fixture.context.digest = 0x1234;
     fixture.listener = (struct http_listener){ .text = "127.0.0.1", .is_loopback = true };
     fixture.options = (struct http_options){
+        HTTP_DEFAULTS,
         .listeners = &fixture.listener,
         .listeners_count = 1,
         .routes = routes,

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "defaults.h"
 #include "unit/test.h"
 
 #define SECOND_US UINT64_C(1000000)
@@ -46,7 +47,7 @@ static int setup(void **state)
 {
     static struct fixture fixture;
     const struct table_options table_options = { .mem = &fixture.mem, .digest_mask = UINT64_MAX };
-    const struct node_options options = { .self = address_of(1), .seed = 1 };
+    const struct node_options options = { NODE_DEFAULTS, .self = address_of(1), .seed = 1 };
 
     memset(&fixture, 0, sizeof fixture);
     fixture.now = (struct moment){ .mono_us = SECOND_US, .unix_s = 1790000000 };

@@ -24,7 +24,7 @@ static int setup(void **state)
 {
     static struct world world;
 
-    world = (struct world){ .said_count = 0 };
+    world = (struct world){ .options = { NODE_DEFAULTS } };
     world_begin(&world);
     *state = &world;
     return 0;

@@ -20,7 +20,7 @@ static int setup(void **state)
 {
     static struct world world;
 
-    world = (struct world){ .said_count = 0 };
+    world = (struct world){ .options = { NODE_DEFAULTS } };
     world_begin(&world);
     *state = &world;
     return 0;
@@ -120,7 +120,8 @@ static void test_presence_start_is_above_the_last_one(void **state)
     struct world *world = *state;
 
     (void)world_end(world);
-    *world = (struct world){ .options = { .start_s_min = NOW + 50, .plain_only = true } };
+    *world =
+        (struct world){ .options = { NODE_DEFAULTS, .start_s_min = NOW + 50, .plain_only = true } };
     world_begin(world);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW + 50, WORD_ALIVE));
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), 0); /* plain nodes have no level */

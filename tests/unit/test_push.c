@@ -3,6 +3,7 @@
 
 #include "node/push.h"
 
+#include "defaults.h"
 #include "unit/test.h"
 #include "unit/world.h"
 
@@ -57,6 +58,11 @@ static bool everybody_has(const struct world *world, void *key)
         up += world->nodes[i].up ? 1 : 0;
     }
     return world_count(world, key, 0, 9) == up;
+}
+
+static bool somebody_was_told(const struct world *world, void *key)
+{
+    return world_count(world, key, 0, 9) > 1;
 }
 
 /* Data pushes carry a level above the one their sender got the key from; 0 at its origin. */
@@ -184,6 +190,26 @@ static void test_push_batches_what_comes_close_together(void **state)
     assert_in_range(world_sent(world, NODE_KIND_PUSH) - before, 2, 3);
 }
 
+static void test_push_without_a_delay_batches_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    struct node_options options = { NODE_DEFAULTS };
+    uint64_t before;
+
+    world_begin(fixture, 2);
+    options.batch_delay_us = 0;
+    assert_int_equal(node_configure(world->nodes[0].node, world_moment(world), &options),
+                     STATUS_OK);
+    before = world_sent(world, NODE_KIND_PUSH);
+    for (uint64_t i = 0; i < 40; i++) {
+        world_write(world, 0, "k", i, 9);
+        world_run(world, 1000);
+    }
+    world_run(world, WORLD_S);
+    assert_int_equal(world_sent(world, NODE_KIND_PUSH) - before, 40);
+}
+
 /* The origin dies right after its first datagrams were acked: those who have it do not cover the
  * subtrees that were not told, anti-entropy does. */
 static void test_push_cut_short_is_mended_by_anti_entropy(void **state)
@@ -195,14 +221,14 @@ static void test_push_cut_short_is_mended_by_anti_entropy(void **state)
     fixture->world.context = fixture;
     fixture->drop = 0;
     world_write(&fixture->world, 0, "k", 0, 9);
+    assert_true(world_run_until(&fixture->world, WORLD_S, somebody_was_told, "k"));
     fixture->world.loss_permille = 1000;
     world_run(&fixture->world, 900);
     fixture->world.loss_permille = 0;
     world_kill(&fixture->world, 0);
     world_run(&fixture->world, 500);
-    if (world_count(&fixture->world, "k", 0, 9) > 0) {
-        assert_true(world_run_until(&fixture->world, 8 * WORLD_S, everybody_has, "k"));
-    }
+    assert_in_range(world_count(&fixture->world, "k", 0, 9), 1, 18);
+    assert_true(world_run_until(&fixture->world, 8 * WORLD_S, everybody_has, "k"));
 }
 
 int main(void)
@@ -215,6 +241,7 @@ int main(void)
         TEST(test_push_copies_stay_few_under_loss),
         TEST(test_push_goes_round_dead_members_that_nobody_has_noticed),
         TEST(test_push_batches_what_comes_close_together),
+        TEST(test_push_without_a_delay_batches_nothing),
         TEST(test_push_cut_short_is_mended_by_anti_entropy),
     };
 

@@ -19,7 +19,8 @@ static int setup(void **state)
 {
     static struct fixture fixture;
 
-    fixture = (struct fixture){ .peer = { .dialect = DIALECT_TTL } };
+    fixture = (struct fixture){ .world = { .options = { NODE_DEFAULTS } },
+                                .peer = { .dialect = DIALECT_TTL } };
     world_begin(&fixture.world);
     fixture.queue.peer = &fixture.peer;
     for (unsigned i = 0; i < KEYS; i++) {

@@ -14,7 +14,7 @@ static int setup(void **state)
 {
     static struct world world;
 
-    world = (struct world){ .options = { .search_max = 1000 } };
+    world = (struct world){ .options = { NODE_DEFAULTS } };
     world_begin(&world);
     *state = &world;
     return 0;
@@ -73,7 +73,8 @@ static void test_search_answers_search_max_keys_at_most(void **state)
     size_t count = 0;
 
     (void)world_end(world);
-    *world = (struct world){ .options = { .search_max = 10 } };
+    *world = (struct world){ .options = { NODE_DEFAULTS } };
+    world->options.search_max = 10;
     world_begin(world);
     keys_write(world, 400);
     hear(world, A, "%", NULL, 0, 3, 0);

@@ -310,6 +310,16 @@ static void test_server_limits_watchers(void **state)
     client_close(&client);
 }
 
+static void test_server_without_places_takes_no_watcher(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->options.watchers_max = 0;
+    serve(fixture);
+    assert_has(exchange_to_end(fixture, "GET /sleep HTTP/1.1\r\n" LAST), "503 ");
+    assert_int_equal(http_server_stats(fixture->server)->refused[HTTP_REFUSED_WATCHERS], 1);
+}
+
 static void test_server_counts_places_of_watchers(void **state)
 {
     struct fixture *fixture = *state;
@@ -602,6 +612,7 @@ int main(void)
         TEST(test_server_frees_the_state_when_the_client_leaves),
         TEST(test_server_wakes_a_sleeping_step),
         TEST(test_server_limits_watchers),
+        TEST(test_server_without_places_takes_no_watcher),
         TEST(test_server_counts_places_of_watchers),
         TEST(test_server_rings_the_timer_of_a_step),
         TEST(test_server_cuts_a_stream_that_aborts),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "defaults.h"
 #include "unit/test.h"
 
 struct fixture {
@@ -71,6 +72,42 @@ static void test_settings_of_a_node_have_its_units(void **state)
     assert_int_equal(options.value_rules[0].value_max, 64);
     assert_int_equal(options.value_rules[0].pattern.size, 6);
     assert_int_equal(options.plain_peers_count, 1);
+}
+
+/* What tests and simulator run is what a daemon runs. */
+static void test_settings_default_to_what_tests_take(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct node_options node = { NODE_DEFAULTS };
+    struct node_options node_set = { 0 };
+    const struct http_options http = { HTTP_DEFAULTS };
+    struct http_options http_set = { 0 };
+
+    settings_node(&fixture->config, &fixture->lists, &node_set);
+    node_set.trust = NULL;
+    node_set.trust_count = 0;
+    node_set.plain_peers = NULL;
+    node_set.value_rules = NULL;
+    assert_memory_equal(&node_set, &node, sizeof node);
+    settings_http(&fixture->config, 1024, &http_set);
+    http_set.connections_max = http.connections_max;
+    http_set.hosts = NULL;
+    http_set.origins = NULL;
+    assert_memory_equal(&http_set, &http, sizeof http);
+}
+
+static void test_settings_keep_a_zero(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node_options node = { NODE_DEFAULTS };
+    struct http_options http = { HTTP_DEFAULTS };
+
+    put(fixture, "batch-delay", "0");
+    put(fixture, "http-watchers", "0");
+    settings_node(&fixture->config, &fixture->lists, &node);
+    settings_http(&fixture->config, 1024, &http);
+    assert_int_equal(node.batch_delay_us, 0);
+    assert_int_equal(http.watchers_max, 0);
 }
 
 static void test_settings_trust_loopback_unless_told(void **state)
@@ -204,6 +241,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_settings_of_a_node_have_its_units),
+        TEST(test_settings_default_to_what_tests_take),
+        TEST(test_settings_keep_a_zero),
         TEST(test_settings_trust_loopback_unless_told),
         TEST(test_settings_trust_none_is_nobody),
         TEST(test_settings_too_long_a_list_is_refused),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defaults.h"
 #include "unit/client.h"
 
 #define SECOND       UINT64_C(1000000)
@@ -231,7 +232,7 @@ static struct bench *bench_new(uint64_t (*clock_ns)(void), uint32_t peers)
                                                 .bits = 104 };
     struct bench *bench = calloc(1, sizeof *bench);
     struct table_options table = { .digest_mask = UINT64_MAX };
-    struct node_options options = { .seed = 7, .trust = &trust, .trust_count = 1 };
+    struct node_options options = { NODE_DEFAULTS, .seed = 7, .trust = &trust, .trust_count = 1 };
     enum status status;
 
     assert(bench != NULL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "defaults.h"
 #include "unit/client.h"
 
 struct world_event {
@@ -60,7 +61,7 @@ static struct world_event queue_pop(struct world *world)
     return first;
 }
 
-static struct moment moment_of(const struct world *world)
+struct moment world_moment(const struct world *world)
 {
     return (struct moment){ .mono_us = world->now_us,
                             .unix_s = WORLD_UNIX_S + world->now_us / WORLD_S };
@@ -119,7 +120,7 @@ static void datagram_leaves(struct world *world, size_t from, const struct addre
 static void turn_end(struct world *world, size_t i)
 {
     struct world_node *node = &world->nodes[i];
-    const struct moment now = moment_of(world);
+    const struct moment now = world_moment(world);
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
     const struct space space = { buffer, sizeof buffer };
     struct address to;
@@ -141,7 +142,7 @@ static void turn_end(struct world *world, size_t i)
 static void event_handle(struct world *world, struct world_event event)
 {
     struct world_node *node = &world->nodes[event.to];
-    const struct moment now = moment_of(world);
+    const struct moment now = world_moment(world);
 
     if (event.size == 0 && event.at_us == node->due_us) {
         node->due_us = UINT64_MAX;
@@ -172,6 +173,7 @@ static void node_start(struct world *world, size_t i, uint64_t seed)
     const struct address first = address_of(0);
     struct address_range anybody = { .bits = 0 };
     struct node_options options = {
+        NODE_DEFAULTS,
         .seed = seed * 1000003 + i,
         .token_secret = { (uint8_t)i, (uint8_t)(i >> 8) },
         .trust = &anybody,
@@ -183,12 +185,12 @@ static void node_start(struct world *world, size_t i, uint64_t seed)
     node->up = true;
     node->due_us = UINT64_MAX;
     if (table_create(&table_options, &node->table) != STATUS_OK
-        || node_create(&options, &node->mem, node->table, moment_of(world), &node->node)
+        || node_create(&options, &node->mem, node->table, world_moment(world), &node->node)
                != STATUS_OK) {
         abort();
     }
     if (i > 0) {
-        node_seeds(node->node, moment_of(world), &first, 1);
+        node_seeds(node->node, world_moment(world), &first, 1);
     }
     turn_end(world, i);
 }
@@ -276,7 +278,7 @@ static struct bytes bytes_of(const char *text)
 
 void world_write(struct world *world, size_t node, const char *key, uint64_t index, uint64_t value)
 {
-    if (client_write_one(world->nodes[node].node, moment_of(world), bytes_of(key), index, value,
+    if (client_write_one(world->nodes[node].node, world_moment(world), bytes_of(key), index, value,
                          NULL)
         != STATUS_OK) {
         abort();

@@ -55,6 +55,9 @@ void world_create(struct world *world, size_t count, uint64_t seed);
 /* Frees all; true when no node had memory left. */
 bool world_free(struct world *world);
 
+/* The moment that nodes are told now. */
+struct moment world_moment(const struct world *world);
+
 /* Let time pass. */
 void world_run(struct world *world, uint64_t span_us);
 
