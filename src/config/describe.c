@@ -13,16 +13,12 @@
 
 #define DESCRIBE_WIDTH 79
 
-/* Sections and settings in the order of the list. */
-struct row {
-    const char *section; /* NULL: a setting */
-};
-
-static const struct row rows[] = {
-#define OPTION_SECTION(title)                                       { title },
-#define OPTION_NUMBER(type, name, initial, least, most, when, help) { NULL },
-#define OPTION_TEXT(check, name, initial, when, help)               { NULL },
-#define OPTION_LIST(check, name, initial, when, help)               { NULL },
+/* The titles of sections, and NULL for each setting between them, in the order of the list. */
+static const char *const sections[] = {
+#define OPTION_SECTION(title)                                       title,
+#define OPTION_NUMBER(type, name, initial, least, most, when, help) NULL,
+#define OPTION_TEXT(check, name, initial, when, help)               NULL,
+#define OPTION_LIST(check, name, initial, when, help)               NULL,
 #include "config/options.def"
 };
 
@@ -202,15 +198,14 @@ int main(int argc, char **argv)
     bool has_list = false;
     char name[OPTION_NAME_MAX];
 
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (rows[i].section != NULL && strcmp(form, "conf") == 0) {
-            (void)printf("\n\n# -- %s --\n", rows[i].section);
-        } else if (rows[i].section != NULL && strcmp(form, "mdoc") == 0) {
-            (void)printf("%s.Ss %s\n.Bl -tag -width Ds\n", has_list ? ".El\n" : "",
-                         rows[i].section);
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        if (sections[i] != NULL && strcmp(form, "conf") == 0) {
+            (void)printf("\n\n# -- %s --\n", sections[i]);
+        } else if (sections[i] != NULL && strcmp(form, "mdoc") == 0) {
+            (void)printf("%s.Ss %s\n.Bl -tag -width Ds\n", has_list ? ".El\n" : "", sections[i]);
             has_list = true;
         }
-        if (rows[i].section != NULL) {
+        if (sections[i] != NULL) {
             continue;
         }
         (void)option_name(option, name);

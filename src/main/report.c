@@ -5,6 +5,7 @@
 #include "net/udp.h"
 #include "node/node.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,27 @@ void report_free(struct report *report)
     free(report);
 }
 
-/* A line where a counter rose. */
+/* The field of an address; `text` is where it is written, and stays until the line is logged. */
+static struct log_field report_address(const struct address *address, char text[ADDRESS_TEXT_MAX])
+{
+    const size_t size = address_to_text(address, text);
+
+    return log_text("address", (struct bytes){ (const uint8_t *)text, size });
+}
+
+/* Counters of the node that are a line where they rose. */
+static const struct report_rise {
+    const char *event;
+    size_t offset; /* in struct node_stats */
+    enum log_level level;
+} report_rises[] = {
+    { "keys_refused", offsetof(struct node_stats, refused_keys), LOG_LEVEL_WARN },
+    { "values_refused", offsetof(struct node_stats, refused_values), LOG_LEVEL_WARN },
+    { "memory_refused", offsetof(struct node_stats, memory_refused), LOG_LEVEL_WARN },
+    { "presence_refused", offsetof(struct node_stats, refused_presence), LOG_LEVEL_DEBUG },
+    { "cluster_refused", offsetof(struct node_stats, refused_cluster), LOG_LEVEL_DEBUG },
+};
+
 static void report_rise(struct report *report, enum log_level level, const char *event,
                         uint64_t now, uint64_t before)
 {
@@ -105,8 +126,7 @@ static void report_peer(struct report *report, const struct node_event *event, u
     char ago[32];
 
     log_event(report->at.log, event->is == PEER_DEAD ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "peer",
-              log_text("address", (struct bytes){ (const uint8_t *)address,
-                                                  address_to_text(&event->address, address) }),
+              report_address(&event->address, address),
               log_string("state", node_peer_state_label((enum peer_state)event->is)),
               log_string("was", node_peer_state_label((enum peer_state)event->was)),
               report_ago("heard", event->heard_us, now_us, ago));
@@ -114,19 +134,19 @@ static void report_peer(struct report *report, const struct node_event *event, u
 
 static void report_event(struct report *report, const struct node_event *event, uint64_t now_us)
 {
-    char text[ADDRESS_TEXT_MAX];
-    const struct bytes address = { (const uint8_t *)text, address_to_text(&event->address, text) };
+    char address[ADDRESS_TEXT_MAX];
 
     switch ((enum node_event_kind)event->kind) {
     case NODE_EVENT_PEER: report_peer(report, event, now_us); break;
     case NODE_EVENT_OTHER_CLUSTER:
-        log_event(report->at.log, LOG_LEVEL_WARN, "other_cluster", log_text("address", address),
+        log_event(report->at.log, LOG_LEVEL_WARN, "other_cluster",
+                  report_address(&event->address, address),
                   log_string("hint", "it has another cluster name, or speaks plainly and is no "
                                      "plain-peer"));
         break;
     case NODE_EVENT_DUPLICATE_ADDRESS:
         log_event(report->at.log, LOG_LEVEL_ERROR, "duplicate_address",
-                  log_text("address", address),
+                  report_address(&event->address, address),
                   log_string("hint", "another process speaks for our address: give each node its "
                                      "own, see advertise"));
         break;
@@ -155,18 +175,17 @@ static const struct report_seed *report_find_seed(const struct report_seed *seed
 
 static void report_loopback(struct report *report, const struct address *seed)
 {
-    char text[ADDRESS_TEXT_MAX];
+    char address[ADDRESS_TEXT_MAX];
 
     if (report->has_told_loopback || !address_is_loopback(&report->at.bound)
         || address_is_loopback(seed)) {
         return;
     }
     report->has_told_loopback = true;
-    log_event(
-        report->at.log, LOG_LEVEL_WARN, "seed_out_of_reach",
-        log_text("address", (struct bytes){ (const uint8_t *)text, address_to_text(seed, text) }),
-        log_string("hint", "we listen on loopback, where no other machine answers: set listen "
-                           "to an address of this machine"));
+    log_event(report->at.log, LOG_LEVEL_WARN, "seed_out_of_reach", report_address(seed, address),
+              log_string("hint",
+                         "we listen on loopback, where no other machine answers: set listen "
+                         "to an address of this machine"));
 }
 
 void report_seeds(struct report *report, const struct address *addresses, size_t count,
@@ -211,8 +230,7 @@ static void report_seed(struct report *report, struct report_seed *seed, uint64_
     waited_us = now_us - seed->since_us;
     seed->due_us = now_us + (waited_us < REPORT_SEED_WAIT_MAX ? waited_us : REPORT_SEED_WAIT_MAX);
     log_event(report->at.log, LOG_LEVEL_WARN, "seed_does_not_answer",
-              log_text("address", (struct bytes){ (const uint8_t *)address,
-                                                  address_to_text(&seed->address, address) }),
+              report_address(&seed->address, address),
               report_ago("for", seed->since_us, now_us, ago));
 }
 
@@ -235,12 +253,11 @@ static void report_http(struct report *report)
 
 static void report_send_errors(struct report *report, const struct udp_stats *udp)
 {
-    char text[ADDRESS_TEXT_MAX];
+    char address[ADDRESS_TEXT_MAX];
 
     if (udp->send_errors > report->udp_last.send_errors) {
         log_event(report->at.log, LOG_LEVEL_WARN, "send_errors",
-                  log_text("address", (struct bytes){ (const uint8_t *)text,
-                                                      address_to_text(&udp->send_error_to, text) }),
+                  report_address(&udp->send_error_to, address),
                   log_string("reason", strerror(udp->send_error)),
                   log_number("count", udp->send_errors - report->udp_last.send_errors),
                   log_number("total", udp->send_errors));
@@ -253,16 +270,15 @@ void report_changes(struct report *report, uint64_t now_us)
     const struct udp_stats udp = udp_stats(report->at.udp);
 
     report_drops(report, &now);
-    report_rise(report, LOG_LEVEL_WARN, "keys_refused", now.refused_keys,
-                report->node_last.refused_keys);
-    report_rise(report, LOG_LEVEL_WARN, "values_refused", now.refused_values,
-                report->node_last.refused_values);
-    report_rise(report, LOG_LEVEL_WARN, "memory_refused", now.memory_refused,
-                report->node_last.memory_refused);
-    report_rise(report, LOG_LEVEL_DEBUG, "presence_refused", now.refused_presence,
-                report->node_last.refused_presence);
-    report_rise(report, LOG_LEVEL_DEBUG, "cluster_refused", now.refused_cluster,
-                report->node_last.refused_cluster);
+    for (size_t i = 0; i < sizeof report_rises / sizeof report_rises[0]; i++) {
+        const size_t offset = report_rises[i].offset;
+        uint64_t total;
+        uint64_t before;
+
+        memcpy(&total, (const char *)&now + offset, sizeof total);
+        memcpy(&before, (const char *)&report->node_last + offset, sizeof before);
+        report_rise(report, report_rises[i].level, report_rises[i].event, total, before);
+    }
     report_rise(report, LOG_LEVEL_WARN, "receive_queue_full", udp.receive_drops,
                 report->udp_last.receive_drops);
     report_send_errors(report, &udp);
