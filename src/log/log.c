@@ -354,19 +354,3 @@ struct log_field log_string(const char *name, const char *text)
 {
     return log_text(name, (struct bytes){ (const uint8_t *)text, strlen(text) });
 }
-
-const char *log_level_text(enum log_level level)
-{
-    return log_levels[level];
-}
-
-bool log_level_from_text(struct bytes text, enum log_level *level_out)
-{
-    for (size_t i = 0; i < sizeof log_levels / sizeof log_levels[0]; i++) {
-        if (text_is(text, log_levels[i])) {
-            *level_out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}

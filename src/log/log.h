@@ -73,10 +73,6 @@ static inline struct log_field log_number(const char *name, uint64_t number)
 }
 struct log_field log_string(const char *name, const char *text); /* NUL-terminated, lent */
 
-/* "error", "warn", "info", "debug"; and back. False: none of them; *level_out untouched. */
-const char *log_level_text(enum log_level level);
-bool log_level_from_text(struct bytes text, enum log_level *level_out);
-
 /* Append a value as it stands in a text line: bare where it is plain, else quoted and escaped.
  * Returns the size, at most `space.size`. Exported for its test. */
 size_t log_put_value(struct space space, struct bytes value, enum log_format format);

@@ -243,17 +243,6 @@ static void test_log_open_of_a_folder_says_which(void **state)
     assert_non_null(strstr(why.text, "'/tmp'"));
 }
 
-static void test_log_levels_have_names(void **state)
-{
-    enum log_level level = LOG_LEVEL_ERROR;
-
-    (void)state;
-    assert_true(log_level_from_text((struct bytes){ (const uint8_t *)"debug", 5 }, &level));
-    assert_int_equal(level, LOG_LEVEL_DEBUG);
-    assert_string_equal(log_level_text(level), "debug");
-    assert_false(log_level_from_text((struct bytes){ (const uint8_t *)"loud", 4 }, &level));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,7 +256,6 @@ int main(void)
         TEST(test_log_waits_for_nobody_who_reads_stderr),
         TEST(test_log_json_has_a_field_with_its_value_or_not_at_all),
         TEST(test_log_open_of_a_folder_says_which),
-        TEST(test_log_levels_have_names),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
