@@ -218,19 +218,20 @@ static void test_answer_counts_what_looking_for_a_hash_takes(void **state)
                 >= (table_stats(fixture->world.nodes[0].table).nodes - nodes) / 8);
 }
 
+static const struct order everything = { .prefix = { .set = TABLE_D },
+                                         .block_last = UINT64_MAX,
+                                         .kind = ORDER_STREAM };
+
 /* However much work comes in, and whatever it takes to spread it, repairs go on. */
 static void test_answer_leaves_in_a_turn_that_has_no_budget_left(void **state)
 {
     struct fixture *fixture = *state;
     struct node *node = node_of(fixture);
-    const struct order all = { .prefix = { .set = TABLE_D },
-                               .block_last = UINT64_MAX,
-                               .kind = ORDER_STREAM };
     const struct space space = { fixture->datagram, sizeof fixture->datagram };
     const uint64_t before = node_stats(node)->sync_keys_sent;
     struct address to;
 
-    exchange_order(node, fixture->exchange, all);
+    exchange_order(node, fixture->exchange, everything);
     work_count(node, NODE_TURN_WORK_MAX);
     while (node_emit(node, now_of(fixture), space, &to) > 0) {
     }
@@ -242,15 +243,12 @@ static void test_answer_counts_who_cannot_be_sent_to(void **state)
 {
     struct fixture *fixture = *state;
     struct node *node = node_of(fixture);
-    const struct order all = { .prefix = { .set = TABLE_D },
-                               .block_last = UINT64_MAX,
-                               .kind = ORDER_STREAM };
     const struct space space = { fixture->datagram, sizeof fixture->datagram };
     const uint8_t in_flight = fixture->exchange->peer->in_flight;
     const uint64_t before = node_work(node);
     struct address to;
 
-    exchange_order(node, fixture->exchange, all);
+    exchange_order(node, fixture->exchange, everything);
     fixture->exchange->peer->in_flight = UINT8_MAX;
     assert_int_equal(sync_emit(node, now_of(fixture), space, &to), 0);
     assert_true(fixture->exchange->blocked);
