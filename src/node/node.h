@@ -291,6 +291,7 @@ struct node_stats {
     uint64_t duplicate_address;
     uint64_t memory_refused; /* something queued was dropped: no memory; repair has it */
 };
+
 /* Counted work (node/work.h): units done since the node was created, for tests, the simulator and
  * whoever drives a node. What node_receive() does is at most node_datagram_work_max() of the
  * datagram's size. A turn's calls together stay below NODE_TURN_WORK_MAX + NODE_EMIT_WORK_MIN, but
