@@ -6,39 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "unit/test.h"
-
-struct fixture {
-    struct config config;
-    struct config_report report;
-    char said[4096]; /* sentences, one a line */
-};
-
-static void say(void *owner, const char *sentence)
-{
-    struct fixture *fixture = owner;
-    const size_t size = strlen(fixture->said);
-
-    (void)snprintf(fixture->said + size, sizeof fixture->said - size, "%s\n", sentence);
-}
-
-static int setup(void **state)
-{
-    static struct fixture fixture;
-
-    memset(&fixture, 0, sizeof fixture);
-    fixture.report = (struct config_report){ .say = say, .owner = &fixture };
-    *state = &fixture;
-    return config_init(&fixture.config) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    config_clear(&fixture->config);
-    return 0;
-}
+#include "unit/config_fixture.h"
 
 static const struct config_place in_file = { .file = "f", .line = 7, .level = CONFIG_FILE };
 

@@ -6,39 +6,7 @@
 #include <string.h>
 
 #include "defaults.h"
-#include "unit/test.h"
-
-struct fixture {
-    struct config config;
-    struct config_report report;
-    struct settings_lists lists;
-    char said[1024];
-};
-
-static void say(void *owner, const char *sentence)
-{
-    struct fixture *fixture = owner;
-
-    (void)snprintf(fixture->said, sizeof fixture->said, "%s", sentence);
-}
-
-static int setup(void **state)
-{
-    static struct fixture fixture;
-
-    memset(&fixture, 0, sizeof fixture);
-    fixture.report = (struct config_report){ .say = say, .owner = &fixture };
-    *state = &fixture;
-    return config_init(&fixture.config) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    config_clear(&fixture->config);
-    return 0;
-}
+#include "unit/config_fixture.h"
 
 static void put(struct fixture *fixture, const char *name, const char *value)
 {
@@ -58,13 +26,14 @@ static struct address address_of(const char *text)
 static void test_settings_of_a_node_have_its_units(void **state)
 {
     struct fixture *fixture = *state;
+    struct settings_lists lists;
     struct node_options options = { 0 };
 
     put(fixture, "probe-interval", "250ms");
     put(fixture, "gossip-rate", "64k");
     put(fixture, "max-value", "hll:%x 64");
     put(fixture, "plain-peer", "10.0.0.0/8");
-    settings_node(&fixture->config, &fixture->lists, &options);
+    settings_node(&fixture->config, &lists, &options);
     assert_int_equal(options.probe_interval_us, 250000);
     assert_int_equal(options.bytes_per_second_max, 65536);
     assert_int_equal(options.announce_interval_us, 3000000);
@@ -78,12 +47,13 @@ static void test_settings_of_a_node_have_its_units(void **state)
 static void test_settings_default_to_what_tests_take(void **state)
 {
     struct fixture *fixture = *state;
+    struct settings_lists lists;
     const struct node_options node = { NODE_DEFAULTS };
     struct node_options node_set = { 0 };
     const struct http_options http = { HTTP_DEFAULTS };
     struct http_options http_set = { 0 };
 
-    settings_node(&fixture->config, &fixture->lists, &node_set);
+    settings_node(&fixture->config, &lists, &node_set);
     node_set.trust = NULL;
     node_set.trust_count = 0;
     node_set.plain_peers = NULL;
@@ -99,12 +69,13 @@ static void test_settings_default_to_what_tests_take(void **state)
 static void test_settings_keep_a_zero(void **state)
 {
     struct fixture *fixture = *state;
+    struct settings_lists lists;
     struct node_options node = { NODE_DEFAULTS };
     struct http_options http = { HTTP_DEFAULTS };
 
     put(fixture, "batch-delay", "0");
     put(fixture, "http-watchers", "0");
-    settings_node(&fixture->config, &fixture->lists, &node);
+    settings_node(&fixture->config, &lists, &node);
     settings_http(&fixture->config, 1024, &http);
     assert_int_equal(node.batch_delay_us, 0);
     assert_int_equal(http.watchers_max, 0);
@@ -113,16 +84,17 @@ static void test_settings_keep_a_zero(void **state)
 static void test_settings_trust_loopback_unless_told(void **state)
 {
     struct fixture *fixture = *state;
+    struct settings_lists lists;
     const struct address near = address_of("127.0.0.1:1");
     const struct address far = address_of("10.0.0.1:1");
     struct node_options options = { 0 };
 
-    settings_node(&fixture->config, &fixture->lists, &options);
+    settings_node(&fixture->config, &lists, &options);
     assert_int_equal(options.trust_count, 2);
     assert_true(address_in_range(&near, &options.trust[0]));
     assert_false(address_in_range(&far, &options.trust[0]));
     put(fixture, "trust", "10.0.0.0/8");
-    settings_node(&fixture->config, &fixture->lists, &options);
+    settings_node(&fixture->config, &lists, &options);
     assert_int_equal(options.trust_count, 1);
     assert_true(address_in_range(&far, &options.trust[0]));
 }
@@ -130,10 +102,11 @@ static void test_settings_trust_loopback_unless_told(void **state)
 static void test_settings_trust_none_is_nobody(void **state)
 {
     struct fixture *fixture = *state;
+    struct settings_lists lists;
     struct node_options options = { 0 };
 
     put(fixture, "trust", "none");
-    settings_node(&fixture->config, &fixture->lists, &options);
+    settings_node(&fixture->config, &lists, &options);
     assert_int_equal(options.trust_count, 0);
 }
 
