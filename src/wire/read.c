@@ -114,7 +114,8 @@ bool read_number_wide(struct read *read, uint64_t *number_out)
     const uint8_t *const at = read->at;
     struct read_head head;
 
-    /* Two forms that values often have; the rest byte by byte. */
+    /* Two forms that values often have, without which a map of them takes half as long again to
+     * judge; the rest byte by byte. */
     if (read_left(read) >= 5 && at[0] == 0xce) {
         *number_out =
             (uint64_t)at[1] << 24 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 8 | (uint64_t)at[4];
