@@ -231,7 +231,7 @@ static double ours_drain(struct bench *bench)
     const double begin = cpu_ns();
 
     while (bench->received < until) {
-        if (udp_stats(bench->udp).kernel_drops > 0
+        if (udp_stats(bench->udp).receive_drops > 0
             || event_base_loop(bench->base, EVLOOP_NONBLOCK)) {
             fail("datagrams were lost");
         }
