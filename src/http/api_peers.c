@@ -62,6 +62,15 @@ static void time_put(struct json_writer *json, uint64_t unix_s)
     json_text(json, text);
 }
 
+static void version_put(struct json_writer *json, uint16_t version)
+{
+    char text[sizeof "15.63.63"];
+
+    (void)snprintf(text, sizeof text, "%u.%u.%u", NODE_VERSION_MAJOR(version),
+                   NODE_VERSION_MINOR(version), NODE_VERSION_PATCH(version));
+    json_text(json, text);
+}
+
 static void peer_put(struct json_writer *json, const struct peer_view *peer, struct moment now)
 {
     json_begin_object(json);
@@ -99,6 +108,10 @@ static void peer_put(struct json_writer *json, const struct peer_view *peer, str
     }
     json_name(json, "protocol");
     json_u64(json, peer->level);
+    if (peer->version != 0) {
+        json_name(json, "version");
+        version_put(json, peer->version);
+    }
     json_name(json, "seed");
     json_bool(json, peer->is_seed);
     json_end_object(json);

@@ -29,7 +29,8 @@
 #define DAEMON_LEAVE_MS      500  /* acks of `left` */
 #define DAEMON_TIMER_MIN_US  1000 /* the loop's own clock has milliseconds */
 #define DAEMON_PASS_US_MAX   2000 /* after which the loop looks at its sockets again */
-#define DAEMON_NODE_BYTES    (UINT64_C(256) << 20) /* 8,192 peers and their queues fit */
+#define VERSION_OF(...)      NODE_VERSION(__VA_ARGS__) /* three numbers that come as one argument */
+#define DAEMON_NODE_BYTES    (UINT64_C(256) << 20)     /* 8,192 peers and their queues fit */
 
 struct daemon {
     struct daemon_options options;
@@ -439,6 +440,7 @@ static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
     node->self = daemon->self;
     node->cluster_id = table.cluster_id;
     node->http_port = daemon->http_port;
+    node->version = VERSION_OF(VERSION_NUMBERS);
     settings_node(config, &daemon->lists[0], node);
     if (table_create(&table, &daemon->table) != STATUS_OK
         || node_create(node, &daemon->node_mem, daemon->table, daemon_moment(daemon), &daemon->node)

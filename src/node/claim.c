@@ -96,6 +96,7 @@ static bool element_in_bounds(unsigned element, uint64_t value, const struct cla
         /* fall through */
     case PRESENCE_INSTANCE:
     case PRESENCE_HTTP:
+    case PRESENCE_VERSION:
         at_s = value >> 16;
         most_s = owner_most_s(bounds, value_stored >> 16);
         break;

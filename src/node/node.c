@@ -150,6 +150,7 @@ enum status node_configure(struct node *node, struct moment now, const struct no
     effective.start_s_min = node->options.start_s_min;
     effective.cluster_id = node->options.cluster_id;
     effective.http_port = node->options.http_port;
+    effective.version = node->options.version;
     effective.plain_only = node->options.plain_only;
     if (!lists_copy(node, &effective)) {
         return STATUS_MEMORY;
@@ -524,6 +525,7 @@ static struct peer_view view_of(const struct peer *peer)
 
     if (peer->presence != NULL) {
         view.http_port = (uint16_t)vector_get(entry_vector(peer->presence), PRESENCE_HTTP);
+        view.version = (uint16_t)vector_get(entry_vector(peer->presence), PRESENCE_VERSION);
     }
     return view;
 }

@@ -37,6 +37,12 @@ struct node; /* opaque */
 #define NODE_VALUES_MAX 64   /* max-value rules */
 #define NODE_PEERS_MAX  8192 /* addresses kept, of all states; a quarter for who was heard itself */
 
+/* A program's version in what presence has room for: major below 16, minor and patch below 64. */
+#define NODE_VERSION(major, minor, patch) ((uint16_t)((major) << 12 | (minor) << 6 | (patch)))
+#define NODE_VERSION_MAJOR(version)       ((unsigned)(version) >> 12)
+#define NODE_VERSION_MINOR(version)       ((unsigned)(version) >> 6 & 63)
+#define NODE_VERSION_PATCH(version)       ((unsigned)(version)&63)
+
 /* A `max-value` rule: elements above the value are refused for keys that match. */
 struct node_value_rule {
     struct bytes pattern; /* lent until the options are next set or the node is freed */
@@ -53,6 +59,7 @@ struct node_options {
     uint64_t start_s_min;     /* last `start` kept on disk + 1, or 0 */
     uint32_t cluster_id;      /* hash of the cluster's name, 0: none */
     uint16_t http_port;       /* announced; 0: none reachable */
+    uint16_t version;         /* announced: NODE_VERSION(); 0: none */
     bool plain_only;          /* speak only the plain level; for tests of mixed clusters */
 
     uint64_t announce_interval_us; /* own presence to plain peers */
@@ -78,8 +85,8 @@ MUST_CHECK enum status node_create(const struct node_options *options, struct me
 void node_free(struct node *node);
 
 /* Take new intervals, limits, trust and rules while running; self, seed, secret, start_s_min,
- * cluster, http_port and plain_only stay as they were. What was refused is asked for again. To be
- * called, too, when the table's limits were raised.
+ * cluster, http_port, version and plain_only stay as they were. What was refused is asked for
+ * again. To be called, too, when the table's limits were raised.
  *
  * STATUS_MEMORY: everything is as it was, also whose patterns are lent. */
 MUST_CHECK enum status node_configure(struct node *node, struct moment now,
@@ -189,6 +196,7 @@ struct peer_view {
     uint32_t rtt_us;        /* 0: not measured */
     uint32_t level;         /* protocol level; 0: plain */
     uint16_t http_port;     /* 0: none */
+    uint16_t version;       /* of its program, as it says: NODE_VERSION(); 0: not told */
     struct address address;
     uint8_t state; /* enum peer_state */
     bool is_seed;

@@ -154,6 +154,7 @@ static void self_words(const struct node *node, struct moment now, uint64_t star
     }
     claim->values[PRESENCE_INSTANCE] = start_s << 16 | (presence->instance_word & 0xffff);
     claim->values[PRESENCE_HTTP] = start_s << 16 | node->options.http_port;
+    claim->values[PRESENCE_VERSION] = start_s << 16 | node->options.version;
 }
 
 static void self_wrote(struct presence *presence, uint64_t start_s, const struct claim *claim)
@@ -162,6 +163,7 @@ static void self_wrote(struct presence *presence, uint64_t start_s, const struct
     presence->level_word = claim->values[PRESENCE_LEVEL];
     presence->instance_word = claim->values[PRESENCE_INSTANCE];
     presence->http_word = claim->values[PRESENCE_HTTP];
+    presence->version_word = claim->values[PRESENCE_VERSION];
 }
 
 static bool self_start(struct node *node, struct moment now, uint64_t start_s)
@@ -203,6 +205,26 @@ static void start_disown(struct node *node, struct moment now)
     }
 }
 
+/* The latest start in elements of ours that we did not write; 0: there is none. */
+static uint64_t start_of_others(const struct presence *presence, const struct vector *vector)
+{
+    const uint64_t level = vector_get(vector, PRESENCE_LEVEL);
+    const uint64_t http = vector_get(vector, PRESENCE_HTTP);
+    const uint64_t version = vector_get(vector, PRESENCE_VERSION);
+    uint64_t latest = 0;
+
+    if (level > presence->level_word) {
+        latest = level;
+    }
+    if (http > presence->http_word && http > latest) {
+        latest = http;
+    }
+    if (version > presence->version_word && version > latest) {
+        latest = version;
+    }
+    return latest >> 16;
+}
+
 /* What is in our entry that we did not write: refute states, tell of another process, outbid what
  * an earlier run under a faster clock left behind. */
 static void self_defend(struct node *node, struct moment now, const struct mark *raised)
@@ -211,8 +233,7 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
     const struct vector *vector = entry_vector(presence->self);
     const uint64_t state = vector_get(vector, PRESENCE_STATE);
     const uint64_t instance = vector_get(vector, PRESENCE_INSTANCE);
-    const uint64_t level = vector_get(vector, PRESENCE_LEVEL);
-    const uint64_t http = vector_get(vector, PRESENCE_HTTP);
+    const uint64_t start_s = start_of_others(presence, vector);
 
     start_disown(node, now);
     if (state > presence->state_word) {
@@ -225,10 +246,7 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
             events_duplicate(&node->events, &node->options.self);
         }
     }
-    if ((level > presence->level_word || http > presence->http_word)
-        && now.mono_us >= presence->outbid_due_us) {
-        const uint64_t start_s = (level > http ? level : http) >> 16;
-
+    if (start_s > 0 && now.mono_us >= presence->outbid_due_us) {
         presence->outbid_due_us = now.mono_us + OUTBID_US;
         (void)self_start(node, now, start_s + 1);
     }

@@ -27,6 +27,7 @@ enum presence_element {
     PRESENCE_SINCE = 3,    /* unix s when declared dead or left */
     PRESENCE_INSTANCE = 4, /* start * 2^16 + 16 random bits */
     PRESENCE_HTTP = 5,     /* start * 2^16 + HTTP port */
+    PRESENCE_VERSION = 6,  /* start * 2^16 + node_options.version */
     PRESENCE_CONFIRM = 16, /* 16..23: suspectors' slots */
     PRESENCE_CONFIRM_COUNT = 8
 };
@@ -42,10 +43,11 @@ struct presence {
     uint64_t start_s;
     uint64_t began_s; /* the first start: later ones outbid others */
     uint64_t incarnation;
-    uint64_t level_word; /* elements 1, 2, 4 and 5 as this process last wrote them */
+    uint64_t level_word; /* elements 1, 2, 4, 5 and 6 as this process last wrote them */
     uint64_t state_word;
     uint64_t instance_word;
     uint64_t http_word;
+    uint64_t version_word;
     uint64_t outbid_due_us; /* elements of a later start are outbid once a minute at most */
     struct guard guard;
     bool noticed;

@@ -26,6 +26,7 @@ def test_a_peer_is_one_flat_object(cluster):
     ])[0]
     assert peer["address"] == peer["http"] == second.text
     assert (peer["state"], peer["seed"], peer["protocol"]) == ("alive", False, 1)
+    assert peer["version"] == second.get("/peers").json()["self"]["version"]
     assert peer["last_heard_ms"] < 5000 and peer["last_heard"].endswith("Z")
     assert 0 < peer["rtt_ms"] < 1000 and peer["checked_ms"] < 5000
     assert not any(isinstance(value, (dict, list)) for value in peer.values())

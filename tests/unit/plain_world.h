@@ -79,6 +79,7 @@ static inline void world_begin(struct world *world)
     world->options.self = address_of("10.0.0.1:6001");
     world->options.seed = 7;
     world->options.http_port = 8001;
+    world->options.version = NODE_VERSION(0, 63, 5);
     world->options.trust = &trust;
     world->options.trust_count = 1;
     world->said = calloc(WORLD_SAID_MAX, sizeof *world->said);

@@ -112,6 +112,8 @@ static void test_presence_starts_with_all_elements_of_its_start(void **state)
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_STATE), word(NOW, WORD_ALIVE));
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_INSTANCE) >> 16, NOW);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), NOW << 16 | 8001);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_VERSION),
+                     NOW << 16 | NODE_VERSION(0, 63, 5));
     assert_int_equal(entry_set(table_find(world->table, bytes_of("n:" SELF))), TABLE_M);
 }
 
@@ -194,7 +196,7 @@ static void test_presence_outbids_what_a_later_start_announced(void **state)
 {
     struct world *world = *state;
     const struct pair pair = { PRESENCE_HTTP, (NOW + 500) << 16 | 9999 };
-    const struct pair past = { PRESENCE_HTTP, (NOW + 700) << 16 | 9999 };
+    const struct pair past = { PRESENCE_VERSION, (NOW + 700) << 16 | 1 };
 
     hear(world, A, "n:" SELF, &pair, 1, 3, 0);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), (NOW + 501) << 16 | 8001);
@@ -261,7 +263,9 @@ static void test_presence_bounds_keep_what_an_owner_could_not_outbid_out(void **
         { PRESENCE_HTTP, (NOW + 2 * DAY) << 16 | 80, true },
         { PRESENCE_HTTP, (NOW + 2 * DAY + 1) << 16 | 80, false },
         { PRESENCE_CONFIRM, 1, false }, /* of an incarnation that is not known */
-        { 6, 1, false },
+        { PRESENCE_VERSION, (NOW + 2 * DAY) << 16 | 80, true },
+        { PRESENCE_VERSION, (NOW + 2 * DAY + 1) << 16 | 80, false },
+        { 7, 1, false },
         { 15, 1, false },
         { 24, 1, false },
         { 256 + PRESENCE_STATE, 4, false },
