@@ -3,7 +3,6 @@
  *
  *     costs [CASE]       only this one */
 
-#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -20,8 +19,6 @@ static uint64_t clock_ns(void)
 
 int main(int argc, char **argv)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024); /* as the daemon does */
-
     for (size_t i = 0; i < turns_cases_count; i++) {
         if (argc > 1 && strcmp(argv[1], turns_cases[i].name) != 0) {
             continue;

@@ -7,7 +7,6 @@
 #include "main/process.h"
 #include "main/settings.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -191,16 +190,6 @@ static enum process_exit act(struct program *program, enum command_action action
     }
 }
 
-/* glibc raises its threshold with each large block that is freed, and then copies growing blocks on
- * the heap where the kernel could move their pages: a list of a datagram's marks took 16 ms so,
- * and 4 ms with a threshold that stays (bench/costs). */
-static void memory_prepare(void)
-{
-#ifdef M_MMAP_THRESHOLD
-    (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-#endif
-}
-
 int main(int argc, char **argv)
 {
     struct program program = { .argc = argc, .argv = argv, .ready_fd = -1, .pid_fd = -1 };
@@ -211,7 +200,6 @@ int main(int argc, char **argv)
     const enum command_result result =
         command_read(argc, argv, &program.configs[0], &action, &file, &report);
 
-    memory_prepare();
     if (result == COMMAND_GOOD && settings_check(&program.configs[0], &report)) {
         exit = act(&program, action);
     } else {

@@ -5,248 +5,263 @@
 #include <assert.h>
 #include <string.h>
 
-#define ROOM_FIRST    1   /* most keys that wait for a plain peer have one mark */
-#define ROOM_INDEXED  16  /* a list of at least this room has an index; below, a walk is quicker */
-#define ROOM_KEPT     64  /* an emptied set keeps a list up to this long for the next marks */
-#define WINDOW        256 /* positions looked at for one datagram's marks */
-#define INDEX_SLOTS   2   /* for each position of the list */
-#define STRETCH       64  /* blocks whose slots are neighbours */
-#define INDEX_ENTERED 2   /* positions entered from the index before with each new mark */
+#define ROOM_FIRST 1 /* most keys that wait for a plain peer have one mark */
+#define ROOM_MAX   (UINT32_C(1) << 30)
+#define STRETCH    8   /* blocks whose slots in the index are neighbours: a cache line */
+#define WINDOW     256 /* positions looked at for one datagram's marks */
 
-/* Open addressing over list positions. A slot is 0, or a position + 1 in the bits that a number of
- * slots takes and bits of the hash above them, so that a look at another mark's slot seldom is one
- * at the list too, which is another cache line.
- *
- * An index twice as large does not take over all at once, as that takes milliseconds where marks
- * are many: each mark that comes enters a few positions, and the rest is looked up in the index
- * before. */
-struct marks_index {
-    struct marks_index *before; /* has the positions from `entered` to half of the list's room */
-    uint32_t count;             /* of slots, a power of two, INDEX_SLOTS times the list's room */
-    uint32_t entered;
-    uint32_t slots[];
-};
-
-static size_t list_bytes(uint32_t room)
-{
-    return room * sizeof(struct marked);
-}
-
-static size_t index_bytes(uint32_t count)
-{
-    return sizeof(struct marks_index) + count * sizeof(uint32_t);
-}
-
-static void index_free(struct marks_index *index, struct mem *mem)
-{
-    while (index != NULL) {
-        struct marks_index *before = index->before;
-
-        mem_free(mem, index, index_bytes(index->count));
-        index = before;
-    }
-}
+_Static_assert((MARKS_CHUNK & (MARKS_CHUNK - 1)) == 0, "positions are divided by it");
 
 /* The pointer decides only where in the index a mark lies, never in which order anything leaves.
- * Blocks that follow each other, as they mostly come, have every other slot of a stretch, which is
- * a few cache lines; what tells them apart are the highest bits of those kept in a slot. */
-static uint64_t marked_hash(const struct entry *entry, uint64_t number)
+ * Blocks that follow each other, as they mostly come, follow each other there. */
+static uint32_t marked_hash(const struct entry *entry, uint64_t number)
 {
-    const uint64_t within = number & (STRETCH - 1);
+    const uint64_t hash = hash_mix((uintptr_t)entry, number / STRETCH) >> 32;
 
-    return hash_mix((uintptr_t)entry, number / STRETCH) + (within << 33 | within << 26);
+    return ((uint32_t)hash & ~(uint32_t)(STRETCH - 1)) | (number & (STRETCH - 1));
 }
 
-static uint32_t slot_first(const struct marks_index *index, uint64_t hash)
+static bool is_chunked(const struct marks *marks)
 {
-    return (uint32_t)(hash >> 32) & (index->count - 1);
+    return marks->room > MARKS_CHUNK;
 }
 
-/* A position whose mark was taken out stays in the index and is passed over: positions are not used
- * again before the list is packed, which makes the index anew. At least half of the slots so are
- * always free. */
-static void index_put(struct marks_index *index, uint64_t hash, uint32_t position)
+static uint32_t chunk_count(const struct marks *marks)
 {
-    const uint32_t bits = index->count - 1;
-    uint32_t slot = slot_first(index, hash);
-
-    while (index->slots[slot] != 0) {
-        slot = (slot + 1) & bits;
-    }
-    index->slots[slot] = ((uint32_t)hash & ~bits) | (position + 1);
+    return marks->room / MARKS_CHUNK;
 }
 
-static struct marked *index_find(const struct marks *marks, const struct marks_index *index,
-                                 const struct entry *entry, uint64_t number, uint64_t hash)
+/* Where the chunk of a position stands. */
+static struct marked **chunk_of(const struct marks *marks, uint32_t position)
 {
-    const uint32_t bits = index->count - 1;
-
-    for (uint32_t slot = slot_first(index, hash); index->slots[slot] != 0;
-         slot = (slot + 1) & bits) {
-        struct marked *marked = &marks->list[(index->slots[slot] & bits) - 1];
-
-        if (((index->slots[slot] ^ (uint32_t)hash) & ~bits) == 0 && marked->entry == entry
-            && marked->mark.number == number) {
-            return marked;
-        }
-    }
-    return NULL;
+    return &marks->chunks[position / MARKS_CHUNK & (chunk_count(marks) - 1)];
 }
 
-static struct marked *marked_find(const struct marks *marks, const struct entry *entry,
-                                  uint64_t number, uint64_t hash)
+static struct marked *marked_at(const struct marks *marks, uint32_t position)
 {
-    struct marked *found = NULL;
+    return is_chunked(marks) ? &(*chunk_of(marks, position))[position % MARKS_CHUNK]
+                             : &marks->list[position];
+}
 
-    if (marks->index == NULL) {
-        for (uint32_t i = marks->first; i < marks->last; i++) {
-            if (marks->list[i].entry == entry && marks->list[i].mark.number == number) {
-                return &marks->list[i];
+static size_t list_bytes(uint32_t count)
+{
+    return count * sizeof(struct marked);
+}
+
+static size_t chunks_bytes(uint32_t count)
+{
+    return count * sizeof(struct marked *);
+}
+
+static void chunk_free(struct marked **chunk, struct mem *mem)
+{
+    mem_free(mem, *chunk, *chunk == NULL ? 0 : list_bytes(MARKS_CHUNK));
+    *chunk = NULL;
+}
+
+static bool is_of(const struct marked *marked, const struct entry *entry, uint64_t number)
+{
+    return marked->entry == entry && marked->mark.number == number;
+}
+
+/* Position of a block's mark, or HASH_INDEX_NONE. */
+static uint32_t position_find(const struct marks *marks, const struct entry *entry, uint64_t number,
+                              uint32_t hash)
+{
+    uint32_t position;
+    uint32_t cursor = 0;
+
+    if (!is_chunked(marks)) {
+        for (position = marks->first; position != marks->last; position++) {
+            if (is_of(&marks->list[position], entry, number)) {
+                return position;
             }
         }
-        return NULL;
+        return HASH_INDEX_NONE;
     }
-    found = index_find(marks, marks->index, entry, number, hash);
-    if (found == NULL && marks->index->before != NULL) {
-        found = index_find(marks, marks->index->before, entry, number, hash);
-    }
-    return found;
+    do {
+        position = hash_index_next(marks->index, hash, &cursor);
+    } while (position != HASH_INDEX_NONE && !is_of(marked_at(marks, position), entry, number));
+    return position;
 }
 
-/* Enter so many more of the positions that the index before has; the last ones end it. */
-static void index_enter(struct marks *marks, struct mem *mem, uint32_t count)
+/* Enter a mark's position in the index; the index knows it modulo ROOM_MAX. */
+static bool position_enter(struct marks *marks, struct mem *mem, uint32_t hash, uint32_t position)
 {
-    struct marks_index *index = marks->index;
-    const uint32_t end = marks->room / 2;
-
-    for (; count > 0 && index->entered < end; count--) {
-        const struct marked *marked = &marks->list[index->entered];
-
-        if (marked->entry != NULL) {
-            index_put(index, marked_hash(marked->entry, marked->mark.number), index->entered);
-        }
-        index->entered++;
-    }
-    if (index->entered == end) {
-        index_free(index->before, mem);
-        index->before = NULL;
-    }
+    return hash_index_put(&marks->index, mem, hash, position & (ROOM_MAX - 1));
 }
 
-/* Close the holes and make the index anew. */
-static void list_pack(struct marks *marks, struct mem *mem)
+/* The list becomes the first of two chunks. */
+static bool list_index(struct marks *marks, struct mem *mem)
 {
-    struct marks_index *index = marks->index;
-    uint32_t to = 0;
+    struct marked **chunks = mem_alloc_zeroed(mem, chunks_bytes(2));
+    bool is_indexed = chunks != NULL;
 
-    if (index != NULL) {
-        index_free(index->before, mem);
-        index->before = NULL;
-        memset(index->slots, 0, index->count * sizeof index->slots[0]);
-    }
-    for (uint32_t i = marks->first; i < marks->last; i++) {
+    for (uint32_t i = marks->first; i != marks->last && is_indexed; i++) {
         const struct marked *marked = &marks->list[i];
 
-        if (marked->entry == NULL) {
-            continue;
-        }
-        if (index != NULL) {
-            index_put(index, marked_hash(marked->entry, marked->mark.number), to);
-        }
-        marks->list[to++] = *marked;
+        is_indexed =
+            marked->entry == NULL
+            || position_enter(marks, mem, marked_hash(marked->entry, marked->mark.number), i);
     }
-    assert(to == marks->count);
-    marks->first = 0;
-    marks->last = to;
+    if (!is_indexed) {
+        hash_index_clear(&marks->index, mem);
+        mem_free(mem, chunks, chunks == NULL ? 0 : chunks_bytes(2));
+        return false;
+    }
+    chunks[0] = marks->list;
+    marks->chunks = chunks;
+    marks->room = 2 * MARKS_CHUNK;
+    return true;
 }
 
-/* Make room for one more at the end. The index is had before the list is moved, so that a failure
- * of either leaves all as it was. */
 static bool list_grow(struct marks *marks, struct mem *mem)
 {
     const uint32_t room = marks->room == 0 ? ROOM_FIRST : marks->room * 2;
-    struct marks_index *index = NULL;
     struct marked *list;
 
-    if (marks->count <= marks->room / 2 && marks->room > 0) {
-        list_pack(marks, mem);
-        return true;
-    }
-    if (marks->room > UINT32_MAX / (4 * INDEX_SLOTS)) {
-        return false;
-    }
-    if (room >= ROOM_INDEXED) {
-        index = mem_alloc_zeroed(mem, index_bytes(room * INDEX_SLOTS));
-        if (index == NULL) {
-            return false;
-        }
-        index->count = room * INDEX_SLOTS;
+    if (marks->room == MARKS_CHUNK) {
+        return list_index(marks, mem);
     }
     list = mem_grow(mem, marks->list, list_bytes(marks->room), list_bytes(room));
     if (list == NULL) {
-        index_free(index, mem);
         return false;
     }
     marks->list = list;
     marks->room = room;
-    if (index != NULL) {
-        index->before = marks->index;
-        index->entered = marks->first;
-        marks->index = index;
-        index_enter(marks, mem, index->before == NULL ? room : INDEX_ENTERED);
-    }
     return true;
 }
 
-/* A mark left the set: skip holes in front; when it was the last one, begin anew. */
-static void marked_left(struct marks *marks, struct mem *mem, struct marked *marked)
+/* Twice as many places for chunks. */
+static bool chunks_grow(struct marks *marks, struct mem *mem)
 {
+    struct marks grown = *marks;
+
+    grown.room = marks->room * 2;
+    grown.chunks =
+        marks->room == ROOM_MAX ? NULL : mem_alloc_zeroed(mem, chunks_bytes(chunk_count(&grown)));
+    if (grown.chunks == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < chunk_count(marks); i++) {
+        const uint32_t position = marks->first + i * MARKS_CHUNK;
+
+        *chunk_of(&grown, position) = *chunk_of(marks, position);
+    }
+    mem_free(mem, marks->chunks, chunks_bytes(chunk_count(marks)));
+    *marks = grown;
+    return true;
+}
+
+/* Close the holes. A position that is taken out of the index leaves room there for the other. */
+static void list_pack(struct marks *marks, struct mem *mem)
+{
+    const uint32_t first = is_chunked(marks) ? marks->first : 0;
+    uint32_t to = first;
+
+    for (uint32_t i = marks->first; i != marks->last; i++) {
+        const struct marked *marked = marked_at(marks, i);
+
+        if (marked->entry == NULL) {
+            continue;
+        }
+        if (i != to && is_chunked(marks)) {
+            const uint32_t hash = marked_hash(marked->entry, marked->mark.number);
+            bool is_entered;
+
+            hash_index_remove(marks->index, hash, i & (ROOM_MAX - 1));
+            is_entered = position_enter(marks, mem, hash, to);
+            assert(is_entered);
+        }
+        *marked_at(marks, to++) = *marked;
+    }
+    marks->first = first;
+    marks->last = to;
+}
+
+/* Make room for one more at the end. */
+static bool position_obtain(struct marks *marks, struct mem *mem)
+{
+    const uint32_t begin = is_chunked(marks) ? marks->first & ~(MARKS_CHUNK - 1) : 0;
+    struct marked **chunk;
+
+    if (marks->last - begin == marks->room) {
+        if (marks->count <= marks->room / 2 && marks->room > 0) {
+            list_pack(marks, mem);
+        } else if (!(is_chunked(marks) ? chunks_grow(marks, mem) : list_grow(marks, mem))) {
+            return false;
+        }
+    }
+    if (!is_chunked(marks)) {
+        return true;
+    }
+    chunk = chunk_of(marks, marks->last);
+    if (*chunk == NULL) {
+        *chunk = mem_alloc(mem, list_bytes(MARKS_CHUNK));
+    }
+    return *chunk != NULL;
+}
+
+/* A mark left the set: skip holes in front; when it was the last one, begin anew. */
+static void marked_left(struct marks *marks, struct mem *mem, uint32_t position)
+{
+    struct marked *marked = marked_at(marks, position);
+
+    if (is_chunked(marks)) {
+        hash_index_remove(marks->index, marked_hash(marked->entry, marked->mark.number),
+                          position & (ROOM_MAX - 1));
+    }
     marked->entry = NULL;
     marks->count--;
-    while (marks->first < marks->last && marks->list[marks->first].entry == NULL) {
+    if (marks->count == 0) {
+        if (is_chunked(marks)) {
+            marks_clear(marks, mem);
+        }
+        marks->first = 0;
+        marks->last = 0;
+        return;
+    }
+    while (marked_at(marks, marks->first)->entry == NULL) {
         marks->first++;
+        if (is_chunked(marks) && marks->first % MARKS_CHUNK == 0) {
+            chunk_free(chunk_of(marks, marks->first - 1), mem);
+        }
     }
-    if (marks->count > 0) {
-        return;
-    }
-    if (marks->room > ROOM_KEPT) {
-        marks_clear(marks, mem);
-        return;
-    }
-    list_pack(marks, mem);
 }
 
 void marks_clear(struct marks *marks, struct mem *mem)
 {
-    mem_free(mem, marks->list, list_bytes(marks->room));
-    index_free(marks->index, mem);
+    if (is_chunked(marks)) {
+        for (uint32_t i = 0; i < chunk_count(marks); i++) {
+            chunk_free(&marks->chunks[i], mem);
+        }
+        mem_free(mem, marks->chunks, chunks_bytes(chunk_count(marks)));
+    } else {
+        mem_free(mem, marks->list, list_bytes(marks->room));
+    }
+    hash_index_clear(&marks->index, mem);
     *marks = (struct marks){ 0 };
 }
 
 bool marks_add(struct marks *marks, struct mem *mem, struct entry *entry, const struct mark *mark)
 {
-    const uint64_t hash = marked_hash(entry, mark->number);
-    struct marked *marked;
+    const uint32_t hash = marked_hash(entry, mark->number);
+    uint32_t position;
 
     assert(entry != NULL);
     if (mark_empty(mark)) {
         return true;
     }
-    marked = marked_find(marks, entry, mark->number, hash);
-    if (marked != NULL) {
-        mark_or(&marked->mark, mark);
+    position = position_find(marks, entry, mark->number, hash);
+    if (position != HASH_INDEX_NONE) {
+        mark_or(&marked_at(marks, position)->mark, mark);
         return true;
     }
-    if (marks->last == marks->room && !list_grow(marks, mem)) {
+    if (!position_obtain(marks, mem)
+        || (is_chunked(marks) && !position_enter(marks, mem, hash, marks->last))) {
         return false;
     }
-    marks->list[marks->last] = (struct marked){ .entry = entry, .mark = *mark };
-    if (marks->index != NULL) {
-        index_put(marks->index, hash, marks->last);
-        if (marks->index->before != NULL) {
-            index_enter(marks, mem, INDEX_ENTERED);
-        }
-    }
+    *marked_at(marks, marks->last) = (struct marked){ .entry = entry, .mark = *mark };
     marks->last++;
     marks->count++;
     return true;
@@ -254,17 +269,13 @@ bool marks_add(struct marks *marks, struct mem *mem, struct entry *entry, const 
 
 void marks_expect(const struct marks *marks, const struct entry *entry, uint64_t number)
 {
-    const struct marks_index *index = marks->index;
-
-    if (index != NULL) {
-        __builtin_prefetch(&index->slots[slot_first(index, marked_hash(entry, number))]);
-    }
+    hash_index_expect(marks->index, marked_hash(entry, number));
 }
 
 bool marks_add_all(struct marks *marks, struct mem *mem, const struct marks *from)
 {
-    for (uint32_t i = from->first; i < from->last; i++) {
-        const struct marked *marked = &from->list[i];
+    for (uint32_t i = from->first; i != from->last; i++) {
+        const struct marked *marked = marked_at(from, i);
 
         if (marked->entry != NULL && !marks_add(marks, mem, marked->entry, &marked->mark)) {
             return false;
@@ -290,33 +301,47 @@ bool marks_add_entry(struct marks *marks, struct mem *mem, struct entry *entry)
     return true;
 }
 
+uint64_t marks_elements(const struct marks *marks)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = marks->first; i != marks->last; i++) {
+        const struct marked *marked = marked_at(marks, i);
+
+        count += marked->entry == NULL ? 0 : mark_count(&marked->mark);
+    }
+    return count;
+}
+
 const struct marked *marks_first(const struct marks *marks)
 {
-    return marks->count == 0 ? NULL : &marks->list[marks->first];
+    return marks->count == 0 ? NULL : marked_at(marks, marks->first);
 }
 
 struct marked marks_take(struct marks *marks, struct mem *mem)
 {
-    struct marked *first = &marks->list[marks->first];
-    const struct marked taken = *first;
+    struct marked taken;
 
     assert(marks->count > 0);
-    marked_left(marks, mem, first);
+    taken = *marked_at(marks, marks->first);
+    marked_left(marks, mem, marks->first);
     return taken;
 }
 
 void marks_remove(struct marks *marks, struct mem *mem, struct entry *entry,
                   const struct mark *bits)
 {
-    struct marked *marked =
-        marked_find(marks, entry, bits->number, marked_hash(entry, bits->number));
+    const uint32_t position =
+        position_find(marks, entry, bits->number, marked_hash(entry, bits->number));
+    struct mark *mark;
 
-    if (marked == NULL) {
+    if (position == HASH_INDEX_NONE) {
         return;
     }
-    mark_and_not(&marked->mark, bits);
-    if (mark_empty(&marked->mark)) {
-        marked_left(marks, mem, marked);
+    mark = &marked_at(marks, position)->mark;
+    mark_and_not(mark, bits);
+    if (mark_empty(mark)) {
+        marked_left(marks, mem, position);
     }
 }
 
@@ -351,9 +376,9 @@ size_t marks_window(const struct marks *marks, struct mark *window, size_t room)
     const struct marked *oldest = marks_first(marks);
     size_t count = 0;
 
-    for (uint32_t i = marks->first; i < marks->last && i - marks->first < WINDOW && count < room;
+    for (uint32_t i = marks->first; i != marks->last && i - marks->first < WINDOW && count < room;
          i++) {
-        const struct marked *marked = &marks->list[i];
+        const struct marked *marked = marked_at(marks, i);
 
         if (marked->entry == oldest->entry && marked->mark.number >= oldest->mark.number) {
             window_insert(window, count, &marked->mark);
@@ -365,13 +390,16 @@ size_t marks_window(const struct marks *marks, struct mark *window, size_t room)
 
 void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry)
 {
-    const uint32_t last = marks->last;
+    uint32_t i = marks->first;
 
-    /* marked_left() gives the list back with the last mark: count says when to stop. */
-    for (uint32_t i = marks->first; i < last && marks->count > 0; i++) {
-        if (marks->list[i].entry == entry) {
-            marked_left(marks, mem, &marks->list[i]);
+    /* With the oldest its chunk may go, with the last mark all: count says when to stop. */
+    while (marks->count > 0 && i != marks->last) {
+        const bool is_first = i == marks->first;
+
+        if (marked_at(marks, i)->entry == entry) {
+            marked_left(marks, mem, i);
         }
+        i = is_first && marks->first != i ? marks->first : i + 1;
     }
 }
 
@@ -398,7 +426,7 @@ static unsigned item_put(struct writer *writer, const struct marked *marked)
 static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer *writer,
                              struct marks *carried, bool *all)
 {
-    struct entry *entry = marks->list[marks->first].entry;
+    struct entry *entry = marks_first(marks)->entry;
     uint64_t number = 0;
     size_t count = 0;
 
@@ -407,7 +435,7 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
         return 0;
     }
     while (*all && marks->count > 0) {
-        const struct marked *marked = &marks->list[marks->first];
+        const struct marked *marked = marks_first(marks);
         struct mark taken;
         unsigned end;
 
@@ -448,21 +476,20 @@ void marks_audit(const struct marks *marks)
 {
     uint32_t count = 0;
 
-    assert(marks->first <= marks->last && marks->last <= marks->room);
-    assert((marks->index == NULL) == (marks->room < ROOM_INDEXED));
-    assert(marks->index == NULL || marks->index->count == marks->room * INDEX_SLOTS);
-    for (uint32_t i = marks->first; i < marks->last; i++) {
-        const struct marked *marked = &marks->list[i];
+    assert(marks->last - marks->first <= marks->room && marks->room <= ROOM_MAX);
+    for (uint32_t i = marks->first; i != marks->last; i++) {
+        const struct marked *marked = marked_at(marks, i);
 
         if (marked->entry == NULL) {
             continue;
         }
         count++;
         assert(!mark_empty(&marked->mark));
-        assert(marked_find(marks, marked->entry, marked->mark.number,
-                           marked_hash(marked->entry, marked->mark.number))
-               == marked);
+        assert(position_find(marks, marked->entry, marked->mark.number,
+                             marked_hash(marked->entry, marked->mark.number))
+               == (i & (ROOM_MAX - 1)));
     }
     assert(count == marks->count);
-    assert(count == 0 || marks->list[marks->first].entry != NULL);
+    assert(count == 0 || marked_at(marks, marks->first)->entry != NULL);
+    assert(hash_index_audit(marks->index) == (is_chunked(marks) ? count : 0));
 }

@@ -9,6 +9,7 @@
  * Open, because it is embedded; only node/marks.c touches the fields. All zero is empty and holds
  * no memory. */
 
+#include "base/hash_index.h"
 #include "base/mem.h"
 #include "store/table.h"
 #include "wire/writer.h"
@@ -22,12 +23,20 @@ struct marked {
     struct mark mark;
 };
 
+/* Positions count up, and a mark stays at its own while the set grows: a list of up to MARKS_CHUNK
+ * is one block of memory, a longer one is chunks of so many, of which those in front are given
+ * back. So a set of a million marks takes in one more as one of a hundred does. */
+#define MARKS_CHUNK UINT32_C(32)
+
 struct marks {
-    struct marked *list;       /* `first`..`last` - 1 of room; holes have entry NULL */
-    struct marks_index *index; /* over list positions, once there are more than a few */
-    uint32_t first;
+    union {
+        struct marked *list;    /* while `room` is at most MARKS_CHUNK */
+        struct marked **chunks; /* a ring: chunk i is at i modulo their number; NULL: none so far */
+    };
+    struct hash_index *index; /* over positions, once there are chunks */
+    uint32_t first; /* positions `first`..`last` - 1, modulo 2^32; holes have entry NULL */
     uint32_t last;
-    uint32_t room;
+    uint32_t room; /* positions that there is place for, a power of two */
     uint32_t count;
 };
 
@@ -50,6 +59,9 @@ static inline bool marks_empty(const struct marks *marks)
 {
     return marks->count == 0;
 }
+
+/* How many elements all marks have. Time O(count). */
+uint64_t marks_elements(const struct marks *marks);
 
 /* The oldest mark, or NULL. Valid until the set changes. */
 const struct marked *marks_first(const struct marks *marks);

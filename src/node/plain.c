@@ -353,7 +353,6 @@ static void key_judge_full(struct node *node, struct queue_key *key)
 {
     const struct vector *vector = entry_vector(key->entry);
     const struct marks *marks = &key->marks;
-    uint64_t marked = 0;
 
     if ((key->what & QUEUE_ALL) != 0 && key->at == 0 && key->offset == 0) {
         key->what |= QUEUE_FULL;
@@ -363,10 +362,7 @@ static void key_judge_full(struct node *node, struct queue_key *key)
         return;
     }
     work_count(node, marks->count);
-    for (uint32_t i = marks->first; i < marks->last; i++) {
-        marked += marks->list[i].entry == NULL ? 0 : mark_count(&marks->list[i].mark);
-    }
-    if (marked == vector_size(vector)) {
+    if (marks_elements(marks) == vector_size(vector)) {
         key->what |= QUEUE_FULL;
     }
 }

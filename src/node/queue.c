@@ -3,7 +3,6 @@
 #include "base/hash.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define ROOM_FIRST    1               /* most who are told anything are told of one key */
 #define INDEX_FROM    16              /* keys; fewer are looked at one by one */
@@ -16,73 +15,66 @@
 #define MARKS_MAX     16384 /* 0.9 MB, and some 14 s of datagrams */
 #define SMALLEST_OF   256   /* keys looked at for the one of fewest elements */
 
-static uint32_t index_slot(const struct plain_queue *queue, const struct entry *entry)
+static uint32_t key_hash(const struct entry *entry)
 {
-    return (uint32_t)hash_mix((uint64_t)(uintptr_t)entry, 0) & (queue->index_room - 1);
-}
-
-/* The slot of an entry: an index of a key + 1, or the 0 where it would go. */
-static uint32_t index_find(const struct plain_queue *queue, const struct entry *entry)
-{
-    uint32_t slot = index_slot(queue, entry);
-
-    while (queue->index[slot] != 0 && queue->keys[queue->index[slot] - 1].entry != entry) {
-        slot = (slot + 1) & (queue->index_room - 1);
-    }
-    return slot;
+    return (uint32_t)hash_mix((uint64_t)(uintptr_t)entry, 0);
 }
 
 static struct queue_key *key_find(const struct plain_queue *queue, const struct entry *entry)
 {
-    if (queue->count == 0) {
+    uint32_t position;
+    uint32_t cursor = 0;
+
+    if (queue->index == NULL) {
+        for (uint32_t i = queue->first; i < queue->last; i++) {
+            if (queue->keys[i].entry == entry) {
+                return &queue->keys[i];
+            }
+        }
         return NULL;
     }
-    if (queue->index != NULL) {
-        const uint32_t found = queue->index[index_find(queue, entry)];
+    do {
+        position = hash_index_next(queue->index, key_hash(entry), &cursor);
+    } while (position != HASH_INDEX_NONE && queue->keys[position].entry != entry);
+    return position == HASH_INDEX_NONE ? NULL : &queue->keys[position];
+}
 
-        return found == 0 ? NULL : &queue->keys[found - 1];
-    }
+/* Enter all keys in an empty index. */
+static bool index_fill(struct plain_queue *queue, struct mem *mem)
+{
     for (uint32_t i = queue->first; i < queue->last; i++) {
-        if (queue->keys[i].entry == entry) {
-            return &queue->keys[i];
+        const struct queue_key *key = &queue->keys[i];
+
+        if (key->entry != NULL && !hash_index_put(&queue->index, mem, key_hash(key->entry), i)) {
+            hash_index_clear(&queue->index, mem);
+            return false;
         }
     }
-    return NULL;
+    return true;
 }
 
-static void index_free(struct plain_queue *queue, struct mem *mem)
-{
-    mem_free(mem, queue->index, queue->index_room * sizeof *queue->index);
-    queue->index = NULL;
-    queue->index_room = 0;
-}
-
-/* Enter all keys anew; the index is at most half full. */
-static void index_fill(struct plain_queue *queue)
-{
-    memset(queue->index, 0, queue->index_room * sizeof *queue->index);
-    for (uint32_t i = queue->first; i < queue->last; i++) {
-        if (queue->keys[i].entry != NULL) {
-            queue->index[index_find(queue, queue->keys[i].entry)] = i + 1;
-        }
-    }
-}
-
-/* Close the holes. */
-static void keys_compact(struct plain_queue *queue)
+/* Close the holes. A position that is taken out of the index leaves room there for the other. */
+static void keys_compact(struct plain_queue *queue, struct mem *mem)
 {
     uint32_t to = 0;
 
     for (uint32_t i = queue->first; i < queue->last; i++) {
-        if (queue->keys[i].entry != NULL) {
-            queue->keys[to++] = queue->keys[i];
+        const struct queue_key *key = &queue->keys[i];
+
+        if (key->entry == NULL) {
+            continue;
         }
+        if (queue->index != NULL) {
+            bool is_entered;
+
+            hash_index_remove(queue->index, key_hash(key->entry), i);
+            is_entered = hash_index_put(&queue->index, mem, key_hash(key->entry), to);
+            assert(is_entered);
+        }
+        queue->keys[to++] = *key;
     }
     queue->first = 0;
     queue->last = to;
-    if (queue->index != NULL) {
-        index_fill(queue);
-    }
 }
 
 /* Room for one key more: by closing holes where they are many, else by growing. */
@@ -90,31 +82,20 @@ static bool keys_grow(struct plain_queue *queue, struct mem *mem)
 {
     const uint32_t room = queue->room == 0 ? ROOM_FIRST : queue->room * 2;
     struct queue_key *keys;
-    uint32_t *index = NULL;
 
     if (queue->room > 0 && queue->count <= queue->room / 2) {
-        keys_compact(queue);
+        keys_compact(queue, mem);
         return true;
     }
-    if (room >= INDEX_FROM) {
-        index = mem_alloc(mem, room * 2 * sizeof *index);
-        if (index == NULL) {
-            return false;
-        }
+    if (room >= INDEX_FROM && queue->index == NULL && !index_fill(queue, mem)) {
+        return false;
     }
     keys = mem_grow(mem, queue->keys, queue->room * sizeof *keys, room * sizeof *keys);
     if (keys == NULL) {
-        mem_free(mem, index, index == NULL ? 0 : room * 2 * sizeof *index);
         return false;
     }
     queue->keys = keys;
     queue->room = room;
-    if (index != NULL) {
-        index_free(queue, mem);
-        queue->index = index;
-        queue->index_room = room * 2;
-    }
-    keys_compact(queue);
     return true;
 }
 
@@ -123,14 +104,13 @@ static struct queue_key *key_add(struct plain_queue *queue, struct mem *mem, str
 {
     struct queue_key *key;
 
-    if (queue->count == QUEUE_KEYS_MAX || (queue->last == queue->room && !keys_grow(queue, mem))) {
+    if (queue->count == QUEUE_KEYS_MAX || (queue->last == queue->room && !keys_grow(queue, mem))
+        || (queue->index != NULL
+            && !hash_index_put(&queue->index, mem, key_hash(entry), queue->last))) {
         return NULL;
     }
     key = &queue->keys[queue->last];
     *key = (struct queue_key){ .entry = entry, .ready_us = now.mono_us };
-    if (queue->index != NULL) {
-        queue->index[index_find(queue, entry)] = queue->last + 1;
-    }
     queue->last++;
     queue->count++;
     return key;
@@ -142,7 +122,7 @@ void queue_clear(struct plain_queue *queue, struct mem *mem)
         marks_clear(&queue->keys[i].marks, mem);
     }
     mem_free(mem, queue->keys, queue->room * sizeof *queue->keys);
-    index_free(queue, mem);
+    hash_index_clear(&queue->index, mem);
     queue->keys = NULL;
     queue->first = 0;
     queue->last = 0;
@@ -272,20 +252,7 @@ void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *
         return;
     }
     if (queue->index != NULL) {
-        uint32_t hole = index_find(queue, key->entry);
-        const uint32_t bits = queue->index_room - 1;
-
-        /* Move back those behind it that could no longer be found. */
-        queue->index[hole] = 0;
-        for (uint32_t slot = (hole + 1) & bits; queue->index[slot] != 0; slot = (slot + 1) & bits) {
-            const uint32_t wanted = index_slot(queue, queue->keys[queue->index[slot] - 1].entry);
-
-            if (((slot - wanted) & bits) >= ((slot - hole) & bits)) {
-                queue->index[hole] = queue->index[slot];
-                queue->index[slot] = 0;
-                hole = slot;
-            }
-        }
+        hash_index_remove(queue->index, key_hash(key->entry), (uint32_t)(key - queue->keys));
     }
     key->entry = NULL;
     queue->count--;
@@ -335,12 +302,12 @@ void queue_audit(const struct plain_queue *queue)
     uint64_t ready_us = 0;
 
     assert(queue->first <= queue->last && queue->last <= queue->room);
-    assert((queue->index == NULL) == (queue->index_room == 0));
+    assert(queue->room < INDEX_FROM || queue->index != NULL);
     for (uint32_t i = queue->first; i < queue->last; i++) {
         const struct queue_key *key = &queue->keys[i];
 
         if (key->entry == NULL) {
-            assert(key->marks.list == NULL);
+            assert(key->marks.room == 0);
             continue;
         }
         count++;
@@ -351,6 +318,7 @@ void queue_audit(const struct plain_queue *queue)
         marks_audit(&key->marks);
     }
     assert(count == queue->count);
+    assert(queue->index == NULL || hash_index_audit(queue->index) == count);
     assert(count == 0 || queue->keys[queue->first].entry != NULL);
     assert(count > 0 || queue->keys == NULL);
 }

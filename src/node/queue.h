@@ -54,12 +54,11 @@ struct plain_queue {
     struct plain_queue *previous;
     struct search *search; /* a question of this peer's being answered; node/search.c */
     struct queue_key *keys;
-    uint32_t *index; /* open addressing over key positions, once there are more than a few */
+    struct hash_index *index; /* over key positions, once there are more than a few */
     uint32_t first;
     uint32_t last;
     uint32_t room;
     uint32_t count;
-    uint32_t index_room;
     uint32_t burst_sent;
     uint64_t burst_us;     /* first datagram of the present burst; 0: there was none */
     uint64_t sent_us;      /* last datagram; 0: none */

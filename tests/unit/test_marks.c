@@ -174,7 +174,54 @@ static void test_marks_are_found_while_a_large_set_grows(void **state)
     while (!marks_empty(marks)) {
         (void)marks_take(marks, &fixture->mem);
     }
-    assert_null(marks->list);
+    assert_int_equal(marks->room, 0);
+}
+
+/* What one more costs does not grow with how many there are, but for pointers to chunks. */
+static void test_marks_grow_by_a_chunk(void **state)
+{
+    enum { MANY = 50000, CHUNK_POINTERS = MANY / MARKS_CHUNK * 2 * sizeof(void *) };
+    struct fixture *fixture = *state;
+    const struct marked *first = NULL;
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        const uint64_t before = fixture->mem.used_bytes;
+        const struct mark mark = { .number = i, .bits = { 1 } };
+
+        assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
+        most = fixture->mem.used_bytes > before + most ? fixture->mem.used_bytes - before : most;
+        first = i == MARKS_CHUNK ? marks_first(&fixture->marks) : first;
+    }
+    assert_in_range(most, 1, CHUNK_POINTERS + 10000);
+    assert_ptr_equal(marks_first(&fixture->marks), first);
+}
+
+/* What the oldest had is given back as they leave, though the set never is empty. */
+static void test_marks_give_back_what_has_left(void **state)
+{
+    enum { MANY = 50000, LEFT = 100 };
+    struct fixture *fixture = *state;
+    uint64_t full_bytes = 0;
+
+    for (uint32_t i = 0; i < 3 * MANY; i++) {
+        const struct mark mark = { .number = i, .bits = { 1 } };
+
+        assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
+        if (i == MANY) {
+            full_bytes = fixture->mem.used_bytes;
+        }
+        if (i > MANY) {
+            (void)marks_take(&fixture->marks, &fixture->mem);
+        }
+    }
+    marks_audit(&fixture->marks);
+    assert_in_range(fixture->mem.used_bytes, 0, full_bytes + full_bytes / 4);
+    while (fixture->marks.count > LEFT) {
+        (void)marks_take(&fixture->marks, &fixture->mem);
+    }
+    marks_audit(&fixture->marks);
+    assert_in_range(fixture->mem.used_bytes, 0, full_bytes / 2);
 }
 
 static void test_marks_first_is_the_oldest(void **state)
@@ -201,7 +248,7 @@ static void test_marks_add_of_an_empty_mark_adds_nothing(void **state)
 
     assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
     assert_true(marks_empty(&fixture->marks));
-    assert_null(fixture->marks.list);
+    assert_int_equal(fixture->marks.room, 0);
 }
 
 static void test_marks_add_entry_marks_every_element(void **state)
@@ -338,6 +385,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_marks_agree_with_an_array_of_all_marks),
         TEST(test_marks_are_found_while_a_large_set_grows),
+        TEST(test_marks_grow_by_a_chunk),
+        TEST(test_marks_give_back_what_has_left),
         TEST(test_marks_first_is_the_oldest),
         TEST(test_marks_add_of_an_empty_mark_adds_nothing),
         TEST(test_marks_add_entry_marks_every_element),
