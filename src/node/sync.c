@@ -24,8 +24,10 @@
 #define AGAIN_ITEMS    64  /* repairs in half a second: who sent them is asked again at the end; */
 #define TRANSFER_ITEMS 256 /* so many are a transfer, beside which others are not listened to */
 #define TRANSFER_US    500000
-#define QUIET_US       100000 /* after its last: it has ended, and what is left is looked for */
-#define ASKED_MAX      3      /* times that an exchange is begun until somebody answers */
+#define ALONE_US       8000000 /* so long others are not listened to, whoever it is that sends, */
+#define OTHERS_US      2000000 /* and then they are for so long */
+#define QUIET_US       100000  /* after its last: it has ended, and what is left is looked for */
+#define ASKED_MAX      3       /* times that an exchange is begun until somebody answers */
 #define STALE_US       3000000
 #define LOSSES_MAX     16 /* in a row: nobody is there */
 #define AUDIT_EVERY    24 /* probes: one of them carries an audit, 81 bytes */
@@ -39,9 +41,10 @@ struct transfer {
     uint64_t begun_us;  /* of the half second that is counted in */
     uint64_t last_us;
     uint64_t again_us;
-    uint32_t items;  /* in it */
-    uint32_t before; /* in the one before */
-    uint8_t asked;   /* times in a row, and nothing came */
+    uint64_t alone_us; /* when it last became one beside which others are not listened to */
+    uint32_t items;    /* in it */
+    uint32_t before;   /* in the one before */
+    uint8_t asked;     /* times in a row, and nothing came */
 };
 
 struct sync_state {
@@ -128,14 +131,16 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
     }
 }
 
-/* Somebody else is sending us much of this set. */
+/* Somebody else is sending us much of this set: but a peer that never ends, or makes it up, leaves
+ * the others their time. */
 static bool is_repaired_by_other(const struct sync_state *state, struct moment now,
                                  const struct peer *peer, enum table_set set)
 {
     const struct transfer *transfer = &state->transfers[set];
 
     return (transfer->items >= TRANSFER_ITEMS || transfer->before >= TRANSFER_ITEMS)
-           && transfer->from != peer && now.mono_us - transfer->last_us < TRANSFER_US;
+           && transfer->from != peer && now.mono_us - transfer->last_us < TRANSFER_US
+           && now.mono_us - transfer->alone_us < ALONE_US;
 }
 
 /* So is somebody, who may be this peer. */
@@ -298,6 +303,10 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
     transfer->last_us = now.mono_us;
     transfer->items++;
     state->raised_us[set] = now.mono_us;
+    if (transfer->items == TRANSFER_ITEMS
+        && (transfer->alone_us == 0 || now.mono_us - transfer->alone_us >= ALONE_US + OTHERS_US)) {
+        transfer->alone_us = now.mono_us;
+    }
     if (transfer->items >= AGAIN_ITEMS) {
         ask_again(transfer, from, now.mono_us + QUIET_US);
     }

@@ -247,6 +247,46 @@ static void test_sync_fills_an_empty_node_once(void **state)
     assert_in_range(fixture->item_bytes, keys * 12, keys * 12 * 2);
 }
 
+/* Nothing of anti-entropy comes from or goes to the last node. */
+static bool lose_of_last(void *context, size_t from, size_t to, struct bytes datagram)
+{
+    const struct fixture *fixture = context;
+    const size_t last = fixture->world.count - 1;
+    struct message message;
+
+    return (from != last && to != last) || message_decode(datagram, &message) != WIRE_OK
+           || message.items.left + message.tree.left + message.leaves.left + message.wanted.left
+                  == 0;
+}
+
+static bool first_two_equal(const struct world *world, void *unused)
+{
+    (void)unused;
+    return table_root(world->nodes[0].table, TABLE_D) == table_root(world->nodes[1].table, TABLE_D);
+}
+
+/* A member whose repairs never end has others wait, but does not silence them for good. */
+static void test_sync_listens_to_others_beside_a_transfer_without_end(void **state)
+{
+    struct fixture *fixture = *state;
+    struct node *node;
+    struct peer *last;
+
+    world_begin(fixture, 3);
+    fixture->world.filter = lose_of_last;
+    node = fixture->world.nodes[0].node;
+    last = peers_find(&node->peers, &fixture->world.nodes[2].address);
+    assert_non_null(last);
+    load(fixture, 1, 0, 3000);
+    for (unsigned i = 0; i < 30 * 20 && !first_two_equal(&fixture->world, NULL); i++) {
+        for (unsigned j = 0; j < 100; j++) {
+            sync_raised(node, world_moment(&fixture->world), last, TABLE_D);
+        }
+        world_run(&fixture->world, WORLD_S / 20);
+    }
+    assert_true(first_two_equal(&fixture->world, NULL));
+}
+
 static void test_sync_mends_a_big_vector_by_its_blocks(void **state)
 {
     struct fixture *fixture = *state;
@@ -491,6 +531,7 @@ int main(void)
         TEST(test_sync_finds_few_differences_in_few_bytes),
         TEST(test_sync_ends_in_spite_of_loss),
         TEST(test_sync_fills_an_empty_node_once),
+        TEST(test_sync_listens_to_others_beside_a_transfer_without_end),
         TEST(test_sync_mends_a_big_vector_by_its_blocks),
         TEST(test_sync_with_a_full_node_waits_longer_and_longer),
         TEST(test_sync_gives_up_repairs_that_are_never_acked),
