@@ -388,18 +388,40 @@ size_t marks_window(const struct marks *marks, struct mark *window, size_t room)
     return count;
 }
 
-void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry)
+static void list_drop(struct marks *marks, struct mem *mem)
 {
-    uint32_t i = marks->first;
-
-    /* With the oldest its chunk may go, with the last mark all: count says when to stop. */
-    while (marks->count > 0 && i != marks->last) {
-        const bool is_first = i == marks->first;
-
-        if (marked_at(marks, i)->entry == entry) {
+    /* With the last mark all goes: count says when to stop. */
+    for (uint32_t i = marks->first; marks->count > 0 && i != marks->last; i++) {
+        if (marks->list[i].entry != NULL && entry_dropped(marks->list[i].entry)) {
             marked_left(marks, mem, i);
         }
-        i = is_first && marks->first != i ? marks->first : i + 1;
+    }
+}
+
+static void entry_drop(struct marks *marks, struct mem *mem, const struct entry *entry)
+{
+    const struct vector *vector = entry_vector(entry);
+    const size_t count = vector_blocks(vector);
+    struct block_room room;
+
+    for (size_t i = 0; i < count && is_chunked(marks); i++) {
+        const uint64_t number = vector_block(vector, i, &room).number;
+        const uint32_t position = position_find(marks, entry, number, marked_hash(entry, number));
+
+        if (position != HASH_INDEX_NONE) {
+            marked_left(marks, mem, position);
+        }
+    }
+}
+
+void marks_drop(struct marks *marks, struct mem *mem, struct drops drops)
+{
+    if (!is_chunked(marks)) {
+        list_drop(marks, mem);
+        return;
+    }
+    for (size_t i = 0; i < drops.count; i++) {
+        entry_drop(marks, mem, drops.entries[i]);
     }
 }
 

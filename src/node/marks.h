@@ -83,8 +83,14 @@ size_t marks_window(const struct marks *marks, struct mark *window, size_t room)
 /* The part of a mark that lies below an offset: what the writer took of it. */
 struct mark marks_below(const struct mark *mark, unsigned offset);
 
-/* Forget an entry that is being dropped. Time O(count). */
-void marks_drop(struct marks *marks, struct mem *mem, const struct entry *entry);
+/* Entries that were dropped in this turn: several at once, as each set is looked at for them. */
+struct drops {
+    struct entry *const *entries;
+    size_t count;
+};
+
+/* Forget entries. Time O(their blocks), or less: a small set is gone through once. */
+void marks_drop(struct marks *marks, struct mem *mem, struct drops drops);
 
 /* Abort unless every invariant above holds. O(count). */
 void marks_audit(const struct marks *marks);

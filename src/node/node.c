@@ -14,6 +14,7 @@
 #define SECOND_US      UINT64_C(1000000)
 #define FULL_TOLD_US   (60 * SECOND_US)
 #define HEARSAY_LOOKED 256            /* records looked at for one that may go */
+#define DROPS_AT_ONCE  256            /* entries that all who may name them are asked to forget */
 #define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
 #define AHEAD_RUN_MAX  8              /* datagrams ahead of bulk before one of bulk may leave */
 #define EMIT_BYTES     64             /* encoded in a unit of work, beside what its blocks count */
@@ -203,6 +204,9 @@ static bool speaks_as_peer(struct node *node, struct moment now, const struct pe
  * Whoever told of it may have made it up, in a trusted range as well as elsewhere. */
 static void hearsay_drop(struct node *node, struct moment now)
 {
+    if (node->contact.doomed_count == CONTACT_DOOMED_MAX) {
+        return; /* there will be room enough */
+    }
     for (uint32_t i = 0; i < HEARSAY_LOOKED && i < node->peers.count; i++) {
         struct peer *peer;
 
@@ -447,13 +451,30 @@ static void peer_drop(struct node *node, struct peer *peer)
     peers_drop(&node->peers, peer);
 }
 
-static void entry_drop(struct node *node, const struct entry *entry)
+static void entries_drop(struct node *node, struct drops drops)
 {
-    push_drop_entry(node, entry);
-    spread_drop_entry(node, entry);
-    sync_drop_entry(node, entry);
-    plain_drop_entry(node, entry);
-    outbox_drop_entry(node, entry);
+    push_drop_entries(node, drops);
+    spread_drop_entries(node, drops);
+    sync_drop_entries(node, drops);
+    plain_drop_entries(node, drops);
+    outbox_drop_entries(node, drops);
+}
+
+/* Whatever still names an entry that was dropped forgets it. */
+static void dropped_forget(struct node *node, struct changes changes)
+{
+    struct entry *entries[DROPS_AT_ONCE];
+    size_t count = 0;
+
+    for (size_t i = 0; i < changes.count; i++) {
+        if (changes.list[i].dropped) {
+            entries[count++] = changes.list[i].entry;
+        }
+        if (count == DROPS_AT_ONCE || (count > 0 && i + 1 == changes.count)) {
+            entries_drop(node, (struct drops){ entries, count });
+            count = 0;
+        }
+    }
 }
 
 void node_turn_end(struct node *node)
@@ -462,11 +483,7 @@ void node_turn_end(struct node *node)
     struct contact *contact = &node->contact;
 
     sync_note(node, node->now, changes);
-    for (size_t i = 0; i < changes.count; i++) {
-        if (changes.list[i].dropped) {
-            entry_drop(node, changes.list[i].entry);
-        }
-    }
+    dropped_forget(node, changes);
     for (uint32_t i = 0; i < contact->doomed_count; i++) {
         if (contact->doomed[i]->presence == NULL) {
             peer_drop(node, contact->doomed[i]);

@@ -654,21 +654,21 @@ void outbox_drop_peer(struct node *node, struct peer *peer)
     }
 }
 
-void outbox_drop_entry(struct node *node, const struct entry *entry)
+void outbox_drop_entries(struct node *node, struct drops drops)
 {
     struct outbox *outbox = &node->outbox;
     struct owed *owed;
 
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
         if (outbox->flights[i].peer != NULL) {
-            marks_drop(&outbox->flights[i].carried, node->mem, entry);
+            marks_drop(&outbox->flights[i].carried, node->mem, drops);
         }
     }
     for (owed = TAILQ_FIRST(&outbox->owed_new); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
-        marks_drop(&owed->larger, node->mem, entry);
+        marks_drop(&owed->larger, node->mem, drops);
     }
     for (owed = TAILQ_FIRST(&outbox->owed_waits); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
-        marks_drop(&owed->larger, node->mem, entry);
+        marks_drop(&owed->larger, node->mem, drops);
     }
 }
 

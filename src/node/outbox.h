@@ -153,9 +153,9 @@ uint64_t outbox_due_us(const struct node *node);
 /* Send what is owed, what is urgent before the rest. 0: nothing. Time O(1), however much waits. */
 size_t outbox_emit(struct node *node, struct moment now, struct space space, struct address *to);
 
-/* A peer or an entry goes: forget all flights and marks of it. */
+/* A peer or entries go: forget all flights and marks of them. */
 void outbox_drop_peer(struct node *node, struct peer *peer);
-void outbox_drop_entry(struct node *node, const struct entry *entry);
+void outbox_drop_entries(struct node *node, struct drops drops);
 
 /* Abort unless every invariant above holds. */
 void outbox_audit(const struct node *node);

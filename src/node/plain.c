@@ -699,10 +699,12 @@ void plain_drop_peer(struct node *node, struct peer *peer)
     }
 }
 
-void plain_drop_entry(struct node *node, const struct entry *entry)
+void plain_drop_entries(struct node *node, struct drops drops)
 {
     for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = queue->next) {
-        queue_drop_entry(queue, node->mem, entry);
+        for (size_t i = 0; i < drops.count; i++) {
+            queue_drop_entry(queue, node->mem, drops.entries[i]);
+        }
         queue_plan(node, queue);
     }
 }

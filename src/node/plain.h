@@ -73,6 +73,6 @@ void plain_tick(struct node *node, struct moment now);
 uint64_t plain_due_us(const struct node *node);
 size_t plain_emit(struct node *node, struct moment now, struct space space, struct address *to);
 void plain_drop_peer(struct node *node, struct peer *peer);
-void plain_drop_entry(struct node *node, const struct entry *entry);
+void plain_drop_entries(struct node *node, struct drops drops);
 
 #endif /* NODE_PLAIN_H */

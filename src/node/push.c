@@ -779,7 +779,7 @@ void push_drop_peer(struct node *node, const struct peer *peer)
     }
 }
 
-void push_drop_entry(struct node *node, const struct entry *entry)
+void push_drop_entries(struct node *node, struct drops drops)
 {
     struct push_state *state = node->push.state;
 
@@ -788,11 +788,11 @@ void push_drop_entry(struct node *node, const struct entry *entry)
     }
     for (uint32_t i = 0; i < state->levels * 3; i++) {
         for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-            marks_drop(&state->buckets[i].waiting[set], node->mem, entry);
+            marks_drop(&state->buckets[i].waiting[set], node->mem, drops);
         }
     }
     for (struct retry *retry = state->retry_first; retry != NULL; retry = retry->next) {
-        marks_drop(&retry->marks, node->mem, entry);
+        marks_drop(&retry->marks, node->mem, drops);
     }
 }
 

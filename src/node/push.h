@@ -58,6 +58,6 @@ uint64_t push_due_us(const struct node *node);
 size_t push_emit(struct node *node, struct moment now, struct space space, struct address *to,
                  bool urgent);
 void push_drop_peer(struct node *node, const struct peer *peer);
-void push_drop_entry(struct node *node, const struct entry *entry);
+void push_drop_entries(struct node *node, struct drops drops);
 
 #endif /* NODE_PUSH_H */

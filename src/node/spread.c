@@ -187,10 +187,10 @@ void spread_drop_peer(struct node *node, const struct peer *peer)
     }
 }
 
-void spread_drop_entry(struct node *node, const struct entry *entry)
+void spread_drop_entries(struct node *node, struct drops drops)
 {
     for (struct spread_batch *batch = node->spread.first; batch != NULL; batch = batch->next) {
-        marks_drop(&batch->marks, node->mem, entry);
+        marks_drop(&batch->marks, node->mem, drops);
     }
 }
 

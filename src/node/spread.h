@@ -53,6 +53,6 @@ static inline bool spread_waits(const struct spread *spread)
 }
 
 void spread_drop_peer(struct node *node, const struct peer *peer);
-void spread_drop_entry(struct node *node, const struct entry *entry);
+void spread_drop_entries(struct node *node, struct drops drops);
 
 #endif /* NODE_SPREAD_H */

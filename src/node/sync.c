@@ -557,10 +557,12 @@ void sync_drop_peer(struct node *node, struct peer *peer)
     }
 }
 
-void sync_drop_entry(struct node *node, const struct entry *entry)
+void sync_drop_entries(struct node *node, struct drops drops)
 {
     for (struct exchange *e = node->sync.exchanges; e != NULL; e = e->next) {
-        marks_drop(&e->repairs[entry_set(entry)], node->mem, entry);
+        for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
+            marks_drop(&e->repairs[set], node->mem, drops);
+        }
     }
 }
 

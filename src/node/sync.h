@@ -69,6 +69,6 @@ void sync_tick(struct node *node, struct moment now);
 uint64_t sync_due_us(const struct node *node);
 size_t sync_emit(struct node *node, struct moment now, struct space space, struct address *to);
 void sync_drop_peer(struct node *node, struct peer *peer);
-void sync_drop_entry(struct node *node, const struct entry *entry);
+void sync_drop_entries(struct node *node, struct drops drops);
 
 #endif /* NODE_SYNC_H */

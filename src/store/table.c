@@ -405,6 +405,11 @@ enum table_set entry_set(const struct entry *entry)
     return (entry->flags & ENTRY_SET_D) != 0 ? TABLE_D : TABLE_M;
 }
 
+bool entry_dropped(const struct entry *entry)
+{
+    return (entry->flags & ENTRY_DROPPED) != 0;
+}
+
 /* Listings and digests. */
 
 static bool bytes_begin_with(struct bytes bytes, struct bytes prefix)

@@ -108,6 +108,9 @@ uint64_t entry_digest(const struct entry *entry); /* h of vignette(7); also the 
 uint64_t entry_hash(const struct table *table, const struct entry *entry); /* shared key hash */
 enum table_set entry_set(const struct entry *entry);
 
+/* Whether it was dropped in this turn, at the end of which it goes. */
+bool entry_dropped(const struct entry *entry);
+
 /* Keys in byte order, a slice at a time. `after` is exclusive, empty for the first slice; prefix
  * limits it. Returns how many entries were written, at most `room`; fewer than room = the end.
  * The cursor between slices is the last key, copied by the caller: no iterator to go stale.

@@ -20,6 +20,43 @@ struct fixture {
     struct mark model[PAIRS];
 };
 
+/* Every block of every key has all its elements: 1 + the offset, so that widths differ. */
+static bool key_create(struct fixture *fixture, unsigned i)
+{
+    const uint8_t text[] = { 'k', (uint8_t)('a' + i) };
+
+    if (table_obtain(fixture->table, (struct bytes){ text, 2 }, TABLE_D, &fixture->entries[i])
+        != STATUS_OK) {
+        return false;
+    }
+    for (unsigned j = 0; j < BLOCKS; j++) {
+        uint64_t values[BLOCK_ELEMENTS];
+        const struct block block = {
+            .number = j * 3, .values = values, .count = BLOCK_ELEMENTS, .width = 8
+        };
+
+        for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
+            values[o] = UINT64_C(1) + o + ((uint64_t)i << (8 * j));
+        }
+        if (table_merge(fixture->table, fixture->entries[i], &block, CHANGE_FROM_CLIENT, NULL)
+            != STATUS_OK) {
+            return false;
+        }
+        fixture->model[i * BLOCKS + j] = (struct mark){ .number = j * 3 };
+    }
+    table_turn_end(fixture->table);
+    return true;
+}
+
+/* A key is dropped, and comes again. */
+static void key_drop(struct fixture *fixture, unsigned i)
+{
+    table_drop(fixture->table, fixture->entries[i]);
+    marks_drop(&fixture->marks, &fixture->mem, (struct drops){ &fixture->entries[i], 1 });
+    table_turn_end(fixture->table);
+    assert_true(key_create(fixture, i));
+}
+
 static int setup(void **state)
 {
     static struct fixture fixture;
@@ -30,31 +67,11 @@ static int setup(void **state)
     if (table_create(&options, &fixture.table) != STATUS_OK) {
         return -1;
     }
-    /* Every block of every key has all its elements: 1 + the offset, so that widths differ. */
     for (unsigned i = 0; i < KEYS; i++) {
-        const uint8_t text[] = { 'k', (uint8_t)('a' + i) };
-
-        if (table_obtain(fixture.table, (struct bytes){ text, 2 }, TABLE_D, &fixture.entries[i])
-            != STATUS_OK) {
+        if (!key_create(&fixture, i)) {
             return -1;
         }
-        for (unsigned j = 0; j < BLOCKS; j++) {
-            uint64_t values[BLOCK_ELEMENTS];
-            const struct block block = {
-                .number = j * 3, .values = values, .count = BLOCK_ELEMENTS, .width = 8
-            };
-
-            for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
-                values[o] = UINT64_C(1) + o + ((uint64_t)i << (8 * j));
-            }
-            if (table_merge(fixture.table, fixture.entries[i], &block, CHANGE_FROM_CLIENT, NULL)
-                != STATUS_OK) {
-                return -1;
-            }
-            fixture.model[i * BLOCKS + j].number = j * 3;
-        }
     }
-    table_turn_end(fixture.table);
     *state = &fixture;
     return 0;
 }
@@ -119,12 +136,7 @@ static void test_marks_agree_with_an_array_of_all_marks(void **state)
             marks_remove(&fixture->marks, &fixture->mem, entry, what < 700 ? &mark : &all);
             mark_and_not(&fixture->model[pair], what < 700 ? &mark : &all);
         } else if (what < 998) {
-            marks_drop(&fixture->marks, &fixture->mem, entry);
-            for (unsigned j = 0; j < BLOCKS; j++) {
-                struct mark *model = &fixture->model[pair / BLOCKS * BLOCKS + j];
-
-                *model = (struct mark){ .number = model->number };
-            }
+            key_drop(fixture, pair / BLOCKS);
         } else {
             marks_clear(&fixture->marks, &fixture->mem);
             for (unsigned j = 0; j < PAIRS; j++) {
@@ -222,6 +234,28 @@ static void test_marks_give_back_what_has_left(void **state)
     }
     marks_audit(&fixture->marks);
     assert_in_range(fixture->mem.used_bytes, 0, full_bytes / 2);
+}
+
+/* Keys that go are looked up in a large set, which is not gone through for each: this test would
+ * take minutes. */
+static void test_marks_drop_looks_up_what_goes(void **state)
+{
+    enum { MANY = 200000, DROPS = 100000 };
+    struct fixture *fixture = *state;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        const struct mark mark = { .number = i, .bits = { 1 } };
+
+        assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[1], &mark));
+    }
+    for (uint32_t i = 0; i < DROPS; i++) {
+        const struct mark mark = { .number = 3, .bits = { 1 } };
+
+        assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
+        marks_drop(&fixture->marks, &fixture->mem, (struct drops){ &fixture->entries[0], 1 });
+        assert_int_equal(fixture->marks.count, MANY);
+    }
+    marks_audit(&fixture->marks);
 }
 
 static void test_marks_first_is_the_oldest(void **state)
@@ -387,6 +421,7 @@ int main(void)
         TEST(test_marks_are_found_while_a_large_set_grows),
         TEST(test_marks_grow_by_a_chunk),
         TEST(test_marks_give_back_what_has_left),
+        TEST(test_marks_drop_looks_up_what_goes),
         TEST(test_marks_first_is_the_oldest),
         TEST(test_marks_add_of_an_empty_mark_adds_nothing),
         TEST(test_marks_add_entry_marks_every_element),
