@@ -7,6 +7,8 @@
 #define STATES_FIRST 16
 #define COLD_US      1000000 /* one exchange is many lists: one that tells nothing proves nothing */
 #define FOUND_MS     30000   /* longer than it takes to exchange with the same peer again */
+#define CHANGING_US  1000000 /* the last change is so new: unequal digests tell nothing */
+#define UNTOLD_US    5000000 /* but after as long as exchanges with all may take, so much each */
 #define STATES_UNIT  16      /* compared for one unit of work */
 
 struct lag_state {
@@ -88,6 +90,18 @@ static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, 
     return found_us;
 }
 
+/* Whether a digest that is none of ours tells that the peer differs: digests of data that change
+ * differ all the time, and an exchange, which is had with each peer now and then, tells more. */
+static bool tells(const struct node *node, struct moment now, const struct peer *peer)
+{
+    const struct lag *lag = &node->sync.lag;
+    const uint64_t untold_us = NODE_CONVERGED_US + node->peers.members * (uint64_t)UNTOLD_US;
+    const bool changing =
+        lag->count > 0 && now.mono_us - state_at(lag, lag->last)->since_us < CHANGING_US;
+
+    return !changing || peer->checked_us == 0 || now.mono_us - peer->checked_us > untold_us;
+}
+
 bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
                uint32_t salt)
 {
@@ -103,15 +117,17 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
         peer->equal_us = until_us;
     }
     /* It was ahead of us, and we have come to where it was. */
-    if (peer->has_told && peer->checked_us > peer->equal_us
-        && ours_until(node, now, peer->told_root, peer->told_salt, peer->checked_us) != 0) {
-        peer->equal_us = peer->checked_us;
+    if (peer->told_us > peer->equal_us
+        && ours_until(node, now, peer->told_root, peer->told_salt, peer->told_us) != 0) {
+        peer->equal_us = peer->told_us;
         was_ours = true;
     }
-    peer->has_told = until_us == 0;
+    peer->told_us = until_us == 0 ? now.mono_us : 0;
     peer->told_root = root;
     peer->told_salt = salt;
-    peer->checked_us = now.mono_us;
+    if (was_ours || tells(node, now, peer)) {
+        peer->checked_us = now.mono_us;
+    }
     return was_ours;
 }
 
@@ -137,7 +153,7 @@ void lag_differs(struct moment now, struct peer *peer, bool old)
     } else if (now.mono_us - peer->cold_us > COLD_US && now.mono_us - hot_us > peer->equal_us) {
         peer->equal_us = now.mono_us - hot_us;
         peer->checked_us = now.mono_us;
-        peer->has_told = false;
+        peer->told_us = 0;
     }
 }
 

@@ -8,7 +8,7 @@
  * A peer was last equal to us at the latest of: when what it said was ours; when ours last was what
  * it said now; when it said what became ours later; half a second before it listed keys of which
  * none differed but such as changed since, or as had not differed when it listed them before.
- * (Where many nodes write all the time, the last is all there is.) Private to the room; used by
+ * (Where many nodes write all the time, the last is all there is) Private to the room; used by
  * sync.
  *
  * Open, because it is embedded; only node/lag.c touches the fields. All zero is empty and holds no
@@ -43,7 +43,8 @@ void lag_clear(struct node *node);
 void lag_note(struct node *node, struct moment now);
 
 /* A peer said the digest of its data, salted. Notes when it was last equal to us (peer->equal_us),
- * and that it was asked (peer->checked_us). Returns whether its digest, or the one it said before,
+ * and that it was compared (peer->checked_us), unless its digest is none of ours only as that of
+ * data that change all the time may be. Returns whether its digest, or the one it said before,
  * is one that our data have or had. Time O(LAG_STATES_MAX), counted. */
 bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
                uint32_t salt);

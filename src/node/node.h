@@ -184,14 +184,15 @@ enum peer_state {
     PEER_STATE_COUNT
 };
 
-/* A peer that was equal to us so lately, when it last said its digest, has converged: a change of
- * its own or of ours may be on its way. A lost one is mended by the next exchange, which under load
- * is begun every five seconds and may itself be lost once: who is further behind lacks more. */
+/* A peer that was equal to us so lately, when it was last compared with us, has converged: a change
+ * of its own or of ours may be on its way. A lost one is mended by the next exchange, which under
+ * load is begun every five seconds and may itself be lost once: who is further behind lacks more.
+ */
 #define NODE_CONVERGED_US UINT64_C(10000000)
 
 struct peer_view {
     uint64_t last_heard_us; /* mono; 0: never */
-    uint64_t checked_us;    /* mono, when it last said its digest; 0: never, or not alive */
+    uint64_t checked_us;    /* mono, when it was last compared with us; 0: never, or not alive */
     uint64_t equal_us;      /* mono, when its data were last known to equal ours; 0: never */
     uint32_t rtt_us;        /* 0: not measured */
     uint32_t level;         /* protocol level; 0: plain */

@@ -36,8 +36,9 @@ struct peer {
     uint64_t heard_us;         /* any datagram from it; 0: never */
     uint64_t extended_us;      /* last valid `x` from it; 0: never */
     uint64_t validated_us;     /* last echo of our token; 0: never */
-    uint64_t checked_us;       /* when it last said its digests; lag.c, as the next ones */
+    uint64_t checked_us;       /* when it was last compared with us; lag.c, as the next ones */
     uint64_t equal_us;         /* when its data were last known to equal ours; 0: never */
+    uint64_t told_us;          /* when it said a digest that was none of ours; 0: it was */
     uint64_t cold_us;          /* when it last listed what differed for long; 0: never */
     uint64_t incarnation;      /* of state; from the presence entry */
     uint32_t state_s;      /* element 3: when it was declared dead or left; unix s, low 32 bits */
@@ -47,7 +48,7 @@ struct peer {
                               was at 0, by the stamps it told; unix s; 0: it told none */
     uint32_t srtt_us;      /* 0: not measured */
     struct credit credit;  /* as long as it is not trusted */
-    uint32_t told_root;    /* the digest it said last, where it was none of ours, */
+    uint32_t told_root;    /* that digest, */
     uint32_t told_salt;    /* and its salt */
     uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
     uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
@@ -72,7 +73,6 @@ struct peer {
     bool answered;                    /* it has acked a probe of ours; detect.c */
     bool mute;                        /* and has let one fail since */
     bool has_token;
-    bool has_told;
     bool member; /* in the trie: live, and validated or plain and heard */
 };
 

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #define HOT_MS         LAG_HOT_MS
-#define HOT_MANY       100 /* changed within that: D is exchanged less often, */
-#define ROUND_HOT_US   5000000
-#define ROUND_US       900000 /* else so often by us; probes come once a second */
+#define HOT_MANY       100  /* changed within that: D is exchanged less often with the same peer */
+#define RARELY_MS      4000 /* by so much, beside the usual wait */
+#define ROUND_US       900000 /* so often at most by us; probes come once a second */
 #define TAKING_PART_US 300000 /* after a tree came */
 #define WAIT_MS        1000
 #define WAIT_MS_MAX    300000
@@ -184,15 +184,19 @@ static bool may_begin(const struct node *node, struct moment now, const struct p
     const struct sync_state *state = node->sync.state;
     const struct peer *last = state->begun_with[set];
     const bool lost = last != NULL && last->sync_asked[set];
-    const bool hot = set == TABLE_D && changed_lately(state, now) > HOT_MANY;
     const bool found = state->raised_us[set] >= state->begun_us[set];
-    const uint64_t round_us = hot && !lost && !found ? ROUND_HOT_US : ROUND_US;
+    const bool rarely = set == TABLE_D && changed_lately(state, now) > HOT_MANY && !lost && !found;
 
     if (peer->sync_wait[set] > 0 && clock_is_ahead(now, peer->sync_due_ms[set], WAIT_MS_MAX)) {
         return false;
     }
     if (now.mono_us < state->begin_us[set]
-        || (state->begun_us[set] != 0 && now.mono_us - state->begun_us[set] < round_us)) {
+        || (state->begun_us[set] != 0 && now.mono_us - state->begun_us[set] < ROUND_US)) {
+        return false;
+    }
+    /* Each exchange tells one of the two how far they are apart, mostly who was asked (node/lag.h):
+     * so both ask, whatever else they ask of others. */
+    if (rarely && clock_is_ahead(now, peer->sync_due_ms[set] + RARELY_MS, WAIT_MS + RARELY_MS)) {
         return false;
     }
     return is_quiet(node, now, peer, set);
@@ -369,6 +373,10 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
     answered = answer_fields(node, now, exchange, message, salt, listens);
     if (answered.differs) {
         lag_differs(now, from, answered.old);
+        /* What is on its way is no reason to wait longer, once nothing was left out as being so. */
+        if (!answered.old && from->sync_wait[TABLE_D] > PATIENT_ROUNDS) {
+            from->sync_wait[TABLE_D] = 0;
+        }
     }
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         if (answered.any[set]) {
