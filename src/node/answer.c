@@ -3,7 +3,10 @@
 #include "base/hash.h"
 #include "node/audit.h"
 #include "node/exchange.h"
+#include "node/lag.h"
 #include "node/offer.h"
+#include "node/outbox.h"
+#include "node/peers.h"
 #include "node/state.h"
 #include "store/digest.h"
 

@@ -40,7 +40,7 @@ bool audit_add_up(struct node *node, struct moment now, struct wire_tree *tree, 
 
 struct prefix audit_choose(struct node *node, enum table_set set)
 {
-    const uint64_t hash = random_next(&node->sync.random);
+    const uint64_t hash = random_next(&node->random[RANDOM_SYNC]);
     struct prefix prefix = { .set = (uint8_t)set };
     uint64_t keys = table_stats(node->table).keys[set];
 

@@ -1,6 +1,7 @@
 #include "node/bounds.h"
 
 #include "node/claim.h"
+#include "node/peers.h"
 #include "node/state.h"
 
 #include <string.h>
@@ -50,7 +51,7 @@ uint64_t presence_minutes(uint64_t stamp)
 
 uint64_t presence_now_s(const struct node *node, struct moment now)
 {
-    return guard_latest_s(&node->presence.guard, now);
+    return guard_latest_s(&node->guard, now);
 }
 
 void presence_stamp_told(struct moment now, struct peer *from, uint64_t stamp)

@@ -5,13 +5,29 @@
  * datagram, judged against the clock, made into a block to merge. Knows no node and no store; used
  * by node/presence.c. Private to the room. Source: vignette(7), "Presence" and "Bounds". */
 
-#include "node/presence.h"
 #include "store/vector.h"
 #include "wire/block.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Elements of a presence key. 0 (the stamp) never enters the store. */
+enum presence_element {
+    PRESENCE_STAMP = 0,
+    PRESENCE_LEVEL = 1,    /* start * 2^16 + feature bits * 2^8 + level */
+    PRESENCE_STATE = 2,    /* 4 * incarnation + enum presence_word */
+    PRESENCE_SINCE = 3,    /* unix s when declared dead or left */
+    PRESENCE_INSTANCE = 4, /* start * 2^16 + 16 random bits */
+    PRESENCE_HTTP = 5,     /* start * 2^16 + HTTP port */
+    PRESENCE_VERSION = 6,  /* start * 2^16 + node_options.version */
+    PRESENCE_CONFIRM = 16, /* 16..23: suspectors' slots */
+    PRESENCE_CONFIRM_COUNT = 8
+};
+enum presence_word { WORD_ALIVE, WORD_SUSPECT, WORD_DEAD, WORD_LEFT };
+
+#define PRESENCE_PROTOCOL_LEVEL 1
+#define PRESENCE_START_AHEAD    (UINT64_C(1) << 8) /* feature bit: the start is no clock */
 
 #define CLAIM_ELEMENTS (PRESENCE_CONFIRM + PRESENCE_CONFIRM_COUNT)
 

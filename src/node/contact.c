@@ -1,6 +1,13 @@
 #include "node/contact.h"
 
 #include "base/hash.h"
+#include "node/claim.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
+#include "node/plain.h"
+#include "node/presence.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -16,6 +23,22 @@
 #define DOUBT_TRIES      8 /* hellos without an answer: a minute and a half */
 #define TURNS_BEGIN_MS   30000u
 #define TURN_MS          1000u
+#define LEAVE_PLAIN      8 /* plain members that are told of our leaving */
+
+struct contact {
+    struct address seeds[NODE_SEEDS_MAX]; /* configured ones, then introduced ones */
+    uint32_t seeds_count;
+    uint32_t seeds_configured;
+    uint64_t seeds_due_us;
+    uint64_t seeds_wait_us; /* back-off of the next round */
+    uint64_t sweep_due_us;
+    uint32_t sweep; /* position of the next peer to look at */
+    uint32_t doomed_count;
+    struct peer *doomed[CONTACT_DOOMED_MAX]; /* dropped when the turn ends */
+    struct peer *leave[CONTACT_LEAVE_MAX];   /* to be told, NULL: done */
+    uint8_t leave_tries[CONTACT_LEAVE_MAX];  /* sent so often */
+    bool leave_under_way[CONTACT_LEAVE_MAX]; /* waits for its ack */
+};
 
 static bool is_live(const struct peer *peer)
 {
@@ -26,7 +49,7 @@ static bool is_live(const struct peer *peer)
 
 static struct peer *seed_peer(struct node *node, const struct address *address)
 {
-    struct peer *peer = peers_obtain(&node->peers, address, node_peer_id(node, address));
+    struct peer *peer = peers_obtain(node->peers, address, node_peer_id(node, address));
 
     if (peer == NULL) {
         node->stats.memory_refused++;
@@ -46,7 +69,7 @@ static bool seed_has(const struct contact *contact, const struct address *addres
 
 static void seed_add(struct node *node, const struct address *address)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
     struct peer *peer;
 
     if (contact->seeds_count == NODE_SEEDS_MAX || !address_is_peer(address)
@@ -62,8 +85,8 @@ static void seed_add(struct node *node, const struct address *address)
 
 static void seed_remove(struct node *node, uint32_t position)
 {
-    struct contact *contact = &node->contact;
-    struct peer *peer = peers_find(&node->peers, &contact->seeds[position]);
+    struct contact *contact = node->contact;
+    struct peer *peer = peers_find(node->peers, &contact->seeds[position]);
 
     if (peer != NULL) {
         peer->is_seed = false;
@@ -99,7 +122,7 @@ static void seed_contact(struct node *node, struct moment now, struct peer *peer
  * introduced. */
 static void seeds_round(struct node *node, struct moment now)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
     uint32_t position = 0;
 
     while (position < contact->seeds_count) {
@@ -121,8 +144,8 @@ static void seeds_round(struct node *node, struct moment now)
 
 static void seeds_tick(struct node *node, struct moment now)
 {
-    struct contact *contact = &node->contact;
-    const bool alone = node->peers.members == 0;
+    struct contact *contact = node->contact;
+    const bool alone = peers_members(node->peers) == 0;
 
     if (alone) {
         contact->seeds_wait_us = SEEDS_WAIT_US;
@@ -139,7 +162,7 @@ static void seeds_tick(struct node *node, struct moment now)
         now.mono_us
         + (alone ? contact->seeds_wait_us
                  : contact->seeds_wait_us / 2
-                       + random_below(&node->random, contact->seeds_wait_us / 2 + 1));
+                       + random_below(&node->random[RANDOM_NODE], contact->seeds_wait_us / 2 + 1));
     if (!alone && contact->seeds_wait_us < SEEDS_WAIT_MAX) {
         contact->seeds_wait_us *= 2;
         if (contact->seeds_wait_us > SEEDS_WAIT_MAX) {
@@ -173,7 +196,7 @@ static bool wants_doubt(const struct node *node, const struct peer *peer)
 {
     const unsigned tries = peer->hello_tries;
 
-    return peer->state == PEER_NEW && peer->presence != NULL && node->peers.members > 0
+    return peer->state == PEER_NEW && peer->presence != NULL && peers_members(node->peers) > 0
            && tries >= DOUBT_TRIES && (tries & (tries - 1)) == 0;
 }
 
@@ -181,10 +204,10 @@ static bool wants_doubt(const struct node *node, const struct peer *peer)
  * is the largest (rendezvous hashing; Thaler and Ravishankar, 1996). */
 static bool is_chosen(struct node *node, const struct peer *peer)
 {
-    const uint64_t ours = hash_mix(node->presence.id, peer->id);
+    const uint64_t ours = hash_mix(node->self_id, peer->id);
 
-    for (uint32_t i = 0; i < node->peers.members; i++) {
-        const struct peer *member = peers_member(&node->peers, i);
+    for (uint32_t i = 0; i < peers_members(node->peers); i++) {
+        const struct peer *member = peers_member(node->peers, i);
 
         work_count(node, 1);
         if (member->level > 0 && hash_mix(member->id, peer->id) > ours) {
@@ -204,27 +227,28 @@ static bool waits_its_turn(struct node *node, struct moment now, struct peer *pe
         || node_is_new(node, now) || is_chosen(node, peer)) {
         return false;
     }
-    outbox_owe_hello_later(
-        now, peer,
-        TURNS_BEGIN_MS
-            + TURN_MS
-                  * (uint32_t)(hash_mix(node->presence.id, peer->id) % (node->peers.members + 1)));
+    outbox_owe_hello_later(now, peer,
+                           TURNS_BEGIN_MS
+                               + TURN_MS
+                                     * (uint32_t)(hash_mix(node->self_id, peer->id)
+                                                  % (peers_members(node->peers) + 1)));
     return true;
 }
 
 /* A slice of all peers. While none is new the pass is slow: it only renews. */
 static void sweep(struct node *node, struct moment now)
 {
-    struct contact *contact = &node->contact;
-    const uint32_t count = node->peers.count < SWEEP_PEERS ? node->peers.count : SWEEP_PEERS;
+    struct contact *contact = node->contact;
+    const uint32_t count =
+        peers_count(node->peers) < SWEEP_PEERS ? peers_count(node->peers) : SWEEP_PEERS;
 
     work_count(node, count);
     /* cppcheck-suppress knownConditionTrueFalse ; it takes the choice above for 0 */
     for (uint32_t i = 0; i < count; i++) {
         struct peer *peer;
 
-        contact->sweep = contact->sweep + 1 < node->peers.count ? contact->sweep + 1 : 0;
-        peer = peers_at(&node->peers, contact->sweep);
+        contact->sweep = contact->sweep + 1 < peers_count(node->peers) ? contact->sweep + 1 : 0;
+        peer = peers_at(node->peers, contact->sweep);
         if (wants_hello(node, peer, now)) {
             const unsigned tries = peer->hello_tries;
 
@@ -240,25 +264,26 @@ static void sweep(struct node *node, struct moment now)
         }
     }
     contact->sweep_due_us =
-        now.mono_us + (node->peers.states[PEER_NEW] > 0 ? SWEEP_US : 5 * SWEEP_US);
+        now.mono_us + (peers_in_state(node->peers, PEER_NEW) > 0 ? SWEEP_US : 5 * SWEEP_US);
 }
 
 /* The good-bye. */
 
 static void leave_choose(struct node *node)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
     uint32_t seen = 0;
 
     /* A sample of the members who speak extended (Vitter's algorithm R). */
-    for (uint32_t i = 0; i < node->peers.members; i++) {
-        struct peer *peer = peers_member(&node->peers, i);
+    for (uint32_t i = 0; i < peers_members(node->peers); i++) {
+        struct peer *peer = peers_member(node->peers, i);
         uint64_t place;
 
         if (!node_speaks_extended(node, peer, node->now)) {
             continue;
         }
-        place = seen < CONTACT_LEAVE_MAX ? seen : random_below(&node->random, seen + 1);
+        place =
+            seen < CONTACT_LEAVE_MAX ? seen : random_below(&node->random[RANDOM_NODE], seen + 1);
         if (place < CONTACT_LEAVE_MAX) {
             contact->leave[place] = peer;
         }
@@ -269,7 +294,7 @@ static void leave_choose(struct node *node)
 static size_t leave_emit(struct node *node, struct moment now, uint32_t position,
                          struct space space, struct address *to)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
     struct peer *peer = contact->leave[position];
     const struct envelope envelope = {
         .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH,
@@ -280,7 +305,7 @@ static size_t leave_emit(struct node *node, struct moment now, uint32_t position
     struct writer writer;
     size_t size;
 
-    if (!marks_add_entry(&marks, node->mem, node->presence.self)) {
+    if (!marks_add_entry(&marks, node->mem, node->self)) {
         node->stats.memory_refused++;
         contact->leave[position] = NULL;
         return 0;
@@ -304,18 +329,33 @@ static size_t leave_emit(struct node *node, struct moment now, uint32_t position
     return size;
 }
 
-void contact_init(struct node *node, struct moment now)
+bool contact_create(struct node *node, struct moment now)
 {
-    node->contact.seeds_wait_us = SEEDS_WAIT_US;
-    node->contact.seeds_due_us = now.mono_us;
-    node->contact.sweep_due_us = now.mono_us + SWEEP_US;
-    node->contact.alone_us = now.mono_us;
+    node->contact = mem_alloc_zeroed(node->mem, sizeof *node->contact);
+    if (node->contact == NULL) {
+        return false;
+    }
+    node->contact->seeds_wait_us = SEEDS_WAIT_US;
+    node->contact->seeds_due_us = now.mono_us;
+    node->contact->sweep_due_us = now.mono_us + SWEEP_US;
+    node->alone_us = now.mono_us;
+    return true;
+}
+
+void contact_free(struct node *node)
+{
+    part_free(node, node->contact, sizeof *node->contact);
+}
+
+uint32_t contact_seeds_count(const struct node *node)
+{
+    return node->contact->seeds_count;
 }
 
 void contact_seeds(struct node *node, struct moment now, const struct address *addresses,
                    size_t count)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
     struct address introduced[NODE_SEEDS_MAX];
     const uint32_t introduced_count = contact->seeds_count - contact->seeds_configured;
     bool any_new = false;
@@ -344,7 +384,7 @@ void contact_seeds(struct node *node, struct moment now, const struct address *a
 enum status contact_introduce(struct node *node, struct moment now, const struct address *address,
                               struct fault *why)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
 
     if (!address_is_peer(address)) {
         return fault_set(why, STATUS_INVALID, "not an address that a peer may have");
@@ -367,8 +407,8 @@ enum status contact_introduce(struct node *node, struct moment now, const struct
 enum status contact_forget(struct node *node, struct moment now, const struct address *address,
                            struct fault *why)
 {
-    struct contact *contact = &node->contact;
-    struct peer *peer = peers_find(&node->peers, address);
+    struct contact *contact = node->contact;
+    struct peer *peer = peers_find(node->peers, address);
 
     if (peer == NULL) {
         return fault_set(why, STATUS_INVALID, "no such peer");
@@ -387,30 +427,68 @@ enum status contact_forget(struct node *node, struct moment now, const struct ad
     return STATUS_OK;
 }
 
+/* Plain members, which do not ack: some at random. */
+static void leave_plain(struct node *node, struct moment now)
+{
+    const uint32_t members = peers_members(node->peers);
+    const uint32_t start =
+        members == 0 ? 0 : (uint32_t)random_below(&node->random[RANDOM_NODE], members);
+    unsigned told = 0;
+
+    for (uint32_t i = 0; i < members && told < LEAVE_PLAIN; i++) {
+        struct peer *peer = peers_member(node->peers, (start + i) % members);
+
+        if (peer->level == 0) {
+            plain_leave(node, now, peer);
+            told++;
+        }
+    }
+}
+
 void contact_leave(struct node *node, struct moment now)
 {
-    if (node->contact.leaving) {
+    if (node->leaving) {
         return;
     }
-    node->contact.leaving = true;
+    node->leaving = true;
     presence_leave(node, now);
+    leave_plain(node, now);
     leave_choose(node);
+}
+
+bool contact_may_doom(const struct node *node)
+{
+    return node->contact->doomed_count < CONTACT_DOOMED_MAX;
+}
+
+struct peer *contact_take_doomed(struct node *node)
+{
+    struct contact *contact = node->contact;
+    struct peer *peer = contact->doomed[0];
+
+    if (contact->doomed_count == 0) {
+        return NULL;
+    }
+    contact->doomed_count--;
+    memmove(&contact->doomed[0], &contact->doomed[1],
+            contact->doomed_count * sizeof contact->doomed[0]);
+    return peer;
 }
 
 bool contact_has_left(const struct node *node)
 {
     for (uint32_t i = 0; i < CONTACT_LEAVE_MAX; i++) {
-        if (node->contact.leave[i] != NULL) {
+        if (node->contact->leave[i] != NULL) {
             return false;
         }
     }
-    return node->contact.leaving;
+    return node->leaving;
 }
 
 /* True when the elements have exactly our instance word. */
 static bool is_our_instance(const struct node *node, struct elements elements)
 {
-    const uint64_t ours = vector_get(entry_vector(node->presence.self), PRESENCE_INSTANCE);
+    const uint64_t ours = vector_get(entry_vector(node->self), PRESENCE_INSTANCE);
     struct block_room room;
     struct block block;
 
@@ -425,8 +503,8 @@ static bool is_our_instance(const struct node *node, struct elements elements)
 bool contact_own_address(struct node *node, const struct address *from,
                          const struct message *message)
 {
-    const struct bytes key = entry_key(node->presence.self);
-    struct contact *contact = &node->contact;
+    const struct bytes key = entry_key(node->self);
+    struct contact *contact = node->contact;
     struct peer *peer;
 
     /* Only nodes of our kind say both `full` and `ttl`, and nobody but the owner begins with its
@@ -436,7 +514,7 @@ bool contact_own_address(struct node *node, const struct address *from,
         || memcmp(message->plain.key.data, key.data, key.size) != 0) {
         return false;
     }
-    peer = peers_find(&node->peers, from);
+    peer = peers_find(node->peers, from);
     if (peer == NULL || peer->heard_us != 0 || !is_our_instance(node, message->plain.elements)) {
         return false;
     }
@@ -452,7 +530,7 @@ bool contact_own_address(struct node *node, const struct address *from,
 
 void contact_doom(struct node *node, struct peer *peer)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
 
     for (uint32_t i = 0; i < contact->doomed_count; i++) {
         if (contact->doomed[i] == peer) {
@@ -466,13 +544,13 @@ void contact_doom(struct node *node, struct peer *peer)
 
 void contact_acked(struct node *node, const struct flight *flight)
 {
-    node->contact.leave[flight->tag] = NULL;
-    node->contact.leave_under_way[flight->tag] = false;
+    node->contact->leave[flight->tag] = NULL;
+    node->contact->leave_under_way[flight->tag] = false;
 }
 
 void contact_lost(struct node *node, const struct flight *flight)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
 
     contact->leave_under_way[flight->tag] = false;
     if (contact->leave_tries[flight->tag] == LEAVE_TRIES_MAX) {
@@ -485,13 +563,13 @@ void contact_lost(struct node *node, const struct flight *flight)
 
 void contact_tick(struct node *node, struct moment now)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
 
-    if (contact->leaving) {
+    if (node->leaving) {
         return;
     }
-    if (node->peers.members == 0) {
-        contact->alone_us = now.mono_us;
+    if (peers_members(node->peers) == 0) {
+        node->alone_us = now.mono_us;
     }
     if (contact->seeds_count > 0) {
         seeds_tick(node, now);
@@ -503,10 +581,10 @@ void contact_tick(struct node *node, struct moment now)
 
 uint64_t contact_due_us(const struct node *node)
 {
-    const struct contact *contact = &node->contact;
+    const struct contact *contact = node->contact;
     uint64_t due_us = UINT64_MAX;
 
-    if (contact->leaving) {
+    if (node->leaving) {
         for (uint32_t i = 0; i < CONTACT_LEAVE_MAX; i++) {
             if (contact->leave[i] != NULL && !contact->leave_under_way[i]) {
                 due_us = 0;
@@ -517,7 +595,7 @@ uint64_t contact_due_us(const struct node *node)
     if (contact->seeds_count > 0) {
         due_us = contact->seeds_due_us;
     }
-    if (node->peers.count > 0 && contact->sweep_due_us < due_us) {
+    if (peers_count(node->peers) > 0 && contact->sweep_due_us < due_us) {
         due_us = contact->sweep_due_us;
     }
     return due_us;
@@ -525,9 +603,9 @@ uint64_t contact_due_us(const struct node *node)
 
 size_t contact_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct contact *contact = &node->contact;
+    struct contact *contact = node->contact;
 
-    if (!contact->leaving) {
+    if (!node->leaving) {
         return 0;
     }
     for (uint32_t i = 0; i < CONTACT_LEAVE_MAX; i++) {
@@ -545,9 +623,9 @@ size_t contact_emit(struct node *node, struct moment now, struct space space, st
 void contact_drop_peer(struct node *node, const struct peer *peer)
 {
     for (uint32_t i = 0; i < CONTACT_LEAVE_MAX; i++) {
-        if (node->contact.leave[i] == peer) {
-            node->contact.leave[i] = NULL;
-            node->contact.leave_under_way[i] = false;
+        if (node->contact->leave[i] == peer) {
+            node->contact->leave[i] = NULL;
+            node->contact->leave_under_way[i] = false;
         }
     }
 }

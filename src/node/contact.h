@@ -9,7 +9,7 @@
 #include "base/address.h"
 #include "base/moment.h"
 #include "base/status.h"
-#include "node/node.h"
+#include "node/types.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -23,25 +23,12 @@ struct flight;
 #define CONTACT_LEAVE_MAX  8  /* members that are told of our leaving directly */
 #define CONTACT_DOOMED_MAX 16 /* records dropped in one turn */
 
-/* Open, because it is embedded in the node; only node/contact.c touches the fields. */
-struct contact {
-    struct address seeds[NODE_SEEDS_MAX]; /* configured ones, then introduced ones */
-    uint32_t seeds_count;
-    uint32_t seeds_configured;
-    uint64_t seeds_due_us;
-    uint64_t seeds_wait_us; /* back-off of the next round */
-    uint64_t sweep_due_us;
-    uint64_t alone_us; /* when we last had no member */
-    uint32_t sweep;    /* position of the next peer to look at */
-    uint32_t doomed_count;
-    struct peer *doomed[CONTACT_DOOMED_MAX]; /* dropped when the turn ends */
-    struct peer *leave[CONTACT_LEAVE_MAX];   /* to be told, NULL: done */
-    uint8_t leave_tries[CONTACT_LEAVE_MAX];  /* sent so often */
-    bool leave_under_way[CONTACT_LEAVE_MAX]; /* waits for its ack */
-    bool leaving;
-};
+/* No seeds. False: no memory. */
+bool contact_create(struct node *node, struct moment now);
+void contact_free(struct node *node);
 
-void contact_init(struct node *node, struct moment now);
+/* How many seeds there are, configured and introduced. */
+uint32_t contact_seeds_count(const struct node *node);
 
 /* node_seeds(), node_introduce(), node_forget(), node_leave(), node_has_left(). */
 void contact_seeds(struct node *node, struct moment now, const struct address *addresses,
@@ -58,8 +45,12 @@ bool contact_has_left(const struct node *node);
 bool contact_own_address(struct node *node, const struct address *from,
                          const struct message *message);
 
-/* The record goes when the turn ends. */
+/* The record goes when the turn ends, where there is room for one more. */
 void contact_doom(struct node *node, struct peer *peer);
+bool contact_may_doom(const struct node *node);
+
+/* The next of those that go, taken out. NULL: none is left. */
+struct peer *contact_take_doomed(struct node *node);
 
 void contact_acked(struct node *node, const struct flight *flight);
 void contact_lost(struct node *node, const struct flight *flight);

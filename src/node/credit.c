@@ -14,9 +14,27 @@
 
 _Static_assert((CREDIT_FLOOR_NETS & (CREDIT_FLOOR_NETS - 1)) == 0, "a power of two");
 
-void credit_init(struct node *node, struct moment now)
+/* Of all networks: /24 of IPv4, /56 of IPv6. */
+struct credit_floor {
+    uint64_t filled_us;
+    uint32_t bytes;                      /* that may leave now */
+    uint32_t sent_ms[CREDIT_FLOOR_NETS]; /* mono, wrapping: the last datagram; 0: none */
+};
+
+bool credit_create(struct node *node, struct moment now)
 {
-    node->floor = (struct credit_floor){ .filled_us = now.mono_us, .bytes = CREDIT_FLOOR_RATE };
+    node->floor = mem_alloc_zeroed(node->mem, sizeof *node->floor);
+    if (node->floor == NULL) {
+        return false;
+    }
+    node->floor->filled_us = now.mono_us;
+    node->floor->bytes = CREDIT_FLOOR_RATE;
+    return true;
+}
+
+void credit_free(struct node *node)
+{
+    part_free(node, node->floor, sizeof *node->floor);
 }
 
 uint64_t credit_net(const struct node *node, const struct address *address)
@@ -28,7 +46,7 @@ uint64_t credit_net(const struct node *node, const struct address *address)
     memcpy(net, address->ip, address_is_ipv4(address) ? NET_IPV4 : NET_IPV6);
     memcpy(&high, net, sizeof high);
     memcpy(&low, net + sizeof high, sizeof low);
-    return hash_mix(node->peers.secret ^ high, low);
+    return hash_mix(node->secret ^ high, low);
 }
 
 static int32_t clamped(int64_t bytes)
@@ -41,7 +59,7 @@ static int32_t clamped(int64_t bytes)
 
 void credit_received(struct credit *credit, size_t size)
 {
-    credit->bytes = clamped(credit->bytes + (int64_t)size + PACE_HEADER_BYTES);
+    credit->bytes = clamped(credit->bytes + (int64_t)size + NODE_HEADER_BYTES);
     if (credit->datagrams < UINT16_MAX) {
         credit->datagrams++;
     }
@@ -55,9 +73,9 @@ void credit_told(struct credit *credit)
 /* What came there and was not answered. */
 static size_t own_room(const struct credit *credit)
 {
-    return credit->datagrams == 0 || credit->bytes <= PACE_HEADER_BYTES
+    return credit->datagrams == 0 || credit->bytes <= NODE_HEADER_BYTES
                ? 0
-               : (size_t)credit->bytes - PACE_HEADER_BYTES;
+               : (size_t)credit->bytes - NODE_HEADER_BYTES;
 }
 
 static void floor_fill(struct credit_floor *floor, struct moment now)
@@ -79,16 +97,16 @@ static void floor_fill(struct credit_floor *floor, struct moment now)
 
 static uint32_t *floor_place(struct node *node, const struct address *address)
 {
-    return &node->floor.sent_ms[credit_net(node, address) & (CREDIT_FLOOR_NETS - 1)];
+    return &node->floor->sent_ms[credit_net(node, address) & (CREDIT_FLOOR_NETS - 1)];
 }
 
 static bool floor_allows(struct node *node, struct moment now, const struct address *address)
 {
     const uint32_t sent_ms = *floor_place(node, address);
 
-    floor_fill(&node->floor, now);
+    floor_fill(node->floor, now);
     return (sent_ms == 0 || clock_since_ms(now, sent_ms) >= MS_PER_S)
-           && node->floor.bytes >= CREDIT_FLOOR_BYTES + PACE_HEADER_BYTES;
+           && node->floor->bytes >= CREDIT_FLOOR_BYTES + NODE_HEADER_BYTES;
 }
 
 size_t credit_room(struct node *node, struct moment now, const struct address *address,
@@ -103,8 +121,8 @@ size_t credit_room(struct node *node, struct moment now, const struct address *a
 void credit_spend(struct node *node, struct moment now, const struct address *address,
                   struct credit *credit, size_t size)
 {
-    const uint32_t bytes = (uint32_t)size + PACE_HEADER_BYTES;
-    struct credit_floor *floor = &node->floor;
+    const uint32_t bytes = (uint32_t)size + NODE_HEADER_BYTES;
+    struct credit_floor *floor = node->floor;
 
     if (size <= own_room(credit)) {
         credit->datagrams--;

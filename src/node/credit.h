@@ -31,15 +31,9 @@ struct credit {
     uint16_t datagrams;
 };
 
-/* Of all networks: /24 of IPv4, /56 of IPv6. Open, because it is embedded in the node; only
- * node/credit.c touches the fields. */
-struct credit_floor {
-    uint64_t filled_us;
-    uint32_t bytes;                      /* that may leave now */
-    uint32_t sent_ms[CREDIT_FLOOR_NETS]; /* mono, wrapping: the last datagram; 0: none */
-};
-
-void credit_init(struct node *node, struct moment now);
+/* What all networks have together: all of it. False: no memory. */
+bool credit_create(struct node *node, struct moment now);
+void credit_free(struct node *node);
 
 /* A keyed hash of an address's network. */
 uint64_t credit_net(const struct node *node, const struct address *address);

@@ -1,9 +1,16 @@
 #include "node/detect.h"
 
 #include "base/hash.h"
+#include "node/bounds.h"
+#include "node/claim.h"
 #include "node/clock.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
+#include "node/presence.h"
 #include "node/state.h"
 #include "node/suspicion.h"
+#include "node/sync.h"
 
 #include <assert.h>
 #include <string.h>
@@ -79,7 +86,7 @@ struct outcome {
     bool failed;
 };
 
-struct detect_state {
+struct detect {
     struct probe *probes;
     uint32_t probes_room;
     uint32_t probes_count;
@@ -100,7 +107,7 @@ struct detect_state {
 
 static bool probes_grow(struct node *node)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     const uint32_t room = state->probes_room == 0 ? PROBES_FIRST : state->probes_room * 2;
     struct probe *probes;
 
@@ -119,7 +126,7 @@ static bool probes_grow(struct node *node)
     return true;
 }
 
-static void probe_end(struct detect_state *state, struct probe *probe)
+static void probe_end(struct detect *state, struct probe *probe)
 {
     if (probe->asker != NULL) {
         probe->asker->probes_asked--;
@@ -129,7 +136,7 @@ static void probe_end(struct detect_state *state, struct probe *probe)
 }
 
 /* Whether there is a place for one probe more of our own. */
-static bool own_place(const struct detect_state *state)
+static bool own_place(const struct detect *state)
 {
     uint32_t own = 0;
 
@@ -143,7 +150,7 @@ static bool own_place(const struct detect_state *state)
  * goes. False: this asker has as many as anybody. */
 static bool asked_place(struct node *node, const struct peer *asker)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     const uint32_t has = asker->probes_asked;
     struct probe *oldest = NULL;
     uint32_t asked = 0;
@@ -179,7 +186,7 @@ static bool asked_place(struct node *node, const struct peer *asker)
 /* NULL: too many are under way. */
 static struct probe *probe_begin(struct node *node, struct peer *peer, struct peer *asker)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     struct probe *probe = NULL;
 
     if (!(asker == NULL ? own_place(state) : asked_place(node, asker))
@@ -200,12 +207,12 @@ static struct probe *probe_begin(struct node *node, struct peer *peer, struct pe
     return probe;
 }
 
-static uint64_t probe_tag(const struct detect_state *state, const struct probe *probe)
+static uint64_t probe_tag(const struct detect *state, const struct probe *probe)
 {
     return probe->number << 8 | (uint64_t)(probe - state->probes);
 }
 
-static struct probe *probe_find(struct detect_state *state, uint64_t tag)
+static struct probe *probe_find(struct detect *state, uint64_t tag)
 {
     const uint64_t slot = tag & 255;
 
@@ -217,7 +224,7 @@ static struct probe *probe_find(struct detect_state *state, uint64_t tag)
 }
 
 /* The probe of a peer for an asker, NULL for ourselves. */
-static struct probe *probe_of(struct detect_state *state, const struct peer *peer,
+static struct probe *probe_of(struct detect *state, const struct peer *peer,
                               const struct peer *asker)
 {
     for (uint32_t i = 0; i < state->probes_room; i++) {
@@ -259,13 +266,13 @@ static enum standing standing_of(const struct peer *peer)
 /* Once a second: there are many members and few changes. */
 static void known_count(struct node *node)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
 
-    work_count(node, node->peers.members);
+    work_count(node, peers_members(node->peers));
     state->known = 0;
     state->answered = 0;
-    for (uint32_t i = 0; i < node->peers.members; i++) {
-        const struct peer *peer = peers_member(&node->peers, i);
+    for (uint32_t i = 0; i < peers_members(node->peers); i++) {
+        const struct peer *peer = peers_member(node->peers, i);
 
         state->known += probeable(peer) && is_known(peer);
         state->answered += probeable(peer) && peer->answered;
@@ -275,8 +282,8 @@ static void known_count(struct node *node)
 /* How large the cluster is to the time a suspect has: ourselves and those who ever answered. */
 static uint64_t nodes_count(const struct node *node)
 {
-    const uint64_t answered = (uint64_t)node->detect.state->answered + 1;
-    const uint64_t members = (uint64_t)node->peers.members + 1;
+    const uint64_t answered = (uint64_t)node->detect->answered + 1;
+    const uint64_t members = (uint64_t)peers_members(node->peers) + 1;
     const uint64_t least = members < NODES_LEAST ? members : NODES_LEAST;
 
     return answered > least ? answered : least;
@@ -292,7 +299,7 @@ static uint64_t host_of(const struct peer *peer)
     return hash_mix(halves[0], halves[1]);
 }
 
-static void history_add(struct detect_state *state, const struct peer *peer, bool failed)
+static void history_add(struct detect *state, const struct peer *peer, bool failed)
 {
     memmove(&state->history[1], &state->history[0],
             sizeof state->history - sizeof state->history[0]);
@@ -301,7 +308,7 @@ static void history_add(struct detect_state *state, const struct peer *peer, boo
 }
 
 /* Whether the last probe of this outcome's host is a later one. */
-static bool outcome_is_old(const struct detect_state *state, unsigned at)
+static bool outcome_is_old(const struct detect *state, unsigned at)
 {
     for (unsigned i = 0; i < at; i++) {
         if (state->history[i].host == state->history[at].host) {
@@ -315,7 +322,7 @@ static bool outcome_is_old(const struct detect_state *state, unsigned at)
  * than answer; or all helpers are silent, who would say at least that they could not. Both are
  * judged by those who answered before, while there are any: others could be silent to hide a
  * death behind it. One host, however many peers it has, says nothing of our line. */
-static bool isolated(const struct detect_state *state, const struct probe *probe)
+static bool isolated(const struct detect *state, const struct probe *probe)
 {
     unsigned failing = 0;
     unsigned answering = 0;
@@ -334,7 +341,7 @@ static bool isolated(const struct detect_state *state, const struct probe *probe
 
 static void probe_failed(struct node *node, struct moment now, struct probe *probe)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     struct peer *peer = probe->peer;
     const bool accuse =
         probeable(peer) && (peer->state == PEER_ALIVE || peer->state == PEER_SUSPECT);
@@ -356,7 +363,7 @@ static void probe_answered(struct node *node, struct probe *probe)
     if (probe->asker != NULL) {
         outbox_owe_ack(node, probe->asker, probe->asker_sequence, false);
     }
-    probe_end(node->detect.state, probe);
+    probe_end(node->detect, probe);
 }
 
 /* The peer itself was not heard by the time that the last try or the helpers had. One helper's word
@@ -368,7 +375,7 @@ static void probe_step(struct node *node, struct moment now, struct probe *probe
         probe->send = true;
     } else if (probe->asker != NULL) {
         outbox_owe_refused(node, probe->asker, probe->asker_sequence);
-        probe_end(node->detect.state, probe);
+        probe_end(node->detect, probe);
     } else if (probe->heard > probe->refused) {
         probe_answered(node, probe);
     } else if (probe->stage == STAGE_DIRECT
@@ -399,12 +406,12 @@ static uint32_t divisor(uint32_t one, uint32_t other)
  * memory; a member that comes or goes shifts the order by one place at most. */
 static void round_begin(struct node *node, struct round *round)
 {
-    const uint32_t count = node->peers.members;
+    const uint32_t count = peers_members(node->peers);
 
     round->count = count;
     round->next = 0;
-    round->start = (uint32_t)random_below(&node->detect.random, count);
-    round->step = 1 + (uint32_t)random_below(&node->detect.random, count);
+    round->start = (uint32_t)random_below(&node->random[RANDOM_DETECT], count);
+    round->step = 1 + (uint32_t)random_below(&node->random[RANDOM_DETECT], count);
     while (divisor(round->step, count) != 1) {
         round->step = round->step == count ? 1 : round->step + 1;
     }
@@ -413,8 +420,8 @@ static void round_begin(struct node *node, struct round *round)
 /* Next member of a standing to be probed; NULL: there is none. */
 static struct peer *round_take(struct node *node, enum standing standing)
 {
-    struct round *round = &node->detect.state->rounds[standing];
-    const uint32_t count = node->peers.members;
+    struct round *round = &node->detect->rounds[standing];
+    const uint32_t count = peers_members(node->peers);
 
     for (uint32_t tried = 0; tried < count; tried++) {
         struct peer *peer;
@@ -427,9 +434,9 @@ static struct peer *round_take(struct node *node, enum standing standing)
         round->count = count;
         position = round->start + (uint64_t)round->next * round->step;
         round->next++;
-        peer = peers_member(&node->peers, (uint32_t)(position % count));
+        peer = peers_member(node->peers, (uint32_t)(position % count));
         if (probeable(peer) && standing_of(peer) == standing
-            && probe_of(node->detect.state, peer, NULL) == NULL) {
+            && probe_of(node->detect, peer, NULL) == NULL) {
             return peer;
         }
     }
@@ -440,7 +447,7 @@ static struct peer *round_take(struct node *node, enum standing standing)
  * others are nearly all, and the few that are known are not the same few to everybody. Then each
  * second: however many they are, the known ones have the rest, and all of a large cluster have
  * answered before what they echoed is forgotten. */
-static bool others_due(struct detect_state *state)
+static bool others_due(struct detect *state)
 {
     if (state->known >= NODES_LEAST && state->others_in > 0) {
         state->others_in--;
@@ -463,11 +470,11 @@ static bool round_probe(struct node *node, enum standing standing)
 /* A member that answers, or one each of the others; one of each while few answer. */
 static void routine_probe(struct node *node, struct moment now)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     const uint64_t interval_us = node->options.probe_interval_us;
     bool others = false;
 
-    if (now.mono_us < state->probe_due_us || node->peers.members == 0) {
+    if (now.mono_us < state->probe_due_us || peers_members(node->peers) == 0) {
         return;
     }
     state->probe_due_us += interval_us;
@@ -491,7 +498,7 @@ static void routine_probe(struct node *node, struct moment now)
  * times as long as it needs to be refuted. */
 static bool confirmer(const struct node *node, const struct peer *peer)
 {
-    const uint64_t draw = hash_mix(node->presence.id ^ peer->id, peer->incarnation);
+    const uint64_t draw = hash_mix(node->self_id ^ peer->id, peer->incarnation);
 
     return draw % nodes_count(node) < CONFIRMERS;
 }
@@ -503,22 +510,22 @@ static bool suspicion_over(const struct node *node, const struct peer *peer, str
 {
     const uint64_t half_us = suspicion_us(peer, nodes_count(node)) / 2;
     const uint64_t limit_us = half_us < SUSPICION_US_MIN ? SUSPICION_US_MIN : half_us;
-    const uint64_t jitter_ms = hash_mix(node->presence.id, peer->id) % JITTER_MS;
+    const uint64_t jitter_ms = hash_mix(node->self_id, peer->id) % JITTER_MS;
 
     return clock_since_ms(now, peer->suspect_ms) >= limit_us / 1000 + jitter_ms;
 }
 
 static void suspects_look(struct node *node, struct moment now)
 {
-    struct detect_state *state = node->detect.state;
-    uint64_t left = node->peers.states[PEER_SUSPECT];
+    struct detect *state = node->detect;
+    uint64_t left = peers_in_state(node->peers, PEER_SUSPECT);
 
     if (left == 0 || now.mono_us < state->look_due_us) {
         return;
     }
     state->look_due_us = now.mono_us + LOOK_US;
-    for (uint32_t i = 0; i < node->peers.count && left > 0; i++) {
-        struct peer *peer = peers_at(&node->peers, i);
+    for (uint32_t i = 0; i < peers_count(node->peers) && left > 0; i++) {
+        struct peer *peer = peers_at(node->peers, i);
 
         work_count(node, 1);
         if (peer->state != PEER_SUSPECT) {
@@ -538,18 +545,18 @@ static void suspects_look(struct node *node, struct moment now)
  * random times, since all nodes learn of a death at once: together they try every moment. */
 static void dead_choose(struct node *node, struct moment now)
 {
-    struct detect_state *state = node->detect.state;
-    const uint64_t dead = node->peers.states[PEER_DEAD];
+    struct detect *state = node->detect;
+    const uint64_t dead = peers_in_state(node->peers, PEER_DEAD);
     uint64_t skip;
 
     if (dead == 0 || now.mono_us < state->dead_due_us) {
         return;
     }
     state->dead_due_us =
-        now.mono_us + DEAD_US / 2 + random_below(&node->detect.random, DEAD_US / 2);
-    skip = random_below(&node->detect.random, dead);
-    for (uint32_t i = 0; i < node->peers.count; i++) {
-        struct peer *peer = peers_at(&node->peers, i);
+        now.mono_us + DEAD_US / 2 + random_below(&node->random[RANDOM_DETECT], DEAD_US / 2);
+    skip = random_below(&node->random[RANDOM_DETECT], dead);
+    for (uint32_t i = 0; i < peers_count(node->peers); i++) {
+        struct peer *peer = peers_at(node->peers, i);
 
         work_count(node, 1);
         if (peer->state == PEER_DEAD && skip-- == 0) {
@@ -604,16 +611,16 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
  * NULL: none is left. */
 static struct peer *helper_choose(struct node *node, struct moment now, const struct probe *probe)
 {
-    const uint32_t count = node->peers.members;
+    const uint32_t count = peers_members(node->peers);
     struct peer *other = NULL;
     uint32_t start;
 
     if (count == 0) {
         return NULL;
     }
-    start = (uint32_t)random_below(&node->detect.random, count);
+    start = (uint32_t)random_below(&node->random[RANDOM_DETECT], count);
     for (uint32_t i = 0; i < count; i++) {
-        struct peer *peer = peers_member(&node->peers, (start + i) % count);
+        struct peer *peer = peers_member(node->peers, (start + i) % count);
         bool asked = peer == probe->peer;
 
         work_count(node, 1);
@@ -634,7 +641,7 @@ static struct peer *helper_choose(struct node *node, struct moment now, const st
 static size_t helper_ask(struct node *node, struct moment now, struct space space,
                          struct address *to, struct probe *probe)
 {
-    const uint64_t tag = probe_tag(node->detect.state, probe);
+    const uint64_t tag = probe_tag(node->detect, probe);
     struct peer *helper = helper_choose(node, now, probe);
 
     if (helper == NULL || probe->peer->presence == NULL) {
@@ -666,8 +673,7 @@ static size_t probe_emit(struct node *node, struct moment now, struct space spac
     probe->tries++;
     probe->due_us = now.mono_us + try_us(node, probe->peer);
     *to = probe->peer->address;
-    return probe_send(node, now, space, probe->peer, probe_tag(node->detect.state, probe),
-                      no_target);
+    return probe_send(node, now, space, probe->peer, probe_tag(node->detect, probe), no_target);
 }
 
 static bool probe_waits(const struct probe *probe)
@@ -675,7 +681,7 @@ static bool probe_waits(const struct probe *probe)
     return probe->peer != NULL && (probe->send || probe->to_ask > 0);
 }
 
-static bool anything_waits(const struct detect_state *state)
+static bool anything_waits(const struct detect *state)
 {
     bool waits = state->dead != NULL;
 
@@ -687,7 +693,7 @@ static bool anything_waits(const struct detect_state *state)
 
 size_t detect_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     const struct bytes no_target = { NULL, 0 };
     size_t size = 0;
 
@@ -716,13 +722,13 @@ void detect_requested(struct node *node, struct moment now, struct peer *from, s
 {
     struct address address;
     struct peer *peer =
-        presence_address(target, &address) ? peers_find(&node->peers, &address) : NULL;
+        presence_address(target, &address) ? peers_find(node->peers, &address) : NULL;
     struct probe *probe = NULL;
 
     /* Who never echoed to us may be anybody, and three tries are more than the request. */
     if (peer != NULL && peer != from && peer->level > 0 && node_trusts(node, peer, now)
-        && node->detect.state != NULL) {
-        probe = probe_of(node->detect.state, peer, from); /* asked again, it is one wish */
+        && node->detect != NULL) {
+        probe = probe_of(node->detect, peer, from); /* asked again, it is one wish */
         probe = probe == NULL ? probe_begin(node, peer, from) : probe;
     }
     if (probe != NULL) {
@@ -744,7 +750,7 @@ static void helpers_look(struct probe *probe, struct moment now)
 void detect_refused(struct node *node, struct moment now, const struct peer *from,
                     uint32_t sequence)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
 
     for (uint32_t i = 0; state != NULL && i < state->probes_room; i++) {
         struct probe *probe = &state->probes[i];
@@ -761,7 +767,7 @@ void detect_refused(struct node *node, struct moment now, const struct peer *fro
 
 void detect_acked(struct node *node, struct moment now, const struct flight *flight)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
     struct probe *probe = probe_find(state, flight->tag);
 
     flight->peer->iffy = 0;
@@ -783,9 +789,9 @@ void detect_acked(struct node *node, struct moment now, const struct flight *fli
     }
 }
 
-static struct detect_state *state_obtain(struct node *node, struct moment now)
+static struct detect *state_obtain(struct node *node, struct moment now)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
 
     if (state == NULL) {
         state = mem_alloc_zeroed(node->mem, sizeof *state);
@@ -795,16 +801,17 @@ static struct detect_state *state_obtain(struct node *node, struct moment now)
         }
         /* Nodes that start together do not probe together. */
         state->probe_due_us =
-            now.mono_us + random_below(&node->detect.random, node->options.probe_interval_us);
-        state->dead_due_us = now.mono_us + random_below(&node->detect.random, DEAD_US);
-        node->detect.state = state;
+            now.mono_us
+            + random_below(&node->random[RANDOM_DETECT], node->options.probe_interval_us);
+        state->dead_due_us = now.mono_us + random_below(&node->random[RANDOM_DETECT], DEAD_US);
+        node->detect = state;
     }
     return state;
 }
 
 /* Whether there is a place for one probe more out of turn. Members that never answered leave some
  * to those that did, also to one that has stopped: it is the one whose death is to be confirmed. */
-static bool soon_place(const struct detect_state *state, bool answered)
+static bool soon_place(const struct detect *state, bool answered)
 {
     uint32_t own = 0;
     uint32_t others = 0;
@@ -822,7 +829,7 @@ static bool soon_place(const struct detect_state *state, bool answered)
 
 void detect_soon(struct node *node, struct moment now, struct peer *peer)
 {
-    struct detect_state *state = state_obtain(node, now);
+    struct detect *state = state_obtain(node, now);
 
     if (state != NULL && probeable(peer) && soon_place(state, peer->answered)
         && probe_of(state, peer, NULL) == NULL) {
@@ -832,11 +839,11 @@ void detect_soon(struct node *node, struct moment now, struct peer *peer)
 
 void detect_tick(struct node *node, struct moment now)
 {
-    struct detect_state *state;
+    struct detect *state;
 
     if (node->options.plain_only
-        || (node->peers.members == 0 && node->peers.states[PEER_DEAD] == 0
-            && node->detect.state == NULL)) {
+        || (peers_members(node->peers) == 0 && peers_in_state(node->peers, PEER_DEAD) == 0
+            && node->detect == NULL)) {
         return;
     }
     state = state_obtain(node, now);
@@ -862,9 +869,9 @@ static uint64_t earlier(uint64_t one, uint64_t other)
 
 uint64_t detect_due_us(const struct node *node)
 {
-    const struct detect_state *state = node->detect.state;
-    const bool members = node->peers.members > 0;
-    const bool dead = node->peers.states[PEER_DEAD] > 0;
+    const struct detect *state = node->detect;
+    const bool members = peers_members(node->peers) > 0;
+    const bool dead = peers_in_state(node->peers, PEER_DEAD) > 0;
     uint64_t due_us = UINT64_MAX;
 
     if (node->options.plain_only) {
@@ -875,7 +882,7 @@ uint64_t detect_due_us(const struct node *node)
     }
     due_us = members ? earlier(due_us, state->probe_due_us) : due_us;
     due_us = dead ? earlier(due_us, state->dead_due_us) : due_us;
-    if (node->peers.states[PEER_SUSPECT] > 0) {
+    if (peers_in_state(node->peers, PEER_SUSPECT) > 0) {
         due_us = earlier(due_us, state->look_due_us);
     }
     for (uint32_t i = 0; i < state->probes_room; i++) {
@@ -890,7 +897,7 @@ uint64_t detect_due_us(const struct node *node)
 
 void detect_drop_peer(struct node *node, const struct peer *peer)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
 
     if (state == NULL) {
         return;
@@ -908,14 +915,13 @@ void detect_drop_peer(struct node *node, const struct peer *peer)
     }
 }
 
-void detect_clear(struct node *node)
+void detect_free(struct node *node)
 {
-    struct detect_state *state = node->detect.state;
+    struct detect *state = node->detect;
 
     if (state == NULL) {
         return;
     }
     mem_free(node->mem, state->probes, state->probes_room * sizeof state->probes[0]);
     mem_free(node->mem, state, sizeof *state);
-    node->detect.state = NULL;
 }

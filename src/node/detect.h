@@ -19,15 +19,7 @@
 
 struct node;
 
-struct detect_state; /* permutation, probes under way, requests of others; detect.c */
-
-/* Open, because it is embedded in the node; only node/detect.c touches the fields. */
-struct detect {
-    struct detect_state *state;
-    struct random random;
-};
-
-void detect_clear(struct node *node);
+void detect_free(struct node *node);
 
 /* `p` came: probe that presence key for the sender, whose `q` is `sequence`. */
 void detect_requested(struct node *node, struct moment now, struct peer *from, struct bytes target,

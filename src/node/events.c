@@ -1,6 +1,28 @@
 #include "node/events.h"
 
 #include "node/peers.h"
+#include "node/state.h"
+
+#define EVENTS_MAX             64
+#define EVENTS_CLUSTER_WAIT_US UINT64_C(60000000) /* one told a minute: it goes on for ever */
+
+struct events {
+    struct node_event ring[EVENTS_MAX];
+    uint32_t first;
+    uint32_t count;
+    uint64_t cluster_due_us;
+};
+
+bool events_create(struct node *node)
+{
+    node->events = mem_alloc_zeroed(node->mem, sizeof *node->events);
+    return node->events != NULL;
+}
+
+void events_free(struct node *node)
+{
+    part_free(node, node->events, sizeof *node->events);
+}
 
 static void put(struct events *events, struct node_event event)
 {

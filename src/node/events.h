@@ -10,23 +10,19 @@
 
 #include "base/address.h"
 #include "base/moment.h"
-#include "node/node.h"
+#include "node/types.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EVENTS_MAX             64
-#define EVENTS_CLUSTER_WAIT_US UINT64_C(60000000) /* one told a minute: it goes on for ever */
-
+struct node;
 struct peer;
 
-/* Open, because it is embedded in the node; only node/events.c touches the fields. */
-struct events {
-    struct node_event ring[EVENTS_MAX];
-    uint32_t first;
-    uint32_t count;
-    uint64_t cluster_due_us;
-};
+struct events; /* events.c */
+
+/* None. False: no memory. */
+bool events_create(struct node *node);
+void events_free(struct node *node);
 
 /* A peer's state is another one now. */
 void events_state(struct events *events, const struct peer *peer, enum peer_state was);

@@ -1,12 +1,19 @@
 #include "node/exchange.h"
 
+#include "node/clock.h"
+#include "node/marks.h"
 #include "node/offer.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
 #include "node/state.h"
+#include "node/work.h"
 #include "store/digest.h"
 
 #include <assert.h>
 #include <string.h>
 
+#define BEHIND_MS       3000 /* two or three rounds more */
 #define ORDERS_FIRST    8
 #define ORDERS_UNACKED  8  /* more digests than this are a long way: acked */
 #define SEND_AHEAD      64 /* blocks turned into repairs at once: more than a datagram holds */
@@ -16,38 +23,44 @@
 #define SEARCHED_ORDERS 64 /* how far back the same order is looked for */
 #define SPILL_REFILL    (EXCHANGE_ORDERS_MAX / 4) /* fewer orders: spilled ranges are taken up, */
 #define SPILL_TREES     64                        /* so many trees at once */
-#define SPILL_KEYS      16                        /* in a prefix: finer ones are not remembered */
+#define SPILL_KEYS      16 /* A list of those with peers that took part within 3 s. */
+struct exchanges {
+    struct exchange *first; /* is asked first, and then goes to the end */
+    struct exchange *last;
+};
 
-static void link_last(struct sync *sync, struct exchange *exchange)
+/* in a prefix: finer ones are not remembered */
+
+static void link_last(struct exchanges *all, struct exchange *exchange)
 {
     exchange->next = NULL;
-    exchange->previous = sync->exchanges_last;
-    if (sync->exchanges_last != NULL) {
-        sync->exchanges_last->next = exchange;
+    exchange->previous = all->last;
+    if (all->last != NULL) {
+        all->last->next = exchange;
     } else {
-        sync->exchanges = exchange;
+        all->first = exchange;
     }
-    sync->exchanges_last = exchange;
+    all->last = exchange;
 }
 
-static void unlink_one(struct sync *sync, struct exchange *exchange)
+static void unlink_one(struct exchanges *all, struct exchange *exchange)
 {
     if (exchange->previous != NULL) {
         exchange->previous->next = exchange->next;
     } else {
-        sync->exchanges = exchange->next;
+        all->first = exchange->next;
     }
     if (exchange->next != NULL) {
         exchange->next->previous = exchange->previous;
     } else {
-        sync->exchanges_last = exchange->previous;
+        all->last = exchange->previous;
     }
 }
 
 void exchange_last(struct node *node, struct exchange *exchange)
 {
-    unlink_one(&node->sync, exchange);
-    link_last(&node->sync, exchange);
+    unlink_one(node->exchanges, exchange);
+    link_last(node->exchanges, exchange);
 }
 
 struct exchange *exchange_obtain(struct node *node, struct moment now, struct peer *peer)
@@ -63,7 +76,7 @@ struct exchange *exchange_obtain(struct node *node, struct moment now, struct pe
         exchange->peer = peer;
         exchange->heard_us = now.mono_us;
         peer->exchange = exchange;
-        link_last(&node->sync, exchange);
+        link_last(node->exchanges, exchange);
     }
     return exchange;
 }
@@ -248,6 +261,27 @@ void exchange_cancel(struct node *node, struct exchange *exchange, enum table_se
     exchange->count = count;
 }
 
+bool offer_is_behind(struct moment now, const struct exchange *exchange, enum table_set set)
+{
+    struct peer *peer = exchange->peer;
+
+    if (exchange_is_behind(exchange, set)) {
+        peer->sync_behind_ms[set] = clock_ms(now) + BEHIND_MS;
+    }
+    return clock_is_ahead(now, peer->sync_behind_ms[set], BEHIND_MS);
+}
+
+/* A block that is written to all the time is under way all the time: it is sent all the same after
+ * a few exchanges that ended as they began, and to who lacks so much that more than what is under
+ * way must be missing. */
+bool sync_offers(const struct node *node, struct moment now, const struct exchange *exchange,
+                 const struct entry *entry, uint64_t number)
+{
+    return offer_is_behind(now, exchange, entry_set(entry))
+           || exchange->peer->sync_wait[entry_set(entry)] > PATIENT_ROUNDS
+           || !offer_is_hot(node, now, entry, number);
+}
+
 bool exchange_done(const struct exchange *exchange)
 {
     return exchange->count == 0 && repairs_count(exchange) == 0 && !exchange->spills[TABLE_M].any
@@ -256,12 +290,31 @@ bool exchange_done(const struct exchange *exchange)
 
 void exchange_free(struct node *node, struct exchange *exchange)
 {
-    unlink_one(&node->sync, exchange);
+    unlink_one(node->exchanges, exchange);
     exchange->peer->exchange = NULL;
     marks_clear(&exchange->repairs[TABLE_M], node->mem);
     marks_clear(&exchange->repairs[TABLE_D], node->mem);
     mem_free(node->mem, exchange->orders, exchange->room * sizeof exchange->orders[0]);
     mem_free(node->mem, exchange, sizeof *exchange);
+}
+
+bool exchanges_create(struct node *node)
+{
+    node->exchanges = mem_alloc_zeroed(node->mem, sizeof *node->exchanges);
+    return node->exchanges != NULL;
+}
+
+struct exchange *exchanges_first(const struct node *node)
+{
+    return node->exchanges->first;
+}
+
+void exchanges_free(struct node *node)
+{
+    while (node->exchanges != NULL && node->exchanges->first != NULL) {
+        exchange_free(node, node->exchanges->first);
+    }
+    part_free(node, node->exchanges, sizeof *node->exchanges);
 }
 
 /* Carrying out. Each returns whether the order is done; false: the datagram is full, or the order

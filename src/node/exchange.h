@@ -34,6 +34,9 @@ struct peer;
 #define EXCHANGE_BEHIND_KEYS   8    /* not under way, before a peer counts as behind, */
 #define EXCHANGE_BEHIND_SHARE  4    /* and of all that differ one in so many */
 
+/* Exchanges that ended as they began, after which what may be under way is sent all the same. */
+#define PATIENT_ROUNDS 2
+
 enum order_kind {
     ORDER_TREE,   /* the digests of a prefix's children */
     ORDER_LEAF,   /* the leaf list of a prefix, or its tree if it has grown too long */
@@ -109,6 +112,15 @@ static inline bool exchange_is_behind(const struct exchange *exchange, enum tabl
     return cold >= EXCHANGE_BEHIND_KEYS && cold >= exchange->hot[set] / (EXCHANGE_BEHIND_SHARE - 1);
 }
 
+/* Whether the peer and we differ, or differed a moment ago, in more than what is under way: then
+ * nothing is left out, so that no rest remains which is under way whenever it is looked at. */
+bool offer_is_behind(struct moment now, const struct exchange *exchange, enum table_set set);
+
+/* Whether a block of a key is sent in this exchange: not while a change of it may be under way,
+ * unless the peer is behind, or exchanges with it have come to nothing for a while. */
+bool sync_offers(const struct node *node, struct moment now, const struct exchange *exchange,
+                 const struct entry *entry, uint64_t number);
+
 /* Something of this set is on its way to the peer, or to be. */
 bool exchange_repairs(const struct exchange *exchange, enum table_set set);
 
@@ -124,5 +136,11 @@ size_t exchange_emit(struct node *node, struct moment now, struct space space,
 
 bool exchange_done(const struct exchange *exchange);
 void exchange_free(struct node *node, struct exchange *exchange);
+
+/* All of them: none at first (false: no memory); the one that is asked first, whose `next` leads to
+ * the others; and all are freed. */
+bool exchanges_create(struct node *node);
+struct exchange *exchanges_first(const struct node *node);
+void exchanges_free(struct node *node);
 
 #endif /* NODE_EXCHANGE_H */

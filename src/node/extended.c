@@ -1,8 +1,14 @@
 #include "node/extended.h"
 
+#include "node/bounds.h"
+#include "node/detect.h"
 #include "node/flights.h"
 #include "node/join.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+#include "node/presence.h"
 #include "node/state.h"
+#include "node/sync.h"
 #include "store/pattern.h"
 
 #include <assert.h>
@@ -217,7 +223,7 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     items_receive(node, now, from, message, proved);
     sequence_receive(node, from, message);
     requests_receive(node, now, from, message);
-    if (has(envelope, WIRE_HAS_WHO) && envelope->who == (uint32_t)node->presence.id) {
+    if (has(envelope, WIRE_HAS_WHO) && envelope->who == (uint32_t)node->self_id) {
         outbox_owe_hello(node, now, from, true);
     }
     /* It asks for our echo and does not ask for an ack: answer, or it would never be sure. */

@@ -12,7 +12,7 @@
  * datagrams come from. */
 
 #include "base/moment.h"
-#include "node/node.h"
+#include "node/types.h"
 #include "wire/message.h"
 
 struct node;

@@ -1,6 +1,12 @@
 #include "node/join.h"
 
+#include "node/bounds.h"
+#include "node/marks.h"
+#include "node/plain.h"
+#include "node/push.h"
+#include "node/spread.h"
 #include "node/state.h"
+#include "node/sync.h"
 #include "store/pattern.h"
 
 #define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */

@@ -8,7 +8,7 @@
 #include "base/moment.h"
 #include "base/status.h"
 #include "node/marks.h"
-#include "node/node.h"
+#include "node/types.h"
 #include "wire/message.h"
 
 #include <stdbool.h>

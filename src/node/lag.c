@@ -1,6 +1,8 @@
 #include "node/lag.h"
 
 #include "base/hash.h"
+#include "node/peers.h"
+#include "node/recent.h"
 #include "node/state.h"
 #include "store/digest.h"
 
@@ -16,6 +18,14 @@ struct lag_state {
     uint64_t since_us; /* mono; until the next one's */
 };
 
+struct lag {
+    struct lag_state *states; /* a ring, the oldest is overwritten */
+    struct recent found;      /* differences that did not change lately */
+    uint32_t room;            /* 0 or a power of two */
+    uint32_t last;            /* of the newest, counted on for ever */
+    uint32_t count;
+};
+
 static struct lag_state *state_at(const struct lag *lag, uint32_t number)
 {
     return &lag->states[number & (lag->room - 1)];
@@ -23,7 +33,7 @@ static struct lag_state *state_at(const struct lag *lag, uint32_t number)
 
 static void states_grow(struct node *node)
 {
-    struct lag *lag = &node->sync.lag;
+    struct lag *lag = node->lag;
     struct lag bigger = *lag;
 
     bigger.room = lag->room == 0 ? STATES_FIRST : lag->room * 2;
@@ -39,18 +49,26 @@ static void states_grow(struct node *node)
     *lag = bigger;
 }
 
-void lag_clear(struct node *node)
+bool lag_create(struct node *node)
 {
-    struct lag *lag = &node->sync.lag;
+    node->lag = mem_alloc_zeroed(node->mem, sizeof *node->lag);
+    return node->lag != NULL;
+}
 
-    recent_clear(&lag->found, node->mem);
-    mem_free(node->mem, lag->states, lag->room * sizeof *lag->states);
-    *lag = (struct lag){ .room = 0 };
+void lag_free(struct node *node)
+{
+    struct lag *lag = node->lag;
+
+    if (lag != NULL) {
+        recent_clear(&lag->found, node->mem);
+        mem_free(node->mem, lag->states, lag->room * sizeof *lag->states);
+        mem_free(node->mem, lag, sizeof *lag);
+    }
 }
 
 void lag_note(struct node *node, struct moment now)
 {
-    struct lag *lag = &node->sync.lag;
+    struct lag *lag = node->lag;
     const uint64_t root = table_root(node->table, TABLE_D);
 
     if (lag->count > 0 && state_at(lag, lag->last)->root == root) {
@@ -72,7 +90,7 @@ void lag_note(struct node *node, struct moment now)
 static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, uint32_t salt,
                            uint64_t later_us)
 {
-    const struct lag *lag = &node->sync.lag;
+    const struct lag *lag = node->lag;
     uint64_t until_us = now.mono_us;
     uint64_t found_us = 0;
     uint32_t i = 0;
@@ -94,8 +112,8 @@ static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, 
  * differ all the time, and an exchange, which is had with each peer now and then, tells more. */
 static bool tells(const struct node *node, struct moment now, const struct peer *peer)
 {
-    const struct lag *lag = &node->sync.lag;
-    const uint64_t untold_us = NODE_CONVERGED_US + node->peers.members * (uint64_t)UNTOLD_US;
+    const struct lag *lag = node->lag;
+    const uint64_t untold_us = NODE_CONVERGED_US + peers_members(node->peers) * (uint64_t)UNTOLD_US;
     const bool changing =
         lag->count > 0 && now.mono_us - state_at(lag, lag->last)->since_us < CHANGING_US;
 
@@ -133,7 +151,7 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
 
 bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what)
 {
-    struct recent *found = &node->sync.lag.found;
+    struct recent *found = &node->lag->found;
     const uint64_t hash = hash_mix(peer->id, what);
     const bool old = recent_has(found, hash, 0, now.mono_us / 1000);
 
@@ -159,5 +177,5 @@ void lag_differs(struct moment now, struct peer *peer, bool old)
 
 void lag_tick(struct node *node, struct moment now)
 {
-    recent_tick(&node->sync.lag.found, node->mem, now.mono_us / 1000);
+    recent_tick(&node->lag->found, node->mem, now.mono_us / 1000);
 }

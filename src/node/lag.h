@@ -9,34 +9,22 @@
  * it said now; when it said what became ours later; half a second before it listed keys of which
  * none differed but such as changed since, or as had not differed when it listed them before.
  * (Where many nodes write all the time, the last is all there is) Private to the room; used by
- * sync.
- *
- * Open, because it is embedded; only node/lag.c touches the fields. All zero is empty and holds no
- * memory. */
+ * sync. */
 
 #include "base/moment.h"
-#include "node/recent.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct node;
 struct peer;
-struct lag_state; /* lag.c */
-
 #define LAG_STATES_MAX 1024 /* some seconds of a busy node, and one of a node as busy as can be */
 
 #define LAG_HOT_MS 500 /* what changed since may be under way */
 
-struct lag {
-    struct lag_state *states; /* a ring, the oldest is overwritten */
-    struct recent found;      /* differences that did not change lately */
-    uint32_t room;            /* 0 or a power of two */
-    uint32_t last;            /* of the newest, counted on for ever */
-    uint32_t count;
-};
-
-void lag_clear(struct node *node);
+/* Nothing is remembered. False: no memory. */
+bool lag_create(struct node *node);
+void lag_free(struct node *node);
 
 /* The turn changed data, perhaps: remember the digest that they have now. Without memory what was
  * remembered so far is all there is. */

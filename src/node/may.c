@@ -1,6 +1,7 @@
 #include "node/may.h"
 
 #include "node/bounds.h"
+#include "node/peers.h"
 #include "node/state.h"
 
 static bool has_control(struct bytes key)
@@ -26,7 +27,7 @@ static bool presence_may_go(const struct node *node, const struct peer *to,
     if (address_compare(address, &node->options.self) == 0) {
         return true;
     }
-    peer = peers_find(&node->peers, address);
+    peer = peers_find(node->peers, address);
     if (peer == NULL || peer->state != PEER_ALIVE) {
         return false;
     }

@@ -2,11 +2,28 @@
 
 #include "base/hash.h"
 #include "node/bounds.h"
+#include "node/claim.h"
+#include "node/contact.h"
+#include "node/credit.h"
+#include "node/detect.h"
+#include "node/events.h"
+#include "node/exchange.h"
 #include "node/extended.h"
 #include "node/flights.h"
 #include "node/hear.h"
 #include "node/join.h"
+#include "node/lag.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
+#include "node/plain.h"
+#include "node/presence.h"
+#include "node/push.h"
+#include "node/spread.h"
 #include "node/state.h"
+#include "node/strangers.h"
+#include "node/sync.h"
+#include "node/work.h"
 
 #include <assert.h>
 #include <string.h>
@@ -21,9 +38,6 @@
 
 /* What fills datagrams, in the order it is first asked. */
 enum bulk { BULK_PUSH, BULK_PLAIN, BULK_SYNC, BULK_COUNT };
-
-/* Purposes of the node's generators: one more draw of one changes nothing in the others. */
-enum purpose { PURPOSE_NODE = 1, PURPOSE_PLAIN, PURPOSE_PUSH, PURPOSE_DETECT, PURPOSE_SYNC };
 
 /* Options. */
 
@@ -71,15 +85,15 @@ static bool lists_copy(struct node *node, struct node_options *options)
     return true;
 }
 
-static void generators_seed(struct node *node)
+/* All parts, lowest first; each may fail for want of memory, and node_free() frees those that came
+ * to be. */
+static bool parts_create(struct node *node, struct moment now)
 {
-    const uint64_t seed = node->options.seed;
-
-    random_seed(&node->random, seed, PURPOSE_NODE);
-    random_seed(&node->plain.random, seed, PURPOSE_PLAIN);
-    random_seed(&node->push.random, seed, PURPOSE_PUSH);
-    random_seed(&node->detect.random, seed, PURPOSE_DETECT);
-    random_seed(&node->sync.random, seed, PURPOSE_SYNC);
+    node->peers = peers_create(node->mem, node->secret);
+    return node->peers != NULL && work_create(node) && events_create(node) && outbox_create(node)
+           && pace_create(node, now) && credit_create(node, now) && strangers_create(node, now)
+           && spread_create(node) && plain_create(node) && exchanges_create(node)
+           && lag_create(node) && contact_create(node, now) && presence_create(node, now);
 }
 
 enum status node_create(const struct node_options *options, struct mem *mem, struct table *table,
@@ -89,6 +103,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     struct node_options effective = *options;
 
     assert(address_is_peer(&options->self));
+    options_assert(options);
     if (node == NULL) {
         return STATUS_MEMORY;
     }
@@ -96,22 +111,16 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     node->table = table;
     node->now = now;
     node->created_us = now.mono_us;
-    node->peers.mem = mem;
-    outbox_init(node);
-    strangers_init(node, now);
-    options_assert(options);
     if (!lists_copy(node, &effective)) {
         goto free_node;
     }
     node->options = effective;
-    node->peers.secret =
+    node->secret =
         hash_sip(node->options.token_secret, (struct bytes){ (const uint8_t *)"peers", 5 });
-    generators_seed(node);
-    node->outbox.sequence = (uint32_t)random_next(&node->random);
-    pace_init(node, now);
-    credit_init(node, now);
-    contact_init(node, now);
-    if (!presence_start(node, now)) {
+    for (unsigned purpose = 0; purpose < RANDOM_COUNT; purpose++) {
+        random_seed(&node->random[purpose], node->options.seed, purpose + 1);
+    }
+    if (!parts_create(node, now)) {
         goto free_node;
     }
     *node_out = node;
@@ -127,14 +136,22 @@ void node_free(struct node *node)
     if (node == NULL) {
         return;
     }
-    detect_clear(node);
-    push_clear(node);
-    spread_clear(node);
-    sync_clear(node);
-    plain_clear(node);
-    outbox_clear(node);
-    strangers_clear(node);
-    peers_clear(&node->peers);
+    presence_free(node);
+    contact_free(node);
+    detect_free(node);
+    push_free(node);
+    sync_free(node);
+    exchanges_free(node);
+    lag_free(node);
+    plain_free(node);
+    spread_free(node);
+    strangers_free(node);
+    credit_free(node);
+    pace_free(node);
+    outbox_free(node);
+    events_free(node);
+    work_free(node);
+    peers_free(node->peers);
     mem_free(node->mem, node->lists, node->lists_size);
     mem_free(node->mem, node, sizeof *node);
 }
@@ -157,7 +174,7 @@ enum status node_configure(struct node *node, struct moment now, const struct no
         return STATUS_MEMORY;
     }
     node->options = effective;
-    guard_trust(&node->presence.guard, effective.trust, effective.trust_count);
+    guard_trust(&node->guard, effective.trust, effective.trust_count);
     /* What was refused may be taken now: it is asked for again. */
     node->refused_us = 0;
     node->full_us = 0;
@@ -204,15 +221,15 @@ static bool speaks_as_peer(struct node *node, struct moment now, const struct pe
  * Whoever told of it may have made it up, in a trusted range as well as elsewhere. */
 static void hearsay_drop(struct node *node, struct moment now)
 {
-    if (node->contact.doomed_count == CONTACT_DOOMED_MAX) {
+    if (!contact_may_doom(node)) {
         return; /* there will be room enough */
     }
-    for (uint32_t i = 0; i < HEARSAY_LOOKED && i < node->peers.count; i++) {
+    for (uint32_t i = 0; i < HEARSAY_LOOKED && i < peers_count(node->peers); i++) {
         struct peer *peer;
 
         work_count(node, 1);
-        node->hearsay = (node->hearsay + 1) % node->peers.count;
-        peer = peers_at(&node->peers, node->hearsay);
+        node->hearsay = (node->hearsay + 1) % peers_count(node->peers);
+        peer = peers_at(node->peers, node->hearsay);
         if (peer->heard_us != 0 || peer->is_seed) {
             continue;
         }
@@ -254,7 +271,7 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     }
     if (!cluster_allows(node, from, &message)) {
         node->stats.refused_cluster++;
-        events_cluster(&node->events, now, from);
+        events_cluster(node->events, now, from);
         return;
     }
     if (contact_own_address(node, from, &message)) {
@@ -263,7 +280,7 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     if (node->options.plain_only) {
         message.extended = false;
     }
-    peer = peers_find(&node->peers, from);
+    peer = peers_find(node->peers, from);
     if (!speaks_as_peer(node, now, peer, from, &message)) {
         strangers_receive(node, now, from, &message, datagram.size);
         return;
@@ -340,7 +357,7 @@ uint64_t node_due_us(const struct node *node)
     sending_us = earlier(sending_us, detect_due_us(node));
     due_us = earlier(due_us, contact_due_us(node));
     due_us = earlier(due_us, later(sending_us, paced_us));
-    if (node->work.cut || spread_waits(&node->spread)) {
+    if (work_is_cut(node) || spread_waits(node)) {
         return 0;
     }
     /* What was due when node_emit() last found nothing to send is held back by a window. Its ack
@@ -421,8 +438,7 @@ size_t node_emit(struct node *node, struct moment now, struct space space, struc
 
     assert(space.size >= WIRE_EXTENDED_BYTES_MAX);
     node->now = now;
-    node->work.cut = !work_emits(node);
-    if (node->work.cut) {
+    if (!work_emits(node)) {
         return 0;
     }
     spread_step(node, now);
@@ -448,7 +464,7 @@ static void peer_drop(struct node *node, struct peer *peer)
     plain_drop_peer(node, peer);
     contact_drop_peer(node, peer);
     outbox_drop_peer(node, peer);
-    peers_drop(&node->peers, peer);
+    peers_drop(node->peers, peer);
 }
 
 static void entries_drop(struct node *node, struct drops drops)
@@ -480,16 +496,15 @@ static void dropped_forget(struct node *node, struct changes changes)
 void node_turn_end(struct node *node)
 {
     const struct changes changes = table_changes(node->table);
-    struct contact *contact = &node->contact;
+    struct peer *doomed;
 
     sync_note(node, node->now, changes);
     dropped_forget(node, changes);
-    for (uint32_t i = 0; i < contact->doomed_count; i++) {
-        if (contact->doomed[i]->presence == NULL) {
-            peer_drop(node, contact->doomed[i]);
+    while ((doomed = contact_take_doomed(node)) != NULL) {
+        if (doomed->presence == NULL) {
+            peer_drop(node, doomed);
         }
     }
-    contact->doomed_count = 0;
     node->has_extended_known = false;
     work_turn_end(node);
     table_turn_end(node->table);
@@ -550,18 +565,18 @@ static struct peer_view view_of(const struct peer *peer)
 size_t node_peers(const struct node *node, const struct address *after, struct peer_view *peers,
                   size_t room)
 {
-    uint32_t position = after == NULL ? 0 : peers_after(&node->peers, after);
+    uint32_t position = after == NULL ? 0 : peers_after(node->peers, after);
     size_t count = 0;
 
-    while (count < room && position < node->peers.count) {
-        peers[count++] = view_of(peers_at(&node->peers, position++));
+    while (count < room && position < peers_count(node->peers)) {
+        peers[count++] = view_of(peers_at(node->peers, position++));
     }
     return count;
 }
 
 bool node_peer(const struct node *node, const struct address *address, struct peer_view *peer)
 {
-    const struct peer *found = peers_find(&node->peers, address);
+    const struct peer *found = peers_find(node->peers, address);
 
     if (found != NULL) {
         *peer = view_of(found);
@@ -586,7 +601,9 @@ const char *node_peer_state_label(enum peer_state state)
 
 void node_peer_counts(const struct node *node, uint64_t counts[PEER_STATE_COUNT])
 {
-    memcpy(counts, node->peers.states, sizeof node->peers.states);
+    for (unsigned state = 0; state < PEER_STATE_COUNT; state++) {
+        counts[state] = peers_in_state(node->peers, state);
+    }
 }
 
 enum node_readiness node_readiness(const struct node *node, struct moment now)
@@ -594,7 +611,7 @@ enum node_readiness node_readiness(const struct node *node, struct moment now)
     if (node->was_equal) {
         return NODE_READY_EQUAL;
     }
-    if (node->peers.members == 0 && node->contact.seeds_count == 0) {
+    if (peers_members(node->peers) == 0 && contact_seeds_count(node) == 0) {
         return NODE_READY_ALONE;
     }
     return now.mono_us - node->created_us >= node->options.ready_after_us ? NODE_READY_LATE
@@ -617,7 +634,7 @@ uint64_t node_stamp(const struct node *node, struct bytes key)
     if (address_compare(&address, &node->options.self) == 0) {
         return node->now.unix_s / 60;
     }
-    peer = peers_find(&node->peers, &address);
+    peer = peers_find(node->peers, &address);
     return peer == NULL ? 0 : peer->stamp;
 }
 
@@ -630,7 +647,7 @@ bool node_is_reserved(struct bytes key)
 
 bool node_take_event(struct node *node, struct node_event *event_out)
 {
-    return events_take(&node->events, event_out);
+    return events_take(node->events, event_out);
 }
 
 const char *node_kind_label(enum node_kind kind)
@@ -648,7 +665,7 @@ const char *node_kind_label(enum node_kind kind)
 
 uint64_t node_work(const struct node *node)
 {
-    return node->work.done;
+    return node->work_done;
 }
 
 uint64_t node_datagram_work_max(size_t size)
@@ -658,7 +675,7 @@ uint64_t node_datagram_work_max(size_t size)
 
 bool node_work_allows(const struct node *node)
 {
-    return node->work.done - node->work.turn_done < NODE_TURN_WORK_MAX / 2;
+    return node->work_done - work_turn_begun(node) < NODE_TURN_WORK_MAX / 2;
 }
 
 const struct node_stats *node_stats(const struct node *node)
@@ -668,12 +685,12 @@ const struct node_stats *node_stats(const struct node *node)
 
 void node_audit(const struct node *node)
 {
-    peers_audit(&node->peers);
+    peers_audit(node->peers);
     outbox_audit(node);
     strangers_audit(node);
-    assert(node->presence.self != NULL);
-    for (uint32_t i = 0; i < node->peers.count; i++) {
-        const struct peer *peer = peers_at(&node->peers, i);
+    assert(node->self != NULL);
+    for (uint32_t i = 0; i < peers_count(node->peers); i++) {
+        const struct peer *peer = peers_at(node->peers, i);
         struct address address;
 
         assert(peer->id == node_peer_id(node, &peer->address));

@@ -1,7 +1,10 @@
-#include "node/outbox.h"
-
 #include "base/hash.h"
 #include "node/clock.h"
+#include "node/credit.h"
+#include "node/marks.h"
+#include "node/outbox_private.h"
+#include "node/pace.h"
+#include "node/peers.h"
 #include "node/state.h"
 #include "store/digest.h"
 
@@ -52,14 +55,14 @@ static void flight_free(struct node *node, struct flight *flight)
         flight->peer->in_flight--;
     }
     flight->peer = NULL;
-    node->outbox.flights_count--;
+    node->outbox->flights_count--;
     marks_clear(&flight->carried, node->mem);
 }
 
 /* Two sequences that differ in some low bits differ in more of them too: nothing collides anew. */
 static bool flights_grow(struct node *node)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
     const uint32_t room_old = outbox->flights_room;
     const uint32_t room = room_old == 0 ? FLIGHTS_FIRST : room_old * 2;
     struct flight *flights_old = outbox->flights;
@@ -86,7 +89,7 @@ static bool flights_grow(struct node *node)
 /* A free slot for a sequence, or NULL: no memory, or an old flight still sits there. */
 static struct flight *flight_place(struct node *node, uint32_t sequence)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
 
     while (outbox->flights_room == 0 || flight_slot(outbox, sequence)->peer != NULL) {
         if (!flights_grow(node)) {
@@ -152,7 +155,7 @@ static void owed_move(struct outbox *outbox, struct owed *owed, bool waits)
 
 static void owed_free(struct node *node, struct owed *owed)
 {
-    TAILQ_REMOVE(owed_list(&node->outbox, owed), owed, link);
+    TAILQ_REMOVE(owed_list(node->outbox, owed), owed, link);
     owed->peer->owed = NULL;
     marks_clear(&owed->larger, node->mem);
     mem_free(node->mem, owed, sizeof *owed);
@@ -167,19 +170,28 @@ static void owed_free_all(struct node *node, struct owed_list *list)
     }
 }
 
-void outbox_init(struct node *node)
+bool outbox_create(struct node *node)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = mem_alloc_zeroed(node->mem, sizeof *outbox);
 
-    *outbox = (struct outbox){ .flights_due_us = UINT64_MAX };
+    node->outbox = outbox;
+    if (outbox == NULL) {
+        return false;
+    }
+    outbox->flights_due_us = UINT64_MAX;
+    outbox->sequence = (uint32_t)random_next(&node->random[RANDOM_NODE]);
     TAILQ_INIT(&outbox->owed_new);
     TAILQ_INIT(&outbox->owed_waits);
+    return true;
 }
 
-void outbox_clear(struct node *node)
+void outbox_free(struct node *node)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
 
+    if (outbox == NULL) {
+        return;
+    }
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
         if (outbox->flights[i].peer != NULL) {
             flight_free(node, &outbox->flights[i]);
@@ -188,7 +200,7 @@ void outbox_clear(struct node *node)
     mem_free(node->mem, outbox->flights, outbox->flights_room * sizeof *outbox->flights);
     owed_free_all(node, &outbox->owed_new);
     owed_free_all(node, &outbox->owed_waits);
-    outbox_init(node);
+    mem_free(node->mem, outbox, sizeof *outbox);
 }
 
 struct owed *outbox_owe(struct node *node, struct peer *peer)
@@ -205,9 +217,9 @@ struct owed *outbox_owe(struct node *node, struct peer *peer)
         }
         owed->peer = peer;
         peer->owed = owed;
-        TAILQ_INSERT_TAIL(&node->outbox.owed_new, owed, link);
+        TAILQ_INSERT_TAIL(&node->outbox->owed_new, owed, link);
     } else if (peer->owed->waits) {
-        owed_move(&node->outbox, peer->owed, false);
+        owed_move(node->outbox, peer->owed, false);
     }
     return peer->owed;
 }
@@ -259,7 +271,7 @@ static uint32_t hello_pause_ms(const struct node *node, struct moment now, const
     if (peer->is_seed || node_has_reached(node, peer, now) || node_is_new(node, now)) {
         return hello_wait_ms(tries);
     }
-    return HELLO_WAIT_MAX + node->peers.members * HELLO_MEMBER_MS;
+    return HELLO_WAIT_MAX + peers_members(node->peers) * HELLO_MEMBER_MS;
 }
 
 void outbox_owe_hello_later(struct moment now, struct peer *peer, uint32_t wait_ms)
@@ -316,7 +328,7 @@ static struct envelope envelope_for(const struct node *node, struct moment now,
     struct envelope envelope = *more;
 
     envelope.has |= WIRE_HAS_SENDER;
-    envelope.sender_id = (uint32_t)node->presence.id;
+    envelope.sender_id = (uint32_t)node->self_id;
     if (peer->validated_us == 0 || now.mono_us - peer->validated_us > REVALIDATE_US
         || (peer->owed != NULL && (peer->owed->has_who || peer->owed->asks_echo))) {
         envelope.has |= WIRE_HAS_TOKEN;
@@ -381,13 +393,13 @@ size_t outbox_end(struct node *node, struct moment now, struct peer *peer, struc
 
 uint32_t outbox_sequence(const struct node *node, const struct peer *peer)
 {
-    return node->outbox.sequence + sequence_offset(node, peer);
+    return node->outbox->sequence + sequence_offset(node, peer);
 }
 
 bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
                 const struct flight_plan *plan, struct marks *carried)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
     const uint32_t sequence = outbox->sequence++;
     struct flight *flight = peer->in_flight == IN_FLIGHT_MOST ? NULL : flight_place(node, sequence);
 
@@ -422,7 +434,7 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
 bool outbox_take_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence,
                        struct flight *flight_out)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
     const uint32_t counted = sequence - sequence_offset(node, peer);
     struct flight *slot;
 
@@ -444,7 +456,7 @@ bool outbox_take_acked(struct node *node, struct moment now, struct peer *peer, 
 bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
                       struct flight *flight_out)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
 
     if (*cursor == 0) {
         if (now.mono_us < outbox->flights_due_us) {
@@ -473,7 +485,7 @@ bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
 
 uint64_t outbox_due_us(const struct node *node)
 {
-    const struct outbox *outbox = &node->outbox;
+    const struct outbox *outbox = node->outbox;
     uint64_t due_us = outbox->flights_count == 0 ? UINT64_MAX : outbox->flights_due_us;
 
     if (!TAILQ_EMPTY(&outbox->owed_new) || !TAILQ_EMPTY(&outbox->owed_waits)) {
@@ -490,7 +502,7 @@ static size_t hello_emit(struct node *node, struct moment now, struct owed *owed
                          struct space space)
 {
     struct peer *peer = owed->peer;
-    struct entry *self = node->presence.self;
+    struct entry *self = node->self;
     const size_t blocks = vector_blocks(entry_vector(self));
     struct envelope envelope = { .has = WIRE_HAS_WINDOW, .window = PACE_WINDOW_MAX };
     const bool asks = peer->validated_us == 0;
@@ -597,7 +609,7 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
  * (it rode elsewhere) and is freed. */
 static struct owed *owed_next(struct node *node, struct moment now)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
     struct owed *owed;
 
     while ((owed = TAILQ_FIRST(&outbox->owed_new)) != NULL) {
@@ -633,7 +645,7 @@ size_t outbox_emit(struct node *node, struct moment now, struct space space, str
         size = answer_emit(node, now, owed, space);
     }
     if (owed_urgent(owed) || owed_waits(owed)) {
-        owed_move(&node->outbox, owed, !owed_urgent(owed));
+        owed_move(node->outbox, owed, !owed_urgent(owed));
     } else {
         owed_free(node, owed);
     }
@@ -642,7 +654,7 @@ size_t outbox_emit(struct node *node, struct moment now, struct space space, str
 
 void outbox_drop_peer(struct node *node, struct peer *peer)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
 
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
         if (outbox->flights[i].peer == peer) {
@@ -656,7 +668,7 @@ void outbox_drop_peer(struct node *node, struct peer *peer)
 
 void outbox_drop_entries(struct node *node, struct drops drops)
 {
-    struct outbox *outbox = &node->outbox;
+    struct outbox *outbox = node->outbox;
     struct owed *owed;
 
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
@@ -683,7 +695,7 @@ static void owed_audit(const struct owed *owed, bool waits)
 
 void outbox_audit(const struct node *node)
 {
-    const struct outbox *outbox = &node->outbox;
+    const struct outbox *outbox = node->outbox;
     const struct owed *owed;
     uint32_t flights = 0;
     uint32_t filling = 0;
@@ -701,8 +713,8 @@ void outbox_audit(const struct node *node)
         }
     }
     assert(flights == outbox->flights_count);
-    for (uint32_t i = 0; i < node->peers.count; i++) {
-        in_flight += node->peers.by_address[i]->in_flight;
+    for (uint32_t i = 0; i < peers_count(node->peers); i++) {
+        in_flight += peers_at(node->peers, i)->in_flight;
     }
     assert(in_flight == filling);
     for (owed = TAILQ_FIRST(&outbox->owed_new); owed != NULL; owed = TAILQ_NEXT(owed, link)) {

@@ -76,19 +76,9 @@ struct owed {
 
 TAILQ_HEAD(owed_list, owed);
 
-/* Open, because it is embedded in the node; only node/outbox.c touches the fields. */
-struct outbox {
-    struct flight *flights;      /* by the low bits of the sequence */
-    struct owed_list owed_new;   /* something was added since they were last looked at, FIFO */
-    struct owed_list owed_waits; /* nothing urgent: they leave as the rate allows, FIFO */
-    uint32_t sequence;           /* of the next datagram to be acked; starts at random */
-    uint32_t flights_count;
-    uint32_t flights_room;
-    uint64_t flights_due_us; /* no flight is due before */
-};
-
-void outbox_init(struct node *node);
-void outbox_clear(struct node *node);
+/* Nothing is owed or under way. False: no memory. */
+bool outbox_create(struct node *node);
+void outbox_free(struct node *node);
 
 /* The owed record of a peer, created when there is none, for the caller to add to. NULL: no memory
  * (counted), or this node speaks only the plain level and owes nobody anything. */

@@ -1,5 +1,7 @@
 #include "node/pace.h"
 
+#include "node/credit.h"
+#include "node/peers.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -10,6 +12,12 @@
 #define RTO_MAX_US     3000000 /* a peer that slept and then acked seems far away */
 #define RTT_ALL_MAX_US 1000000
 
+struct pace {
+    int64_t tokens; /* of the node's rate, in byte-microseconds; acks may take it below 0 */
+    uint64_t filled_us;
+    uint32_t srtt_us; /* over all peers; 0: none was measured */
+};
+
 static int64_t tokens_max(const struct node *node)
 {
     return (int64_t)(pace_burst_bytes(node->options.bytes_per_second_max) * US_PER_S);
@@ -18,7 +26,7 @@ static int64_t tokens_max(const struct node *node)
 /* Byte-microseconds, so that no fraction of a byte is lost however often it is filled. */
 static void tokens_fill(struct node *node, struct moment now)
 {
-    struct pace *pace = &node->pace;
+    struct pace *pace = node->pace;
     const uint64_t rate = node->options.bytes_per_second_max;
     const int64_t most = tokens_max(node);
     uint64_t missing;
@@ -38,20 +46,31 @@ static void tokens_fill(struct node *node, struct moment now)
     }
 }
 
-void pace_init(struct node *node, struct moment now)
+bool pace_create(struct node *node, struct moment now)
 {
-    node->pace = (struct pace){ .tokens = tokens_max(node), .filled_us = now.mono_us };
+    node->pace = mem_alloc_zeroed(node->mem, sizeof *node->pace);
+    if (node->pace == NULL) {
+        return false;
+    }
+    node->pace->tokens = tokens_max(node);
+    node->pace->filled_us = now.mono_us;
+    return true;
+}
+
+void pace_free(struct node *node)
+{
+    part_free(node, node->pace, sizeof *node->pace);
 }
 
 bool pace_rate_allows(struct node *node, struct moment now)
 {
     tokens_fill(node, now);
-    return node->pace.tokens > 0;
+    return node->pace->tokens > 0;
 }
 
 uint64_t pace_due_us(const struct node *node, struct moment now)
 {
-    const struct pace *pace = &node->pace;
+    const struct pace *pace = node->pace;
     uint64_t due_us = pace->filled_us;
 
     if (pace->tokens <= 0) {
@@ -87,10 +106,10 @@ void pace_received(struct peer *peer, size_t size)
 void pace_charge(struct node *node, struct moment now, size_t size)
 {
     tokens_fill(node, now);
-    node->pace.tokens -= (int64_t)(size + PACE_HEADER_BYTES) * (int64_t)US_PER_S;
+    node->pace->tokens -= (int64_t)(size + NODE_HEADER_BYTES) * (int64_t)US_PER_S;
     /* Acks leave without tokens: debt, but not without end. */
-    if (node->pace.tokens < -tokens_max(node)) {
-        node->pace.tokens = -tokens_max(node);
+    if (node->pace->tokens < -tokens_max(node)) {
+        node->pace->tokens = -tokens_max(node);
     }
 }
 
@@ -122,7 +141,7 @@ void pace_lost(struct peer *peer)
 
 uint64_t pace_rto_us(const struct node *node, const struct peer *peer)
 {
-    const uint32_t srtt_us = peer->srtt_us == 0 ? node->pace.srtt_us : peer->srtt_us;
+    const uint32_t srtt_us = peer->srtt_us == 0 ? node->pace->srtt_us : peer->srtt_us;
     const uint64_t rto_us = 4 * (uint64_t)srtt_us;
 
     if (rto_us > RTO_MAX_US) {
@@ -148,5 +167,6 @@ void pace_measured(struct node *node, struct peer *peer, uint64_t rtt_us)
 
     peer->srtt_us = smoothed_us(peer->srtt_us, us);
     /* One that slept says nothing of the others. */
-    node->pace.srtt_us = smoothed_us(node->pace.srtt_us, us < RTT_ALL_MAX_US ? us : RTT_ALL_MAX_US);
+    node->pace->srtt_us =
+        smoothed_us(node->pace->srtt_us, us < RTT_ALL_MAX_US ? us : RTT_ALL_MAX_US);
 }

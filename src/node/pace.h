@@ -17,19 +17,10 @@
 struct node;
 struct peer;
 
-#define PACE_WINDOW_START 8 /* of the 92 datagrams a default receive buffer holds */
-#define PACE_WINDOW_MIN   2
-#define PACE_WINDOW_MAX   64
-#define PACE_HEADER_BYTES 28    /* IPv4 and UDP, counted as sent */
-#define PACE_BURST_BYTES  19200 /* 16 full datagrams, or */
-#define PACE_BURST_US     2000  /* what a high rate brings while a timer of 1 ms is waited for */
-
-/* Open, because it is embedded in the node; only node/pace.c touches the fields. */
-struct pace {
-    int64_t tokens; /* of the node's rate, in byte-microseconds; acks may take it below 0 */
-    uint64_t filled_us;
-    uint32_t srtt_us; /* over all peers; 0: none was measured */
-};
+#define PACE_WINDOW_MIN  2
+#define PACE_WINDOW_MAX  64
+#define PACE_BURST_BYTES 19200 /* 16 full datagrams, or */
+#define PACE_BURST_US    2000  /* what a high rate brings while a timer of 1 ms is waited for */
 
 /* The most that may leave at once at a rate. What one peer gets of it is bounded by its window, so
  * that a high rate fills no receive queue. */
@@ -40,8 +31,9 @@ static inline uint64_t pace_burst_bytes(uint64_t bytes_per_second)
     return bytes < PACE_BURST_BYTES ? PACE_BURST_BYTES : bytes;
 }
 
-/* Begin with a full burst. */
-void pace_init(struct node *node, struct moment now);
+/* Begin with a full burst. False: no memory. */
+bool pace_create(struct node *node, struct moment now);
+void pace_free(struct node *node);
 
 /* Bytes may leave now at all. Acks may always. */
 bool pace_rate_allows(struct node *node, struct moment now);

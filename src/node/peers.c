@@ -1,7 +1,6 @@
 #include "node/peers.h"
 
 #include "base/hash.h"
-#include "node/pace.h"
 
 #include <assert.h>
 #include <string.h>
@@ -12,6 +11,20 @@
 
 /* Every node keeps a record of every node. */
 _Static_assert(sizeof(struct peer) <= 320, "a peer's record has grown");
+
+struct peers {
+    struct mem *mem;
+    uint64_t secret;
+    struct peer **by_address; /* sorted by address */
+    struct peer **by_id;      /* members only, sorted by id */
+    struct peer **hash;       /* open addressing by address */
+    uint32_t count;
+    uint32_t room;
+    uint32_t members;
+    uint32_t members_room;
+    uint32_t hash_room; /* a power of two, at least twice the count */
+    uint64_t states[PEER_STATE_COUNT];
+};
 
 static uint32_t slot_first(const struct peers *peers, const struct address *address)
 {
@@ -123,8 +136,22 @@ static bool room_grow(struct peers *peers)
     return true;
 }
 
-void peers_clear(struct peers *peers)
+struct peers *peers_create(struct mem *mem, uint64_t secret)
 {
+    struct peers *peers = mem_alloc_zeroed(mem, sizeof *peers);
+
+    if (peers != NULL) {
+        peers->mem = mem;
+        peers->secret = secret;
+    }
+    return peers;
+}
+
+void peers_free(struct peers *peers)
+{
+    if (peers == NULL) {
+        return;
+    }
     for (uint32_t i = 0; i < peers->count; i++) {
         assert(peers->by_address[i]->owed == NULL && peers->by_address[i]->plain == NULL);
         mem_free(peers->mem, peers->by_address[i], sizeof(struct peer));
@@ -132,7 +159,32 @@ void peers_clear(struct peers *peers)
     mem_free(peers->mem, peers->by_address, peers->room * sizeof(struct peer *));
     mem_free(peers->mem, peers->by_id, peers->members_room * sizeof(struct peer *));
     mem_free(peers->mem, peers->hash, peers->hash_room * sizeof(struct peer *));
-    *peers = (struct peers){ .mem = peers->mem, .secret = peers->secret };
+    mem_free(peers->mem, peers, sizeof *peers);
+}
+
+struct peer *peers_at(const struct peers *peers, uint32_t position)
+{
+    return peers->by_address[position];
+}
+
+struct peer *peers_member(const struct peers *peers, uint32_t position)
+{
+    return peers->by_id[position];
+}
+
+uint32_t peers_count(const struct peers *peers)
+{
+    return peers->count;
+}
+
+uint32_t peers_members(const struct peers *peers)
+{
+    return peers->members;
+}
+
+uint64_t peers_in_state(const struct peers *peers, enum peer_state state)
+{
+    return peers->states[state];
 }
 
 struct peer *peers_find(const struct peers *peers, const struct address *address)
@@ -167,7 +219,7 @@ struct peer *peers_obtain(struct peers *peers, const struct address *address, ui
     *peer = (struct peer){
         .address = *address,
         .id = id,
-        .window = PACE_WINDOW_START,
+        .window = PEER_WINDOW_START,
         .window_theirs = WINDOW_NOT_SAID,
         .state = PEER_NEW,
     };

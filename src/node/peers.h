@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "node/credit.h"
-#include "node/node.h"
+#include "node/types.h"
 #include "store/table.h"
 
 #include <stdbool.h>
@@ -22,6 +22,8 @@
 struct owed;
 struct plain_queue;
 struct exchange;
+
+#define PEER_WINDOW_START 8 /* of the 92 datagrams a default receive buffer holds */
 
 /* How a plain peer speaks, by its last frame. */
 enum peer_dialect { DIALECT_UNKNOWN, DIALECT_TTL /* Ruby */, DIALECT_NO_TTL /* Clojure */ };
@@ -76,22 +78,11 @@ struct peer {
     bool member; /* in the trie: live, and validated or plain and heard */
 };
 
-/* Open, because it is embedded in the node; only node/peers.c touches the fields. */
-struct peers {
-    struct mem *mem;
-    uint64_t secret;          /* of the look-up: strangers choose addresses */
-    struct peer **by_address; /* sorted by address */
-    struct peer **by_id;      /* members only, sorted by id */
-    struct peer **hash;       /* open addressing by address */
-    uint32_t count;
-    uint32_t room;
-    uint32_t members;
-    uint32_t members_room;
-    uint32_t hash_room; /* a power of two, at least twice the count */
-    uint64_t states[PEER_STATE_COUNT];
-};
+struct peers; /* peers.c */
 
-void peers_clear(struct peers *peers);
+/* No peers. `secret`: of the look-up, since strangers choose addresses. NULL: no memory. */
+struct peers *peers_create(struct mem *mem, uint64_t secret);
+void peers_free(struct peers *peers);
 
 struct peer *peers_find(const struct peers *peers, const struct address *address);
 
@@ -109,22 +100,21 @@ void peers_set_state(struct peers *peers, struct peer *peer, enum peer_state sta
 bool peers_set_member(struct peers *peers, struct peer *peer, bool member);
 
 /* Members whose id lies under a prefix: `digits` base-4 digits from the top, the rest of `prefix`
- * 0. They are by_id[first] .. by_id[first + count - 1]. */
+ * 0. They are the members at first .. first + count - 1. */
 struct peer_range {
     uint32_t first;
     uint32_t count;
 };
 struct peer_range peers_under(const struct peers *peers, uint64_t prefix, unsigned digits);
 
-/* Positions for walking: 0 <= position < peers->count in address order. */
-static inline struct peer *peers_at(const struct peers *peers, uint32_t position)
-{
-    return peers->by_address[position];
-}
-static inline struct peer *peers_member(const struct peers *peers, uint32_t position)
-{
-    return peers->by_id[position];
-}
+/* Positions for walking: 0 <= position < peers_count() in address order. */
+struct peer *peers_at(const struct peers *peers, uint32_t position);
+struct peer *peers_member(const struct peers *peers, uint32_t position);
+
+/* How many there are: of all, of members, in a state. */
+uint32_t peers_count(const struct peers *peers);
+uint32_t peers_members(const struct peers *peers);
+uint64_t peers_in_state(const struct peers *peers, enum peer_state state);
 
 void peers_audit(const struct peers *peers);
 

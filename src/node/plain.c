@@ -1,10 +1,16 @@
 #include "node/plain.h"
 
+#include "node/agenda.h"
 #include "node/bounds.h"
+#include "node/claim.h"
+#include "node/marks.h"
 #include "node/may.h"
+#include "node/pace.h"
+#include "node/peers.h"
 #include "node/queue.h"
 #include "node/search.h"
 #include "node/state.h"
+#include "node/work.h"
 
 #include <assert.h>
 #include <string.h>
@@ -31,6 +37,17 @@
 #define ELEMENTS_OWN    8               /* of our presence, element 0 included */
 #define MARKS_PUT       128 /* looked at for one datagram, which holds about as many pairs */
 #define FULL_BLOCKS     256 /* of a key with more blocks only an answer says `full` */
+
+struct plain {
+    struct plain_queue *first; /* every queue there is */
+    struct plain_queue *last;
+    uint64_t asked_us;     /* of the budget of questions for unseen keys: it is full at ... */
+    uint64_t announced_us; /* when our presence last went round */
+    uint64_t revived_us;   /* when a silent peer was last contacted */
+    uint32_t announced;    /* position among the members of who gets it next */
+    struct agenda agenda;  /* of the queues that have something to say */
+    uint32_t queues;
+};
 
 static const uint8_t peers_pattern[] = { 'n', ':', '%' };
 
@@ -70,7 +87,7 @@ static struct plain_queue *queue_obtain(struct node *node, struct peer *peer)
     if (queue != NULL) {
         return queue;
     }
-    queue = agenda_reserve(&node->plain.agenda, node->mem, node->plain.queues + 1)
+    queue = agenda_reserve(&node->plain->agenda, node->mem, node->plain->queues + 1)
                 ? mem_alloc_zeroed(node->mem, sizeof *queue)
                 : NULL;
     if (queue == NULL) {
@@ -79,8 +96,8 @@ static struct plain_queue *queue_obtain(struct node *node, struct peer *peer)
     }
     queue->peer = peer;
     peer->plain = queue;
-    node->plain.queues++;
-    queue_link(&node->plain, queue);
+    node->plain->queues++;
+    queue_link(node->plain, queue);
     return queue;
 }
 
@@ -88,9 +105,9 @@ static void queue_free(struct node *node, struct plain_queue *queue)
 {
     search_end(node, queue);
     queue_clear(queue, node->mem);
-    agenda_set(&node->plain.agenda, queue, UINT64_MAX);
-    queue_unlink(&node->plain, queue);
-    node->plain.queues--;
+    agenda_set(&node->plain->agenda, queue, UINT64_MAX);
+    queue_unlink(node->plain, queue);
+    node->plain->queues--;
     queue->peer->plain = NULL;
     mem_free(node->mem, queue, sizeof *queue);
 }
@@ -105,7 +122,7 @@ static void queue_plan(struct node *node, struct plain_queue *queue)
 {
     const bool any = !queue_empty(queue) || search_has_answer(queue);
 
-    agenda_set(&node->plain.agenda, queue, any ? queue_due_us(queue) : UINT64_MAX);
+    agenda_set(&node->plain->agenda, queue, any ? queue_due_us(queue) : UINT64_MAX);
 }
 
 /* Have a key wait for a peer; no room or memory is counted. */
@@ -157,12 +174,12 @@ void plain_queue_all(struct node *node, struct moment now, struct peer *peer, st
 static unsigned peers_draw(struct node *node, const struct peer *except, struct peer **chosen,
                            unsigned most)
 {
-    const uint32_t members = node->peers.members;
+    const uint32_t members = peers_members(node->peers);
     unsigned count = 0;
 
     for (unsigned draws = 0; members > 0 && count < most && draws < SPREAD_DRAWS; draws++) {
         struct peer *peer =
-            peers_member(&node->peers, (uint32_t)random_below(&node->plain.random, members));
+            peers_member(node->peers, (uint32_t)random_below(&node->random[RANDOM_PLAIN], members));
         bool fresh = peer != except && is_live_plain(peer);
 
         for (unsigned i = 0; i < count; i++) {
@@ -180,7 +197,7 @@ void plain_spread(struct node *node, struct moment now, struct entry *entry,
                   const struct mark *mark, uint8_t ttl, const struct peer *except)
 {
     struct peer *chosen[SPREAD_FEW];
-    const uint32_t members = node->peers.members;
+    const uint32_t members = peers_members(node->peers);
     unsigned count;
 
     if (ttl == 0) {
@@ -188,7 +205,7 @@ void plain_spread(struct node *node, struct moment now, struct entry *entry,
     }
     if (members <= SPREAD_ALL) {
         for (uint32_t i = 0; i < members; i++) {
-            struct peer *peer = peers_member(&node->peers, i);
+            struct peer *peer = peers_member(node->peers, i);
 
             if (peer != except && is_live_plain(peer)) {
                 plain_queue(node, now, peer, entry, mark, ttl);
@@ -210,7 +227,7 @@ void plain_introduce(struct node *node, struct moment now, struct peer *peer, bo
         return;
     }
     if (address_is_ipv4(&node->options.self) || !address_is_ipv4(&peer->address)) {
-        key_queue(node, now, peer, node->presence.self,
+        key_queue(node, now, peer, node->self,
                   (struct queue_part){ .ttl = TTL_ASK, .what = QUEUE_HELLO });
     }
     if (query && peer->dialect != DIALECT_NO_TTL) {
@@ -222,7 +239,7 @@ void plain_introduce(struct node *node, struct moment now, struct peer *peer, bo
 void plain_leave(struct node *node, struct moment now, struct peer *peer)
 {
     if (address_is_ipv4(&node->options.self) || !address_is_ipv4(&peer->address)) {
-        key_queue(node, now, peer, node->presence.self,
+        key_queue(node, now, peer, node->self,
                   (struct queue_part){ .ttl = TTL_ASK, .what = QUEUE_LEAVE });
     }
 }
@@ -232,7 +249,7 @@ void plain_leave(struct node *node, struct moment now, struct peer *peer)
 /* A key that was unseen came in part: ask a few peers for the rest, within the budget. */
 void plain_ask(struct node *node, struct moment now, struct entry *entry)
 {
-    struct plain *plain = &node->plain;
+    struct plain *plain = node->plain;
     const uint64_t burst_us = (ASK_BURST - 1) * ASK_US;
     struct peer *chosen[ASK_PEERS];
     unsigned count;
@@ -313,7 +330,7 @@ static size_t presence_put(struct node *node, struct moment now, struct space sp
                            const struct peer *to, const struct queue_key *key)
 {
     const struct vector *vector = entry_vector(key->entry);
-    const bool ours = key->entry == node->presence.self;
+    const bool ours = key->entry == node->self;
     const bool whole = ours && (key->what & QUEUE_HELLO) != 0;
     uint64_t values[ELEMENTS_OWN] = { 0 };
     struct address address;
@@ -333,7 +350,7 @@ static size_t presence_put(struct node *node, struct moment now, struct space sp
     if (ours) {
         values[PRESENCE_STAMP] = presence_stamp(now, NULL, to);
     } else if (presence_address(entry_key(key->entry), &address)) {
-        const struct peer *peer = peers_find(&node->peers, &address);
+        const struct peer *peer = peers_find(node->peers, &address);
 
         values[PRESENCE_STAMP] = peer == NULL ? 0 : presence_stamp(now, peer, to);
     }
@@ -498,9 +515,8 @@ static size_t datagram_put(struct node *node, struct moment now, struct plain_qu
 /* What the next datagram may be as large as: first words are small. */
 static size_t size_most(const struct node *node, struct plain_queue *queue, struct moment now)
 {
-    const bool first_words = queue->count == 0
-                                 ? queue->asks_peers
-                                 : queue_next(queue, now)->entry == node->presence.self;
+    const bool first_words =
+        queue->count == 0 ? queue->asks_peers : queue_next(queue, now)->entry == node->self;
 
     return first_words ? CREDIT_FLOOR_BYTES : WIRE_PLAIN_BYTES_MAX;
 }
@@ -519,7 +535,7 @@ static void next_refuse(struct node *node, struct plain_queue *queue, struct mom
 
 size_t plain_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct agenda *agenda = &node->plain.agenda;
+    struct agenda *agenda = &node->plain->agenda;
     struct plain_queue *queue;
 
     while ((queue = agenda_first(agenda)) != NULL && queue->due_us <= now.mono_us) {
@@ -557,9 +573,9 @@ size_t plain_emit(struct node *node, struct moment now, struct space space, stru
 /* Our presence to some plain peers, each in turn. */
 static void announce(struct node *node, struct moment now)
 {
-    struct plain *plain = &node->plain;
+    struct plain *plain = node->plain;
     const uint64_t interval_us = node->options.announce_interval_us;
-    const uint32_t members = node->peers.members;
+    const uint32_t members = peers_members(node->peers);
     unsigned told = 0;
 
     for (uint32_t i = 0; i < members && i < ANNOUNCE_LOOKED && told < ANNOUNCE_PEERS; i++) {
@@ -568,8 +584,8 @@ static void announce(struct node *node, struct moment now)
         uint64_t due_us;
 
         plain->announced = plain->announced + 1 < members ? plain->announced + 1 : 0;
-        peer = peers_member(&node->peers, plain->announced);
-        if (!is_live_plain(peer) || !plain_may_get(node, peer, node->presence.self)) {
+        peer = peers_member(node->peers, plain->announced);
+        if (!is_live_plain(peer) || !plain_may_get(node, peer, node->self)) {
             continue;
         }
         queue = queue_obtain(node, peer);
@@ -580,7 +596,7 @@ static void announce(struct node *node, struct moment now)
                  + interval_us * (peer->dialect == DIALECT_NO_TTL ? ANNOUNCE_NO_TTL : 1);
         if (queue->announced_us == 0 || now.mono_us >= due_us) {
             queue->announced_us = now.mono_us;
-            key_queue(node, now, peer, node->presence.self,
+            key_queue(node, now, peer, node->self,
                       (struct queue_part){ .ttl = TTL_TELL, .what = QUEUE_STAMP });
             told++;
         }
@@ -590,9 +606,10 @@ static void announce(struct node *node, struct moment now)
 /* Contact one silent peer: a partition that heals is noticed by somebody. */
 static void revive(struct node *node, struct moment now)
 {
-    for (unsigned i = 0; i < REVIVE_DRAWS && node->peers.states[PEER_SILENT] > 0; i++) {
+    for (unsigned i = 0; i < REVIVE_DRAWS && peers_in_state(node->peers, PEER_SILENT) > 0; i++) {
         struct peer *peer =
-            peers_at(&node->peers, (uint32_t)random_below(&node->plain.random, node->peers.count));
+            peers_at(node->peers,
+                     (uint32_t)random_below(&node->random[RANDOM_PLAIN], peers_count(node->peers)));
 
         if (peer->state == PEER_SILENT) {
             plain_introduce(node, now, peer, true);
@@ -606,7 +623,7 @@ static void queues_sweep(struct node *node, struct moment now)
 {
     struct plain_queue *next;
 
-    for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = next) {
+    for (struct plain_queue *queue = node->plain->first; queue != NULL; queue = next) {
         next = queue->next;
         work_count(node, 1);
         if (queue_idle(queue) && now.mono_us > queue->sent_us + IDLE_US
@@ -620,14 +637,13 @@ static void queues_sweep(struct node *node, struct moment now)
 /* The next slices of some questions; who had one goes to the end. */
 static void searches_step(struct node *node, struct moment now)
 {
-    struct plain *plain = &node->plain;
     unsigned steps = 0;
-    uint32_t left = plain->searches;
+    uint32_t left = searches_count(node);
 
-    for (uint32_t i = 0;
-         left > 0 && i < plain->searches && steps < STEPS_MAX && (steps == 0 || work_allows(node));
+    for (uint32_t i = 0; left > 0 && i < searches_count(node) && steps < STEPS_MAX
+                         && (steps == 0 || work_allows(node));
          left--) {
-        struct plain_queue *queue = plain->searching[i];
+        struct plain_queue *queue = searches_at(node, i);
 
         work_count(node, 1);
         if (search_is_over(queue, now)) {
@@ -643,19 +659,17 @@ static void searches_step(struct node *node, struct moment now)
         queue_plan(node, queue);
         steps++;
         if (queue->search != NULL) {
-            memmove(&plain->searching[i], &plain->searching[i + 1],
-                    (plain->searches - 1 - i) * sizeof plain->searching[0]);
-            plain->searching[plain->searches - 1] = queue;
+            search_last(node, queue);
         }
     }
 }
 
 void plain_tick(struct node *node, struct moment now)
 {
-    struct plain *plain = &node->plain;
+    struct plain *plain = node->plain;
 
     searches_step(node, now);
-    if (node->presence.leaving) {
+    if (node->leaving) {
         return;
     }
     if (now.mono_us >= plain->announced_us + node->options.announce_interval_us) {
@@ -671,18 +685,19 @@ void plain_tick(struct node *node, struct moment now)
 
 uint64_t plain_due_us(const struct node *node)
 {
-    const struct plain *plain = &node->plain;
+    const struct plain *plain = node->plain;
     const struct plain_queue *first = agenda_first(&plain->agenda);
     uint64_t due_us = UINT64_MAX;
 
-    if (node->peers.count > 0 && !node->presence.leaving) {
+    if (peers_count(node->peers) > 0 && !node->leaving) {
         due_us = plain->announced_us + node->options.announce_interval_us;
-        if (node->peers.states[PEER_SILENT] > 0 && plain->revived_us + REVIVE_US < due_us) {
+        if (peers_in_state(node->peers, PEER_SILENT) > 0
+            && plain->revived_us + REVIVE_US < due_us) {
             due_us = plain->revived_us + REVIVE_US;
         }
     }
-    for (uint32_t i = 0; i < plain->searches; i++) {
-        const uint64_t search_us = search_due_us(plain->searching[i]);
+    for (uint32_t i = 0; i < searches_count(node); i++) {
+        const uint64_t search_us = search_due_us(searches_at(node, i));
 
         due_us = search_us < due_us ? search_us : due_us;
     }
@@ -701,7 +716,7 @@ void plain_drop_peer(struct node *node, struct peer *peer)
 
 void plain_drop_entries(struct node *node, struct drops drops)
 {
-    for (struct plain_queue *queue = node->plain.first; queue != NULL; queue = queue->next) {
+    for (struct plain_queue *queue = node->plain->first; queue != NULL; queue = queue->next) {
         for (size_t i = 0; i < drops.count; i++) {
             queue_drop_entry(queue, node->mem, drops.entries[i]);
         }
@@ -709,10 +724,21 @@ void plain_drop_entries(struct node *node, struct drops drops)
     }
 }
 
-void plain_clear(struct node *node)
+bool plain_create(struct node *node)
 {
-    while (node->plain.first != NULL) {
-        queue_free(node, node->plain.first);
+    node->plain = mem_alloc_zeroed(node->mem, sizeof *node->plain);
+    return node->plain != NULL && searches_create(node);
+}
+
+void plain_free(struct node *node)
+{
+    if (node->plain == NULL) {
+        return;
     }
-    agenda_clear(&node->plain.agenda, node->mem);
+    while (node->plain->first != NULL) {
+        queue_free(node, node->plain->first);
+    }
+    agenda_clear(&node->plain->agenda, node->mem);
+    searches_free(node);
+    part_free(node, node->plain, sizeof *node->plain);
 }

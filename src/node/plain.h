@@ -6,8 +6,6 @@
  * stamps, no presence across dialects, questions. Private to the room. */
 
 #include "base/moment.h"
-#include "base/random.h"
-#include "node/agenda.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -18,26 +16,9 @@
 
 struct node;
 
-#define PLAIN_SEARCHES_MAX 64 /* at once, of all sources together */
-
-struct plain_queue; /* what one plain peer is still to get; queue.c */
-
-/* Open, because it is embedded in the node; only node/plain.c touches the fields. */
-struct plain {
-    struct plain_queue *first; /* every queue there is */
-    struct plain_queue *last;
-    struct random random;
-    uint64_t asked_us;     /* of the budget of questions for unseen keys: it is full at ... */
-    uint64_t announced_us; /* when our presence last went round */
-    uint64_t revived_us;   /* when a silent peer was last contacted */
-    uint32_t announced;    /* position among the members of who gets it next */
-    struct agenda agenda;  /* of the queues that have something to say */
-    struct plain_queue *searching[PLAIN_SEARCHES_MAX]; /* questions being answered, next first */
-    uint32_t searches;
-    uint32_t queues;
-};
-
-void plain_clear(struct node *node);
+/* Nobody is to be told anything. False: no memory. */
+bool plain_create(struct node *node);
+void plain_free(struct node *node);
 
 /* Queue a mark for one plain peer; ttl 0 queues nothing. */
 void plain_queue(struct node *node, struct moment now, struct peer *peer, struct entry *entry,

@@ -4,8 +4,17 @@
 #include "node/bounds.h"
 #include "node/claim.h"
 #include "node/clock.h"
+#include "node/credit.h"
+#include "node/events.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+#include "node/peers.h"
+#include "node/plain.h"
+#include "node/push.h"
+#include "node/spread.h"
 #include "node/state.h"
 #include "node/suspicion.h"
+#include "node/sync.h"
 
 #include <assert.h>
 #include <string.h>
@@ -19,12 +28,26 @@
 #define LATE_US         (5 * US_PER_S)  /* who wakes up so late was deaf itself */
 #define SWEEP_US        US_PER_S
 #define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
-#define LEAVE_PLAIN     8  /* plain members that are told; node/contact.c tells the others */
 #define HEARSAY_END     (NODE_PEERS_MAX / 4 * 3)
 #define TTL             2 /* of what we begin: a plain peer may pass it on once */
 
 #define PREFIX   "n:"
 #define PREFIX_N 2
+
+struct presence {
+    uint64_t began_s; /* the first start: later ones outbid others */
+    uint64_t incarnation;
+    uint64_t level_word; /* elements 1, 2, 4, 5 and 6 as this process last wrote them */
+    uint64_t state_word;
+    uint64_t instance_word;
+    uint64_t http_word;
+    uint64_t version_word;
+    uint64_t outbid_due_us; /* elements of a later start are outbid once a minute at most */
+    bool noticed;
+    uint32_t sweep; /* position of the next peer to look at for silence, forgetting */
+    uint64_t sweep_due_us;
+    uint64_t awake_us; /* since when we have listened without a break */
+};
 
 /* Keys and addresses. */
 
@@ -71,14 +94,14 @@ static struct entry *entry_obtain(struct node *node, const struct peer *peer)
 
 static struct peer *peer_obtain(struct node *node, const struct address *address)
 {
-    struct peer *peer = peers_find(&node->peers, address);
+    struct peer *peer = peers_find(node->peers, address);
     uint8_t text[NODE_PRESENCE_KEY_MAX];
     struct entry *entry;
 
     if (peer != NULL) {
         return peer;
     }
-    peer = peers_obtain(&node->peers, address, node_peer_id(node, address));
+    peer = peers_obtain(node->peers, address, node_peer_id(node, address));
     if (peer == NULL) {
         node->stats.memory_refused++;
         return NULL;
@@ -127,7 +150,7 @@ static void larger_reply(struct node *node, struct marks *reply, struct entry *e
 /* Write elements of our own and spread them. False: no memory. */
 static bool self_write(struct node *node, struct moment now, const struct claim *claim)
 {
-    struct entry *self = node->presence.self;
+    struct entry *self = node->self;
     struct merge_result result;
 
     if (!entry_merge(node, self, claim, CHANGE_FROM_SELF, &result)) {
@@ -145,7 +168,7 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
 static void self_words(const struct node *node, struct moment now, uint64_t start_s,
                        struct claim *claim)
 {
-    const struct presence *presence = &node->presence;
+    const struct presence *presence = node->presence;
 
     if (!node->options.plain_only) {
         claim->values[PRESENCE_LEVEL] = start_s << 16 | PRESENCE_PROTOCOL_LEVEL;
@@ -157,9 +180,8 @@ static void self_words(const struct node *node, struct moment now, uint64_t star
     claim->values[PRESENCE_VERSION] = start_s << 16 | node->options.version;
 }
 
-static void self_wrote(struct presence *presence, uint64_t start_s, const struct claim *claim)
+static void self_wrote(struct presence *presence, const struct claim *claim)
 {
-    presence->start_s = start_s;
     presence->level_word = claim->values[PRESENCE_LEVEL];
     presence->instance_word = claim->values[PRESENCE_INSTANCE];
     presence->http_word = claim->values[PRESENCE_HTTP];
@@ -168,24 +190,24 @@ static void self_wrote(struct presence *presence, uint64_t start_s, const struct
 
 static bool self_start(struct node *node, struct moment now, uint64_t start_s)
 {
-    struct presence *presence = &node->presence;
+    struct presence *presence = node->presence;
     struct claim claim = { .stamp = 0 };
 
     self_words(node, now, start_s, &claim);
     claim.values[PRESENCE_STATE] = presence->state_word;
-    self_wrote(presence, start_s, &claim);
+    self_wrote(presence, &claim);
     return self_write(node, now, &claim);
 }
 
 /* Somebody called us something else: take the next incarnation, which outbids them. */
 static void self_refute(struct node *node, struct moment now, uint64_t state)
 {
-    struct presence *presence = &node->presence;
+    struct presence *presence = node->presence;
     struct claim claim = { .stamp = 0 };
 
     presence->incarnation = claim_incarnation(state) + 1;
     presence->state_word =
-        claim_state(presence->incarnation, presence->leaving ? WORD_LEFT : WORD_ALIVE);
+        claim_state(presence->incarnation, node->leaving ? WORD_LEFT : WORD_ALIVE);
     claim.values[PRESENCE_STATE] = presence->state_word;
     node->stats.refutations++;
     (void)self_write(node, now, &claim); /* no memory is counted, and it is said to us again */
@@ -196,10 +218,10 @@ static void self_refute(struct node *node, struct moment now, uint64_t state)
  * larger, so that everybody takes it. */
 static void start_disown(struct node *node, struct moment now)
 {
-    const uint64_t level = vector_get(entry_vector(node->presence.self), PRESENCE_LEVEL);
+    const uint64_t level = vector_get(entry_vector(node->self), PRESENCE_LEVEL);
     struct claim claim = { .stamp = 0 };
 
-    if (level > node->presence.level_word && (level & PRESENCE_START_AHEAD) == 0) {
+    if (level > node->presence->level_word && (level & PRESENCE_START_AHEAD) == 0) {
         claim.values[PRESENCE_LEVEL] = level | PRESENCE_START_AHEAD;
         (void)self_write(node, now, &claim); /* no memory is counted */
     }
@@ -229,8 +251,8 @@ static uint64_t start_of_others(const struct presence *presence, const struct ve
  * an earlier run under a faster clock left behind. */
 static void self_defend(struct node *node, struct moment now, const struct mark *raised)
 {
-    struct presence *presence = &node->presence;
-    const struct vector *vector = entry_vector(presence->self);
+    struct presence *presence = node->presence;
+    const struct vector *vector = entry_vector(node->self);
     const uint64_t state = vector_get(vector, PRESENCE_STATE);
     const uint64_t instance = vector_get(vector, PRESENCE_INSTANCE);
     const uint64_t start_s = start_of_others(presence, vector);
@@ -243,7 +265,7 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
         node->stats.duplicate_address++;
         if (!presence->noticed) {
             presence->noticed = true;
-            events_duplicate(&node->events, &node->options.self);
+            events_duplicate(node->events, &node->options.self);
         }
     }
     if (start_s > 0 && now.mono_us >= presence->outbid_due_us) {
@@ -279,7 +301,7 @@ static void claim_repeat(struct node *node, struct moment now, const struct peer
 static void self_receive(struct node *node, struct moment now, struct peer *from,
                          const struct claim *claim, const struct presence_report *report)
 {
-    struct entry *self = node->presence.self;
+    struct entry *self = node->self;
     struct merge_result result;
 
     if (!entry_merge(node, self, claim, CHANGE_FROM_PEER, &result)) {
@@ -311,7 +333,7 @@ static bool peers_load(struct node *node, struct moment now)
             struct address address;
             struct peer *peer;
 
-            if (entry_set(entries[i]) != TABLE_M || entries[i] == node->presence.self
+            if (entry_set(entries[i]) != TABLE_M || entries[i] == node->self
                 || !presence_address(entry_key(entries[i]), &address)) {
                 continue;
             }
@@ -329,27 +351,29 @@ static bool peers_load(struct node *node, struct moment now)
     return true;
 }
 
-bool presence_start(struct node *node, struct moment now)
+bool presence_create(struct node *node, struct moment now)
 {
-    struct presence *presence = &node->presence;
+    struct presence *presence = mem_alloc_zeroed(node->mem, sizeof *presence);
     uint8_t text[NODE_PRESENCE_KEY_MAX];
     const struct bytes key = node_presence_key(&node->options.self, text);
     uint64_t start_s = now.unix_s;
     uint64_t state;
 
-    *presence = (struct presence){
-        .id = node_peer_id(node, &node->options.self),
-        .sweep_due_us = now.mono_us + SWEEP_US,
-    };
-    guard_begin(&presence->guard, now);
+    node->presence = presence;
+    if (presence == NULL) {
+        return false;
+    }
+    presence->sweep_due_us = now.mono_us + SWEEP_US;
+    node->self_id = node_peer_id(node, &node->options.self);
+    guard_begin(&node->guard, now);
     if (node->options.start_s_min > start_s) {
         start_s = node->options.start_s_min;
     }
-    presence->instance_word = random_next(&node->random) & 0xffff;
-    if (table_obtain(node->table, key, TABLE_M, &presence->self) != STATUS_OK) {
+    presence->instance_word = random_next(&node->random[RANDOM_NODE]) & 0xffff;
+    if (table_obtain(node->table, key, TABLE_M, &node->self) != STATUS_OK) {
         return false;
     }
-    state = vector_get(entry_vector(presence->self), PRESENCE_STATE);
+    state = vector_get(entry_vector(node->self), PRESENCE_STATE);
     presence->began_s = start_s;
     presence->incarnation = start_s;
     if (state != 0 && claim_incarnation(state) >= start_s) {
@@ -425,8 +449,8 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
     if (is != peer->state) {
         const enum peer_state was = (enum peer_state)peer->state;
 
-        peers_set_state(&node->peers, peer, is);
-        events_state(&node->events, peer, was);
+        peers_set_state(node->peers, peer, is);
+        events_state(node->events, peer, was);
         if (is == PEER_SILENT || is == PEER_DEAD || is == PEER_LEFT) {
             plain_drop_peer(node, peer); /* it gets no updates */
         }
@@ -435,7 +459,7 @@ void presence_update_peer(struct node *node, struct moment now, struct peer *pee
         plain_drop_peer(node, peer); /* anti-entropy tells it more than was asked, for less */
     }
     member = is == PEER_ALIVE || (is == PEER_SUSPECT && peer->validated_us != 0);
-    if (!peers_set_member(&node->peers, peer, member)) {
+    if (!peers_set_member(node->peers, peer, member)) {
         node->stats.memory_refused++;
     }
 }
@@ -534,7 +558,7 @@ void presence_vouch(struct node *node, struct moment now, struct peer *peer)
  * what nobody else takes, and the stores would never be equal again. */
 static uint64_t since_s(const struct node *node, struct moment now)
 {
-    const uint64_t most_s = guard_ran_s(&node->presence.guard, now) + SINCE_AHEAD_S;
+    const uint64_t most_s = guard_ran_s(&node->guard, now) + SINCE_AHEAD_S;
     const uint64_t now_s = presence_now_s(node, now);
 
     return now_s < most_s ? now_s : most_s;
@@ -548,8 +572,7 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
 
     claim.values[PRESENCE_STATE] = claim_state(peer->incarnation, word);
     if (word == WORD_SUSPECT) {
-        claim.values[PRESENCE_CONFIRM + node->presence.id % PRESENCE_CONFIRM_COUNT] =
-            peer->incarnation;
+        claim.values[PRESENCE_CONFIRM + node->self_id % PRESENCE_CONFIRM_COUNT] = peer->incarnation;
     } else if (word != WORD_ALIVE) {
         claim.values[PRESENCE_SINCE] = since_s(node, now);
     }
@@ -602,7 +625,7 @@ static void claim_learn_clock(struct node *node, struct moment now, const struct
     const uint64_t start_s = (level & PRESENCE_START_AHEAD) != 0 ? 0 : level >> 16;
 
     if (node_trusts_address(node, &from->address)) {
-        guard_vote(&node->presence.guard, now, &from->address, start_s);
+        guard_vote(&node->guard, now, &from->address, start_s);
     }
 }
 
@@ -621,11 +644,11 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
                             const struct presence_report *report, struct claim *claim)
 {
     const bool of_us = is_self(node, &report->about);
-    const struct peer *peer = of_us ? NULL : peers_find(&node->peers, &report->about);
+    const struct peer *peer = of_us ? NULL : peers_find(node->peers, &report->about);
     const bool of_member = peer != NULL && peer->member;
     struct claim_bounds bounds = {
         .now_s = presence_now_s(node, now),
-        .stored = of_us ? entry_vector(node->presence.self) : presence_vector(peer),
+        .stored = of_us ? entry_vector(node->self) : presence_vector(peer),
         .by = of_member ? CLAIM_RELAYED : CLAIM_WIDE,
     };
     uint64_t refused;
@@ -653,7 +676,7 @@ static void proof_ask(struct node *node, struct peer *from, bool of_us)
     if (!of_us) {
         owed->has_who = true;
         owed->who = (uint32_t)from->id;
-    } else if (marks_add_entry(&owed->larger, node->mem, node->presence.self)) {
+    } else if (marks_add_entry(&owed->larger, node->mem, node->self)) {
         owed->asks_echo = true;
     } else {
         node->stats.memory_refused++;
@@ -696,7 +719,7 @@ static struct peer *peer_told(struct node *node, const struct address *about)
 {
     struct peer *peer = NULL;
 
-    if (node->peers.count < HEARSAY_END) {
+    if (peers_count(node->peers) < HEARSAY_END) {
         peer = peer_obtain(node, about);
     } else {
         node->stats.refused_presence++;
@@ -713,7 +736,7 @@ static struct peer *peer_told(struct node *node, const struct address *about)
 static struct peer *claim_peer(struct node *node, struct moment now, const struct address *about,
                                const struct claim *claim, enum presence_source source)
 {
-    struct peer *peer = peers_find(&node->peers, about);
+    struct peer *peer = peers_find(node->peers, about);
 
     if (peer != NULL && peer->presence != NULL
         && presence_forgotten(node, now, entry_vector(peer->presence))) {
@@ -790,7 +813,7 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
 static bool vouching_is_old(const struct node *node, struct moment now, const struct peer *peer)
 {
     const uint64_t silent_ms = node->options.silent_after_us / 1000;
-    const uint64_t apart_ms = hash_mix(node->presence.id, peer->id) % (silent_ms + 1);
+    const uint64_t apart_ms = hash_mix(node->self_id, peer->id) % (silent_ms + 1);
 
     return peer->state == PEER_ALIVE && peer->heard_us == 0 && peer_word(peer) != 0
            && clock_since_ms(now, peer->suspect_ms) >= 2 * silent_ms + apart_ms;
@@ -800,7 +823,7 @@ static bool vouching_is_old(const struct node *node, struct moment now, const st
 static void plain_peer_sweep(struct node *node, struct moment now, struct peer *peer)
 {
     const uint64_t state = peer_word(peer);
-    const uint64_t awake_us = node->presence.awake_us;
+    const uint64_t awake_us = node->presence->awake_us;
 
     if (peer->state == PEER_ALIVE && peer->heard_us != 0
         && now.mono_us - awake_us >= node->options.silent_after_us
@@ -813,7 +836,7 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
         presence_declare(node, now, peer, WORD_SUSPECT);
     } else if (peer->state == PEER_SILENT && state != 0 && claim_word(state) == WORD_SUSPECT
                && clock_since_ms(now, peer->suspect_ms)
-                      >= suspicion_us(peer, (uint64_t)node->peers.members + 1) / 1000) {
+                      >= suspicion_us(peer, (uint64_t)peers_members(node->peers) + 1) / 1000) {
         presence_declare(node, now, peer, WORD_DEAD);
     }
 }
@@ -824,7 +847,7 @@ static bool stored_bound(const struct node *node, const struct entry *entry,
                          const struct claim_bounds *bounds, struct claim *claim)
 {
     claim_of_stored(claim, entry_vector(entry));
-    if (node->presence.began_s > bounds->now_s || claim_judge(claim, bounds) == 0) {
+    if (node->presence->began_s > bounds->now_s || claim_judge(claim, bounds) == 0) {
         return false; /* an earlier run of ours was later: it is our clock that is behind */
     }
     if (claim->values[PRESENCE_LEVEL] == 0
@@ -875,9 +898,9 @@ static void peer_sweep(struct node *node, struct moment now, struct peer *peer)
 /* Whether a member may tell us what lies beyond all clocks. */
 static bool trusts_some_member(struct node *node)
 {
-    for (uint32_t i = 0; i < node->peers.members; i++) {
+    for (uint32_t i = 0; i < peers_members(node->peers); i++) {
         work_count(node, 1);
-        if (node_trusts_address(node, &peers_member(&node->peers, i)->address)) {
+        if (node_trusts_address(node, &peers_member(node->peers, i)->address)) {
             return true;
         }
     }
@@ -888,9 +911,8 @@ static bool trusts_some_member(struct node *node)
  * next time. */
 static void self_renew(struct node *node, struct moment now, const struct claim *rest)
 {
-    struct presence *presence = &node->presence;
-    const uint64_t state =
-        claim_state(presence->began_s, presence->leaving ? WORD_LEFT : WORD_ALIVE);
+    struct presence *presence = node->presence;
+    const uint64_t state = claim_state(presence->began_s, node->leaving ? WORD_LEFT : WORD_ALIVE);
     struct claim own = { .stamp = 0 };
     struct claim all = *rest;
     struct claim_block room;
@@ -903,15 +925,15 @@ static void self_renew(struct node *node, struct moment now, const struct claim 
         all.values[i] = own.values[i] > all.values[i] ? own.values[i] : all.values[i];
     }
     block = claim_block(&all, &room);
-    if (table_renew(node->table, &presence->self, &block, CHANGE_FROM_SELF, &result) != STATUS_OK) {
+    if (table_renew(node->table, &node->self, &block, CHANGE_FROM_SELF, &result) != STATUS_OK) {
         node->stats.memory_refused++;
         return;
     }
     presence->incarnation = presence->began_s;
     presence->state_word = state;
     presence->outbid_due_us = now.mono_us;
-    self_wrote(presence, presence->began_s, &own);
-    entry_spread(node, now, presence->self, &result.raised, (struct push_route){ 0 });
+    self_wrote(presence, &own);
+    entry_spread(node, now, node->self, &result.raised, (struct push_route){ 0 });
     self_defend(node, now, &result.raised);
 }
 
@@ -923,17 +945,17 @@ static void self_bound(struct node *node, struct moment now)
     struct claim_bounds bounds = { .now_s = presence_now_s(node, now), .by = CLAIM_WIDE };
     struct claim rest;
 
-    if (stored_bound(node, node->presence.self, &bounds, &rest) && trusts_some_member(node)) {
+    if (stored_bound(node, node->self, &bounds, &rest) && trusts_some_member(node)) {
         bounds.by = CLAIM_TO_OWNER;
     }
-    if (stored_bound(node, node->presence.self, &bounds, &rest)) {
+    if (stored_bound(node, node->self, &bounds, &rest)) {
         self_renew(node, now, &rest);
     }
 }
 
 void presence_tick(struct node *node, struct moment now)
 {
-    struct presence *presence = &node->presence;
+    struct presence *presence = node->presence;
     uint32_t left;
 
     if (now.mono_us < presence->sweep_due_us) {
@@ -944,45 +966,34 @@ void presence_tick(struct node *node, struct moment now)
     }
     presence->sweep_due_us = now.mono_us + SWEEP_US;
     self_bound(node, now);
-    left = SWEEP_LEAST + node->peers.count / 8;
-    if (left > node->peers.count) {
-        left = node->peers.count;
+    left = SWEEP_LEAST + peers_count(node->peers) / 8;
+    if (left > peers_count(node->peers)) {
+        left = peers_count(node->peers);
     }
     work_count(node, left);
     for (; left > 0; left--) {
-        presence->sweep = presence->sweep + 1 < node->peers.count ? presence->sweep + 1 : 0;
-        peer_sweep(node, now, peers_at(&node->peers, presence->sweep));
+        presence->sweep = presence->sweep + 1 < peers_count(node->peers) ? presence->sweep + 1 : 0;
+        peer_sweep(node, now, peers_at(node->peers, presence->sweep));
     }
 }
 
 uint64_t presence_due_us(const struct node *node)
 {
-    return node->presence.sweep_due_us;
+    return node->presence->sweep_due_us;
+}
+
+void presence_free(struct node *node)
+{
+    part_free(node, node->presence, sizeof *node->presence);
 }
 
 void presence_leave(struct node *node, struct moment now)
 {
-    struct presence *presence = &node->presence;
+    struct presence *presence = node->presence;
     struct claim claim = { .stamp = 0 };
-    const uint32_t members = node->peers.members;
-    unsigned told = 0;
-    uint32_t position;
 
-    if (presence->leaving) {
-        return;
-    }
-    presence->leaving = true;
     presence->state_word = claim_state(presence->incarnation, WORD_LEFT);
     claim.values[PRESENCE_STATE] = presence->state_word;
     claim.values[PRESENCE_SINCE] = since_s(node, now);
     (void)self_write(node, now, &claim); /* spread and acked like any change */
-    position = members == 0 ? 0 : (uint32_t)random_below(&node->random, members);
-    for (uint32_t i = 0; i < members && told < LEAVE_PLAIN; i++) {
-        struct peer *peer = peers_member(&node->peers, (position + i) % members);
-
-        if (peer->level == 0) {
-            plain_leave(node, now, peer);
-            told++;
-        }
-    }
 }

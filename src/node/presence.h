@@ -8,8 +8,7 @@
 
 #include "base/address.h"
 #include "base/moment.h"
-#include "node/bounds.h"
-#include "node/guard.h"
+#include "node/claim.h"
 #include "node/marks.h"
 #include "node/peers.h"
 #include "wire/message.h"
@@ -19,46 +18,9 @@
 
 struct node;
 
-/* Elements of a presence key. 0 (the stamp) never enters the store. */
-enum presence_element {
-    PRESENCE_STAMP = 0,
-    PRESENCE_LEVEL = 1,    /* start * 2^16 + feature bits * 2^8 + level */
-    PRESENCE_STATE = 2,    /* 4 * incarnation + enum presence_word */
-    PRESENCE_SINCE = 3,    /* unix s when declared dead or left */
-    PRESENCE_INSTANCE = 4, /* start * 2^16 + 16 random bits */
-    PRESENCE_HTTP = 5,     /* start * 2^16 + HTTP port */
-    PRESENCE_VERSION = 6,  /* start * 2^16 + node_options.version */
-    PRESENCE_CONFIRM = 16, /* 16..23: suspectors' slots */
-    PRESENCE_CONFIRM_COUNT = 8
-};
-enum presence_word { WORD_ALIVE, WORD_SUSPECT, WORD_DEAD, WORD_LEFT };
-
-#define PRESENCE_PROTOCOL_LEVEL 1
-#define PRESENCE_START_AHEAD    (UINT64_C(1) << 8) /* feature bit: the start is no clock */
-
-/* Open, because it is embedded in the node; only node/presence.c touches the fields. */
-struct presence {
-    struct entry *self;
-    uint64_t id; /* our own */
-    uint64_t start_s;
-    uint64_t began_s; /* the first start: later ones outbid others */
-    uint64_t incarnation;
-    uint64_t level_word; /* elements 1, 2, 4, 5 and 6 as this process last wrote them */
-    uint64_t state_word;
-    uint64_t instance_word;
-    uint64_t http_word;
-    uint64_t version_word;
-    uint64_t outbid_due_us; /* elements of a later start are outbid once a minute at most */
-    struct guard guard;
-    bool noticed;
-    bool leaving;
-    uint32_t sweep; /* position of the next peer to look at for silence, forgetting */
-    uint64_t sweep_due_us;
-    uint64_t awake_us; /* since when we have listened without a break */
-};
-
 /* Write our own presence. False: no memory. */
-bool presence_start(struct node *node, struct moment now);
+bool presence_create(struct node *node, struct moment now);
+void presence_free(struct node *node);
 
 /* Who says it: decides what may be taken. */
 enum presence_source {

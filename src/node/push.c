@@ -2,8 +2,14 @@
 
 #include "base/hash.h"
 #include "node/clock.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
+#include "node/plain.h"
 #include "node/recent.h"
 #include "node/state.h"
+#include "node/work.h"
 #include "store/digest.h"
 
 #include <assert.h>
@@ -58,7 +64,7 @@ struct group {
     bool acked;
 };
 
-struct push_state {
+struct push {
     struct bucket *buckets; /* 3 a level */
     uint32_t levels;
     uint32_t next; /* bucket that is asked first */
@@ -74,9 +80,9 @@ struct push_state {
     bool speakers;
 };
 
-static struct push_state *state_obtain(struct node *node)
+static struct push *state_obtain(struct node *node)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
 
     if (state == NULL) {
         state = mem_alloc_zeroed(node->mem, sizeof *state);
@@ -86,7 +92,7 @@ static struct push_state *state_obtain(struct node *node)
         }
         state->shape_us = UINT64_MAX;
         state->handled.keep_ms = HANDLED_MS;
-        node->push.state = state;
+        node->push = state;
     }
     return state;
 }
@@ -97,18 +103,18 @@ static struct push_state *state_obtain(struct node *node)
 static struct peer_range bucket_range(const struct node *node, unsigned level, unsigned sibling)
 {
     const unsigned shift = 62 - 2 * level;
-    const uint64_t id = node->presence.id;
+    const uint64_t id = node->self_id;
     const uint64_t digit = ((id >> shift & 3) + 1 + sibling) & 3;
     const uint64_t above = level == 0 ? 0 : id >> (shift + 2) << (shift + 2);
 
-    return peers_under(&node->peers, above | digit << shift, level + 1);
+    return peers_under(node->peers, above | digit << shift, level + 1);
 }
 
 static struct peer_range own_range(const struct node *node, unsigned level)
 {
     const unsigned shift = 64 - 2 * level;
 
-    return peers_under(&node->peers, level == 0 ? 0 : node->presence.id >> shift << shift, level);
+    return peers_under(node->peers, level == 0 ? 0 : node->self_id >> shift << shift, level);
 }
 
 static bool range_speaks(const struct node *node, struct peer_range range)
@@ -117,7 +123,7 @@ static bool range_speaks(const struct node *node, struct peer_range range)
         return false;
     }
     for (uint32_t i = 0; i < range.count; i++) {
-        if (peers_member(&node->peers, range.first + i)->level > 0) {
+        if (peers_member(node->peers, range.first + i)->level > 0) {
             return true;
         }
     }
@@ -127,17 +133,17 @@ static bool range_speaks(const struct node *node, struct peer_range range)
 /* Which subtrees have members, found once a moment: a bulk update asks for each of its marks. */
 static void shape_find(struct node *node, struct moment now)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
     unsigned level = 0;
 
     if (state->shape_us == now.mono_us
-        && (state->shape_members == node->peers.members
+        && (state->shape_members == peers_members(node->peers)
             || state->shape_members > SHAPE_FRESH_MEMBERS)) {
         return;
     }
-    work_count(node, 1 + node->peers.members / SHAPE_MEMBERS);
+    work_count(node, 1 + peers_members(node->peers) / SHAPE_MEMBERS);
     state->shape_us = now.mono_us;
-    state->shape_members = node->peers.members;
+    state->shape_members = peers_members(node->peers);
     state->speakers = false;
     for (; level < PUSH_LEVELS && own_range(node, level).count > 0; level++) {
         state->populated[level] = 0;
@@ -159,7 +165,7 @@ static void shape_find(struct node *node, struct moment now)
 
 static bool buckets_grow(struct node *node, uint32_t levels)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
     struct bucket *buckets;
 
     if (levels <= state->levels) {
@@ -210,7 +216,7 @@ static void range_cover_plain(struct node *node, struct moment now, struct peer_
 {
     work_count(node, range.count);
     for (uint32_t i = 0; i < range.count; i++) {
-        struct peer *peer = peers_member(&node->peers, range.first + i);
+        struct peer *peer = peers_member(node->peers, range.first + i);
 
         plain_queue(node, now, peer, marked->entry, &marked->mark, ttl);
     }
@@ -252,15 +258,15 @@ static bool is_echo(const struct node *node, unsigned level, unsigned sibling,
         return false;
     }
     range = bucket_range(node, level, sibling);
-    return range.count == 1 && peers_member(&node->peers, range.first) == from;
+    return range.count == 1 && peers_member(node->peers, range.first) == from;
 }
 
 void push_queue(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,
                 struct push_route route)
 {
-    struct push_state *state;
+    struct push *state;
 
-    if (route.depth == WIRE_DEPTH_STOP || node->peers.members == 0 || mark_empty(mark)) {
+    if (route.depth == WIRE_DEPTH_STOP || peers_members(node->peers) == 0 || mark_empty(mark)) {
         return;
     }
     state = state_obtain(node);
@@ -303,7 +309,7 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
 bool push_handled(struct node *node, struct moment now, const struct entry *entry,
                   const struct mark *mark, uint8_t depth)
 {
-    const struct push_state *state = node->push.state;
+    const struct push *state = node->push;
 
     if (state == NULL) {
         return false;
@@ -340,9 +346,9 @@ static struct peer *member_choose(struct node *node, struct moment now, struct p
     if (range.count == 0 || node->options.plain_only) {
         return NULL;
     }
-    start = (uint32_t)random_below(&node->push.random, range.count);
+    start = (uint32_t)random_below(&node->random[RANDOM_PUSH], range.count);
     for (uint32_t i = 0; i < range.count; i++) {
-        struct peer *peer = peers_member(&node->peers, range.first + (start + i) % range.count);
+        struct peer *peer = peers_member(node->peers, range.first + (start + i) % range.count);
 
         work_count(node, 1);
         if (peer->level == 0 || peer == avoid[0] || peer == avoid[1]) {
@@ -383,7 +389,7 @@ static uint32_t tag_group(uint64_t tag)
 
 static struct group *group_find(struct node *node, uint32_t group)
 {
-    struct group *groups = node->push.state->groups;
+    struct group *groups = node->push->groups;
     struct group *found;
 
     if (group == 0 || groups == NULL) {
@@ -396,7 +402,7 @@ static struct group *group_find(struct node *node, uint32_t group)
 /* 0: none free; then there is only one copy. */
 static uint32_t group_begin(struct node *node, struct moment now)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
 
     if (state->groups == NULL) {
         state->groups = mem_alloc_zeroed(node->mem, GROUPS * sizeof state->groups[0]);
@@ -461,7 +467,7 @@ static void bucket_cover_plain(struct node *node, struct moment now, struct peer
             const struct marked marked = *marks_first(&bucket->waiting[set]);
 
             if (!work_emit_allows(node)) {
-                node->work.cut = true;
+                work_cut(node);
                 return;
             }
             range_cover_plain(node, now, range, &marked, bucket->ttl);
@@ -473,7 +479,7 @@ static void bucket_cover_plain(struct node *node, struct moment now, struct peer
 static size_t bucket_emit(struct node *node, struct moment now, struct space space,
                           struct address *to, unsigned index, bool urgent)
 {
-    struct bucket *bucket = &node->push.state->buckets[index];
+    struct bucket *bucket = &node->push->buckets[index];
     const struct peer_range range = bucket_range(node, index / 3, index % 3);
     struct peer *const nobody[2] = { NULL, NULL };
     struct marks *const sets[2] = { &bucket->waiting[TABLE_M],
@@ -508,7 +514,7 @@ static void retry_free(struct node *node, struct retry *retry)
     mem_free(node->mem, retry, sizeof *retry);
 }
 
-static void retry_unlink(struct push_state *state, struct retry *before, struct retry *retry)
+static void retry_unlink(struct push *state, struct retry *before, struct retry *retry)
 {
     if (before == NULL) {
         state->retry_first = retry->next;
@@ -605,7 +611,7 @@ static size_t retry_emit(struct node *node, struct moment now, struct space spac
     *to = peer->address;
     plan.tag = tag_make(retry->group, retry->bucket);
     size = datagram_send(node, now, space, peer, sets, plan);
-    bucket_return(node, now, &node->push.state->buckets[retry->bucket], &marks);
+    bucket_return(node, now, &node->push->buckets[retry->bucket], &marks);
     return size;
 }
 
@@ -617,7 +623,7 @@ static bool retry_urgent(const struct retry *retry)
 static size_t retries_emit(struct node *node, struct moment now, struct space space,
                            struct address *to, bool urgent)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
     struct retry *before = NULL;
     struct retry *retry = state->retry_first;
     size_t size = 0;
@@ -640,7 +646,7 @@ static size_t retries_emit(struct node *node, struct moment now, struct space sp
     return size;
 }
 
-static bool anything_ready(const struct push_state *state, struct moment now, bool urgent)
+static bool anything_ready(const struct push *state, struct moment now, bool urgent)
 {
     if (state->retry_first != NULL) {
         return true;
@@ -656,7 +662,7 @@ static bool anything_ready(const struct push_state *state, struct moment now, bo
 size_t push_emit(struct node *node, struct moment now, struct space space, struct address *to,
                  bool urgent)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
     size_t size;
 
     if (state == NULL || !anything_ready(state, now, urgent)) {
@@ -703,7 +709,7 @@ static bool group_lost(struct node *node, const struct flight *flight)
  * that a chain of dead ones costs little time. */
 bool push_lost(struct node *node, struct moment now, struct flight *flight)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
     const bool heard_lately = now.mono_us - flight->peer->heard_us < HEARD_LATELY_US;
     struct retry *retry;
 
@@ -734,7 +740,7 @@ bool push_lost(struct node *node, struct moment now, struct flight *flight)
 
 void push_tick(struct node *node, struct moment now)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
 
     if (state != NULL) {
         recent_tick(&state->handled, node->mem, now.mono_us / 1000);
@@ -744,7 +750,7 @@ void push_tick(struct node *node, struct moment now)
 /* What is blocked by windows has no time of its own: an ack or a loss brings the next turn. */
 uint64_t push_due_us(const struct node *node)
 {
-    const struct push_state *state = node->push.state;
+    const struct push *state = node->push;
     uint64_t due_us = UINT64_MAX;
 
     if (state == NULL) {
@@ -765,7 +771,7 @@ uint64_t push_due_us(const struct node *node)
 
 void push_drop_peer(struct node *node, const struct peer *peer)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
 
     if (state == NULL) {
         return;
@@ -781,7 +787,7 @@ void push_drop_peer(struct node *node, const struct peer *peer)
 
 void push_drop_entries(struct node *node, struct drops drops)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
 
     if (state == NULL) {
         return;
@@ -796,9 +802,9 @@ void push_drop_entries(struct node *node, struct drops drops)
     }
 }
 
-void push_clear(struct node *node)
+void push_free(struct node *node)
 {
-    struct push_state *state = node->push.state;
+    struct push *state = node->push;
 
     if (state == NULL) {
         return;
@@ -818,5 +824,4 @@ void push_clear(struct node *node)
     }
     recent_clear(&state->handled, node->mem);
     mem_free(node->mem, state, sizeof *state);
-    node->push.state = NULL;
 }

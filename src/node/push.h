@@ -27,15 +27,7 @@ struct push_route {
     uint8_t ttl;             /* hops left for plain members that this node covers itself */
 };
 
-struct push_state; /* buckets, retries, the handled cache; push.c */
-
-/* Open, because it is embedded in the node; only node/push.c touches the fields. */
-struct push {
-    struct push_state *state; /* allocated when the first member is there */
-    struct random random;
-};
-
-void push_clear(struct node *node);
+void push_free(struct node *node);
 
 /* A change to spread. Presence goes first. */
 void push_queue(struct node *node, struct moment now, struct entry *entry, const struct mark *mark,

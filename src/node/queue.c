@@ -1,6 +1,8 @@
 #include "node/queue.h"
 
 #include "base/hash.h"
+#include "node/marks.h"
+#include "node/peers.h"
 
 #include <assert.h>
 

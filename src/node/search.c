@@ -1,6 +1,8 @@
 #include "node/search.h"
 
+#include "node/marks.h"
 #include "node/may.h"
+#include "node/peers.h"
 #include "node/queue.h"
 #include "node/state.h"
 #include "store/pattern.h"
@@ -35,6 +37,11 @@ struct search {
     bool walked; /* all keys were looked at */
     uint8_t after[WIRE_KEY_BYTES_MAX];
     uint8_t pattern[WIRE_KEY_BYTES_MAX];
+};
+
+struct searches {
+    struct plain_queue *list[SEARCHES_MAX]; /* next first */
+    uint32_t count;
 };
 
 static struct bytes search_pattern(const struct search *search)
@@ -83,8 +90,8 @@ static unsigned host_searches(const struct node *node, const struct address *hos
 {
     unsigned count = 0;
 
-    for (uint32_t i = 0; i < node->plain.searches; i++) {
-        const struct address *other = &node->plain.searching[i]->peer->address;
+    for (uint32_t i = 0; i < node->searches->count; i++) {
+        const struct address *other = &node->searches->list[i]->peer->address;
 
         count += memcmp(other->ip, host->ip, sizeof host->ip) == 0;
     }
@@ -98,14 +105,14 @@ static void place_find(struct node *node)
     struct plain_queue *yields = NULL;
     unsigned most = 0;
 
-    if (node->plain.searches < PLAIN_SEARCHES_MAX) {
+    if (node->searches->count < SEARCHES_MAX) {
         return;
     }
-    for (uint32_t i = 0; i < node->plain.searches; i++) {
-        struct plain_queue *queue = node->plain.searching[i];
+    for (uint32_t i = 0; i < node->searches->count; i++) {
+        struct plain_queue *queue = node->searches->list[i];
         const unsigned count = host_searches(node, &queue->peer->address);
 
-        work_count(node, PLAIN_SEARCHES_MAX / ADDRESSES_UNIT);
+        work_count(node, SEARCHES_MAX / ADDRESSES_UNIT);
         if (count > most || (count == most && queue->search->begun_us < yields->search->begun_us)) {
             most = count;
             yields = queue;
@@ -140,23 +147,50 @@ void search_begin(struct node *node, struct moment now, struct plain_queue *queu
     search->moved_us = now.mono_us;
     search->ttl = ttl;
     queue->search = search;
-    node->plain.searching[node->plain.searches++] = queue;
+    node->searches->list[node->searches->count++] = queue;
     if (!given_read(node, search, item->elements)) {
         node->stats.memory_refused++;
         search_end(node, queue);
     }
 }
 
-static void searching_remove(struct plain *plain, const struct plain_queue *queue)
+static void list_remove(struct searches *searches, const struct plain_queue *queue)
 {
     uint32_t position = 0;
 
-    while (plain->searching[position] != queue) {
+    while (searches->list[position] != queue) {
         position++;
     }
-    plain->searches--;
-    memmove(&plain->searching[position], &plain->searching[position + 1],
-            (plain->searches - position) * sizeof plain->searching[0]);
+    searches->count--;
+    memmove(&searches->list[position], &searches->list[position + 1],
+            (searches->count - position) * sizeof searches->list[0]);
+}
+
+void search_last(struct node *node, struct plain_queue *queue)
+{
+    list_remove(node->searches, queue);
+    node->searches->list[node->searches->count++] = queue;
+}
+
+uint32_t searches_count(const struct node *node)
+{
+    return node->searches->count;
+}
+
+struct plain_queue *searches_at(const struct node *node, uint32_t position)
+{
+    return node->searches->list[position];
+}
+
+bool searches_create(struct node *node)
+{
+    node->searches = mem_alloc_zeroed(node->mem, sizeof *node->searches);
+    return node->searches != NULL;
+}
+
+void searches_free(struct node *node)
+{
+    part_free(node, node->searches, sizeof *node->searches);
 }
 
 void search_end(struct node *node, struct plain_queue *queue)
@@ -170,7 +204,7 @@ void search_end(struct node *node, struct plain_queue *queue)
     vector_clear(&search->join, node->mem);
     mem_free(node->mem, search, sizeof *search);
     queue->search = NULL;
-    searching_remove(&node->plain, queue);
+    list_remove(node->searches, queue);
 }
 
 /* Have what is larger than the asker's wait. False: no memory. */
@@ -253,7 +287,7 @@ static enum taken key_join(struct node *node, struct search *search, const struc
     for (size_t i = vector_seek(vector, search->joining); i < blocks; i++) {
         const struct block block = vector_block(vector, i, &room);
 
-        if (node->work.done >= end) {
+        if (node->work_done >= end) {
             search->joining = block.number;
             return TAKEN_PART;
         }
@@ -271,7 +305,7 @@ static enum taken key_take(struct node *node, struct moment now, struct plain_qu
     struct search *search = queue->search;
     const struct bytes pattern = search_pattern(search);
 
-    if (node->work.done >= end) {
+    if (node->work_done >= end) {
         return TAKEN_PART;
     }
     work_count(node, 1 + (pattern.size + entry_key(entry).size) / MATCH_BYTES);
@@ -288,7 +322,7 @@ static enum taken key_take(struct node *node, struct moment now, struct plain_qu
 static bool slice_walk(struct node *node, struct moment now, struct plain_queue *queue)
 {
     struct search *search = queue->search;
-    const uint64_t end = node->work.done + STEP_WORK;
+    const uint64_t end = node->work_done + STEP_WORK;
     struct entry *entries[SLICE];
     const size_t count =
         table_slice(node->table, pattern_prefix(search_pattern(search)),

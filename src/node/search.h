@@ -19,6 +19,8 @@ struct node;
 struct plain_queue;
 struct search; /* opaque */
 
+#define SEARCHES_MAX 64 /* at once, of all sources together */
+
 /* A search ends by itself: when for so long neither a key was looked at nor anything left to its
  * source, which may get nothing then; and for good after the longest time that
  * the largest answer takes, 4 MiB at 20 datagrams a second. */
@@ -30,10 +32,18 @@ struct search; /* opaque */
  * item  the key is a pattern; elements are what the asker has: only larger ones are said
  * ttl   of the answers, 1..3
  *
- * Where PLAIN_SEARCHES_MAX are under way, the oldest of the host that has most ends for it. Where
+ * Where SEARCHES_MAX are under way, the oldest of the host that has most ends for it. Where
  * memory is short (counted) nothing happens: who asks may ask again. */
 void search_begin(struct node *node, struct moment now, struct plain_queue *queue,
                   const struct item *item, uint8_t ttl);
+
+/* All questions that are being answered, as queues, next first: none at first (false: no memory);
+ * how many there are, and one of them; who had its turn goes to the end. Free when none is left. */
+bool searches_create(struct node *node);
+void searches_free(struct node *node);
+uint32_t searches_count(const struct node *node);
+struct plain_queue *searches_at(const struct node *node, uint32_t position);
+void search_last(struct node *node, struct plain_queue *queue);
 
 /* Give up the question of a queue, if there is one. */
 void search_end(struct node *node, struct plain_queue *queue);

@@ -1,6 +1,11 @@
 #include "node/spread.h"
 
+#include "node/marks.h"
+#include "node/peers.h"
+#include "node/plain.h"
+#include "node/push.h"
 #include "node/state.h"
+#include "node/work.h"
 
 #include <assert.h>
 
@@ -12,6 +17,13 @@ struct spread_batch {
     struct marks marks;
     struct push_route route;
     bool pushed; /* it came by push */
+};
+
+struct spread {
+    struct spread_batch *first;
+    struct spread_batch *last;
+    uint32_t count;
+    uint64_t stepped; /* the turn that has had its step, by work_turn_begun() + 1 */
 };
 
 static void spread_now(struct node *node, struct moment now, struct entry *entry,
@@ -55,7 +67,7 @@ static struct spread_batch *batch_widen(struct spread_batch *batch, const struct
 /* The batch of a route. NULL: no memory. */
 static struct spread_batch *batch_obtain(struct node *node, const struct spread_batch *how)
 {
-    struct spread *spread = &node->spread;
+    struct spread *spread = node->spread;
     struct spread_batch *batch = spread->last;
 
     if (batch == NULL || !same_way(batch, how)) {
@@ -96,7 +108,7 @@ static void batch_free(struct node *node, struct spread_batch *batch)
 {
     marks_clear(&batch->marks, node->mem);
     mem_free(node->mem, batch, sizeof *batch);
-    node->spread.count--;
+    node->spread->count--;
 }
 
 static void spread_or_keep(struct node *node, struct moment now, struct entry *entry,
@@ -104,7 +116,7 @@ static void spread_or_keep(struct node *node, struct moment now, struct entry *e
 {
     struct spread_batch *batch;
 
-    if (how->route.depth == WIRE_DEPTH_STOP || node->peers.members == 0) {
+    if (how->route.depth == WIRE_DEPTH_STOP || peers_members(node->peers) == 0) {
         return;
     }
     if (work_at_once(node)) {
@@ -143,15 +155,15 @@ void spread_repeat(struct node *node, struct moment now, struct entry *entry,
 /* Most is for the last batch: that of the datagram. */
 void spread_expect(const struct node *node, const struct entry *entry, uint64_t number)
 {
-    if (node->spread.last != NULL) {
-        marks_expect(&node->spread.last->marks, entry, number);
+    if (node->spread->last != NULL) {
+        marks_expect(&node->spread->last->marks, entry, number);
     }
 }
 
 /* Spread some of the first batch; it goes to the end of the list, or away. */
 static void batch_step(struct node *node, struct moment now)
 {
-    struct spread_batch *batch = batch_take(&node->spread);
+    struct spread_batch *batch = batch_take(node->spread);
     unsigned count = 0;
 
     while (!marks_empty(&batch->marks) && count < SLICE && (count == 0 || work_allows(node))) {
@@ -163,24 +175,24 @@ static void batch_step(struct node *node, struct moment now)
     if (marks_empty(&batch->marks)) {
         batch_free(node, batch);
     } else {
-        batch_append(&node->spread, batch);
+        batch_append(node->spread, batch);
     }
 }
 
 void spread_step(struct node *node, struct moment now)
 {
-    struct spread *spread = &node->spread;
+    struct spread *spread = node->spread;
 
     while (spread->first != NULL
-           && (work_allows(node) || spread->stepped != node->work.turn_done + 1)) {
+           && (work_allows(node) || spread->stepped != work_turn_begun(node) + 1)) {
         batch_step(node, now);
-        spread->stepped = node->work.turn_done + 1;
+        spread->stepped = work_turn_begun(node) + 1;
     }
 }
 
 void spread_drop_peer(struct node *node, const struct peer *peer)
 {
-    for (struct spread_batch *batch = node->spread.first; batch != NULL; batch = batch->next) {
+    for (struct spread_batch *batch = node->spread->first; batch != NULL; batch = batch->next) {
         if (batch->route.from == peer) {
             batch->route.from = NULL;
         }
@@ -189,15 +201,26 @@ void spread_drop_peer(struct node *node, const struct peer *peer)
 
 void spread_drop_entries(struct node *node, struct drops drops)
 {
-    for (struct spread_batch *batch = node->spread.first; batch != NULL; batch = batch->next) {
+    for (struct spread_batch *batch = node->spread->first; batch != NULL; batch = batch->next) {
         marks_drop(&batch->marks, node->mem, drops);
     }
 }
 
-void spread_clear(struct node *node)
+bool spread_waits(const struct node *node)
 {
-    while (node->spread.first != NULL) {
-        batch_free(node, batch_take(&node->spread));
+    return node->spread->first != NULL;
+}
+
+bool spread_create(struct node *node)
+{
+    node->spread = mem_alloc_zeroed(node->mem, sizeof *node->spread);
+    return node->spread != NULL;
+}
+
+void spread_free(struct node *node)
+{
+    while (node->spread != NULL && node->spread->first != NULL) {
+        batch_free(node, batch_take(node->spread));
     }
-    assert(node->spread.count == 0);
+    part_free(node, node->spread, sizeof *node->spread);
 }

@@ -16,17 +16,9 @@
 struct node;
 struct peer;
 
-struct spread_batch; /* marks of one route; spread.c */
-
-/* Open, because it is embedded in the node; only node/spread.c touches the fields. */
-struct spread {
-    struct spread_batch *first;
-    struct spread_batch *last;
-    uint32_t count;
-    uint64_t stepped; /* the turn that has had its step, by work.turn_done + 1 */
-};
-
-void spread_clear(struct node *node);
+/* Nothing waits. False: no memory. */
+bool spread_create(struct node *node);
+void spread_free(struct node *node);
 
 /* That what rises in a block will be spread soon: memory that it takes is fetched meanwhile. */
 void spread_expect(const struct node *node, const struct entry *entry, uint64_t number);
@@ -47,10 +39,7 @@ void spread_repeat(struct node *node, struct moment now, struct entry *entry,
 /* Spread what waits, as far as the turn's budget allows: one mark at least. Routes take turns. */
 void spread_step(struct node *node, struct moment now);
 
-static inline bool spread_waits(const struct spread *spread)
-{
-    return spread->first != NULL;
-}
+bool spread_waits(const struct node *node);
 
 void spread_drop_peer(struct node *node, const struct peer *peer);
 void spread_drop_entries(struct node *node, struct drops drops);

@@ -1,26 +1,36 @@
 #ifndef NODE_STATE_H
 #define NODE_STATE_H
 
-/* The inside of a node: one struct of the states of its parts. Private to the room; every part
- * touches its own member and reads the others through their functions. */
+/* The inside of a node: what its parts share, and the parts, each a pointer to a type that only its
+ * own file knows. Private to the room. Below every part: knows none of them. */
 
-#include "node/contact.h"
-#include "node/credit.h"
-#include "node/detect.h"
-#include "node/events.h"
-#include "node/node.h"
-#include "node/outbox.h"
-#include "node/pace.h"
-#include "node/peers.h"
-#include "node/plain.h"
-#include "node/presence.h"
-#include "node/push.h"
-#include "node/spread.h"
-#include "node/strangers.h"
-#include "node/sync.h"
-#include "node/work.h"
+#include "base/mem.h"
+#include "base/moment.h"
+#include "base/random.h"
+#include "node/guard.h"
+#include "node/recent.h"
+#include "node/types.h"
+#include "store/table.h"
+#include "wire/message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct peer;
 
 #define NODE_PRESENCE_KEY_MAX (2 + ADDRESS_TEXT_MAX)
+#define NODE_HEADER_BYTES     28 /* IPv4 and UDP, counted as sent with every datagram */
+
+/* Generators, by purpose: one more draw of one changes nothing in the others. */
+enum random_purpose {
+    RANDOM_NODE, /* whatever has none of its own */
+    RANDOM_PLAIN,
+    RANDOM_PUSH,
+    RANDOM_DETECT,
+    RANDOM_SYNC,
+    RANDOM_COUNT
+};
 
 struct node {
     struct node_options options; /* lists point into `lists` */
@@ -28,39 +38,58 @@ struct node {
     size_t lists_size;
     struct mem *mem;
     struct table *table;
-    struct peers peers;
-    struct presence presence;
-    struct outbox outbox;
-    struct pace pace;
-    struct credit_floor floor;
-    struct strangers strangers;
-    struct plain plain;
-    struct push push;
-    struct spread spread;
-    struct detect detect;
-    struct sync sync;
-    struct contact contact;
-    struct work work;
-    struct events events;
-    struct random random; /* whatever has no generator of its own */
-    struct moment now;    /* of the last call */
-    uint32_t hearsay;     /* position of the last peer looked at to make room for another */
-    uint64_t created_us;  /* mono */
-    uint64_t dry_us;      /* when node_emit() last found nothing that may leave; 0: not known */
-    uint64_t refused_us;  /* when the table last refused a key; 0: never */
-    uint64_t full_us;     /* when it last refused anything, for want of memory too; 0: never */
-    bool was_equal;       /* a member's data equalled ours since the start */
-    uint8_t bulk_next;    /* which kind of bulk is asked first; node.c */
-    uint8_t ahead_run;    /* datagrams that went ahead of bulk since it last had a chance */
-    bool has_extended;    /* of this turn: some member speaks extended */
+    struct peers *peers;
+    struct presence *presence;
+    struct outbox *outbox;
+    struct pace *pace;
+    struct credit_floor *floor;
+    struct strangers *strangers;
+    struct plain *plain;
+    struct searches *searches;
+    struct push *push; /* from when there is a member; likewise detect and sync */
+    struct spread *spread;
+    struct detect *detect;
+    struct sync *sync;
+    struct lag *lag;
+    struct exchanges *exchanges;
+    struct contact *contact;
+    struct work *work;
+    struct events *events;
+    struct entry *self; /* our own presence; presence.c */
+    uint64_t self_id;
+    struct guard guard;
+    struct recent hot; /* blocks changed in the last 500 ms, but by repair; sync.c */
+    struct random random[RANDOM_COUNT];
+    struct moment now;   /* of the last call */
+    uint64_t secret;     /* of look-ups by address: strangers choose addresses */
+    uint64_t work_done;  /* units, since the node was created */
+    uint32_t hearsay;    /* position of the last peer looked at to make room for another */
+    uint64_t created_us; /* mono */
+    uint64_t alone_us;   /* when we last had no member; contact.c */
+    uint64_t dry_us;     /* when node_emit() last found nothing that may leave; 0: not known */
+    uint64_t refused_us; /* when the table last refused a key; 0: never */
+    uint64_t full_us;    /* when it last refused anything, for want of memory too; 0: never */
+    bool was_equal;      /* a member's data equalled ours since the start */
+    bool leaving;        /* node_leave() was called */
+    uint8_t bulk_next;   /* which kind of bulk is asked first; node.c */
+    uint8_t ahead_run;   /* datagrams that went ahead of bulk since it last had a chance */
+    bool has_extended;   /* of this turn: some member speaks extended */
     bool has_extended_known;
     struct node_stats stats;
 };
 
+/* Free a part that may never have come to be: node_create() failed. */
+static inline void part_free(struct node *node, void *part, size_t size)
+{
+    if (part != NULL) {
+        mem_free(node->mem, part, size);
+    }
+}
+
 /* So many units of work were done (node/work.h). Here, since every block and mark is counted. */
 static inline void work_count(struct node *node, uint64_t units)
 {
-    node->work.done += units;
+    node->work_done += units;
 }
 
 /* Whether an address is in a trusted range. */

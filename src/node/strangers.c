@@ -1,11 +1,14 @@
-#include "node/strangers.h"
-
 #include "base/hash.h"
+#include "node/bounds.h"
 #include "node/claim.h"
 #include "node/clock.h"
+#include "node/credit.h"
 #include "node/join.h"
 #include "node/may.h"
+#include "node/pace.h"
+#include "node/peers.h"
 #include "node/state.h"
+#include "node/strangers_private.h"
 #include "store/pattern.h"
 
 #include <assert.h>
@@ -30,8 +33,7 @@ static uint32_t cell_of(const struct node *node, const struct address *address)
 
     memcpy(&high, address->ip, sizeof high);
     memcpy(&low, address->ip + sizeof high, sizeof low);
-    return (uint32_t)hash_mix(hash_mix(node->peers.secret ^ high, low), address->port)
-           % STRANGERS_CELLS;
+    return (uint32_t)hash_mix(hash_mix(node->secret ^ high, low), address->port) % STRANGERS_CELLS;
 }
 
 static uint32_t net_of(const struct node *node, const struct address *address)
@@ -41,7 +43,7 @@ static uint32_t net_of(const struct node *node, const struct address *address)
 
 static struct stranger *find(const struct node *node, const struct address *address)
 {
-    struct stranger *stranger = LIST_FIRST(&node->strangers.cells[cell_of(node, address)]);
+    struct stranger *stranger = LIST_FIRST(&node->strangers->cells[cell_of(node, address)]);
 
     while (stranger != NULL && address_compare(&stranger->address, address) != 0) {
         stranger = LIST_NEXT(stranger, cell);
@@ -56,21 +58,21 @@ static void wishes_clear(struct node *node, struct stranger *stranger, unsigned 
     }
     stranger->wishes &= (uint8_t)~wishes;
     if (stranger->wishes == 0) {
-        TAILQ_REMOVE(&node->strangers.owed, stranger, owed);
+        TAILQ_REMOVE(&node->strangers->owed, stranger, owed);
     }
 }
 
 static void wish(struct node *node, struct stranger *stranger, unsigned wishes)
 {
     if (stranger->wishes == 0) {
-        TAILQ_INSERT_TAIL(&node->strangers.owed, stranger, owed);
+        TAILQ_INSERT_TAIL(&node->strangers->owed, stranger, owed);
     }
     stranger->wishes |= (uint8_t)wishes;
 }
 
 static void unlink_one(struct node *node, struct stranger *stranger)
 {
-    struct strangers *strangers = &node->strangers;
+    struct strangers *strangers = node->strangers;
     const uint32_t net = net_of(node, &stranger->address);
 
     wishes_clear(node, stranger, stranger->wishes);
@@ -89,7 +91,7 @@ static void forget(struct node *node, struct stranger *stranger)
 /* Take the oldest record out of the network that has most. NULL: there is none. */
 static struct stranger *evict(struct node *node)
 {
-    struct strangers *strangers = &node->strangers;
+    struct strangers *strangers = node->strangers;
     struct stranger *stranger;
     uint32_t fullest = 0;
 
@@ -106,7 +108,7 @@ static struct stranger *evict(struct node *node)
 /* Find or create, in the place of another one where need be. NULL: no memory for the first one. */
 static struct stranger *obtain(struct node *node, const struct address *address)
 {
-    struct strangers *strangers = &node->strangers;
+    struct strangers *strangers = node->strangers;
     const uint32_t net = net_of(node, address);
     struct stranger *stranger = find(node, address);
 
@@ -133,11 +135,16 @@ static struct stranger *obtain(struct node *node, const struct address *address)
     return stranger;
 }
 
-void strangers_init(struct node *node, struct moment now)
+bool strangers_create(struct node *node, struct moment now)
 {
-    struct strangers *strangers = &node->strangers;
+    struct strangers *strangers = mem_alloc_zeroed(node->mem, sizeof *strangers);
 
-    *strangers = (struct strangers){ .tokens = TOKENS_MAX, .filled_us = now.mono_us };
+    node->strangers = strangers;
+    if (strangers == NULL) {
+        return false;
+    }
+    strangers->tokens = TOKENS_MAX;
+    strangers->filled_us = now.mono_us;
     for (uint32_t i = 0; i < STRANGERS_CELLS; i++) {
         LIST_INIT(&strangers->cells[i]);
     }
@@ -145,17 +152,19 @@ void strangers_init(struct node *node, struct moment now)
         TAILQ_INIT(&strangers->nets[i]);
     }
     TAILQ_INIT(&strangers->owed);
+    return true;
 }
 
-void strangers_clear(struct node *node)
+void strangers_free(struct node *node)
 {
-    for (uint32_t i = 0; i < STRANGERS_NETS; i++) {
+    for (uint32_t i = 0; node->strangers != NULL && i < STRANGERS_NETS; i++) {
         struct stranger *stranger;
 
-        while ((stranger = TAILQ_FIRST(&node->strangers.nets[i])) != NULL) {
+        while ((stranger = TAILQ_FIRST(&node->strangers->nets[i])) != NULL) {
             forget(node, stranger);
         }
     }
+    part_free(node, node->strangers, sizeof *node->strangers);
 }
 
 /* What comes. */
@@ -339,7 +348,7 @@ static size_t challenge_put(const struct node *node, struct moment now,
 {
     struct envelope envelope = {
         .has = WIRE_HAS_SENDER | WIRE_HAS_TOKEN,
-        .sender_id = (uint32_t)node->presence.id,
+        .sender_id = (uint32_t)node->self_id,
     };
     struct writer writer;
     struct bytes datagram;
@@ -407,7 +416,7 @@ static size_t self_put(const struct node *node, struct moment now, const struct 
     const uint64_t stamp = presence_stamp(now, NULL, &to);
     const uint8_t offset = PRESENCE_STAMP;
     const struct block block = { .values = &stamp, .offsets = &offset, .count = 1, .width = 8 };
-    const struct bytes key = entry_key(node->presence.self);
+    const struct bytes key = entry_key(node->self);
     struct writer writer;
 
     if (room < MESSAGE_BYTES + key.size + ELEMENT_BYTES || stamp == 0
@@ -423,7 +432,7 @@ static size_t self_put(const struct node *node, struct moment now, const struct 
 static size_t wish_put(struct node *node, struct moment now, struct stranger *stranger,
                        struct space space, enum node_kind *kind)
 {
-    const struct peer *peer = peers_find(&node->peers, &stranger->address);
+    const struct peer *peer = peers_find(node->peers, &stranger->address);
     size_t room = credit_room(node, now, &stranger->address, &stranger->credit);
     size_t size;
 
@@ -459,7 +468,7 @@ static uint64_t share_rate(const struct node *node)
 
 static void share_fill(struct node *node, struct moment now)
 {
-    struct strangers *strangers = &node->strangers;
+    struct strangers *strangers = node->strangers;
     const uint64_t rate = share_rate(node);
     uint64_t elapsed_us;
 
@@ -477,7 +486,7 @@ static void share_fill(struct node *node, struct moment now)
 
 size_t strangers_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct strangers *strangers = &node->strangers;
+    struct strangers *strangers = node->strangers;
     struct stranger *stranger;
 
     share_fill(node, now);
@@ -489,7 +498,7 @@ size_t strangers_emit(struct node *node, struct moment now, struct space space, 
         if (size > 0) {
             *to = stranger->address;
             credit_spend(node, now, to, &stranger->credit, size);
-            strangers->tokens -= (int64_t)(size + PACE_HEADER_BYTES) * (int64_t)US_PER_S;
+            strangers->tokens -= (int64_t)(size + NODE_HEADER_BYTES) * (int64_t)US_PER_S;
             pace_charge(node, now, size);
             node->stats.sent[kind]++;
             node->stats.sent_bytes[kind] += size;
@@ -501,7 +510,7 @@ size_t strangers_emit(struct node *node, struct moment now, struct space space, 
 
 uint64_t strangers_due_us(const struct node *node, struct moment now)
 {
-    const struct strangers *strangers = &node->strangers;
+    const struct strangers *strangers = node->strangers;
     uint64_t due_us = strangers->filled_us;
 
     if (TAILQ_EMPTY(&strangers->owed)) {
@@ -515,7 +524,7 @@ uint64_t strangers_due_us(const struct node *node, struct moment now)
 
 void strangers_audit(const struct node *node)
 {
-    const struct strangers *strangers = &node->strangers;
+    const struct strangers *strangers = node->strangers;
     const struct stranger *stranger;
     uint32_t count = 0;
     uint32_t wishing = 0;

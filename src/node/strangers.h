@@ -20,14 +20,11 @@
 
 #include "base/address.h"
 #include "base/moment.h"
-#include "node/credit.h"
-#include "wire/block.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 struct node;
 
@@ -36,48 +33,9 @@ struct node;
 #define STRANGERS_CELLS 256  /* lists of the look-up */
 #define STRANGERS_SHARE 4    /* answers to them take at most so much of the rate: a quarter */
 
-/* What a stranger is to be told. */
-enum stranger_wish {
-    WISH_CHALLENGE = 1,
-    WISH_ANSWER = 2, /* elements of a key */
-    WISH_SELF = 4    /* our presence, as plain peers tell theirs */
-};
-
-struct stranger {
-    LIST_ENTRY(stranger) cell;
-    TAILQ_ENTRY(stranger) net; /* oldest first */
-    TAILQ_ENTRY(stranger) owed;
-    struct mark answer_mark; /* the elements of the answer, when not all of the key */
-    uint64_t answer_hash;    /* of the key */
-    uint32_t sequence;       /* to be acked with the challenge */
-    uint32_t challenged_ms;  /* mono, wrapping; 0: never */
-    struct credit credit;
-    struct address address;
-    uint8_t token[WIRE_TOKEN_BYTES]; /* its token for us, to echo */
-    uint8_t ttl;                     /* of the answer */
-    uint8_t wishes;                  /* enum stranger_wish bits; it is in the list of owed */
-    bool has_token;
-    bool has_sequence;
-    bool extended; /* it said that it speaks so */
-    bool answer_all;
-};
-
-LIST_HEAD(stranger_cell, stranger);
-TAILQ_HEAD(stranger_list, stranger);
-
-/* Open, because it is embedded in the node; only node/strangers.c touches the fields. */
-struct strangers {
-    struct stranger_cell cells[STRANGERS_CELLS];
-    struct stranger_list nets[STRANGERS_NETS];
-    uint16_t nets_count[STRANGERS_NETS];
-    struct stranger_list owed; /* FIFO */
-    uint32_t count;
-    int64_t tokens; /* of their share, in byte-microseconds */
-    uint64_t filled_us;
-};
-
-void strangers_init(struct node *node, struct moment now);
-void strangers_clear(struct node *node);
+/* None. False: no memory. */
+bool strangers_create(struct node *node, struct moment now);
+void strangers_free(struct node *node);
 
 /* Whether a datagram shows that its sender receives where it sends from: it names the id of its
  * address and echoes the token that this address was sent. It then is no stranger any more: what is

@@ -1,6 +1,7 @@
 #include "node/suspicion.h"
 
-#include "node/presence.h"
+#include "node/claim.h"
+#include "node/peers.h"
 #include "store/table.h"
 
 #include <assert.h>

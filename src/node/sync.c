@@ -5,7 +5,12 @@
 #include "node/audit.h"
 #include "node/clock.h"
 #include "node/exchange.h"
+#include "node/lag.h"
+#include "node/marks.h"
 #include "node/offer.h"
+#include "node/outbox.h"
+#include "node/pace.h"
+#include "node/peers.h"
 #include "node/recent.h"
 #include "node/state.h"
 #include "store/digest.h"
@@ -47,7 +52,7 @@ struct transfer {
     uint8_t asked;     /* times in a row, and nothing came */
 };
 
-struct sync_state {
+struct sync {
     struct transfer transfers[TABLE_SET_COUNT];
     uint64_t begin_us[TABLE_SET_COUNT];  /* no exchange of the set is begun before */
     uint64_t begun_us[TABLE_SET_COUNT];  /* when we last began one; 0: at once again */
@@ -61,9 +66,9 @@ struct sync_state {
     bool greeted;            /* the first member that there was was asked for all */
 };
 
-static struct sync_state *state_obtain(struct node *node)
+static struct sync *state_obtain(struct node *node)
 {
-    struct sync_state *state = node->sync.state;
+    struct sync *state = node->sync;
 
     if (state == NULL) {
         state = mem_alloc_zeroed(node->mem, sizeof *state);
@@ -71,16 +76,16 @@ static struct sync_state *state_obtain(struct node *node)
             node->stats.memory_refused++;
             return NULL;
         }
-        node->sync.hot.keep_ms = HOT_MS;
+        node->hot.keep_ms = HOT_MS;
         /* Nodes that start together do not audit together. */
-        state->audit_left = (uint32_t)random_below(&node->sync.random, AUDIT_EVERY);
-        node->sync.state = state;
+        state->audit_left = (uint32_t)random_below(&node->random[RANDOM_SYNC], AUDIT_EVERY);
+        node->sync = state;
     }
     return state;
 }
 
 /* Blocks that changed in the last half second or so. */
-static uint32_t changed_lately(const struct sync_state *state, struct moment now)
+static uint32_t changed_lately(const struct sync *state, struct moment now)
 {
     const uint64_t halves = (now.mono_us - state->half_us) / (HOT_MS * UINT64_C(1000));
 
@@ -90,7 +95,7 @@ static uint32_t changed_lately(const struct sync_state *state, struct moment now
     return halves == 1 ? state->changed : 0;
 }
 
-static void changed_note(struct sync_state *state, struct moment now)
+static void changed_note(struct sync *state, struct moment now)
 {
     const uint64_t halves = (now.mono_us - state->half_us) / (HOT_MS * UINT64_C(1000));
 
@@ -104,7 +109,7 @@ static void changed_note(struct sync_state *state, struct moment now)
 
 void sync_note(struct node *node, struct moment now, struct changes changes)
 {
-    struct sync_state *state;
+    struct sync *state;
 
     if (changes.count == 0) {
         return;
@@ -124,7 +129,7 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
             continue;
         }
         /* What is forgotten so is sent twice, at worst. */
-        (void)recent_put(&node->sync.hot, node->mem,
+        (void)recent_put(&node->hot, node->mem,
                          offer_hash(node, change->entry, change->raised.number), 0,
                          now.mono_us / 1000);
         changed_note(state, now);
@@ -133,7 +138,7 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
 
 /* Somebody else is sending us much of this set: but a peer that never ends, or makes it up, leaves
  * the others their time. */
-static bool is_repaired_by_other(const struct sync_state *state, struct moment now,
+static bool is_repaired_by_other(const struct sync *state, struct moment now,
                                  const struct peer *peer, enum table_set set)
 {
     const struct transfer *transfer = &state->transfers[set];
@@ -144,7 +149,7 @@ static bool is_repaired_by_other(const struct sync_state *state, struct moment n
 }
 
 /* So is somebody, who may be this peer. */
-static bool is_repaired(const struct sync_state *state, struct moment now, enum table_set set)
+static bool is_repaired(const struct sync *state, struct moment now, enum table_set set)
 {
     return is_repaired_by_other(state, now, NULL, set);
 }
@@ -174,14 +179,14 @@ static bool is_quiet(const struct node *node, struct moment now, const struct pe
 {
     const struct exchange *exchange = peer->exchange;
 
-    return !is_repaired(node->sync.state, now, set)
+    return !is_repaired(node->sync, now, set)
            && (exchange == NULL || !exchange_repairs(exchange, set));
 }
 
 static bool may_begin(const struct node *node, struct moment now, const struct peer *peer,
                       enum table_set set)
 {
-    const struct sync_state *state = node->sync.state;
+    const struct sync *state = node->sync;
     const struct peer *last = state->begun_with[set];
     const bool lost = last != NULL && last->sync_asked[set];
     const bool found = state->raised_us[set] >= state->begun_us[set];
@@ -213,15 +218,15 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
 {
     const struct order order = { .prefix = { .set = (uint8_t)set }, .kind = ORDER_TREE };
     struct exchange *exchange = exchange_obtain(node, now, peer);
-    struct transfer *transfer = &node->sync.state->transfers[set];
+    struct transfer *transfer = &node->sync->transfers[set];
 
     if (exchange == NULL) {
         return;
     }
     exchange->salted = peer->sync_wait[set] > 0;
     exchange_order(node, exchange, order);
-    node->sync.state->begun_us[set] = now.mono_us;
-    node->sync.state->begun_with[set] = peer;
+    node->sync->begun_us[set] = now.mono_us;
+    node->sync->begun_with[set] = peer;
     transfer->again = NULL;
     transfer->asked = peer->sync_asked[set] ? transfer->asked + 1 : 1;
     if (transfer->asked < ASKED_MAX && !sync_is_full(node, now)) {
@@ -237,8 +242,8 @@ static void set_equal(struct node *node, struct peer *peer, enum table_set set)
     struct exchange *exchange = peer->exchange;
 
     peer->sync_wait[set] = 0;
-    if (node->sync.state != NULL && node->sync.state->transfers[set].again == peer) {
-        node->sync.state->transfers[set].again = NULL;
+    if (node->sync != NULL && node->sync->transfers[set].again == peer) {
+        node->sync->transfers[set].again = NULL;
     }
     if (exchange == NULL) {
         return;
@@ -278,12 +283,12 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
 
 void sync_raised(struct node *node, struct moment now, struct peer *from, enum table_set set)
 {
-    struct sync_state *state = node->sync.state;
+    struct sync *state = node->sync;
     struct transfer *transfer;
 
     if (from == NULL) {
-        for (uint32_t i = 0; i < node->peers.count; i++) {
-            peers_at(&node->peers, i)->sync_wait[set] = 0;
+        for (uint32_t i = 0; i < peers_count(node->peers); i++) {
+            peers_at(node->peers, i)->sync_wait[set] = 0;
         }
         return;
     }
@@ -320,7 +325,7 @@ void sync_raised(struct node *node, struct moment now, struct peer *from, enum t
 
 void sync_audit_put(struct node *node, struct moment now, struct writer *writer, uint32_t salt)
 {
-    struct sync_state *state = state_obtain(node);
+    struct sync *state = state_obtain(node);
     struct wire_tree tree;
 
     if (state == NULL || state->audit_left-- > 0) {
@@ -336,7 +341,7 @@ void sync_audit_put(struct node *node, struct moment now, struct writer *writer,
 
 /* While we take part in somebody's exchange of a set, we do not begin one: of two with the same
  * peer at the same time, each would find all that the other finds. */
-static void begin_wait(struct sync_state *state, struct moment now, enum table_set set)
+static void begin_wait(struct sync *state, struct moment now, enum table_set set)
 {
     if (state->begin_us[set] < now.mono_us + TAKING_PART_US) {
         state->begin_us[set] = now.mono_us + TAKING_PART_US;
@@ -344,7 +349,7 @@ static void begin_wait(struct sync_state *state, struct moment now, enum table_s
 }
 
 /* What we asked of this peer was answered. */
-static void heard_of(struct sync_state *state, struct peer *from, enum table_set set)
+static void heard_of(struct sync *state, struct peer *from, enum table_set set)
 {
     struct transfer *transfer = &state->transfers[set];
 
@@ -357,7 +362,7 @@ static void heard_of(struct sync_state *state, struct peer *from, enum table_set
 void sync_receive(struct node *node, struct moment now, struct peer *from,
                   const struct message *message, uint32_t salt)
 {
-    struct sync_state *state = state_obtain(node);
+    struct sync *state = state_obtain(node);
     struct exchange *exchange = state == NULL ? NULL : exchange_obtain(node, now, from);
     bool listens[TABLE_SET_COUNT];
     struct answered answered;
@@ -411,7 +416,7 @@ void sync_acked(struct moment now, const struct flight *flight)
  * leaves. */
 void sync_lost(struct node *node, struct moment now, struct flight *flight)
 {
-    struct sync_state *state = node->sync.state;
+    struct sync *state = node->sync;
     struct peer *peer = flight->peer;
     struct exchange *exchange;
 
@@ -449,7 +454,7 @@ static bool exchange_fresh(const struct node *node, struct moment now,
 
 size_t sync_emit(struct node *node, struct moment now, struct space space, struct address *to)
 {
-    struct exchange *exchange = node->sync.exchanges;
+    struct exchange *exchange = exchanges_first(node);
     size_t size = 0;
 
     while (exchange != NULL && size == 0) {
@@ -476,10 +481,10 @@ size_t sync_emit(struct node *node, struct moment now, struct space space, struc
  * first probe. */
 static void greet(struct node *node, struct moment now)
 {
-    struct sync_state *state = state_obtain(node);
+    struct sync *state = state_obtain(node);
 
-    for (uint32_t i = 0; state != NULL && !state->greeted && i < node->peers.members; i++) {
-        struct peer *peer = peers_member(&node->peers, i);
+    for (uint32_t i = 0; state != NULL && !state->greeted && i < peers_members(node->peers); i++) {
+        struct peer *peer = peers_member(node->peers, i);
 
         if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
             state->greeted = true;
@@ -492,7 +497,7 @@ static void greet(struct node *node, struct moment now)
  * again, go on until it is not. */
 static void transfers_tick(struct node *node, struct moment now, enum table_set set)
 {
-    struct sync_state *state = node->sync.state;
+    struct sync *state = node->sync;
     struct transfer *transfer = &state->transfers[set];
     struct peer *peer = transfer->again;
 
@@ -512,13 +517,13 @@ static void transfers_tick(struct node *node, struct moment now, enum table_set 
 
 void sync_tick(struct node *node, struct moment now)
 {
-    if ((node->sync.state == NULL || !node->sync.state->greeted) && node_has_extended(node, now)) {
+    if ((node->sync == NULL || !node->sync->greeted) && node_has_extended(node, now)) {
         greet(node, now);
     }
-    if (node->sync.state == NULL) {
+    if (node->sync == NULL) {
         return;
     }
-    recent_tick(&node->sync.hot, node->mem, now.mono_us / 1000);
+    recent_tick(&node->hot, node->mem, now.mono_us / 1000);
     lag_tick(node, now);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         transfers_tick(node, now, (enum table_set)set);
@@ -529,10 +534,10 @@ void sync_tick(struct node *node, struct moment now)
  * but what may leave at once, and the end of a transfer. */
 uint64_t sync_due_us(const struct node *node)
 {
-    const struct sync_state *state = node->sync.state;
+    const struct sync *state = node->sync;
     uint64_t due_us = UINT64_MAX;
 
-    for (const struct exchange *e = node->sync.exchanges; e != NULL; e = e->next) {
+    for (const struct exchange *e = exchanges_first(node); e != NULL; e = e->next) {
         if (!e->blocked) {
             return 0;
         }
@@ -554,35 +559,28 @@ void sync_drop_peer(struct node *node, struct peer *peer)
     if (exchange != NULL) {
         exchange_free(node, exchange);
     }
-    for (unsigned set = 0; node->sync.state != NULL && set < TABLE_SET_COUNT; set++) {
-        struct transfer *transfer = &node->sync.state->transfers[set];
+    for (unsigned set = 0; node->sync != NULL && set < TABLE_SET_COUNT; set++) {
+        struct transfer *transfer = &node->sync->transfers[set];
 
         transfer->from = transfer->from == peer ? NULL : transfer->from;
         transfer->again = transfer->again == peer ? NULL : transfer->again;
-        if (node->sync.state->begun_with[set] == peer) {
-            node->sync.state->begun_with[set] = NULL;
+        if (node->sync->begun_with[set] == peer) {
+            node->sync->begun_with[set] = NULL;
         }
     }
 }
 
 void sync_drop_entries(struct node *node, struct drops drops)
 {
-    for (struct exchange *e = node->sync.exchanges; e != NULL; e = e->next) {
+    for (struct exchange *e = exchanges_first(node); e != NULL; e = e->next) {
         for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
             marks_drop(&e->repairs[set], node->mem, drops);
         }
     }
 }
 
-void sync_clear(struct node *node)
+void sync_free(struct node *node)
 {
-    while (node->sync.exchanges != NULL) {
-        exchange_free(node, node->sync.exchanges);
-    }
-    lag_clear(node);
-    if (node->sync.state != NULL) {
-        recent_clear(&node->sync.hot, node->mem);
-        mem_free(node->mem, node->sync.state, sizeof *node->sync.state);
-        node->sync.state = NULL;
-    }
+    recent_clear(&node->hot, node->mem);
+    part_free(node, node->sync, sizeof *node->sync);
 }

@@ -26,22 +26,7 @@
 
 struct node;
 
-struct sync_state; /* who is repairing us, pauses; sync.c */
-struct exchange;   /* what one peer is still to be sent; node/exchange.h */
-
-/* Open, because it is embedded in the node; only node/sync.c and node/exchange.c touch the
- * fields. */
-struct sync {
-    struct sync_state *state;
-    struct exchange
-        *exchanges; /* a list of those with peers that took part within 3 s; the first */
-    struct exchange *exchanges_last; /* is asked first, and then goes to the end */
-    struct recent hot;               /* of blocks changed in the last 500 ms, but by repair */
-    struct lag lag;
-    struct random random;
-};
-
-void sync_clear(struct node *node);
+void sync_free(struct node *node);
 
 /* Roots came: salted with `salt`. Notes how far that peer is from us; begins an exchange where
  * due. `answering`: they came in an ack to our probe (the prober begins). */

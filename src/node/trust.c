@@ -1,3 +1,4 @@
+#include "node/peers.h"
 #include "node/state.h"
 #include "store/digest.h"
 
@@ -44,7 +45,7 @@ bool node_has_reached(const struct node *node, const struct peer *peer, struct m
 uint64_t node_extended_us(const struct node *node)
 {
     return later(EXTENDED_US,
-                 EXTENDED_ROUNDS * node->peers.members * node->options.probe_interval_us);
+                 EXTENDED_ROUNDS * peers_members(node->peers) * node->options.probe_interval_us);
 }
 
 bool node_speaks_extended(const struct node *node, const struct peer *peer, struct moment now)
@@ -89,7 +90,7 @@ bool node_is_token(const struct node *node, struct moment now, const struct addr
 
 bool node_is_new(const struct node *node, struct moment now)
 {
-    return now.mono_us - node->contact.alone_us < NEW_US;
+    return now.mono_us - node->alone_us < NEW_US;
 }
 
 bool node_has_extended(struct node *node, struct moment now)
@@ -97,8 +98,8 @@ bool node_has_extended(struct node *node, struct moment now)
     if (!node->has_extended_known) {
         node->has_extended_known = true;
         node->has_extended = false;
-        for (uint32_t i = 0; i < node->peers.members && !node->has_extended; i++) {
-            node->has_extended = node_speaks_extended(node, peers_member(&node->peers, i), now);
+        for (uint32_t i = 0; i < peers_members(node->peers) && !node->has_extended; i++) {
+            node->has_extended = node_speaks_extended(node, peers_member(node->peers, i), now);
         }
     }
     return node->has_extended;

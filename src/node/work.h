@@ -28,15 +28,9 @@ struct node;
 /* One datagram that leaves has so much to find out what to say. */
 #define WORK_DATAGRAM_MIN 256
 
-/* Open, because it is embedded in the node; only node/work.c touches the fields. */
-struct work {
-    uint64_t done;      /* since the node was created */
-    uint64_t turn_done; /* of that, before this turn */
-    uint64_t call_done; /* of that, before the datagram or update that is being taken in */
-    uint64_t emit_done; /* of that, before the datagram that is being encoded */
-    uint64_t emitted;   /* of this turn's, by what left */
-    bool cut;           /* node_emit() stopped for want of budget: more waits */
-};
+/* The state of the count, but for the sum itself, which is in the node. False: no memory. */
+bool work_create(struct node *node);
+void work_free(struct node *node);
 
 /* The turn's budget is not used up. */
 bool work_allows(const struct node *node);
@@ -47,8 +41,15 @@ void work_call_begin(struct node *node);
 /* What it raises may be spread at once; else it is kept for later (node/spread.h). */
 bool work_at_once(const struct node *node);
 
-/* One more datagram may be encoded in this turn. */
-bool work_emits(const struct node *node);
+/* One more datagram may be encoded in this turn; noted when not. */
+bool work_emits(struct node *node);
+
+/* What leaves stopped for want of budget, and more waits: asked, and said by whoever stops. */
+bool work_is_cut(const struct node *node);
+void work_cut(struct node *node);
+
+/* The sum when this turn began. */
+uint64_t work_turn_begun(const struct node *node);
 
 /* A datagram begins to be encoded, and has been. What is done in between is counted as what leaves
  * costs. */

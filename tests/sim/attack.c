@@ -1,6 +1,7 @@
 #include "sim/attack.h"
 
 #include "base/random.h"
+#include "node/claim.h"
 #include "node/state.h"
 #include "store/digest.h"
 #include "wire/writer.h"

@@ -1,6 +1,8 @@
 #include "sim/check.h"
 
 #include "base/hash.h"
+#include "node/bounds.h"
+#include "node/claim.h"
 #include "node/extended.h"
 #include "node/state.h"
 

@@ -1,7 +1,10 @@
 #include "sim/limits.h"
 
 #include "base/hash.h"
+#include "node/bounds.h"
+#include "node/credit.h"
 #include "node/extended.h"
+#include "node/pace.h"
 #include "node/state.h"
 
 #include <assert.h>
@@ -134,7 +137,7 @@ static struct window *window_of(struct limits *limits, uint32_t machine, uint32_
 
     if (*window == NULL && create) {
         *window = zeroed(1, sizeof **window);
-        (*window)->most = PACE_WINDOW_START;
+        (*window)->most = PEER_WINDOW_START;
     }
     return *window;
 }

@@ -1,3 +1,4 @@
+#include "node/claim.h"
 #include "node/state.h"
 #include "wire/writer.h"
 

@@ -7,7 +7,9 @@
 
 #include "base/hash.h"
 #include "node/node.h"
+#include "node/queue.h"
 #include "node/state.h"
+#include "wire/writer.h"
 
 #include <stdlib.h>
 #include <string.h>

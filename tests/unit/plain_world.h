@@ -5,6 +5,7 @@
  * tests of presence, plain, queue and search. Every datagram that leaves is decoded and judged:
  * plain frames have a ttl and are small enough for both prototypes. */
 
+#include "node/peers.h"
 #include "node/queue.h"
 #include "node/search.h"
 #include "node/state.h"
@@ -300,7 +301,7 @@ static inline struct peer *peer_of(const struct world *world, const char *text)
 {
     const struct address address = address_of(text);
 
-    return peers_find(&world->node->peers, &address);
+    return peers_find(world->node->peers, &address);
 }
 
 #endif /* UNIT_PLAIN_WORLD_H */

@@ -2,8 +2,11 @@
  * has bytes, however big what it asks for, and that it gets it all the same. */
 
 #include "node/answer.h"
+#include "node/claim.h"
 #include "node/exchange.h"
+#include "node/peers.h"
 #include "node/state.h"
+#include "node/sync.h"
 #include "store/digest.h"
 #include "wire/writer.h"
 
@@ -60,7 +63,7 @@ static int setup(void **state)
         entry_hash(fixture.world.nodes[0].table, table_find(fixture.world.nodes[0].table, big));
     fixture.exchange =
         exchange_obtain(node_of(&fixture), now_of(&fixture),
-                        peers_find(&node_of(&fixture)->peers, &fixture.world.nodes[1].address));
+                        peers_find(node_of(&fixture)->peers, &fixture.world.nodes[1].address));
     writer_begin_ordinary(&fixture.writer,
                           (struct space){ fixture.datagram, sizeof fixture.datagram }, &nothing);
     return fixture.exchange == NULL ? -1 : 0;
@@ -261,7 +264,7 @@ static void test_answer_cancels_the_repairs_of_one_set(void **state)
 {
     struct fixture *fixture = *state;
     struct node *node = node_of(fixture);
-    struct entry *self = node->presence.self;
+    struct entry *self = node->self;
     struct entry *big = table_find_hash(fixture->world.nodes[0].table, TABLE_D, fixture->big);
     struct mark mark = { .number = 0 };
 

@@ -192,11 +192,11 @@ static void test_contact_seeds_have_a_limit_and_are_replaced(void **state)
                      STATUS_OK);
     assert_int_equal(node_introduce(fixture->places[0].node, fixture->now, &another, &why),
                      STATUS_OK);
-    assert_int_equal(fixture->places[0].node->contact.seeds_count, 4);
+    assert_int_equal(contact_seeds_count(fixture->places[0].node), 4);
     node_seeds(fixture->places[0].node, fixture->now, seeds, 1);
-    assert_int_equal(fixture->places[0].node->contact.seeds_count, 2);
+    assert_int_equal(contact_seeds_count(fixture->places[0].node), 2);
     assert_int_equal(node_forget(fixture->places[0].node, fixture->now, &another, &why), STATUS_OK);
-    assert_int_equal(fixture->places[0].node->contact.seeds_count, 1);
+    assert_int_equal(contact_seeds_count(fixture->places[0].node), 1);
 }
 
 int main(void)

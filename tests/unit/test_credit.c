@@ -11,6 +11,7 @@
 #define SECOND UINT64_C(1000000)
 
 struct fixture {
+    struct mem mem;
     struct node node;
     struct random random;
     struct moment now;
@@ -22,17 +23,20 @@ static int setup(void **state)
 
     memset(&fixture, 0, sizeof fixture);
     fixture.now.mono_us = 100 * SECOND;
-    fixture.node.peers.secret = 7;
+    fixture.node.secret = 7;
     random_seed(&fixture.random, 1, 2);
-    credit_init(&fixture.node, fixture.now);
+    fixture.node.mem = &fixture.mem;
+    assert_true(credit_create(&fixture.node, fixture.now));
     *state = &fixture;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
-    return 0;
+    struct fixture *fixture = *state;
+
+    credit_free(&fixture->node);
+    return fixture->mem.used_bytes == 0 ? 0 : -1;
 }
 
 static struct address ipv4(unsigned net, unsigned host)
@@ -60,13 +64,21 @@ static void spend(struct fixture *fixture, const struct address *address, struct
     credit_spend(&fixture->node, fixture->now, address, credit, size);
 }
 
+/* The network had what everybody may have in this second. */
+static void floor_spend(struct fixture *fixture, const struct address *address)
+{
+    struct credit other = { 0 };
+
+    spend(fixture, address, &other, CREDIT_FLOOR_BYTES);
+}
+
 static void test_credit_is_what_came_in_bytes_and_in_datagrams(void **state)
 {
     struct fixture *fixture = *state;
     const struct address address = ipv4(0, 1);
     struct credit credit = { 0 };
 
-    fixture->node.floor.bytes = 0; /* only what came */
+    floor_spend(fixture, &address); /* only what came */
     assert_int_equal(room(fixture, &address, &credit), 0);
     credit_received(&credit, 300);
     credit_received(&credit, 100);
@@ -87,7 +99,7 @@ static void test_credit_that_is_saved_up_has_a_limit(void **state)
     for (unsigned i = 0; i < 100000; i++) {
         credit_received(&credit, 65507);
     }
-    assert_int_equal(room(fixture, &address, &credit), CREDIT_BYTES_MAX - PACE_HEADER_BYTES);
+    assert_int_equal(room(fixture, &address, &credit), CREDIT_BYTES_MAX - NODE_HEADER_BYTES);
 }
 
 static void test_credit_floor_is_one_small_datagram_a_second_and_network(void **state)
@@ -128,7 +140,7 @@ static void test_credit_floor_of_all_networks_is_bounded(void **state)
         fixture->now.mono_us += 50; /* ten seconds in all */
         if (room(fixture, &address, &credit) > 0) {
             spend(fixture, &address, &credit, CREDIT_FLOOR_BYTES);
-            bytes += CREDIT_FLOOR_BYTES + PACE_HEADER_BYTES;
+            bytes += CREDIT_FLOOR_BYTES + NODE_HEADER_BYTES;
         }
     }
     assert_in_range(bytes, CREDIT_FLOOR_NETS * 9 * 156, 11 * CREDIT_FLOOR_RATE);
@@ -140,7 +152,7 @@ static void test_credit_of_whom_somebody_told_is_one_small_datagram(void **state
     const struct address address = ipv4(0, 1);
     struct credit credit = { 0 };
 
-    fixture->node.floor.bytes = 0;
+    floor_spend(fixture, &address);
     credit_told(&credit);
     assert_int_equal(room(fixture, &address, &credit), CREDIT_FLOOR_BYTES);
     spend(fixture, &address, &credit, CREDIT_FLOOR_BYTES);

@@ -1,8 +1,11 @@
 /* What this file tests: that the dead are found out in time, that the living are not accused for
  * long, and what it costs. */
 
+#include "node/claim.h"
 #include "node/detect.h"
 #include "node/extended.h"
+#include "node/peers.h"
+#include "node/presence.h"
 #include "node/state.h"
 
 #include "unit/test.h"
@@ -266,7 +269,7 @@ static void test_detect_a_death_is_not_hidden_by_requests(void **state)
             const struct moment now = { .mono_us = world->now_us,
                                         .unix_s = WORLD_UNIX_S + world->now_us / WORLD_S };
             struct node *node = world->nodes[i].node;
-            struct peer *asker = peers_find(&node->peers, &world->nodes[ASKER].address);
+            struct peer *asker = peers_find(node->peers, &world->nodes[ASKER].address);
 
             for (unsigned k = 0; k < 30 && world->nodes[i].up; k++, sequence++) {
                 uint8_t key[NODE_PRESENCE_KEY_MAX];
@@ -297,7 +300,7 @@ static void test_detect_a_member_outbids_what_lies_beyond_all_clocks(void **stat
 
     world_begin(fixture, 5, 2);
     node = world->nodes[LIED_TO].node;
-    peer = peers_find(&node->peers, &world->nodes[VICTIM].address);
+    peer = peers_find(node->peers, &world->nodes[VICTIM].address);
     peer->incarnation = UINT64_C(5980000000);
     presence_declare(node, now, peer, WORD_LEFT);
     assert_int_equal(world_state(world, LIED_TO, VICTIM), PEER_LEFT);

@@ -1,7 +1,9 @@
 /* What this file tests: extended datagrams from a peer that is written by hand, at address 3: who
  * is believed, what is acked, what is answered. */
 
+#include "node/claim.h"
 #include "node/extended.h"
+#include "wire/writer.h"
 
 #include "unit/node_exchange.h"
 

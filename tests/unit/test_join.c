@@ -2,7 +2,12 @@
  * told, what is larger here goes back. */
 
 #include "node/join.h"
+#include "node/marks.h"
+#include "node/peers.h"
+#include "node/plain.h"
+#include "node/presence.h"
 #include "node/queue.h"
+#include "wire/writer.h"
 
 #include <stdio.h>
 
@@ -207,7 +212,7 @@ static struct entry *plain_join(struct fixture *fixture, struct item item)
     const struct address address = address_of(9);
     struct node *node = fixture->places[0].node;
     struct peer *peer =
-        presence_heard(node, fixture->now, peers_find(&node->peers, &address), &address, false);
+        presence_heard(node, fixture->now, peers_find(node->peers, &address), &address, false);
 
     assert_non_null(peer);
     return join_plain(node, fixture->now, peer, &item, 3);
@@ -224,7 +229,7 @@ static uint64_t bits_raised(const struct place *place)
 static uint64_t bits_waiting(const struct place *place)
 {
     const struct address address = address_of(9);
-    const struct plain_queue *queue = peers_find(&place->node->peers, &address)->plain;
+    const struct plain_queue *queue = peers_find(place->node->peers, &address)->plain;
 
     if (queue == NULL || queue->count == 0) {
         return 0;
@@ -246,6 +251,7 @@ static void test_join_says_what_rose_and_what_goes_back(void **state)
     };
     static const uint64_t fives[] = { 5, 5, 5, 5 };
     struct fixture *fixture = *state;
+    const struct address plain = address_of(9);
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
     nodes_create(fixture, 1);
@@ -270,7 +276,7 @@ static void test_join_says_what_rose_and_what_goes_back(void **state)
         assert_int_equal(bits_raised(place), rows[row].raised);
         assert_int_equal(replied, rows[row].reply);
         marks_clear(&reply, &place->mem);
-        plain_clear(place->node);
+        plain_drop_peer(place->node, peers_find(place->node->peers, &plain));
         node_turn_end(place->node);
     }
 }

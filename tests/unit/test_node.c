@@ -1,7 +1,9 @@
 /* What this file tests: whole nodes, two or three of them: what a client writes at one is read at
  * all, equal calls give equal datagrams, and a node without memory is a node that goes on. */
 
+#include "node/events.h"
 #include "node/node.h"
+#include "node/peers.h"
 
 #include "unit/node_exchange.h"
 
@@ -294,7 +296,7 @@ static void test_node_waits_for_a_closed_window(void **state)
     nodes_create(fixture, 2);
     run_us(fixture, 5 * SECOND_US);
     copies = node_stats(fixture->places[0].node)->copies;
-    peer = peers_find(&fixture->places[0].node->peers, &other);
+    peer = peers_find(fixture->places[0].node->peers, &other);
     peer->window_theirs = 0;
     assert_int_equal(update(fixture, 0, "foo", 1, 7, NULL), STATUS_OK);
     turns = fixture->turns;

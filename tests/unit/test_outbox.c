@@ -3,10 +3,15 @@
 
 #include "base/hash.h"
 #include "node/flights.h"
-#include "node/outbox.h"
+#include "node/marks.h"
+#include "node/node.h"
+#include "node/outbox_private.h"
+#include "node/pace.h"
+#include "node/peers.h"
 #include "node/state.h"
 #include "store/digest.h"
 #include "wire/message.h"
+#include "wire/writer.h"
 
 #include <string.h>
 
@@ -37,7 +42,7 @@ static struct peer *peer_create(struct fixture *fixture, unsigned number)
 {
     const struct address address = address_of(number);
     struct peer *peer =
-        peers_obtain(&fixture->node->peers, &address, node_peer_id(fixture->node, &address));
+        peers_obtain(fixture->node->peers, &address, node_peer_id(fixture->node, &address));
 
     assert_non_null(peer);
     return peer;
@@ -204,7 +209,7 @@ static void test_outbox_lets_acks_ride_unless_roots_go_with_them(void **state)
 static void test_outbox_says_hello_and_asks_until_it_was_echoed(void **state)
 {
     struct fixture *fixture = *state;
-    const struct bytes key = entry_key(fixture->node->presence.self);
+    const struct bytes key = entry_key(fixture->node->self);
     struct address to;
 
     for (unsigned validated = 0; validated < 2; validated++) {
@@ -220,10 +225,10 @@ static void test_outbox_says_hello_and_asks_until_it_was_echoed(void **state)
         assert_true(fixture->message.plain.full);
         assert_int_equal(fixture->message.ttl, 0);
         assert_true(has(fixture, WIRE_HAS_SENDER));
-        assert_int_equal(fixture->message.envelope.sender_id, (uint32_t)fixture->node->presence.id);
+        assert_int_equal(fixture->message.envelope.sender_id, (uint32_t)fixture->node->self_id);
         assert_int_equal(has(fixture, WIRE_HAS_SEQUENCE), validated == 0);
         assert_int_equal(has(fixture, WIRE_HAS_TOKEN), validated == 0);
-        assert_int_equal(fixture->node->outbox.flights_count, 1);
+        assert_int_equal(fixture->node->outbox->flights_count, 1);
     }
     assert_int_equal(fixture->node->stats.sent[NODE_KIND_HELLO], 2);
 }
@@ -333,11 +338,13 @@ static void test_outbox_sends_an_ack_before_all_that_waits(void **state)
                                          .port = 6000 };
 
         peers[i] =
-            peers_obtain(&fixture->node->peers, &address, node_peer_id(fixture->node, &address));
+            peers_obtain(fixture->node->peers, &address, node_peer_id(fixture->node, &address));
         assert_non_null(peers[i]);
         outbox_owe(fixture->node, peers[i])->hello = true;
     }
-    fixture->node->pace.tokens = 0;
+    while (pace_rate_allows(fixture->node, fixture->now)) {
+        pace_charge(fixture->node, fixture->now, 1000);
+    }
     assert_false(emit(fixture, &to));
     outbox_owe_ack(fixture->node, peers[WAITING - 1], 7, false);
     outbox_owe_ack(fixture->node, fixture->other, 8, false);
@@ -348,12 +355,12 @@ static void test_outbox_sends_an_ack_before_all_that_waits(void **state)
     assert_false(emit(fixture, &to));
     outbox_audit(fixture->node);
     for (unsigned i = 0; i < WAITING; i++) {
-        fixture->node->pace.tokens = 1;
+        fixture->now.mono_us = pace_due_us(fixture->node, fixture->now);
         assert_true(emit(fixture, &to));
         assert_int_equal(address_compare(&to, &peers[i]->address), 0);
     }
-    assert_true(TAILQ_EMPTY(&fixture->node->outbox.owed_new));
-    assert_true(TAILQ_EMPTY(&fixture->node->outbox.owed_waits));
+    assert_true(TAILQ_EMPTY(&fixture->node->outbox->owed_new));
+    assert_true(TAILQ_EMPTY(&fixture->node->outbox->owed_waits));
 }
 
 static void test_outbox_an_ack_of_the_right_peer_ends_a_flight(void **state)
@@ -391,7 +398,7 @@ static void test_outbox_numbers_of_one_peer_tell_nothing_of_another(void **state
     assert_int_equal(fixture->other->in_flight, 1);
     flights_acked(fixture->node, fixture->now, fixture->other, hidden);
     assert_int_equal(fixture->other->in_flight, 0);
-    assert_int_equal(fixture->node->outbox.flights_count, 2);
+    assert_int_equal(fixture->node->outbox->flights_count, 2);
 }
 
 static void test_outbox_probes_and_hellos_take_no_place_in_a_window(void **state)
@@ -459,7 +466,7 @@ static void test_outbox_flights_agree_with_an_array(void **state)
     unsigned under_way = 0;
     unsigned first = 0;
 
-    fixture->node->outbox.sequence = UINT32_MAX - FLIGHTS / 2;
+    fixture->node->outbox->sequence = UINT32_MAX - FLIGHTS / 2;
     for (unsigned i = 0; i < FLIGHTS;) {
         const uint64_t what = random_below(&fixture->random, 10);
 
@@ -492,7 +499,7 @@ static void test_outbox_flights_agree_with_an_array(void **state)
             }
         }
         assert_int_equal(fixture->peer->in_flight, under_way);
-        assert_int_equal(fixture->node->outbox.flights_count, under_way);
+        assert_int_equal(fixture->node->outbox->flights_count, under_way);
         outbox_audit(fixture->node);
     }
 }
@@ -515,7 +522,7 @@ static void test_outbox_stops_flying_at_its_limit(void **state)
     assert_int_equal(flown, OUTBOX_FLIGHTS_MAX);
     fixture->now.mono_us += 2 * SECOND_US;
     flights_tick(fixture->node, fixture->now);
-    assert_int_equal(fixture->node->outbox.flights_count, 0);
+    assert_int_equal(fixture->node->outbox->flights_count, 0);
 }
 
 static void test_outbox_takes_over_what_a_flight_carries(void **state)
@@ -553,7 +560,7 @@ static void test_outbox_forgets_a_peer_that_goes(void **state)
     outbox_audit(fixture->node);
     assert_int_equal(fixture->peer->in_flight, 0);
     assert_int_equal(fixture->other->in_flight, 1);
-    assert_int_equal(fixture->node->outbox.flights_count, 1);
+    assert_int_equal(fixture->node->outbox->flights_count, 1);
     assert_null(fixture->peer->owed);
     assert_true(emit(fixture, &to));
     assert_int_equal(address_compare(&to, &fixture->other->address), 0);

@@ -8,7 +8,7 @@
 
 struct fixture {
     struct mem mem;
-    struct peers peers;
+    struct peers *peers;
     struct random random;
 };
 
@@ -16,7 +16,9 @@ static int setup(void **state)
 {
     static struct fixture fixture;
 
-    fixture = (struct fixture){ .peers = { .mem = &fixture.mem, .secret = 7 } };
+    fixture = (struct fixture){ .peers = NULL };
+    fixture.peers = peers_create(&fixture.mem, 7);
+    assert_non_null(fixture.peers);
     random_seed(&fixture.random, 1, 1);
     *state = &fixture;
     return 0;
@@ -26,7 +28,7 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
 
-    peers_clear(&fixture->peers);
+    peers_free(fixture->peers);
     return fixture->mem.used_bytes == 0 ? 0 : -1;
 }
 
@@ -45,14 +47,14 @@ static struct peer *obtain(struct fixture *fixture, uint32_t number, uint64_t id
 {
     const struct address address = address_of(number);
 
-    return peers_obtain(&fixture->peers, &address, id);
+    return peers_obtain(fixture->peers, &address, id);
 }
 
 static struct peer *find(const struct fixture *fixture, uint32_t number)
 {
     const struct address address = address_of(number);
 
-    return peers_find(&fixture->peers, &address);
+    return peers_find(fixture->peers, &address);
 }
 
 static void test_peers_obtain_gives_the_same_record_again(void **state)
@@ -63,7 +65,7 @@ static void test_peers_obtain_gives_the_same_record_again(void **state)
     assert_non_null(peer);
     assert_ptr_equal(obtain(fixture, 1, 11), peer);
     assert_ptr_equal(find(fixture, 1), peer);
-    assert_int_equal(fixture->peers.count, 1);
+    assert_int_equal(peers_count(fixture->peers), 1);
     assert_int_equal(peer->state, PEER_NEW);
     assert_int_equal(peer->window_theirs, 255);
 }
@@ -86,9 +88,9 @@ static void test_peers_stop_at_their_limit(void **state)
     }
     assert_null(obtain(fixture, NODE_PEERS_MAX, 1));
     assert_non_null(obtain(fixture, 5, 5));
-    peers_drop(&fixture->peers, find(fixture, 5));
+    peers_drop(fixture->peers, find(fixture, 5));
     assert_non_null(obtain(fixture, NODE_PEERS_MAX, 1));
-    peers_audit(&fixture->peers);
+    peers_audit(fixture->peers);
 }
 
 static void test_peers_after_walks_in_address_order(void **state)
@@ -104,9 +106,9 @@ static void test_peers_after_walks_in_address_order(void **state)
     for (unsigned i = 0; i < 5; i++) {
         const struct address address = address_of(sorted[i]);
 
-        assert_int_equal(address_compare(&peers_at(&fixture->peers, position)->address, &address),
+        assert_int_equal(address_compare(&peers_at(fixture->peers, position)->address, &address),
                          0);
-        position = peers_after(&fixture->peers, &address);
+        position = peers_after(fixture->peers, &address);
         assert_int_equal(position, i + 1);
     }
 }
@@ -116,7 +118,7 @@ static void test_peers_agree_with_a_plain_array(void **state)
 {
     enum { PEERS = 200, STEPS = 20000 };
     struct fixture *fixture = *state;
-    struct peers *peers = &fixture->peers;
+    struct peers *peers = fixture->peers;
     bool there[PEERS] = { false };
     bool member[PEERS] = { false };
     uint64_t ids[PEERS];
@@ -173,17 +175,19 @@ static void test_peers_survive_every_failed_allocation(void **state)
     for (uint64_t countdown = 1; countdown < 60; countdown++) {
         struct peer *peer;
 
+        peers_free(fixture->peers);
+        assert_int_equal(fixture->mem.used_bytes, 0);
+        fixture->peers = peers_create(&fixture->mem, 7);
+        assert_non_null(fixture->peers);
         fixture->mem.fail_countdown = countdown;
         for (uint32_t i = 0; i < 40; i++) {
             peer = obtain(fixture, i, i);
             if (peer != NULL) {
-                (void)peers_set_member(&fixture->peers, peer, true);
+                (void)peers_set_member(fixture->peers, peer, true);
             }
         }
         fixture->mem.fail_countdown = 0;
-        peers_audit(&fixture->peers);
-        peers_clear(&fixture->peers);
-        assert_int_equal(fixture->mem.used_bytes, 0);
+        peers_audit(fixture->peers);
     }
 }
 

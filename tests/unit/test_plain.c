@@ -1,7 +1,11 @@
 /* What this file tests: what a node does with plain messages, and what it says to plain peers. */
 
+#include "node/claim.h"
 #include "node/exchange.h"
+#include "node/peers.h"
 #include "node/plain.h"
+#include "node/queue.h"
+#include "node/search.h"
 
 #include <stdio.h>
 
@@ -725,9 +729,12 @@ static void test_plain_survives_every_failing_allocation(void **state)
         world->mem.fail_countdown = 0;
         world_run(world, SECOND / 2);
         table_audit(world->table);
-        for (const struct plain_queue *queue = world->node->plain.first; queue != NULL;
-             queue = queue->next) {
-            queue_audit(queue);
+        for (uint32_t i = 0; i < peers_count(world->node->peers); i++) {
+            const struct peer *peer = peers_at(world->node->peers, i);
+
+            if (peer->plain != NULL) {
+                queue_audit(peer->plain);
+            }
         }
     }
 }

@@ -1,6 +1,11 @@
 /* What this file tests: whose presence is believed, how far it may lie ahead, what a node says of
  * itself when others say otherwise, and when a peer is suspect, dead or forgotten. */
 
+#include "node/bounds.h"
+#include "node/claim.h"
+#include "node/marks.h"
+#include "node/outbox.h"
+#include "node/peers.h"
 #include "node/presence.h"
 #include "node/suspicion.h"
 
@@ -384,7 +389,7 @@ static void test_presence_of_strangers_is_not_vouched_for(void **state)
     hear(world, STRANGER, "greeting", NULL, 0, 3, 0);
     assert_null(table_find(world->table, bytes_of("n:" STRANGER)));
     assert_null(peer_of(world, STRANGER));
-    assert_int_equal(world->node->peers.members, 0);
+    assert_int_equal(peers_members(world->node->peers), 0);
 }
 
 static void test_presence_a_silent_plain_peer_is_suspected_then_dead_then_forgotten(void **state)
@@ -500,7 +505,7 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
 
     hear(world, A, "n:" B, &pair, 1, 3, 0);
     peer = peer_of(world, B);
-    assert_int_equal(suspicion_us(peer, node->peers.members + 1),
+    assert_int_equal(suspicion_us(peer, peers_members(node->peers) + 1),
                      3 * SECOND); /* two nodes: k is 0 */
     for (unsigned i = 0; i < 8; i++) {
         char from[] = "10.0.5.1:7000";
@@ -508,11 +513,11 @@ static void test_presence_suspicion_shrinks_with_suspectors_and_grows_with_membe
         from[7] = (char)('1' + i);
         hear(world, from, "greeting", NULL, 0, 3, 0);
     }
-    assert_int_equal(node->peers.members + 1, 10);
+    assert_int_equal(peers_members(node->peers) + 1, 10);
     for (unsigned i = 0; i < 4; i++) {
         const struct pair slot = { PRESENCE_CONFIRM + i, 5 };
-        const uint64_t us =
-            (hear(world, A, "n:" B, &slot, 1, 3, 0), suspicion_us(peer, node->peers.members + 1));
+        const uint64_t us = (hear(world, A, "n:" B, &slot, 1, 3, 0),
+                             suspicion_us(peer, peers_members(node->peers) + 1));
 
         assert_true(us < last_us);
         assert_true(i > 0 || us == 18 * SECOND);
@@ -528,7 +533,7 @@ static void claim_hear_proved(struct world *world, const char *from, const char 
 {
     const struct address source = address_of(from);
     struct peer *peer = presence_heard(world->node, world->now,
-                                       peers_find(&world->node->peers, &source), &source, true);
+                                       peers_find(world->node->peers, &source), &source, true);
     struct presence_report report = { .depth = depth };
     struct message message;
     uint8_t frame[256];
@@ -573,8 +578,7 @@ static void test_presence_a_clock_far_behind_learns_from_three_trusted_hosts(voi
     const struct pair alive = { PRESENCE_STATE, word(NOW, WORD_ALIVE) };
 
     world->now.unix_s = 5000;
-    world->node->presence.guard.wall_at_start_s = 5000;
-    world->node->presence.start_s = 5000;
+    world->node->guard.wall_at_start_s = 5000;
     owner_hear(world, A, level);
     owner_hear(world, B, level);
     owner_hear(world, "10.0.0.3:7001", level); /* another port of the same host */
@@ -838,7 +842,7 @@ static void test_presence_that_raised_nothing_by_push_is_passed_on_once(void **s
         assert_false(peer_of(world, key + 2)->member); /* in `trust`, but who knows */
         peer_echo(world, key + 2);
     }
-    assert_int_equal(world->node->peers.members, 32);
+    assert_int_equal(peers_members(world->node->peers), 32);
     world_emit(world);
     for (unsigned i = 0; i < sizeof depths; i++) {
         const uint64_t sent = node_stats(world->node)->sent[NODE_KIND_PUSH];
@@ -858,7 +862,7 @@ static void test_presence_of_strangers_leaves_places_for_others(void **state)
         (void)snprintf(text, sizeof text, "192.0.%u.%u:%u", i / 250, 1 + i % 250, 7000 + i % 7);
         hear(world, text, "greeting", NULL, 0, 0, FRAME_NO_VECTOR);
     }
-    assert_int_equal(world->node->peers.count, 0);
+    assert_int_equal(peers_count(world->node->peers), 0);
     hear(world, "10.0.0.2:7000", "greeting", NULL, 0, 0, FRAME_NO_VECTOR);
     assert_non_null(peer_of(world, "10.0.0.2:7000"));
 }
@@ -872,7 +876,7 @@ static void test_presence_is_looked_at_again_when_time_has_passed(void **state)
     peer = peer_of(world, "10.0.0.2:7000");
     assert_true(peer->member);
     /* As where there was no memory for one member more. */
-    assert_true(peers_set_member(&world->node->peers, peer, false));
+    assert_true(peers_set_member(world->node->peers, peer, false));
     world_run(world, 2 * SECOND);
     assert_true(peer->member);
 }

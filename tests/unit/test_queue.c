@@ -1,5 +1,7 @@
 /* What this file tests: keys that wait for one plain peer, and when it may get them. */
 
+#include "node/marks.h"
+#include "node/peers.h"
 #include "node/queue.h"
 
 #include "unit/plain_world.h"

@@ -1,5 +1,8 @@
 /* What this file tests: questions over many keys, answered in slices to whoever asked. */
 
+#include "node/claim.h"
+#include "node/peers.h"
+#include "node/plain.h"
 #include "node/search.h"
 
 #include <stdio.h>
@@ -64,7 +67,7 @@ static void test_search_answers_every_matching_key_in_byte_order(void **state)
     }
     assert_int_equal(count, 600);
     assert_null(said_find(world, NULL, "other", 0));
-    assert_int_equal(world->node->plain.searches, 0);
+    assert_int_equal(searches_count(world->node), 0);
 }
 
 static void test_search_answers_search_max_keys_at_most(void **state)
@@ -128,7 +131,7 @@ static void test_search_a_new_question_replaces_the_old_one_of_its_source(void *
     hear(world, A, "key-0899", NULL, 0, 3, 0);
     hear(world, A, "key-0898%", NULL, 0, 3, 0);
     hear(world, B, "key-0000%", NULL, 0, 3, 0);
-    assert_int_equal(world->node->plain.searches, 2);
+    assert_int_equal(searches_count(world->node), 2);
     world_run(world, 60 * SECOND);
     assert_int_equal(said_count_of(world, A, "key-0898"), 1);
     assert_null(said_find(world, A, "key-0800", 0)); /* the old one had not come so far */
@@ -194,7 +197,7 @@ static void test_search_takes_a_slice_of_keys_a_turn(void **state)
     hear(world, A, "nothing%x", NULL, 0, 3, 0);
     world_run(world, SECOND);
     hear(world, A, "%nothing", NULL, 0, 3, 0);
-    while (world->node->plain.searches > 0) {
+    while (searches_count(world->node) > 0) {
         world->now.mono_us += 1000;
         node_tick(world->node, world->now);
         world_emit(world);
@@ -230,9 +233,9 @@ static void test_search_ends_with_its_peer(void **state)
 
     keys_write(world, 600);
     hear(world, "10.0.0.7:7000", "%", NULL, 0, 3, 0);
-    assert_int_equal(world->node->plain.searches, 1);
+    assert_int_equal(searches_count(world->node), 1);
     plain_drop_peer(world->node, peer_of(world, "10.0.0.7:7000"));
-    assert_int_equal(world->node->plain.searches, 0);
+    assert_int_equal(searches_count(world->node), 0);
 }
 
 /* 10.0.9.i is trusted, 192.0.2.i is not. */
@@ -259,14 +262,14 @@ static void test_search_takes_the_place_of_the_oldest_when_all_are_taken(void **
     struct world *world = *state;
 
     keys_write(world, 900);
-    for (unsigned i = 0; i < PLAIN_SEARCHES_MAX + 6; i++) {
+    for (unsigned i = 0; i < SEARCHES_MAX + 6; i++) {
         ask_as(world, "10.0.9", i + 1);
         world->now.mono_us++;
     }
-    assert_int_equal(world->node->plain.searches, PLAIN_SEARCHES_MAX);
+    assert_int_equal(searches_count(world->node), SEARCHES_MAX);
     assert_false(searches_for(world, "10.0.9", 6));
     assert_true(searches_for(world, "10.0.9", 7));
-    assert_true(searches_for(world, "10.0.9", PLAIN_SEARCHES_MAX + 6));
+    assert_true(searches_for(world, "10.0.9", SEARCHES_MAX + 6));
 }
 
 static void test_search_of_the_host_with_most_gives_way(void **state)
@@ -276,12 +279,12 @@ static void test_search_of_the_host_with_most_gives_way(void **state)
 
     keys_write(world, 900);
     ask_as(world, "10.0.9", 1);
-    for (unsigned i = 0; i < 2 * PLAIN_SEARCHES_MAX; i++) {
+    for (unsigned i = 0; i < 2 * SEARCHES_MAX; i++) {
         world->now.mono_us++;
         (void)snprintf(from, sizeof from, "10.0.8.1:%u", 7000 + i);
         hear(world, from, "key-%", NULL, 0, 3, 0);
     }
-    assert_int_equal(world->node->plain.searches, PLAIN_SEARCHES_MAX);
+    assert_int_equal(searches_count(world->node), SEARCHES_MAX);
     assert_true(searches_for(world, "10.0.9", 1));
     ask_as(world, "10.0.9", 2);
     assert_true(searches_for(world, "10.0.9", 1));
@@ -294,7 +297,7 @@ static void test_search_of_a_stranger_is_none(void **state)
 
     keys_write(world, 10);
     ask_as(world, "192.0.2", 1);
-    assert_int_equal(world->node->plain.searches, 0);
+    assert_int_equal(searches_count(world->node), 0);
 }
 
 static void test_search_ends_when_nothing_can_be_said(void **state)
@@ -306,10 +309,10 @@ static void test_search_ends_when_nothing_can_be_said(void **state)
     node_tick(world->node, world->now);
     world->now.mono_us += SEARCH_IDLE_US - 1;
     node_tick(world->node, world->now);
-    assert_int_equal(world->node->plain.searches, 1);
+    assert_int_equal(searches_count(world->node), 1);
     world->now.mono_us += 1;
     node_tick(world->node, world->now);
-    assert_int_equal(world->node->plain.searches, 0);
+    assert_int_equal(searches_count(world->node), 0);
 }
 
 int main(void)

@@ -1,7 +1,11 @@
 /* What this file tests: addresses that nobody vouches for: who becomes a peer and who does not,
  * what strangers are told, and who keeps a place among them. */
 
-#include "node/strangers.h"
+#include "node/claim.h"
+#include "node/pace.h"
+#include "node/peers.h"
+#include "node/strangers_private.h"
+#include "wire/writer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,8 +91,8 @@ static void test_strangers_that_speak_are_no_peers(void **state)
              i % 2 == 0 ? plain_write(buffer, "word", 1, 1) : presence_write(buffer, &from));
     }
     run_us(fixture, 10 * SECOND_US);
-    assert_int_equal(node->peers.count, 0);
-    assert_int_equal(node->strangers.count, STRANGERS_MAX);
+    assert_int_equal(peers_count(node->peers), 0);
+    assert_int_equal(node->strangers->count, STRANGERS_MAX);
     assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_M], 1);
     assert_int_equal(value_at(fixture, 0, "word", 1), 1); /* data is anybody's */
     assert_true(fixture->places[0].mem.used_bytes < 400000);
@@ -146,15 +150,15 @@ static void test_strangers_are_told_of_a_key_as_much_as_they_brought(void **stat
     for (unsigned i = 0; i < 20; i++) {
         const struct bytes datagram = plain_write(buffer, "key", 1000, i % 2);
 
-        came += datagram.size + PACE_HEADER_BYTES;
+        came += datagram.size + NODE_HEADER_BYTES;
         hear(fixture, &from, datagram);
         run_us(fixture, 1000);
     }
     run_us(fixture, 5 * SECOND_US);
     bytes = node_stats(node_of(fixture, 0))->sent_bytes[NODE_KIND_PLAIN]
-            + sent_of(fixture) * PACE_HEADER_BYTES;
+            + sent_of(fixture) * NODE_HEADER_BYTES;
     assert_true(sent_of(fixture) > 0);
-    assert_true(bytes <= came + 6 * (CREDIT_FLOOR_BYTES + PACE_HEADER_BYTES));
+    assert_true(bytes <= came + 6 * (CREDIT_FLOOR_BYTES + NODE_HEADER_BYTES));
 }
 
 /* What a stranger says of a key of which we have more is answered with what is larger, and never
@@ -248,7 +252,7 @@ static void test_strangers_have_a_share_of_the_rate(void **state)
         }
     }
     bytes = node_stats(node_of(fixture, 0))->sent_bytes[NODE_KIND_HELLO]
-            + sent_of(fixture) * PACE_HEADER_BYTES;
+            + sent_of(fixture) * NODE_HEADER_BYTES;
     assert_in_range(bytes, 100000, 2 * 1000000 / STRANGERS_SHARE + 2 * PACE_BURST_BYTES);
 }
 
@@ -261,7 +265,7 @@ static void test_strangers_that_echo_become_members(void **state)
     run_us(fixture, 20 * LATENCY_US);
     assert_int_equal(state_at(fixture, 0, 1), PEER_ALIVE);
     assert_int_equal(state_at(fixture, 1, 0), PEER_ALIVE);
-    assert_int_equal(node_of(fixture, 0)->strangers.count, 0);
+    assert_int_equal(node_of(fixture, 0)->strangers->count, 0);
     assert_int_equal(node_of(fixture, 0)->stats.refused_credit, 0);
     assert_int_equal(node_of(fixture, 1)->stats.refused_credit, 0);
 }
@@ -272,7 +276,7 @@ static void presence_tell(struct fixture *fixture, unsigned at, const struct add
 {
     const struct address from = address_of(at == 0 ? 1 : 0);
     struct node *node = node_of(fixture, at);
-    struct peer *peer = peers_find(&node->peers, &from);
+    struct peer *peer = peers_find(node->peers, &from);
     uint8_t key[NODE_PRESENCE_KEY_MAX];
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
     const struct envelope envelope = { .has = WIRE_HAS_SENDER | WIRE_HAS_DEPTH,
@@ -343,8 +347,8 @@ static void test_strangers_that_are_plain_are_no_members(void **state)
     run_us(fixture, 5 * SECOND_US);
     presence_tell(fixture, 0, &plain, 0);
     run_us(fixture, SECOND_US);
-    assert_non_null(peers_find(&node_of(fixture, 0)->peers, &plain));
-    assert_int_equal(node_of(fixture, 0)->peers.members, 1);
+    assert_non_null(peers_find(node_of(fixture, 0)->peers, &plain));
+    assert_int_equal(peers_members(node_of(fixture, 0)->peers), 1);
     assert_int_equal(update(fixture, 0, "key", 1, 1, NULL), STATUS_OK);
     run_us(fixture, 10 * SECOND_US);
     assert_int_equal(fixture->strays, 0);
@@ -363,11 +367,11 @@ static void places_fill(struct fixture *fixture)
             run_us(fixture, 1000);
         }
     }
-    assert_int_equal(node->peers.count, NODE_PEERS_MAX / 4 * 3);
-    assert_int_equal(node->peers.members, 1);
-    for (unsigned i = 0; node->peers.count < NODE_PEERS_MAX; i++) {
+    assert_int_equal(peers_count(node->peers), NODE_PEERS_MAX / 4 * 3);
+    assert_int_equal(peers_members(node->peers), 1);
+    for (unsigned i = 0; peers_count(node->peers) < NODE_PEERS_MAX; i++) {
         const struct address about = address_at(300 + i / 250, 1 + i % 250);
-        struct peer *peer = peers_obtain(&node->peers, &about, node_peer_id(node, &about));
+        struct peer *peer = peers_obtain(node->peers, &about, node_peer_id(node, &about));
 
         assert_non_null(peer);
         peer->validated_us = fixture->now.mono_us;
@@ -442,7 +446,7 @@ static void test_strangers_made_up_that_make_room_can_be_told_of_again(void **st
         presence_tell(fixture, 0, &about, 1);
     }
     run_us(fixture, SECOND_US);
-    assert_true(node_of(fixture, 0)->peers.count <= NODE_PEERS_MAX);
+    assert_true(peers_count(node_of(fixture, 0)->peers) <= NODE_PEERS_MAX);
 }
 
 int main(void)

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "node/exchange.h"
+#include "node/peers.h"
 #include "node/state.h"
 #include "node/sync.h"
 #include "wire/message.h"
@@ -275,7 +276,7 @@ static void test_sync_listens_to_others_beside_a_transfer_without_end(void **sta
     world_begin(fixture, 3);
     fixture->world.filter = lose_of_last;
     node = fixture->world.nodes[0].node;
-    last = peers_find(&node->peers, &fixture->world.nodes[2].address);
+    last = peers_find(node->peers, &fixture->world.nodes[2].address);
     assert_non_null(last);
     load(fixture, 1, 0, 3000);
     for (unsigned i = 0; i < 30 * 20 && !first_two_equal(&fixture->world, NULL); i++) {
@@ -372,7 +373,7 @@ static void test_sync_keeps_no_more_than_a_part_of_the_store_waiting(void **stat
     load(fixture, 0, 0, keys);
     now = (struct moment){ .mono_us = fixture->world.now_us, .unix_s = WORLD_UNIX_S };
     exchange = exchange_obtain(node->node, now,
-                               peers_find(&node->node->peers, &fixture->world.nodes[1].address));
+                               peers_find(node->node->peers, &fixture->world.nodes[1].address));
     do {
         count = table_slice_hash(node->table, all, from, entries, 64);
         for (size_t i = 0; i < count; i++) {
