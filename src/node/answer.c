@@ -17,6 +17,7 @@
 #define LEAF_LOOKED_MAX 256 /* in all: a list in a datagram of ours has 96 */
 #define COLD_SHARE      2   /* keys may be on their way to us for one that is on its way to them, */
 #define COLD_MORE       8   /* and so many more */
+#define FINDS_AT_ONCE   256 /* units of work for what a datagram asks of single keys and prefixes */
 #define HOT_BLOCKS      4   /* of a key that are looked at: one that is not hot makes it cold */
 
 struct answer {
@@ -24,6 +25,7 @@ struct answer {
     struct exchange *exchange;
     struct moment now;
     uint32_t salt;
+    uint64_t begun; /* work done before */
     unsigned leaf_keys_max;
     bool streams[TABLE_SET_COUNT]; /* to this peer, before this datagram */
     uint32_t hot;                  /* keys of D that differ and changed lately */
@@ -45,6 +47,13 @@ static bool is_put_off(const struct answer *answer, unsigned set)
         exchange_spill(answer->node, answer->exchange, (struct prefix){ .set = (uint8_t)set });
     }
     return answer->streams[set];
+}
+
+/* To find a key by its hash takes microseconds, and to ask for it a few bytes: beyond some, what is
+ * asked is kept, and looked at while datagrams leave. */
+static bool finds_allowed(const struct answer *answer)
+{
+    return answer->node->work_done - answer->begun < FINDS_AT_ONCE;
 }
 
 static bool peer_refuses_keys(const struct exchange *exchange)
@@ -92,18 +101,27 @@ static bool is_due(struct answer *answer, const struct entry *entry)
            || answer->exchange->peer->sync_wait[set] > PATIENT_ROUNDS;
 }
 
+static struct prefix prefix_of(unsigned set, uint64_t hash)
+{
+    return (struct prefix){ .bits = hash, .nibbles = 16, .set = (uint8_t)set };
+}
+
+static void order_send(const struct answer *answer, struct prefix key, uint64_t first,
+                       uint64_t last)
+{
+    exchange_order(answer->node, answer->exchange,
+                   (struct order){ .prefix = key,
+                                   .from = key.bits,
+                                   .block = first,
+                                   .block_last = last,
+                                   .kind = ORDER_SEND });
+}
+
 static void send(const struct answer *answer, const struct entry *entry, uint64_t first,
                  uint64_t last)
 {
-    const uint64_t hash = entry_hash(answer->node->table, entry);
-
-    exchange_order(
-        answer->node, answer->exchange,
-        (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)entry_set(entry) },
-                        .from = hash,
-                        .block = first,
-                        .block_last = last,
-                        .kind = ORDER_SEND });
+    order_send(answer, prefix_of(entry_set(entry), entry_hash(answer->node->table, entry)), first,
+               last);
 }
 
 static void ours_only(struct answer *answer, const struct entry *entry)
@@ -231,8 +249,7 @@ static void tree_judge(struct answer *answer, const struct message *message, str
 static void want(const struct answer *answer, unsigned set, uint64_t hash)
 {
     exchange_order(answer->node, answer->exchange,
-                   (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set },
-                                   .kind = ORDER_WANT });
+                   (struct order){ .prefix = prefix_of(set, hash), .kind = ORDER_WANT });
 }
 
 /* A key of theirs that we have not. A full store asks for nothing new. */
@@ -249,8 +266,7 @@ static void theirs_only(struct answer *answer, const struct wire_leaf *leaf, uin
 static void order_blocks(const struct answer *answer, unsigned set, uint64_t hash)
 {
     exchange_order(answer->node, answer->exchange,
-                   (struct order){ .prefix = { .bits = hash, .nibbles = 16, .set = (uint8_t)set },
-                                   .kind = ORDER_BLOCKS });
+                   (struct order){ .prefix = prefix_of(set, hash), .kind = ORDER_BLOCKS });
 }
 
 /* Both have it, and differently: a small one is sent and asked for, of a big one the blocks are
@@ -279,9 +295,13 @@ static void leaf_answer_all(struct answer *answer, const struct wire_leaf *leaf)
 
     for (size_t i = 0; i < listed; i++) {
         const struct wire_leaf_pair pair = wire_leaf_at(leaf, i);
-        const struct entry *entry =
-            sync_find(answer->node, (enum table_set)leaf->prefix.set, pair.hash);
+        const struct entry *entry;
 
+        if (!finds_allowed(answer)) {
+            exchange_spill(answer->node, answer->exchange, leaf->prefix);
+            break;
+        }
+        entry = sync_find(answer->node, (enum table_set)leaf->prefix.set, pair.hash);
         if (entry == NULL) {
             theirs_only(answer, leaf, pair.hash);
         } else if (digest_salted(entry_digest(entry), answer->salt) != pair.digest) {
@@ -332,6 +352,10 @@ static void leaf_answer(struct answer *answer, struct wire_leaf leaf)
     leaf.prefix.bits &= prefix_mask(leaf.prefix.nibbles);
     if (listed == 0) {
         prefix_offer(answer, leaf.prefix, keys_likely(answer, leaf.prefix));
+        return;
+    }
+    if (!finds_allowed(answer)) {
+        exchange_spill(answer->node, answer->exchange, leaf.prefix);
         return;
     }
     found =
@@ -400,15 +424,21 @@ static void gap_offer(const struct answer *answer, const struct entry *entry, ui
  * more. Where they have blocks that we have not, our own digests make them send these. */
 static void blocks_answer(const struct answer *answer, struct wire_blocks blocks)
 {
-    struct entry *entry = blocks.set < TABLE_SET_COUNT
-                              ? sync_find(answer->node, (enum table_set)blocks.set, blocks.hash)
-                              : NULL;
+    struct entry *entry;
     bool lacking = false;
     bool first = true;
     uint64_t next = 0; /* the first number not judged yet; 0 after the last there can be */
     uint64_t number;
     uint32_t digest;
 
+    if (blocks.set >= TABLE_SET_COUNT) {
+        return;
+    }
+    if (!finds_allowed(answer)) {
+        exchange_spill(answer->node, answer->exchange, prefix_of(blocks.set, blocks.hash));
+        return;
+    }
+    entry = sync_find(answer->node, (enum table_set)blocks.set, blocks.hash);
     if (entry == NULL || !sync_exists(answer->node, answer->now, entry)) {
         return;
     }
@@ -432,8 +462,14 @@ static void blocks_answer(const struct answer *answer, struct wire_blocks blocks
  * under way by push is left to that. */
 static void wanted_answer(struct answer *answer, uint64_t hash)
 {
-    const struct entry *entry = sync_find(answer->node, TABLE_M, hash);
+    const struct entry *entry;
 
+    if (!finds_allowed(answer)) {
+        order_send(answer, prefix_of(TABLE_M, hash), 0, UINT64_MAX);
+        order_send(answer, prefix_of(TABLE_D, hash), 0, UINT64_MAX);
+        return;
+    }
+    entry = sync_find(answer->node, TABLE_M, hash);
     if (entry == NULL) {
         entry = sync_find(answer->node, TABLE_D, hash);
     }
@@ -446,7 +482,9 @@ struct answered answer_fields(struct node *node, struct moment now, struct excha
                               const struct message *message, uint32_t salt,
                               const bool listens[TABLE_SET_COUNT])
 {
-    struct answer answer = { .node = node, .exchange = exchange, .now = now, .salt = salt };
+    struct answer answer = {
+        .node = node, .exchange = exchange, .now = now, .salt = salt, .begun = node->work_done
+    };
     struct answered answered = { .differs = false };
     struct run run;
     struct wire_tree tree;

@@ -6,7 +6,7 @@
 #include "node/state.h"
 
 #define FULL_US   UINT64_C(60000000)
-#define FIND_UNIT 8 /* nodes and entries touched in a unit of work */
+#define FIND_UNIT 2 /* nodes and entries touched in a unit of work: 0.2 us each */
 
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
 {

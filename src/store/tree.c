@@ -287,14 +287,36 @@ static bool leaf_seek(const struct tree *tree, uint64_t *hash, struct path *path
     return true;
 }
 
+#define SLICE_HASHES (TREE_LEAF_KEYS + 1)
+
 /* Entries being collected, ascending by hash: the `room` lowest of those seen. */
 struct slice {
     const struct tree *tree;
     struct entry **entries;
     size_t room;
     size_t count;
-    size_t sorted; /* of leaves before: lower than all that come */
+    size_t sorted;                 /* of leaves before: lower than all that come */
+    uint64_t hashes[SLICE_HASHES]; /* of those behind them, as far as this reaches */
 };
+
+/* A leaf that there was no memory to split may be longer. */
+static uint64_t slice_hash(const struct slice *slice, size_t position)
+{
+    return position - slice->sorted < SLICE_HASHES
+               ? slice->hashes[position - slice->sorted]
+               : entry_shared_hash(slice->tree, slice->entries[position]);
+}
+
+static void slice_put_hash(struct slice *slice, size_t position, uint64_t hash)
+{
+    const size_t at = position - slice->sorted;
+
+    if (at < SLICE_HASHES) {
+        memmove(&slice->hashes[at + 1], &slice->hashes[at],
+                (SLICE_HASHES - 1 - at) * sizeof slice->hashes[0]);
+        slice->hashes[at] = hash;
+    }
+}
 
 static void slice_add(struct slice *slice, struct entry *entry, uint64_t hash)
 {
@@ -304,7 +326,7 @@ static void slice_add(struct slice *slice, struct entry *entry, uint64_t hash)
     while (from < to) {
         const size_t middle = (from + to) / 2;
 
-        if (entry_shared_hash(slice->tree, slice->entries[middle]) <= hash) {
+        if (slice_hash(slice, middle) <= hash) {
             from = middle + 1;
         } else {
             to = middle;
@@ -319,6 +341,7 @@ static void slice_add(struct slice *slice, struct entry *entry, uint64_t hash)
     memmove(&slice->entries[from + 1], &slice->entries[from],
             (slice->count - 1 - from) * sizeof(struct entry *));
     slice->entries[from] = entry;
+    slice_put_hash(slice, from, hash);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): as tree_insert() */
@@ -326,7 +349,7 @@ size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct pre
                   uint64_t from, struct entry **entries, size_t room, uint64_t *nodes)
 {
     const uint64_t last = prefix.bits | below_mask(prefix.nibbles);
-    struct slice slice = { .tree = tree, .entries = entries, .room = room };
+    struct slice slice = { .tree = tree, .entries = entries, .room = room, .sorted = 0 };
     struct path path;
     uint64_t at = from > prefix.bits ? from : prefix.bits;
 

@@ -16,7 +16,7 @@
 #include "unit/world.h"
 
 #define BLOCKS 20000
-#define KEYS   4000
+#define KEYS   7000 /* most leaves of the tree are nearly full */
 
 struct fixture {
     struct world world;
@@ -104,7 +104,26 @@ static void test_answer_takes_a_repeated_wish_for_one(void **state)
     while (writer_put_wanted(&fixture->writer, &fixture->big, 1) == 1) {
     }
     answer(fixture);
-    assert_int_equal(fixture->exchange->count, 1);
+    assert_in_range(fixture->exchange->count, 1, 2); /* one that is kept may be of either set */
+    assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
+}
+
+/* As many keys as a datagram can want. */
+static void test_answer_of_many_wishes_walks_few_leaves(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct prefix all = { .set = TABLE_D };
+    struct entry *entries[200];
+    const size_t count = table_slice_hash(fixture->world.nodes[0].table, all, 0, entries, 200);
+    size_t wanted = 0;
+    uint64_t hash;
+
+    do {
+        hash = entry_hash(fixture->world.nodes[0].table, entries[wanted++]);
+    } while (writer_put_wanted(&fixture->writer, &hash, 1) == 1 && wanted < count);
+    assert_in_range(wanted, 100, count - 1);
+    answer(fixture);
+    assert_in_range(fixture->exchange->count, wanted - 1, 2 * wanted);
     assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
 }
 
@@ -216,9 +235,14 @@ static void test_answer_counts_what_looking_for_a_hash_takes(void **state)
         hash += UINT64_C(0x01b54a32d192ed03);
     }
     answer(fixture);
-    assert_int_equal(fixture->exchange->count, 0);
     assert_true(node_work(node_of(fixture)) - before
-                >= (table_stats(fixture->world.nodes[0].table).nodes - nodes) / 8);
+                >= (table_stats(fixture->world.nodes[0].table).nodes - nodes) / 2);
+    /* What was kept comes to nothing once it is looked at. */
+    assert_true(fixture->exchange->count > 0);
+    world_run(&fixture->world, WORLD_S);
+    assert_true(node_work(node_of(fixture)) - before
+                >= (table_stats(fixture->world.nodes[0].table).nodes - nodes) / 2);
+    assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
 }
 
 static const struct order everything = { .prefix = { .set = TABLE_D },
@@ -284,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_answer_takes_a_repeated_wish_for_one),
+        TEST(test_answer_of_many_wishes_walks_few_leaves),
         TEST(test_answer_of_many_block_lists_walks_no_vector),
         TEST(test_answer_of_leaf_lists_is_bounded_by_them),
         TEST(test_answer_of_trees_is_bounded_by_them),

@@ -206,7 +206,7 @@ static void test_tree_without_memory_only_gets_slower(void **state)
 /* Slices of several sizes, under prefixes of several depths, are the sorted list. */
 static void test_tree_slices_ascend_by_hash_and_miss_nothing(void **state)
 {
-    static const size_t rooms[] = { 1, 2, 63, 64, 65, 1000, KEYS + 1 };
+    static const size_t rooms[] = { 1, 2, 31, 32, 33, 64, 65, 1000, KEYS + 1 };
     struct fixture *fixture = *state;
     struct entry **entries = calloc(KEYS + 1, sizeof *entries);
 
