@@ -183,6 +183,9 @@ static bool is_forgettable(const struct peer *peer, struct moment now)
 
 static bool wants_hello(const struct node *node, const struct peer *peer, struct moment now)
 {
+    if (peer->hello_asked) {
+        return true;
+    }
     if (peer->level == 0 || peer->state == PEER_DEAD || peer->state == PEER_LEFT) {
         return false;
     }
@@ -255,7 +258,7 @@ static void sweep(struct node *node, struct moment now)
             if (waits_its_turn(node, now, peer)) {
                 continue;
             }
-            outbox_owe_hello(node, now, peer, false);
+            outbox_owe_hello(node, now, peer, peer->hello_asked);
             if (peer->hello_tries != tries && wants_doubt(node, peer)) {
                 presence_declare(node, now, peer, WORD_SUSPECT);
             }

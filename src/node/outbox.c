@@ -302,11 +302,13 @@ void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, b
 
     if (peer->hello_due_ms != 0
         && clock_is_ahead(now, peer->hello_due_ms - early_ms, HELLO_AHEAD_MAX)) {
+        peer->hello_asked = peer->hello_asked || asked;
         return;
     }
     owed = hello_credit(node, now, peer) ? outbox_owe(node, peer) : NULL;
     if (owed != NULL) {
         owed->hello = true;
+        peer->hello_asked = false;
         if (peer->hello_tries < UINT8_MAX) {
             peer->hello_tries++;
         }

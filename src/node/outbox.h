@@ -93,7 +93,8 @@ void outbox_owe_ack(struct node *node, struct peer *peer, uint32_t sequence, boo
  * not told. */
 void outbox_owe_refused(struct node *node, struct peer *peer, uint32_t sequence);
 
-/* A peer should hear who we are. `asked`: it showed that it does not know; at most one a second.
+/* A peer should hear who we are. `asked`: it showed that it does not know; at most one a second,
+ * and one that came too soon is said later, since who has asked and goes by our token is silent.
  * Else at most one in half a second, in a second, in two, and so on up to one in 30 s, until the
  * peer echoes our token.
  *

@@ -75,7 +75,8 @@ struct peer {
     bool answered;                    /* it has acked a probe of ours; detect.c */
     bool mute;                        /* and has let one fail since */
     bool has_token;
-    bool member; /* in the trie: live, and validated or plain and heard */
+    bool hello_asked; /* it asked who we are, too soon after the last hello */
+    bool member;      /* in the trie: live, and validated or plain and heard */
 };
 
 struct peers; /* peers.c */

@@ -338,6 +338,25 @@ static void test_extended_answers_who_with_a_hello_at_most_once_a_second(void **
     assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 2);
 }
 
+/* Who asked has then nothing to say, and may never ask again. */
+static void test_extended_who_asked_too_soon_gets_the_hello_later(void **state)
+{
+    struct fixture *fixture = *state;
+    struct words words = { .envelope = { .has = WIRE_HAS_WHO } };
+    uint64_t hellos;
+
+    nodes_create(fixture, 1);
+    introduce(fixture);
+    run_us(fixture, 2 * SECOND_US);
+    hellos = node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO];
+    words.envelope.who = id_of(fixture, 0);
+    say(fixture, &words);
+    say(fixture, &words);
+    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 1);
+    run_us(fixture, 3 * SECOND_US);
+    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 2);
+}
+
 static void test_extended_of_another_cluster_is_refused_before_all_else(void **state)
 {
     struct fixture *fixture = *state;
@@ -398,6 +417,7 @@ int main(void)
         TEST(test_extended_a_hello_is_answered_with_what_is_larger),
         TEST(test_extended_keys_that_are_patterns_are_not_stored),
         TEST(test_extended_answers_who_with_a_hello_at_most_once_a_second),
+        TEST(test_extended_who_asked_too_soon_gets_the_hello_later),
         TEST(test_extended_of_another_cluster_is_refused_before_all_else),
         TEST(test_extended_kind_is_the_first_that_applies),
     };
