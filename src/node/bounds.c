@@ -1,6 +1,7 @@
 #include "node/bounds.h"
 
 #include "node/claim.h"
+#include "node/clock.h"
 #include "node/peers.h"
 #include "node/state.h"
 
@@ -52,6 +53,25 @@ uint64_t presence_minutes(uint64_t stamp)
 uint64_t presence_now_s(const struct node *node, struct moment now)
 {
     return guard_latest_s(&node->guard, now);
+}
+
+void presence_stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
+{
+    const uint64_t now_min = now.unix_s / 60;
+    uint64_t minutes = presence_minutes(stamp);
+
+    minutes = minutes < now_min ? minutes : now_min;
+    if (minutes <= peer->stamp || minutes > UINT32_MAX) {
+        return;
+    }
+    peer->stamp = (uint32_t)minutes;
+    if (peer->level == 0 && minutes + STAMP_FRESH_MIN >= now_min) {
+        if (peer->heard_us != 0) {
+            peer->heard_us = now.mono_us;
+        } else if (peer->state == PEER_ALIVE) {
+            peer->suspect_ms = clock_ms(now);
+        }
+    }
 }
 
 void presence_stamp_told(struct moment now, struct peer *from, uint64_t stamp)

@@ -17,9 +17,15 @@ struct node;
 /* Whether a key is a peer's presence, and whose. */
 bool presence_address(struct bytes key, struct address *address_out);
 
+#define STAMP_FRESH_MIN 3 /* a stranger's stamp older than this is history */
+
 /* What clocks stand in element 0 of a peer's presence, in whole minutes of the unix epoch: minutes,
  * seconds, milliseconds, microseconds and nanoseconds are told apart by magnitude. 0: neither. */
 uint64_t presence_minutes(uint64_t stamp);
+
+/* A stamp came: minutes, never beyond our wall clock, kept in the record. One that rises is a sign
+ * of life of a plain peer that we have heard ourselves before. */
+void presence_stamp_receive(struct moment now, struct peer *peer, uint64_t stamp);
 
 /* Minutes for element 0 of a presence that goes to the plain peer `to`: never above our own wall
  * clock, nor above what `to` has told by its stamps and the time since. Two prototypes that get a

@@ -8,6 +8,7 @@
 #define ROOM_FIRST      8
 #define DIGITS          32 /* base-4 digits of an id */
 #define WINDOW_NOT_SAID 255
+#define TELLERS         256
 
 /* Every node keeps a record of every node. */
 _Static_assert(sizeof(struct peer) <= 320, "a peer's record has grown");
@@ -24,6 +25,7 @@ struct peers {
     uint32_t members_room;
     uint32_t hash_room; /* a power of two, at least twice the count */
     uint64_t states[PEER_STATE_COUNT];
+    uint16_t told[TELLERS]; /* addresses told of and not heard, by who told (a hash of it) */
 };
 
 static uint32_t slot_first(const struct peers *peers, const struct address *address)
@@ -233,6 +235,39 @@ struct peer *peers_obtain(struct peers *peers, const struct address *address, ui
     return peer;
 }
 
+static uint8_t teller_cell(const struct peers *peers, uint64_t teller)
+{
+    return hash_mix(peers->secret, teller) % TELLERS;
+}
+
+bool peers_may_tell(const struct peers *peers, uint64_t teller)
+{
+    return peers->count < PEERS_TOLD_MAX
+           && peers->told[teller_cell(peers, teller)] < PEERS_TOLD_MAX - peers->count;
+}
+
+struct peer *peers_tell(struct peers *peers, const struct address *address, uint64_t id,
+                        uint64_t teller)
+{
+    struct peer *peer = peers_obtain(peers, address, id);
+
+    assert(peer == NULL || !peer->is_told);
+    if (peer != NULL) {
+        peer->is_told = true;
+        peer->told_by = teller_cell(peers, teller);
+        peers->told[peer->told_by]++;
+    }
+    return peer;
+}
+
+void peers_heard(struct peers *peers, struct peer *peer)
+{
+    if (peer->is_told) {
+        peer->is_told = false;
+        peers->told[peer->told_by]--;
+    }
+}
+
 void peers_drop(struct peers *peers, struct peer *peer)
 {
     const uint32_t position = position_of(peers, &peer->address);
@@ -244,6 +279,7 @@ void peers_drop(struct peers *peers, struct peer *peer)
 
         assert(left);
     }
+    peers_heard(peers, peer);
     slot_clear(peers, slot_find(peers, &peer->address));
     peers->count--;
     memmove(&peers->by_address[position], &peers->by_address[position + 1],
@@ -330,6 +366,7 @@ struct peer_range peers_under(const struct peers *peers, uint64_t prefix, unsign
 void peers_audit(const struct peers *peers)
 {
     uint64_t states[PEER_STATE_COUNT] = { 0 };
+    uint16_t told[TELLERS] = { 0 };
     uint32_t hashed = 0;
     uint32_t members = 0;
 
@@ -342,7 +379,9 @@ void peers_audit(const struct peers *peers)
         assert(peer->state < PEER_STATE_COUNT);
         states[peer->state]++;
         members += peer->member;
+        told[peer->told_by] += peer->is_told;
     }
+    assert(memcmp(told, peers->told, sizeof told) == 0);
     for (uint32_t i = 0; i < peers->hash_room; i++) {
         hashed += peers->hash[i] != NULL;
     }

@@ -75,9 +75,13 @@ struct peer {
     bool answered;                    /* it has acked a probe of ours; detect.c */
     bool mute;                        /* and has let one fail since */
     bool has_token;
+    bool is_told;     /* somebody told of it, and it was not heard yet */
+    uint8_t told_by;  /* whose share that counts in; peers.c */
     bool hello_asked; /* it asked who we are, too soon after the last hello */
     bool member;      /* in the trie: live, and validated or plain and heard */
 };
+
+#define PEERS_TOLD_MAX (NODE_PEERS_MAX / 4 * 3) /* places that an address told of may take */
 
 struct peers; /* peers.c */
 
@@ -92,6 +96,20 @@ uint32_t peers_after(const struct peers *peers, const struct address *address);
 
 /* Find or create. NULL: NODE_PEERS_MAX or memory. */
 struct peer *peers_obtain(struct peers *peers, const struct address *address, uint64_t id);
+
+/* Whether a peer, by its id, may tell of one more address. It may have told of as many that were
+ * not heard yet as places are left for such: one who makes up addresses so takes half of them, and
+ * of several each leaves as many to others as it has itself (dynamic thresholds; Choudhury and
+ * Hahne, 1998). */
+bool peers_may_tell(const struct peers *peers, uint64_t teller);
+
+/* Create a record for an address that is not known and that a peer tells of, which may. NULL: no
+ * memory. */
+struct peer *peers_tell(struct peers *peers, const struct address *address, uint64_t id,
+                        uint64_t teller);
+
+/* It was heard itself: it counts in nobody's share any more. */
+void peers_heard(struct peers *peers, struct peer *peer);
 
 /* Forget a record. Whoever keeps pointers to it must have let go (node.c sees to the order). */
 void peers_drop(struct peers *peers, struct peer *peer);

@@ -21,15 +21,13 @@
 
 #define US_PER_S UINT64_C(1000000)
 
-#define STAMP_FRESH_MIN 3 /* a stranger's stamp older than this is history */
-#define OUTBID_US       (60 * US_PER_S)
-#define PARTING_MS      10000
-#define SINCE_AHEAD_S   UINT64_C(43200) /* half of what others take element 3 ahead of their now */
-#define LATE_US         (5 * US_PER_S)  /* who wakes up so late was deaf itself */
-#define SWEEP_US        US_PER_S
-#define SWEEP_LEAST     16 /* peers looked at in one sweep, and an eighth of all */
-#define HEARSAY_END     (NODE_PEERS_MAX / 4 * 3)
-#define TTL             2 /* of what we begin: a plain peer may pass it on once */
+#define OUTBID_US     (60 * US_PER_S)
+#define PARTING_MS    10000
+#define SINCE_AHEAD_S UINT64_C(43200) /* half of what others take element 3 ahead of their now */
+#define LATE_US       (5 * US_PER_S)  /* who wakes up so late was deaf itself */
+#define SWEEP_US      US_PER_S
+#define SWEEP_LEAST   16 /* peers looked at in one sweep, and an eighth of all */
+#define TTL           2  /* of what we begin: a plain peer may pass it on once */
 
 #define PREFIX   "n:"
 #define PREFIX_N 2
@@ -92,25 +90,32 @@ static struct entry *entry_obtain(struct node *node, const struct peer *peer)
     return entry;
 }
 
-static struct peer *peer_obtain(struct node *node, const struct address *address)
+/* A record that may be new; NULL: there is no room for it, counted. What is stored of it already
+ * becomes its presence. */
+static struct peer *peer_begin(struct node *node, struct peer *peer)
 {
-    struct peer *peer = peers_find(node->peers, address);
     uint8_t text[NODE_PRESENCE_KEY_MAX];
     struct entry *entry;
 
-    if (peer != NULL) {
-        return peer;
-    }
-    peer = peers_obtain(node->peers, address, node_peer_id(node, address));
     if (peer == NULL) {
         node->stats.memory_refused++;
         return NULL;
     }
-    entry = table_find(node->table, node_presence_key(address, text));
-    if (entry != NULL && vector_size(entry_vector(entry)) > 0) {
+    entry = table_find(node->table, node_presence_key(&peer->address, text));
+    if (peer->presence == NULL && entry != NULL && vector_size(entry_vector(entry)) > 0) {
         peer->presence = entry;
     }
     return peer;
+}
+
+static struct peer *peer_obtain(struct node *node, const struct address *address)
+{
+    struct peer *peer = peers_find(node->peers, address);
+
+    if (peer != NULL) {
+        return peer;
+    }
+    return peer_begin(node, peers_obtain(node->peers, address, node_peer_id(node, address)));
 }
 
 /* A state goes nowhere without the level: who hears of a peer for the first time by it would take
@@ -484,6 +489,7 @@ struct peer *presence_heard(struct node *node, struct moment now, struct peer *p
         return NULL;
     }
     peer->heard_us = now.mono_us;
+    peers_heard(node->peers, peer);
     if (!extended) {
         return peer;
     }
@@ -596,27 +602,6 @@ enum presence_source presence_source_of(const struct peer *from, const struct ad
     return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
 }
 
-/* A stamp came: minutes, never beyond our wall clock, kept in the record. One that rises is a sign
- * of life of a plain peer that we have heard ourselves before. */
-static void stamp_receive(struct moment now, struct peer *peer, uint64_t stamp)
-{
-    const uint64_t now_min = now.unix_s / 60;
-    uint64_t minutes = presence_minutes(stamp);
-
-    minutes = minutes < now_min ? minutes : now_min;
-    if (minutes <= peer->stamp || minutes > UINT32_MAX) {
-        return;
-    }
-    peer->stamp = (uint32_t)minutes;
-    if (peer->level == 0 && minutes + STAMP_FRESH_MIN >= now_min) {
-        if (peer->heard_us != 0) {
-            peer->heard_us = now.mono_us;
-        } else if (peer->state == PEER_ALIVE) {
-            peer->suspect_ms = clock_ms(now);
-        }
-    }
-}
-
 /* Clocks are believed of the trusted, where no forger can have sent the datagram: a start. */
 static void claim_learn_clock(struct node *node, struct moment now, const struct peer *from,
                               const struct claim *claim)
@@ -713,14 +698,17 @@ static void peer_receive(struct node *node, struct moment now, struct peer *from
     larger_reply(node, report->reply, entry, &result.larger);
 }
 
-/* A record for an address that somebody tells of. These do not take the last places, in a trusted
- * range neither: whoever is there and says so itself must find one. */
-static struct peer *peer_told(struct node *node, const struct address *about)
+/* A record for an address that is not known and that a peer tells of. These do not take the last
+ * places, in a trusted range neither: whoever is there and says so itself must find one. Nor does
+ * one teller take the places of what others tell of. */
+static struct peer *peer_told(struct node *node, const struct peer *from,
+                              const struct address *about)
 {
     struct peer *peer = NULL;
 
-    if (peers_count(node->peers) < HEARSAY_END) {
-        peer = peer_obtain(node, about);
+    if (peers_may_tell(node->peers, from->id)) {
+        peer =
+            peer_begin(node, peers_tell(node->peers, about, node_peer_id(node, about), from->id));
     } else {
         node->stats.refused_presence++;
     }
@@ -733,9 +721,10 @@ static struct peer *peer_told(struct node *node, const struct address *about)
 /* The record that a claim is about, created where the claim is worth it; NULL: it says nothing that
  * is still of interest, or there is no room. What we have of a forgotten peer is dropped first, so
  * that it does not outweigh what somebody says who forgot it earlier. */
-static struct peer *claim_peer(struct node *node, struct moment now, const struct address *about,
-                               const struct claim *claim, enum presence_source source)
+static struct peer *claim_peer(struct node *node, struct moment now, const struct peer *from,
+                               const struct claim *claim, const struct presence_report *report)
 {
+    const struct address *about = &report->about;
     struct peer *peer = peers_find(node->peers, about);
 
     if (peer != NULL && peer->presence != NULL
@@ -746,14 +735,14 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
         if (claim_forgotten(claim, presence_vector(peer), presence_now_s(node, now))) {
             return NULL;
         }
-        return peer != NULL ? peer : peer_told(node, about);
+        return peer != NULL ? peer : peer_told(node, from, about);
     }
     if (presence_minutes(claim->stamp) + STAMP_FRESH_MIN < now.unix_s / 60) {
         return NULL; /* an old stamp alone says nothing */
     }
     if (peer == NULL && node_trusts_address(node, about)) {
-        peer = peer_told(node, about);
-        if (peer != NULL && source == SOURCE_TRUSTED) {
+        peer = peer_told(node, from, about);
+        if (peer != NULL && report->source == SOURCE_TRUSTED) {
             plain_introduce(node, now, peer, false); /* one datagram; who answers is taken */
         }
     }
@@ -790,11 +779,11 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
         }
         return;
     }
-    peer = claim_peer(node, now, &report->about, &claim, report->source);
+    peer = claim_peer(node, now, from, &claim, report);
     if (peer == NULL) {
         return;
     }
-    stamp_receive(now, peer, claim.stamp);
+    presence_stamp_receive(now, peer, claim.stamp);
     if (claim_any(&claim)) {
         peer_receive(node, now, from, peer, &claim, report);
     }

@@ -99,6 +99,42 @@ static void test_detect_knows_a_killed_node_everywhere_in_time(void **state)
     }
 }
 
+static unsigned slot_of(const struct world *world, size_t node)
+{
+    return (unsigned)(world->nodes[node].node->self_id % PRESENCE_CONFIRM_COUNT);
+}
+
+/* Two suspectors whose ids share a slot do not confirm each other's word: their suspicion ends at
+ * the most time there is, which is still in time. Of nine nodes two share one. */
+static void test_detect_knows_a_death_that_two_of_one_slot_suspect(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    size_t one = 0;
+    size_t other = 1;
+
+    world_begin(fixture, PRESENCE_CONFIRM_COUNT + 1, 7);
+    while (slot_of(world, one) != slot_of(world, other)) {
+        if (++other == world->count) {
+            one++;
+            other = one + 1;
+        }
+    }
+    fixture->victim = 0;
+    while (fixture->victim == one || fixture->victim == other) {
+        fixture->victim++;
+    }
+    for (size_t i = 0; i < world->count; i++) {
+        if (i != one && i != other && i != fixture->victim) {
+            world_kill(world, i);
+        }
+    }
+    world_run(world, 60 * WORLD_S); /* these are dead to all three */
+    assert_int_equal(peers_members(world->nodes[one].node->peers), 2);
+    world_kill(world, fixture->victim);
+    assert_true(world_run_until(world, 14 * WORLD_S, victim_dead_everywhere, fixture));
+}
+
 static void test_detect_accuses_nobody_at_rest(void **state)
 {
     struct fixture *fixture = *state;
@@ -370,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_detect_knows_a_killed_node_everywhere_in_time),
+        TEST(test_detect_knows_a_death_that_two_of_one_slot_suspect),
         TEST(test_detect_accuses_nobody_at_rest),
         TEST(test_detect_accuses_nobody_whose_way_has_become_longer),
         TEST(test_detect_kills_nobody_at_a_tenth_lost),

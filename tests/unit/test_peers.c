@@ -93,6 +93,42 @@ static void test_peers_stop_at_their_limit(void **state)
     peers_audit(fixture->peers);
 }
 
+/* Tell of addresses from `first` on as long as that is allowed; returns how many. */
+static uint32_t tell_all(struct fixture *fixture, uint64_t teller, uint32_t first)
+{
+    uint32_t count = 0;
+
+    while (peers_may_tell(fixture->peers, teller)) {
+        const struct address address = address_of(first + count);
+
+        assert_non_null(peers_tell(fixture->peers, &address, first + count, teller));
+        count++;
+    }
+    return count;
+}
+
+/* One who makes up thousands leaves places to others, and each of several as many as it has. */
+static void test_peers_that_tell_of_many_leave_places_to_others(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint32_t half = tell_all(fixture, 1, 0);
+    const uint32_t other = tell_all(fixture, 2, NODE_PEERS_MAX);
+
+    assert_int_equal(half, PEERS_TOLD_MAX / 2);
+    assert_int_equal(other, PEERS_TOLD_MAX / 4);
+    assert_true(peers_may_tell(fixture->peers, 3));
+    assert_false(peers_may_tell(fixture->peers, 1));
+    for (uint32_t i = 0; i < half; i++) {
+        peers_heard(fixture->peers, find(fixture, i));
+    }
+    assert_true(peers_may_tell(fixture->peers, 1)); /* they were there */
+    for (uint32_t i = 0; i < other; i++) {
+        peers_drop(fixture->peers, find(fixture, NODE_PEERS_MAX + i));
+    }
+    assert_int_equal(tell_all(fixture, 2, NODE_PEERS_MAX), PEERS_TOLD_MAX / 4);
+    peers_audit(fixture->peers);
+}
+
 static void test_peers_after_walks_in_address_order(void **state)
 {
     struct fixture *fixture = *state;
@@ -197,6 +233,7 @@ int main(void)
         TEST(test_peers_obtain_gives_the_same_record_again),
         TEST(test_peers_find_does_not_find_what_was_never_obtained),
         TEST(test_peers_stop_at_their_limit),
+        TEST(test_peers_that_tell_of_many_leave_places_to_others),
         TEST(test_peers_after_walks_in_address_order),
         TEST(test_peers_agree_with_a_plain_array),
         TEST(test_peers_survive_every_failed_allocation),
