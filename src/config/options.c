@@ -61,7 +61,7 @@ const size_t config_options_count = sizeof config_options / sizeof config_option
 
 /* The words of the types that are no numbers to people. */
 static const char *const option_flag_words[] = { "no", "yes", NULL };
-static const char *const option_level_words[] = { "error", "warn", "info", "debug", NULL };
+static const char *const option_level_words[] = { "error", "warn", "info", "debug", "trace", NULL };
 static const char *const option_format_words[] = { "text", "json", NULL };
 
 static const char *const *option_words(const struct config_option *option)
@@ -319,7 +319,7 @@ const char *option_form(const struct config_option *option)
         [OPTION_SIZE] = "a size such as 65536, 64k, 16m or 1g",
         [OPTION_COUNT] = "a whole number",
         [OPTION_FLAG] = "yes or no",
-        [OPTION_LEVEL] = "error, warn, info or debug",
+        [OPTION_LEVEL] = "error, warn, info, debug or trace",
         [OPTION_FORMAT] = "text or json",
     };
     static const char *const checks[] = {

@@ -39,8 +39,8 @@ struct log_line {
     size_t size;
 };
 
-static const char *const log_levels[] = { "error", "warn", "info", "debug" };
-static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+static const char *const log_levels[] = { "error", "warn", "info", "debug", "trace" };
+static const int log_priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG };
 
 static enum status log_open_target(const char *target, int *fd_out, struct fault *why)
 {
@@ -121,9 +121,14 @@ static struct log_slot *log_slot(struct log *log, const char *event)
     return &log->slots[LOG_EVENTS_MAX - 1];
 }
 
-/* Whether the event may be written in this second; counts it either way. */
-static bool log_allows(struct log *log, struct log_slot *slot, uint64_t second)
+/* Whether the event may be written in this second; counts it either way. Lines of trace take no
+ * place from others, nor one of its events from another: a flood of datagrams hides no retry. */
+static bool log_allows(struct log *log, struct log_slot *slot, enum log_level level,
+                       uint64_t second)
 {
+    const bool is_trace = level == LOG_LEVEL_TRACE;
+    const unsigned lines_max = is_trace ? LOG_TRACE_LINES_MAX : LOG_EVENT_LINES_MAX;
+
     if (slot->second != second) {
         slot->second = second;
         slot->lines = 0;
@@ -132,12 +137,12 @@ static bool log_allows(struct log *log, struct log_slot *slot, uint64_t second)
         log->second = second;
         log->lines = 0;
     }
-    if (slot->lines >= LOG_EVENT_LINES_MAX || log->lines >= LOG_LINES_MAX) {
+    if (slot->lines >= lines_max || (!is_trace && log->lines >= LOG_LINES_MAX)) {
         slot->suppressed++;
         return false;
     }
     slot->lines++;
-    log->lines++;
+    log->lines += !is_trace;
     return true;
 }
 
@@ -324,7 +329,7 @@ void log_write(struct log *log, enum log_level level, const char *event,
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     slot = log_slot(log, event);
-    if (!log_allows(log, slot, (uint64_t)now.tv_sec)) {
+    if (!log_allows(log, slot, level, (uint64_t)now.tv_sec)) {
         return;
     }
     log_put_head(&line, log, level, event);

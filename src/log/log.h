@@ -18,13 +18,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* error: needs a person; warn: will need one; info: a state changed; debug: the rest. */
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+/* error: needs a person; warn: will need one; info: a state changed; debug: the rest; trace: all
+ * that the core does, with each datagram a line. */
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_TRACE
+};
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 #define LOG_LINE_BYTES_MAX  2048 /* a longer line is cut: a datagram's key has 255 bytes */
 #define LOG_EVENT_LINES_MAX 5    /* a second, of one event: enough to see that it goes on */
-#define LOG_LINES_MAX       20   /* a second, of all together */
+#define LOG_LINES_MAX       20   /* a second, of all together but trace */
+#define LOG_TRACE_LINES_MAX 1000 /* a second, of one event of trace, which people ask for: 100 KB */
 #define LOG_EVENTS_MAX      64   /* events told apart by the limit; others share one slot */
 
 struct log; /* opaque */

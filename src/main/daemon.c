@@ -415,6 +415,17 @@ static enum status daemon_bind(struct daemon *daemon, struct fault *why)
     return status;
 }
 
+/* The settings of the node that come with a configuration. */
+static void daemon_set_node(struct daemon *daemon, const struct config *config, unsigned list,
+                            struct node_options *options)
+{
+    settings_node(config, &daemon->lists[list], options);
+    options->trace = (struct trace_listener){ NULL };
+    if (config->log_level == LOG_LEVEL_TRACE) {
+        options->trace = (struct trace_listener){ report_trace, daemon->options.log };
+    }
+}
+
 static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
 {
     const struct config *config = daemon->config;
@@ -441,7 +452,7 @@ static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
     node->cluster_id = table.cluster_id;
     node->http_port = daemon->http_port;
     node->version = VERSION_OF(VERSION_NUMBERS);
-    settings_node(config, &daemon->lists[0], node);
+    daemon_set_node(daemon, config, 0, node);
     if (table_create(&table, &daemon->table) != STATUS_OK
         || node_create(node, &daemon->node_mem, daemon->table, daemon_moment(daemon), &daemon->node)
                != STATUS_OK) {
@@ -697,7 +708,7 @@ enum status daemon_reload(struct daemon *daemon, const struct config *config, st
     const unsigned list = daemon->list ^ 1; /* the node looks into the old lists until it is told */
 
     daemon->store_mem.limit_bytes = config->max_memory_bytes;
-    settings_node(config, &daemon->lists[list], &node);
+    daemon_set_node(daemon, config, list, &node);
     if (node_configure(daemon->node, daemon_moment(daemon), &node) != STATUS_OK) {
         daemon->store_mem.limit_bytes = daemon->config->max_memory_bytes;
         return fault_set(why, STATUS_MEMORY,

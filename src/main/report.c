@@ -264,6 +264,25 @@ static void report_send_errors(struct report *report, const struct udp_stats *ud
     }
 }
 
+void report_trace(void *log, const struct trace_event *event)
+{
+    const struct trace_names names = trace_names_of((enum trace_kind)event->kind);
+    struct log_field fields[4] = { 0 };
+    struct log_field *next = fields;
+    char address[ADDRESS_TEXT_MAX];
+
+    if (event->peer.port != 0) {
+        *next++ = report_address(&event->peer, address);
+    }
+    if (event->about != NULL) {
+        *next++ = log_string(names.about, event->about);
+    }
+    if (names.number[0] != '\0') {
+        *next++ = log_number(names.number, event->number);
+    }
+    log_write(log, LOG_LEVEL_TRACE, names.event, fields);
+}
+
 void report_changes(struct report *report, uint64_t now_us)
 {
     const struct node_stats now = *node_stats(report->at.node);

@@ -6,6 +6,7 @@
  * becomes one at once. The core itself never logs. */
 
 #include "base/address.h"
+#include "node/trace.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,10 @@ void report_seeds(struct report *report, const struct address *addresses, size_t
 
 /* What the node did since the last call; to be called when a turn ends. */
 void report_events(struct report *report, uint64_t now_us);
+
+/* An event of the node's trace, as a line; the listener that node_options take. `log` is the struct
+ * log. */
+void report_trace(void *log, const struct trace_event *event);
 
 /* Once a second. */
 void report_changes(struct report *report, uint64_t now_us);

@@ -559,8 +559,12 @@ void contact_lost(struct node *node, const struct flight *flight)
     if (contact->leave_tries[flight->tag] == LEAVE_TRIES_MAX) {
         contact->leave[flight->tag] = NULL;
         node->stats.abandoned++;
+        trace_tell(node, TRACE_ABANDONED, .peer = flight->peer->address, .about = "leave",
+                   .number = contact->leave_tries[flight->tag]);
     } else {
         node->stats.retries++;
+        trace_tell(node, TRACE_RETRY, .peer = flight->peer->address, .about = "leave",
+                   .number = contact->leave_tries[flight->tag]);
     }
 }
 

@@ -77,6 +77,7 @@ struct exchange *exchange_obtain(struct node *node, struct moment now, struct pe
         exchange->heard_us = now.mono_us;
         peer->exchange = exchange;
         link_last(node->exchanges, exchange);
+        trace_tell(node, TRACE_EXCHANGE_BEGUN, .peer = peer->address);
     }
     return exchange;
 }
@@ -290,6 +291,8 @@ bool exchange_done(const struct exchange *exchange)
 
 void exchange_free(struct node *node, struct exchange *exchange)
 {
+    trace_tell(node, TRACE_EXCHANGE_ENDED, .peer = exchange->peer->address,
+               .number = exchange->sent);
     unlink_one(node->exchanges, exchange);
     exchange->peer->exchange = NULL;
     marks_clear(&exchange->repairs[TABLE_M], node->mem);

@@ -111,7 +111,8 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
             report.reply = reply_of(node, from);
             presence_receive(node, now, from, &report);
         } else if (pattern_is(item.key)) {
-            node->stats.refused_keys++; /* a question, wherever it comes; never stored */
+            /* A question, wherever it comes, is never stored. */
+            refused_count(node, keys, &from->address, 1);
         } else {
             join_item(node, now, from, &item, depth, reply_of(node, from));
         }
@@ -162,7 +163,7 @@ static void requests_receive(struct node *node, struct moment now, struct peer *
 static bool sender_check(struct node *node, struct peer *from, const struct envelope *envelope)
 {
     if (!has(envelope, WIRE_HAS_SENDER) || envelope->sender_id != (uint32_t)from->id) {
-        node->stats.refused_presence++;
+        refused_count(node, presence, &from->address, 1);
         return false;
     }
     if (from->level == 0) {

@@ -86,7 +86,7 @@ static enum status refusal_tell(struct node *node, struct moment now, enum statu
 
     node->full_us = now.mono_us;
     if (status == STATUS_FULL) {
-        node->stats.refused_keys++;
+        refused_count(node, keys, NULL, 1);
         node->refused_us = now.mono_us;
         return fault_set(why, status,
                          "there is no room for the new key '%.*s': max-keys (%llu) is reached",
@@ -130,6 +130,7 @@ enum status join_update(struct node *node, struct moment now, struct node_update
 static bool block_limit(struct node *node, struct block *block, uint64_t value_max,
                         struct block_room *room)
 {
+    uint64_t refused = 0;
     uint16_t count = 0;
 
     for (unsigned i = 0; i < block->count; i++) {
@@ -137,13 +138,14 @@ static bool block_limit(struct node *node, struct block *block, uint64_t value_m
         const uint64_t value = block_get(block, offset);
 
         if (value > value_max) {
-            node->stats.refused_values++;
+            refused++;
         } else if (value > 0) {
             room->offsets[count] = (uint8_t)offset;
             room->values[count] = value;
             count++;
         }
     }
+    refused_count(node, values, NULL, refused);
     *block = block_unpacked(room, block->number, count);
     return count > 0;
 }
@@ -159,7 +161,7 @@ static struct entry *entry_obtain(struct node *node, struct bytes key)
     }
     node->full_us = node->now.mono_us;
     if (status == STATUS_FULL) {
-        node->stats.refused_keys++;
+        refused_count(node, keys, NULL, 1);
         node->refused_us = node->now.mono_us;
     } else {
         node->stats.memory_refused++;

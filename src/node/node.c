@@ -241,12 +241,14 @@ static void hearsay_drop(struct node *node, struct moment now)
     }
 }
 
-static void received_count(struct node *node, const struct message *message, size_t size)
+static void received_count(struct node *node, const struct address *from,
+                           const struct message *message, size_t size)
 {
     const enum node_kind kind = message->extended ? extended_kind(message) : NODE_KIND_PLAIN;
 
     node->stats.received[kind]++;
     node->stats.received_bytes[kind] += size;
+    trace_tell(node, TRACE_IN, .peer = *from, .about = node_kind_label(kind), .number = size);
 }
 
 void node_receive(struct node *node, struct moment now, const struct address *from,
@@ -261,16 +263,18 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     work_count(node, 1 + datagram.size / EMIT_BYTES);
     if (drop != WIRE_OK) {
         node->stats.dropped[drop]++;
+        trace_tell(node, TRACE_DROPPED, .peer = *from, .about = wire_drop_label(drop),
+                   .number = datagram.size);
         return;
     }
-    received_count(node, &message, datagram.size);
+    received_count(node, from, &message, datagram.size);
     /* Our own datagram come back, by whatever name, says nothing; nor does what comes from where
      * nobody can be. */
     if (address_compare(from, &node->options.self) == 0 || !address_is_peer(from)) {
         return;
     }
     if (!cluster_allows(node, from, &message)) {
-        node->stats.refused_cluster++;
+        refused_count(node, cluster, from, 1);
         events_cluster(node->events, now, from);
         return;
     }
@@ -648,19 +652,6 @@ bool node_is_reserved(struct bytes key)
 bool node_take_event(struct node *node, struct node_event *event_out)
 {
     return events_take(node->events, event_out);
-}
-
-const char *node_kind_label(enum node_kind kind)
-{
-    switch (kind) {
-#define X(code, label) \
-    case code: return label;
-        NODE_KIND_LIST(X)
-#undef X
-    default: break;
-    }
-    assert(kind < NODE_KIND_COUNT);
-    return "";
 }
 
 uint64_t node_work(const struct node *node)

@@ -150,8 +150,6 @@ bool node_is_reserved(struct bytes key);
  * but for what they changed. False: none; *event_out untouched. */
 bool node_take_event(struct node *node, struct node_event *event_out);
 
-const char *node_kind_label(enum node_kind kind);
-
 /* Counted work (node/work.h): units done since the node was created, for tests, the simulator and
  * whoever drives a node. What node_receive() does is at most node_datagram_work_max() of the
  * datagram's size. A turn's calls together stay below NODE_TURN_WORK_MAX + NODE_EMIT_WORK_MIN, but

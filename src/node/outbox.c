@@ -378,8 +378,7 @@ static size_t datagram_end(struct node *node, struct moment now, struct peer *pe
 
     peer->has_token = false;
     pace_sent(node, now, peer, datagram.size);
-    node->stats.sent[kind]++;
-    node->stats.sent_bytes[kind] += datagram.size;
+    sent_count(node, &peer->address, kind, datagram.size);
     return datagram.size;
 }
 
@@ -560,8 +559,7 @@ static size_t challenge_emit(struct node *node, struct moment now, struct owed *
     owed->bare = false;
     owed->peer->has_token = false;
     pace_charge(node, now, datagram.size); /* its credit was charged when it was owed */
-    node->stats.sent[NODE_KIND_HELLO]++;
-    node->stats.sent_bytes[NODE_KIND_HELLO] += datagram.size;
+    sent_count(node, &owed->peer->address, NODE_KIND_HELLO, datagram.size);
     return datagram.size;
 }
 

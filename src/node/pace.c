@@ -87,7 +87,7 @@ bool pace_credit_allows(struct node *node, const struct peer *peer, size_t size)
         || credit_room(node, now, &peer->address, &peer->credit) >= size) {
         return true;
     }
-    node->stats.refused_credit++;
+    refused_count(node, credit, &peer->address, 1);
     return false;
 }
 

@@ -560,8 +560,7 @@ size_t plain_emit(struct node *node, struct moment now, struct space space, stru
         queue_sent(queue, now);
         queue_plan(node, queue);
         pace_sent(node, now, peer, size);
-        node->stats.sent[NODE_KIND_PLAIN]++;
-        node->stats.sent_bytes[NODE_KIND_PLAIN] += size;
+        sent_count(node, &peer->address, NODE_KIND_PLAIN, size);
         *to = peer->address;
         return size;
     }

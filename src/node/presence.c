@@ -83,7 +83,7 @@ static struct entry *entry_obtain(struct node *node, const struct peer *peer)
     }
     status = table_obtain(node->table, node_presence_key(&peer->address, text), TABLE_M, &entry);
     if (status != STATUS_OK) {
-        node->stats.refused_keys += status == STATUS_FULL;
+        refused_count(node, keys, &peer->address, status == STATUS_FULL);
         node->stats.memory_refused += status == STATUS_MEMORY;
         return NULL;
     }
@@ -215,6 +215,7 @@ static void self_refute(struct node *node, struct moment now, uint64_t state)
         claim_state(presence->incarnation, node->leaving ? WORD_LEFT : WORD_ALIVE);
     claim.values[PRESENCE_STATE] = presence->state_word;
     node->stats.refutations++;
+    trace_tell(node, TRACE_REFUTED, .number = presence->incarnation);
     (void)self_write(node, now, &claim); /* no memory is counted, and it is said to us again */
 }
 
@@ -485,7 +486,7 @@ struct peer *presence_heard(struct node *node, struct moment now, struct peer *p
         peer = peer_obtain(node, from);
     }
     if (peer == NULL) {
-        node->stats.refused_presence++;
+        refused_count(node, presence, from, 1);
         return NULL;
     }
     peer->heard_us = now.mono_us;
@@ -570,6 +571,11 @@ static uint64_t since_s(const struct node *node, struct moment now)
     return now_s < most_s ? now_s : most_s;
 }
 
+static const char *word_label(enum presence_word word)
+{
+    return word == WORD_SUSPECT ? "suspect" : word == WORD_DEAD ? "dead" : "left";
+}
+
 void presence_declare(struct node *node, struct moment now, struct peer *peer,
                       enum presence_word word)
 {
@@ -588,6 +594,8 @@ void presence_declare(struct node *node, struct moment now, struct peer *peer,
     if (mark_has(&raised, PRESENCE_STATE)) {
         node->stats.suspicions += word == WORD_SUSPECT;
         node->stats.deaths += word == WORD_DEAD;
+        trace_tell(node, TRACE_DECLARED, .peer = peer->address, .about = word_label(word),
+                   .number = peer->incarnation);
     }
 }
 
@@ -644,7 +652,7 @@ static uint64_t claim_bound(struct node *node, struct moment now, const struct p
         bounds.by = CLAIM_TO_OWNER;
     }
     refused = claim_judge(claim, &bounds);
-    node->stats.refused_presence += refused;
+    refused_count(node, presence, &from->address, refused);
     return refused;
 }
 
@@ -710,7 +718,7 @@ static struct peer *peer_told(struct node *node, const struct peer *from,
         peer =
             peer_begin(node, peers_tell(node->peers, about, node_peer_id(node, about), from->id));
     } else {
-        node->stats.refused_presence++;
+        refused_count(node, presence, about, 1);
     }
     if (peer != NULL) {
         credit_told(&peer->credit);
@@ -758,9 +766,9 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
     struct peer *peer;
     bool says_level;
 
-    node->stats.refused_presence += claim_read(&claim, report->elements);
+    refused_count(node, presence, &from->address, claim_read(&claim, report->elements));
     if (report->source == SOURCE_STRANGER) {
-        node->stats.refused_presence++;
+        refused_count(node, presence, &from->address, 1);
         return;
     }
     if (report->source == SOURCE_OWNER) {

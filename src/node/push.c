@@ -608,6 +608,7 @@ static size_t retry_emit(struct node *node, struct moment now, struct space spac
     marks = retry_take(node, retry);
     retry->avoid[1] = peer;
     node->stats.retries++;
+    trace_tell(node, TRACE_RETRY, .peer = peer->address, .about = "push", .number = retry->tries);
     *to = peer->address;
     plan.tag = tag_make(retry->group, retry->bucket);
     size = datagram_send(node, now, space, peer, sets, plan);
@@ -720,6 +721,8 @@ bool push_lost(struct node *node, struct moment now, struct flight *flight)
     retry = flight->tries >= PUSH_TRIES ? NULL : mem_alloc_zeroed(node->mem, sizeof *retry);
     if (retry == NULL) {
         node->stats.abandoned++;
+        trace_tell(node, TRACE_ABANDONED, .peer = flight->peer->address, .about = "push",
+                   .number = flight->tries);
         return !heard_lately;
     }
     retry->marks = flight->carried;

@@ -92,6 +92,43 @@ static inline void work_count(struct node *node, uint64_t units)
     node->work_done += units;
 }
 
+/* Tell the listener, if there is one, of an event: trace_tell(node, TRACE_ROUND, .peer = address).
+ * Its fields are not even looked at where nobody listens. */
+#define trace_tell(node, event_kind, ...)                                                     \
+    do {                                                                                      \
+        if (__builtin_expect((node)->options.trace.tell != NULL, 0)) {                        \
+            (node)->options.trace.tell((node)->options.trace.owner,                           \
+                                       &(struct trace_event){ .kind = (event_kind),           \
+                                                              .mono_us = (node)->now.mono_us, \
+                                                              __VA_ARGS__ });                 \
+        }                                                                                     \
+    } while (0)
+
+/* A datagram has been encoded and leaves. */
+static inline void sent_count(struct node *node, const struct address *to, enum node_kind kind,
+                              size_t size)
+{
+    node->stats.sent[kind]++;
+    node->stats.sent_bytes[kind] += size;
+    trace_tell(node, TRACE_OUT, .peer = *to, .about = node_kind_label(kind), .number = size);
+}
+
+/* So many things were refused: refused_count(node, presence, &from->address, 1). The address is
+ * NULL where no peer is known to have caused it. */
+#define refused_count(node, reason, from, count) \
+    refused_add(node, &(node)->stats.refused_##reason, #reason, from, count)
+
+static inline void refused_add(struct node *node, uint64_t *counter, const char *reason,
+                               const struct address *from, uint64_t count)
+{
+    *counter += count;
+    if (count > 0) {
+        trace_tell(node, TRACE_REFUSED,
+                   .peer = from == NULL ? (struct address){ .port = 0 } : *from, .about = reason,
+                   .number = count);
+    }
+}
+
 /* Whether an address is in a trusted range. */
 bool node_trusts_address(const struct node *node, const struct address *address);
 

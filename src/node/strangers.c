@@ -218,13 +218,13 @@ static void extended_hear(struct node *node, struct moment now, struct stranger 
     struct address about;
 
     if (!names_itself(node, &stranger->address, envelope)) {
-        node->stats.refused_presence++;
+        refused_count(node, presence, &stranger->address, 1);
         return;
     }
     if (message->plain.key.size > 0
         && (!presence_address(message->plain.key, &about)
             || address_compare(&about, &stranger->address) != 0)) {
-        node->stats.refused_presence++;
+        refused_count(node, presence, &stranger->address, 1);
     }
     if (has(envelope, WIRE_HAS_TOKEN)) {
         memcpy(stranger->token, envelope->token, sizeof stranger->token);
@@ -247,7 +247,7 @@ static void presence_hear(struct node *node, struct moment now, struct stranger 
 
     (void)claim_read(&claim, elements);
     if (address_compare(about, &stranger->address) != 0) {
-        node->stats.refused_presence++;
+        refused_count(node, presence, &stranger->address, 1);
     } else if ((uint8_t)claim.values[PRESENCE_LEVEL] > 0 && !node->options.plain_only) {
         challenge_owe(node, now, stranger);
     }
@@ -288,7 +288,7 @@ static void pattern_hear(struct node *node, struct stranger *stranger, struct by
             wish(node, stranger, WISH_SELF);
         }
     } else {
-        node->stats.refused_credit++;
+        refused_count(node, credit, &stranger->address, 1);
     }
 }
 
@@ -455,7 +455,7 @@ static size_t wish_put(struct node *node, struct moment now, struct stranger *st
         size = self_put(node, now, stranger, space, room);
         wishes_clear(node, stranger, stranger->wishes);
     }
-    node->stats.refused_credit += size == 0;
+    refused_count(node, credit, &stranger->address, size == 0);
     return size;
 }
 
@@ -500,8 +500,7 @@ size_t strangers_emit(struct node *node, struct moment now, struct space space, 
             credit_spend(node, now, to, &stranger->credit, size);
             strangers->tokens -= (int64_t)(size + NODE_HEADER_BYTES) * (int64_t)US_PER_S;
             pace_charge(node, now, size);
-            node->stats.sent[kind]++;
-            node->stats.sent_bytes[kind] += size;
+            sent_count(node, to, kind, size);
             return size;
         }
     }

@@ -234,6 +234,8 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
     }
     wait_set(node, peer, now, set);
     node->stats.sync_rounds++;
+    trace_tell(node, TRACE_ROUND, .peer = peer->address,
+               .about = set == TABLE_M ? "members" : "data");
 }
 
 /* Nothing is left to be exchanged: what still waits to leave the peer got from others. */
@@ -451,12 +453,16 @@ void sync_lost(struct node *node, struct moment now, struct flight *flight)
     peer->sync_losses++;
     exchange->blocked = false;
     if (peer->sync_losses > LOSSES_MAX || !peer->member) {
-        peer->sync_losses = 0;
         node->stats.abandoned++;
+        trace_tell(node, TRACE_ABANDONED, .peer = peer->address, .about = "sync",
+                   .number = peer->sync_losses);
+        peer->sync_losses = 0;
         exchange_free(node, exchange);
         return;
     }
     node->stats.retries++;
+    trace_tell(node, TRACE_RETRY, .peer = peer->address, .about = "sync",
+               .number = peer->sync_losses);
     exchange_repair_again(node, exchange, &flight->carried);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "node/trace.h"
 #include "wire/message.h"
 
 #include <stdbool.h>
@@ -56,6 +57,8 @@ struct node_options {
     size_t plain_peers_count;
     const struct node_value_rule *value_rules;
     size_t value_rules_count;
+
+    struct trace_listener trace; /* told what the node does; its owner outlives the node */
 };
 
 /* A client's update of one key: begun, then each of its blocks checked, then each joined, in one
@@ -135,6 +138,9 @@ enum node_kind {
 #undef X
         NODE_KIND_COUNT
 };
+
+/* "plain", "hello" and so on. */
+const char *node_kind_label(enum node_kind kind);
 
 struct node_stats {
     uint64_t received[NODE_KIND_COUNT];

@@ -54,6 +54,44 @@ def test_a_node_of_another_cluster_is_named_once_a_minute(start):
     assert len(lines(red, "other_cluster")) == 1
 
 
+def test_trace_shows_datagrams_in_and_out_and_a_retry(start):
+    node = start("--set", "log-level=trace")
+    other = start(seeds=[node])
+
+    def told(event, *words):
+        return [line for line in lines(node, event)
+                if " trace " in line and f"address={other.text}" in line
+                and all(word in line for word in words)]
+
+    eventually(lambda: told("datagram_in", "kind=ack") and told("datagram_out", "kind=probe"), 10)
+    assert re.search(r"bytes=[1-9]\d*$", told("datagram_out")[0])
+    assert told("retry") == []
+    other.signal(signal.SIGSTOP)
+    try:
+        assert node.post("/keys/foo", b'{"1": 1}').status == 201
+        eventually(lambda: told("retry", "kind=push", "losses=1"), 10)
+    finally:
+        other.signal(signal.SIGCONT)
+    assert lines(other, "datagram_in") == []
+
+
+def test_trace_begins_and_ends_with_a_reload(start, tmp_path):
+    settings = tmp_path / "conf"
+    settings.write_text("listen 127.0.0.1:0\nhttp-listen 127.0.0.1:0\n")
+    node = start("-c", str(settings), port=None)
+    other = start(seeds=[node])
+    settings.write_text(settings.read_text() + "log-level trace\n")
+    node.signal(signal.SIGHUP)
+    eventually(lambda: lines(node, "datagram_in"), 10)
+    settings.write_text(settings.read_text().replace("trace", "info"))
+    node.signal(signal.SIGHUP)
+    eventually(lambda: len(lines(node, "reloaded")) == 2, 10)
+    count = len(lines(node, "datagram_in"))
+    other.stop()
+    eventually(lambda: [line for line in lines(node, "peer") if "state=left" in line], 10)
+    assert len(lines(node, "datagram_in")) == count
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
 def test_a_seed_out_of_reach_of_a_loopback_listener_is_told_with_the_error(tmp_path):
     log = tmp_path / "log"

@@ -12,6 +12,7 @@
 #include "sim/frame.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
+#include "sim/trace.h"
 
 #define BATCH 64 /* datagrams taken in one turn */
 #define SEEDS 3  /* the first nodes */
@@ -79,7 +80,7 @@ struct table *machine_table_copy(struct world *world, uint32_t machine, const st
     return table;
 }
 
-static struct node_options options_of(const struct world *world, const struct machine *machine,
+static struct node_options options_of(const struct world *world, struct machine *machine,
                                       const struct address_range *trusted)
 {
     struct node_options options = world->options.node;
@@ -87,6 +88,7 @@ static struct node_options options_of(const struct world *world, const struct ma
     options.self = machine->address;
     options.seed = hash_mix(world->options.seed, number_of(world, machine) | machine->starts << 32);
     options.start_s_min = machine->start_s_min;
+    options.trace = trace_listener_of(machine);
     for (unsigned i = 0; i < 16; i++) {
         options.token_secret[i] = (uint8_t)(options.seed >> (i % 8 * 8));
     }

@@ -14,6 +14,7 @@
 #include "sim/report.h"
 #include "sim/run.h"
 #include "sim/scenarios.h"
+#include "sim/trace.h"
 
 #define COMMAND_MAX 512
 
@@ -85,6 +86,7 @@ static void usage(int status)
                 "           [--digest-bits B] [--twice] [--shifted]\n"
                 "       sim --scenario NAME [--seed S]\n"
                 "       sim --figure NAME|--table [--seed S] [--nodes N] [--scale X]\n"
+                "and --trace, which prints what each node does: a line an event, many\n"
                 "faults:");
     for (size_t i = 0; run_fault_names[i] != NULL; i++) {
         fprintf(to, " %s", run_fault_names[i]);
@@ -151,6 +153,8 @@ static bool flag_read(struct command *command, const char *name)
         command->twice = true;
     } else if (strcmp(name, "--shifted") == 0) {
         command->shifted = true;
+    } else if (strcmp(name, "--trace") == 0) {
+        trace_begin();
     } else if (strcmp(name, "--help") == 0) {
         usage(0);
     } else {

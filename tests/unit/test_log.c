@@ -13,7 +13,7 @@
 struct fixture {
     char path[64];
     struct log *log;
-    char text[65536];
+    char text[1 << 20];
 };
 
 static int setup(void **state)
@@ -159,6 +159,28 @@ static void test_log_lines_of_one_event_and_of_all_are_limited(void **state)
     assert_in_range(read_log(fixture), LOG_LINES_MAX, 2 * LOG_LINES_MAX);
 }
 
+/* A loop of so many lines takes far less than a second, but may meet the turn of one. */
+static void test_log_trace_has_limits_of_its_own_for_each_event(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_log(fixture, LOG_LEVEL_TRACE, LOG_FORMAT_TEXT);
+    for (unsigned i = 0; i < 4 * LOG_TRACE_LINES_MAX; i++) {
+        log_write(fixture->log, LOG_LEVEL_TRACE, "flood", NULL);
+    }
+    assert_in_range(read_log(fixture), LOG_TRACE_LINES_MAX, 2 * LOG_TRACE_LINES_MAX);
+    log_write(fixture->log, LOG_LEVEL_TRACE, "retry", NULL);
+    log_write(fixture->log, LOG_LEVEL_INFO, "peer", NULL);
+    (void)read_log(fixture);
+    assert_non_null(strstr(fixture->text, "Z trace retry\n"));
+    assert_non_null(strstr(fixture->text, "Z info peer\n"));
+    /* What was left out stands in the next line of that event, in another second. */
+    do {
+        log_write(fixture->log, LOG_LEVEL_TRACE, "flood", NULL);
+        (void)read_log(fixture);
+    } while (strstr(fixture->text, "Z trace flood suppressed=") == NULL);
+}
+
 static void test_log_replaced_by_another_follows_a_moved_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -251,6 +273,7 @@ int main(void)
         TEST(test_log_values_are_escaped),
         TEST(test_log_json_is_one_object_a_line_even_when_cut),
         TEST(test_log_lines_of_one_event_and_of_all_are_limited),
+        TEST(test_log_trace_has_limits_of_its_own_for_each_event),
         TEST(test_log_replaced_by_another_follows_a_moved_file),
         TEST(test_log_another_that_is_not_taken_leaves_syslog_open),
         TEST(test_log_waits_for_nobody_who_reads_stderr),
