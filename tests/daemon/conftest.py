@@ -1,5 +1,7 @@
 """Fixtures: daemons that end with their test, and their logs where the test failed."""
 
+import os
+import random
 import signal
 import sys
 
@@ -58,6 +60,14 @@ class Starter:
             assert daemon.process.returncode in (0, -9), (
                 f"{daemon.arguments} ended with {daemon.process.returncode}:\n{daemon.log()}"
             )
+
+
+@pytest.fixture
+def chance():
+    """Random numbers: the same in each run, but where CHECK_SEED has another seed."""
+    seed = int(os.environ.get("CHECK_SEED", "1"))
+    print(f"CHECK_SEED={seed}")
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ Some are random, some are mutated from valid messages, extended ones too. The no
 the others exactly what they say, and does not fill its log. The seed is printed when a test fails.
 """
 
-import os
-import random
 import socket
 import time
 
@@ -18,13 +16,6 @@ from daemon import SLOWNESS, eventually
 
 COUNT = 10000
 KEYS = ["foo", "bar", "k" * 40, "k" * 255, "é", "a/b", "hll", "x y"]
-
-
-@pytest.fixture
-def chance():
-    seed = int(os.environ.get("HOSTILE_SEED", random.randrange(2**32)))
-    print(f"HOSTILE_SEED={seed}")
-    return random.Random(seed)
 
 
 def valid(chance):
