@@ -3,6 +3,7 @@ and every route and method that it names is there. That every answer of every ot
 is checked where answers are read (daemon.py)."""
 
 import json
+import re
 
 import jsonschema
 import msgpack
@@ -88,6 +89,17 @@ def test_the_specification_has_what_linters_ask_for():
         codes = set(operation["responses"])
         for kind in "24":
             assert any(code.startswith(kind) for code in codes), f"{method} {path}: no {kind}xx"
+
+
+def test_refusals_of_the_manual_are_specified():
+    manual = (SOURCE / "man" / "vignette-http.7").read_text()
+    errors = manual[manual.index(".Ss Errors"):manual.index(".Ss Keys")]
+    named = set(re.findall(r"^\.It (\d{3})$", errors, re.MULTILINE))
+    assert len(named) > 5
+    specified = [set(operation["responses"]) for _, _, operation in operations()]
+    # 405 is what a method gets that has no operation.
+    assert named - {"405"} <= set.union(*specified)
+    assert {"400", "403", "431"} <= set.intersection(*specified), "any path gives these"
 
 
 # What http/routes.c lets repeat.
