@@ -262,23 +262,26 @@ static bool include_read(struct http_request *request, struct watching *watching
 
 static bool filters_read(struct http_request *request, struct watcher *watcher)
 {
+    enum status status = STATUS_OK;
     struct bytes text;
-    bool is_fine = true;
 
-    for (size_t at = 0; is_fine && http_query_next(request, "key", &at, &text);) {
+    for (size_t at = 0; status == STATUS_OK && http_query_next(request, "key", &at, &text);) {
         if (pattern_is(text)) {
             http_refuse(request, 400, "a 'key' has no * or %%; patterns are watched with 'match'");
             return false;
         }
-        is_fine = watcher_add_key(watcher, text);
+        status = watcher_add_key(watcher, text);
     }
-    for (size_t at = 0; is_fine && http_query_next(request, "match", &at, &text);) {
-        is_fine = watcher_add_pattern(watcher, text);
+    for (size_t at = 0; status == STATUS_OK && http_query_next(request, "match", &at, &text);) {
+        status = watcher_add_pattern(watcher, text);
     }
-    if (!is_fine) {
-        http_refuse(request, 400, "at most 256 'key' and 'match' of 1..255 bytes each");
+    if (status == STATUS_MEMORY) {
+        http_refuse_memory(request);
+    } else if (status != STATUS_OK) {
+        http_refuse(request, 400, "at most %d 'key' and 'match' of 1..%d bytes each",
+                    WATCH_FILTERS_MAX, HTTP_KEY_BYTES_MAX);
     }
-    return is_fine;
+    return status == STATUS_OK;
 }
 
 static void stream_begin(struct http_request *request, struct http_context *context,

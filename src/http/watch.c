@@ -7,7 +7,6 @@
 #include <sys/queue.h>
 
 #define BUCKETS_MIN 16
-#define FILTERS_MAX 256
 #define MARKS_MIN   1
 
 /* Of work: a comparison, and what it looks at. A pattern of 255 bytes against a key of as many
@@ -461,13 +460,13 @@ void watcher_free(struct watcher *watcher)
     mem_free(watch->mem, watcher, sizeof *watcher);
 }
 
-static bool filter_add(struct watcher *watcher, struct bytes text, bool is_pattern)
+static enum status filter_add(struct watcher *watcher, struct bytes text, bool is_pattern)
 {
     struct filter *filter;
 
     if (text.size == 0 || text.size > sizeof filter->text
-        || watcher->filters_count == FILTERS_MAX) {
-        return false;
+        || watcher->filters_count == WATCH_FILTERS_MAX) {
+        return STATUS_INVALID;
     }
     if (watcher->filters_count == watcher->filters_room) {
         const size_t room = watcher->filters_room == 0 ? 1 : 2 * watcher->filters_room;
@@ -476,7 +475,7 @@ static bool filter_add(struct watcher *watcher, struct bytes text, bool is_patte
                                                            room * sizeof *filters);
 
         if (filters == NULL) {
-            return false;
+            return STATUS_MEMORY;
         }
         watcher->filters = filters;
         watcher->filters_room = room;
@@ -485,15 +484,15 @@ static bool filter_add(struct watcher *watcher, struct bytes text, bool is_patte
     filter->size = (uint16_t)text.size;
     filter->is_pattern = is_pattern;
     memcpy(filter->text, text.data, text.size);
-    return true;
+    return STATUS_OK;
 }
 
-bool watcher_add_key(struct watcher *watcher, struct bytes key)
+enum status watcher_add_key(struct watcher *watcher, struct bytes key)
 {
     return filter_add(watcher, key, false);
 }
 
-bool watcher_add_pattern(struct watcher *watcher, struct bytes pattern)
+enum status watcher_add_pattern(struct watcher *watcher, struct bytes pattern)
 {
     return filter_add(watcher, pattern, true);
 }

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/status.h"
 #include "http/server.h"
 #include "store/table.h"
 #include "wire/block.h"
@@ -62,10 +63,15 @@ struct watcher *watcher_create(struct watch *watch, struct http_request *request
                                uint64_t bytes_max);
 void watcher_free(struct watcher *watcher);
 
+#define WATCH_FILTERS_MAX 256 /* keys and patterns of a watcher: a change is compared with each */
+
 /* Watch these keys only, or what matches this pattern only (keys of peers where it begins with
- * "n:"). Both: either is enough. Copied. False: no memory, or too many. */
-bool watcher_add_key(struct watcher *watcher, struct bytes key);
-bool watcher_add_pattern(struct watcher *watcher, struct bytes pattern);
+ * "n:"). Both: either is enough. Copied.
+ *
+ * STATUS_INVALID: it is empty or longer than a key, or one more than WATCH_FILTERS_MAX.
+ * STATUS_MEMORY: there is none left. What was watched before still is. */
+MUST_CHECK enum status watcher_add_key(struct watcher *watcher, struct bytes key);
+MUST_CHECK enum status watcher_add_pattern(struct watcher *watcher, struct bytes pattern);
 
 /* How many keys and patterns each change is compared with; 1 where all keys are watched. */
 size_t watcher_filters(const struct watcher *watcher);

@@ -140,6 +140,17 @@ def test_wrong_parameters_are_refused(shared):
         assert shared.get(f"/watch?{bad}").status == 400, bad
 
 
+def test_no_memory_for_what_is_watched_is_503(start):
+    keys = "&".join(f"key={number}" for number in range(200))
+    node = start("--set", "http-watchers=1000", "--set", "http-max-memory=48k",
+                 "--set", "http-max-body=1k")
+    answer = node.get("/watch?" + keys)
+    assert answer.status == 503 and answer.headers["Retry-After"], answer
+    assert node.get("/watch?match=" + "x" * 256).status == 400
+    with Watcher(node, "?key=a") as watcher:
+        assert watcher.event()["event"] == "ready"
+
+
 def test_watchers_beyond_their_number_are_503(start):
     node = start("--set", "http-watchers=5")
     watchers = [Watcher(node) for _ in range(5)]

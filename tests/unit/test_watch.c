@@ -185,11 +185,11 @@ static void test_watcher_hears_only_what_it_asked_for(void **state)
     struct watch_event event;
 
     (void)state;
-    assert_true(watcher_add_key(keys, bytes_of("x")));
-    assert_true(watcher_add_key(keys, bytes_of("yy")));
-    assert_true(watcher_add_pattern(pattern, bytes_of("*y")));
-    assert_true(watcher_add_pattern(pattern, bytes_of("*6001")));
-    assert_true(watcher_add_pattern(peers, bytes_of("n:*")));
+    assert_int_equal(watcher_add_key(keys, bytes_of("x")), STATUS_OK);
+    assert_int_equal(watcher_add_key(keys, bytes_of("yy")), STATUS_OK);
+    assert_int_equal(watcher_add_pattern(pattern, bytes_of("*y")), STATUS_OK);
+    assert_int_equal(watcher_add_pattern(pattern, bytes_of("*6001")), STATUS_OK);
+    assert_int_equal(watcher_add_pattern(peers, bytes_of("n:*")), STATUS_OK);
     raise("x", 1, 1);
     raise("yy", 1, 1);
     raise("z", 1, 1);
@@ -271,6 +271,31 @@ static void test_watcher_overflows_when_memory_runs_out(void **state)
     }
 }
 
+static void test_watcher_tells_want_of_memory_from_a_filter_that_is_wrong(void **state)
+{
+    static const uint8_t letters[HTTP_KEY_BYTES_MAX + 1] = { 'a' };
+    struct watcher *watcher = watcher_make(4096);
+
+    (void)state;
+    assert_int_equal(watcher_add_key(watcher, bytes_of("")), STATUS_INVALID);
+    assert_int_equal(watcher_add_pattern(watcher, (struct bytes){ letters, sizeof letters }),
+                     STATUS_INVALID);
+    for (unsigned i = 0; i < WATCH_FILTERS_MAX; i++) {
+        enum status status;
+
+        fixture.mem.fail_countdown = 1;
+        status = watcher_add_key(watcher, bytes_of("x"));
+        fixture.mem.fail_countdown = 0;
+        if (status != STATUS_OK) { /* the filters had to grow, and stay as many as they were */
+            assert_int_equal(status, STATUS_MEMORY);
+            assert_int_equal(watcher_filters(watcher), i == 0 ? 1 : i);
+            assert_int_equal(watcher_add_key(watcher, bytes_of("x")), STATUS_OK);
+        }
+    }
+    assert_int_equal(watcher_add_pattern(watcher, bytes_of("x*")), STATUS_INVALID);
+    watcher_free(watcher);
+}
+
 /* The costliest that may be watched, and keys that suit it. */
 #define STARS   "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a"
 #define LETTERS "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -296,7 +321,7 @@ static void test_watch_compares_so_much_a_turn_and_loses_nothing(void **state)
     (void)state;
     for (unsigned i = 0; i < WATCHERS; i++) {
         watchers[i] = watcher_make(1 << 20);
-        assert_true(watcher_add_pattern(watchers[i], bytes_of(STARS "*")));
+        assert_int_equal(watcher_add_pattern(watchers[i], bytes_of(STARS "*")), STATUS_OK);
     }
     for (unsigned i = 0; i < KEYS; i++) {
         raise_numbered(i);
@@ -439,6 +464,7 @@ int main(void)
         TEST(test_watch_counts_the_blocks_that_it_tells),
         TEST(test_watch_frees_nothing_of_those_that_overflow),
         TEST(test_watcher_overflows_when_memory_runs_out),
+        TEST(test_watcher_tells_want_of_memory_from_a_filter_that_is_wrong),
         TEST(test_watch_compares_so_much_a_turn_and_loses_nothing),
         TEST(test_watch_goes_on_when_watchers_and_keys_go),
         TEST(test_watch_that_falls_too_far_behind_says_so_to_all),
