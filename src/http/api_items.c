@@ -30,6 +30,12 @@ void items_begin(struct items *items, struct http_request *request, const char *
     }
 }
 
+/* The key of the item written last, or under way. */
+static struct bytes last_key(const struct items *items)
+{
+    return (struct bytes){ items->key, items->key_size };
+}
+
 /* -- JSON ---------------------------------------------------------------------------------- */
 
 static void json_item_begin(struct items *items, struct bytes key, const struct vector *vector,
@@ -90,14 +96,14 @@ static void packed_item_put(struct items *items, const struct vector *vector,
 
     if (items->has_vectors) {
         packed_map(output, 1);
-        packed_text(output, items_last(items));
+        packed_text(output, last_key(items));
         packed_map(output, vector_size(vector));
         (void)packed_pairs(output, vector, &items->number, NULL);
         return;
     }
     packed_map(output, digest == NULL ? 2 : 3);
     packed_name(output, "key");
-    packed_text(output, items_last(items));
+    packed_text(output, last_key(items));
     packed_name(output, "size");
     packed_u64(output, vector_size(vector));
     if (digest != NULL) {
@@ -115,7 +121,7 @@ static enum items_progress packed_item_go_on(struct items *items,
 
     items->is_in_item = true;
     if (!items->is_copied) {
-        switch (gather_key(&items->copy, request, table, items_last(items))) {
+        switch (gather_key(&items->copy, request, table, last_key(items))) {
         case GATHER_OVER: return ITEMS_OVER;
         case GATHER_MEMORY: return ITEMS_MEMORY;
         case GATHER_DONE: break;
@@ -123,7 +129,7 @@ static enum items_progress packed_item_go_on(struct items *items,
         items->is_copied = true;
         if (items->copy.matched > 0) {
             packed_map(output, 1);
-            packed_text(output, items_last(items));
+            packed_text(output, last_key(items));
             packed_map(output, vector_size(&items->copy.join));
         }
     }
@@ -171,13 +177,8 @@ enum items_progress items_resume(struct items *items, struct http_request *reque
         return packed_item_go_on(items, request, context->table);
     }
     items->is_in_item = false;
-    entry = table_find(context->table, items_last(items));
+    entry = table_find(context->table, last_key(items));
     return json_item_go_on(items, entry == NULL ? NULL : entry_vector(entry), request);
-}
-
-struct bytes items_last(const struct items *items)
-{
-    return (struct bytes){ items->key, items->key_size };
 }
 
 void items_flush(struct items *items)
@@ -193,7 +194,7 @@ void items_end(struct items *items, bool has_more)
         json_end_array(json);
         if (has_more) {
             json_name(json, "next");
-            json_string(json, items_last(items));
+            json_string(json, last_key(items));
         }
         json_end_object(json);
         output_put_byte(&items->reply.output, '\n');

@@ -54,9 +54,6 @@ enum items_progress items_put(struct items *items, struct http_request *request,
 enum items_progress items_resume(struct items *items, struct http_request *request,
                                  const struct http_context *context);
 
-/* The key of the last item, lent until the next one. */
-struct bytes items_last(const struct items *items);
-
 /* At the end of each step but the last. */
 void items_flush(struct items *items);
 

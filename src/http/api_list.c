@@ -49,11 +49,6 @@ static struct bytes name_bytes(const struct name *name)
     return (struct bytes){ name->data, name->size };
 }
 
-static bool begins_with(struct bytes whole, struct bytes front)
-{
-    return whole.size >= front.size && memcmp(whole.data, front.data, front.size) == 0;
-}
-
 static bool wanted(const struct listing *listing, struct bytes key)
 {
     return listing->pattern.size == 0 || pattern_matches(name_bytes(&listing->pattern), key);
@@ -252,9 +247,9 @@ static void listing_limit(struct listing *listing)
     const struct bytes prefix = name_bytes(&listing->prefix);
 
     if (listing->pattern.size > 0) {
-        if (begins_with(front, prefix)) {
+        if (bytes_begin_with(front, prefix)) {
             name_set(&listing->prefix, front);
-        } else if (!begins_with(prefix, front)) {
+        } else if (!bytes_begin_with(prefix, front)) {
             listing->is_empty = true;
         }
     }

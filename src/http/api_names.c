@@ -12,19 +12,6 @@ struct bounds {
     struct bytes after;
 };
 
-static int compare(struct bytes one, struct bytes other)
-{
-    const size_t size = one.size < other.size ? one.size : other.size;
-    const int order = size == 0 ? 0 : memcmp(one.data, other.data, size);
-
-    return order != 0 ? order : (one.size > other.size) - (one.size < other.size);
-}
-
-static bool begins_with(struct bytes whole, struct bytes front)
-{
-    return whole.size >= front.size && memcmp(whole.data, front.data, front.size) == 0;
-}
-
 static struct bytes name_at(const struct names *names, size_t position)
 {
     return (struct bytes){ names->list[position].text, names->list[position].size };
@@ -33,7 +20,7 @@ static struct bytes name_at(const struct names *names, size_t position)
 /* Whether the list is full of smaller ones. */
 static bool is_beyond(const struct names *names, struct bytes key)
 {
-    return names->count == NAMES_ROOM && compare(key, name_at(names, NAMES_ROOM - 1)) > 0;
+    return names->count == NAMES_ROOM && bytes_order(key, name_at(names, NAMES_ROOM - 1)) > 0;
 }
 
 /* Keep a key that is within the bounds, if it is one of the smallest. */
@@ -41,18 +28,18 @@ static void name_offer(struct names *names, const struct bounds *bounds, struct 
 {
     size_t at = names->count;
 
-    if (!begins_with(key, bounds->prefix)
-        || (bounds->after.size > 0 && compare(key, bounds->after) <= 0)) {
+    if (!bytes_begin_with(key, bounds->prefix)
+        || (bounds->after.size > 0 && bytes_order(key, bounds->after) <= 0)) {
         return;
     }
     if (is_beyond(names, key)) {
         names->is_cut = true;
         return;
     }
-    while (at > 0 && compare(key, name_at(names, at - 1)) < 0) {
+    while (at > 0 && bytes_order(key, name_at(names, at - 1)) < 0) {
         at--;
     }
-    if (at > 0 && compare(key, name_at(names, at - 1)) == 0) {
+    if (at > 0 && bytes_order(key, name_at(names, at - 1)) == 0) {
         return;
     }
     if (names->count == NAMES_ROOM) {

@@ -14,7 +14,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #define ENTRY_KEY_BYTES_MAX 255
 
@@ -55,11 +54,7 @@ static inline struct bytes entry_key_of(const struct entry *entry)
 /* Byte order: negative, 0 or positive, as memcmp(); a key comes after what it begins with. */
 static inline int entry_compare(const struct entry *entry, struct bytes key)
 {
-    const struct bytes ours = entry_key_of(entry);
-    const size_t size = ours.size < key.size ? ours.size : key.size;
-    const int order = size == 0 ? 0 : memcmp(ours.data, key.data, size);
-
-    return order != 0 ? order : (ours.size > key.size) - (ours.size < key.size);
+    return bytes_order(entry_key_of(entry), key);
 }
 
 #endif /* STORE_ENTRY_H */

@@ -12,12 +12,6 @@ static struct bytes bytes_from(struct bytes bytes, size_t at)
     return (struct bytes){ bytes.size == 0 ? bytes.data : bytes.data + at, bytes.size - at };
 }
 
-static bool bytes_begin_with(struct bytes bytes, struct bytes prefix)
-{
-    return prefix.size <= bytes.size
-           && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
-}
-
 /* A place to cut a literal in two, and the period of what is right of it. */
 struct cut {
     size_t at;

@@ -412,12 +412,6 @@ bool entry_dropped(const struct entry *entry)
 
 /* Listings and digests. */
 
-static bool bytes_begin_with(struct bytes bytes, struct bytes prefix)
-{
-    return prefix.size <= bytes.size
-           && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
-}
-
 /* Whether a cursor lies before everything that begins with the prefix. */
 static bool cursor_before(struct bytes after, struct bytes prefix)
 {
