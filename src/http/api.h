@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct watch;
 
@@ -32,17 +33,14 @@ struct api_socket {
 };
 
 /* Aggregates that are being joined, in the order in which they came (api_aggregate.c). */
-struct api_line {
-    struct aggregate *first; /* NULL: none */
-    struct aggregate *last;
-};
+TAILQ_HEAD(api_line, aggregate);
 
 /* Borrowed; all of it outlives the server. Main fills it in. */
 struct http_context {
     struct node *node;
     struct table *table;
     struct mem *mem;      /* charged with bodies, scratch vectors and watchers; http-max-memory */
-    struct api_line line; /* of aggregates */
+    struct api_line line; /* of aggregates; TAILQ_INIT() */
     struct watch *watch;  /* http/watch.h */
     uint8_t secret[16];   /* keys the hashes of names in bodies; from the kernel */
     const char *version;

@@ -16,10 +16,9 @@
 struct aggregate {
     struct mem *mem;
     struct http_request *request;
-    struct api_line *line; /* NULL: it has left it */
-    struct aggregate *next;
-    struct aggregate *previous;
-    bool has_given_way; /* it waits until it is the oldest */
+    struct api_line *line;        /* NULL: it has left it */
+    TAILQ_ENTRY(aggregate) place; /* in it */
+    bool has_given_way;           /* it waits until it is the oldest */
     bool is_packed;
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
     size_t pattern_size;
@@ -34,13 +33,7 @@ struct aggregate {
 static void line_enter(struct api_line *line, struct aggregate *aggregate)
 {
     aggregate->line = line;
-    aggregate->previous = line->last;
-    if (line->last == NULL) {
-        line->first = aggregate;
-    } else {
-        line->last->next = aggregate;
-    }
-    line->last = aggregate;
+    TAILQ_INSERT_TAIL(line, aggregate, place);
 }
 
 static void line_leave(struct aggregate *aggregate)
@@ -51,34 +44,25 @@ static void line_leave(struct aggregate *aggregate)
     if (line == NULL) {
         return;
     }
-    if (aggregate->previous == NULL) {
-        line->first = aggregate->next;
-    } else {
-        aggregate->previous->next = aggregate->next;
-    }
-    if (aggregate->next == NULL) {
-        line->last = aggregate->previous;
-    } else {
-        aggregate->next->previous = aggregate->previous;
-    }
+    TAILQ_REMOVE(line, aggregate, place);
     aggregate->line = NULL;
-    next = line->first;
+    next = TAILQ_FIRST(line);
     for (unsigned i = 0; i < JOINS_AT_ONCE && next != NULL; i++) {
         http_wake(next->request);
-        next = next->next;
+        next = TAILQ_NEXT(next, place);
     }
 }
 
 /* Whether it is among those that are joined. */
 static bool line_allows(const struct aggregate *aggregate)
 {
-    const struct aggregate *one = aggregate->line->first;
+    const struct aggregate *one = TAILQ_FIRST(aggregate->line);
 
     if (aggregate->has_given_way) {
         return one == aggregate;
     }
     for (unsigned i = 1; i < JOINS_AT_ONCE && one != NULL && one != aggregate; i++) {
-        one = one->next;
+        one = TAILQ_NEXT(one, place);
     }
     return one == aggregate;
 }
@@ -92,14 +76,14 @@ static void give_way(struct aggregate *aggregate)
 /* Memory has ended. False: this one is the oldest, and no other has any to give. */
 static bool room_make(struct aggregate *aggregate)
 {
-    struct aggregate *other = aggregate->line->first;
+    struct aggregate *other = TAILQ_FIRST(aggregate->line);
     bool is_made = false;
 
     if (other != aggregate) {
         give_way(aggregate);
         return true;
     }
-    for (other = other->next; other != NULL; other = other->next) {
+    while ((other = TAILQ_NEXT(other, place)) != NULL) {
         if (vector_heap_bytes(&other->gather.join) > 0) {
             give_way(other);
             is_made = true;

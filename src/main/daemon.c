@@ -494,6 +494,7 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
                                       .started_us = daemon_moment(daemon).mono_us,
                                       .socket = daemon_socket,
                                       .shell = daemon };
+    TAILQ_INIT(&context->line);
     status = daemon_fill_random(context->secret, sizeof context->secret, why);
     if (status != STATUS_OK) {
         return status;

@@ -184,6 +184,7 @@ static void site_start(struct site *site, bool is_unix)
                                            .http_port = 8000,
                                            .started_us = site->now.mono_us,
                                            .shell = site };
+    TAILQ_INIT(&site->context.line);
     site->context.watch = watch_create(&site->http_mem);
     if (site->context.watch == NULL) {
         abort();
