@@ -3,6 +3,7 @@
 #include "config/file.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,8 @@
 #define SYSCONFDIR "/etc"
 #endif
 
-#define COMMAND_FILE SYSCONFDIR "/vignette/vignette.conf"
+#define COMMAND_FILE    SYSCONFDIR "/vignette/vignette.conf"
+#define COMMAND_LETTERS ":c:dH:hl:p:qtVv"
 
 enum command_long { LONG_SET = 256, LONG_SHOW };
 
@@ -91,6 +93,17 @@ static bool command_flag(struct command *command, int flag, const char *value)
     return true;
 }
 
+/* A word that getopt_long() does not know, or a letter among letters that it knows: it has not gone
+ * on to the next word then. */
+static void command_refuse(struct command *command, const char *word, int letter)
+{
+    if (letter > 0 && letter <= UCHAR_MAX && strchr(COMMAND_LETTERS, letter) == NULL) {
+        config_say(command->report, "there is no option -%c; see vignetted -h", letter);
+    } else {
+        config_say(command->report, "there is no option %s; see vignetted -h", word);
+    }
+}
+
 /* Flags in any order; what is left over begins at the position returned. */
 static int command_flags(struct command *command, int argc, char *const *argv)
 {
@@ -113,12 +126,11 @@ static int command_flags(struct command *command, int argc, char *const *argv)
 
     optind = 0; /* begin anew: the arguments are read again at every reload */
     opterr = 0;
-    while ((flag = getopt_long(argc, argv, ":c:dH:hl:p:qtVv", longs, NULL)) != -1) {
+    while ((flag = getopt_long(argc, argv, COMMAND_LETTERS, longs, NULL)) != -1) {
         if (flag == ':') {
             config_say(command->report, "%s needs a value; see vignetted -h", argv[optind - 1]);
         } else if (!command_flag(command, flag, optarg)) {
-            config_say(command->report, "there is no option %s; see vignetted -h",
-                       argv[optind - 1]);
+            command_refuse(command, argv[optind - 1], optopt);
         }
     }
     return optind;
