@@ -86,18 +86,20 @@ static bool text_get_unit(struct bytes text, const struct text_unit *units, size
                           uint64_t *amount_out)
 {
     size_t digits = 0;
-    uint64_t number;
+    uint64_t amount;
 
     while (digits < text.size && text.data[digits] >= '0' && text.data[digits] <= '9') {
         digits++;
     }
-    if (!text_get_u64((struct bytes){ text.data, digits }, &number)) {
+    if (!text_get_u64((struct bytes){ text.data, digits }, &amount)) {
         return false;
     }
     text = (struct bytes){ text.data + digits, text.size - digits };
     for (size_t i = 0; i < count; i++) {
-        if (text_is(text, units[i].word)) {
-            return !__builtin_mul_overflow(number, units[i].factor, amount_out);
+        if (text_is(text, units[i].word)
+            && !__builtin_mul_overflow(amount, units[i].factor, &amount)) {
+            *amount_out = amount;
+            return true;
         }
     }
     return false;
@@ -105,29 +107,17 @@ static bool text_get_unit(struct bytes text, const struct text_unit *units, size
 
 bool text_get_duration_ms(struct bytes text, uint64_t *ms_out)
 {
-    uint64_t ms;
-
     if (text_is(text, "0")) {
         *ms_out = 0;
         return true;
     }
-    if (!text_get_unit(text, text_durations, sizeof text_durations / sizeof text_durations[0],
-                       &ms)) {
-        return false;
-    }
-    *ms_out = ms;
-    return true;
+    return text_get_unit(text, text_durations, sizeof text_durations / sizeof text_durations[0],
+                         ms_out);
 }
 
 bool text_get_size_bytes(struct bytes text, uint64_t *bytes_out)
 {
-    uint64_t bytes;
-
-    if (!text_get_unit(text, text_sizes, sizeof text_sizes / sizeof text_sizes[0], &bytes)) {
-        return false;
-    }
-    *bytes_out = bytes;
-    return true;
+    return text_get_unit(text, text_sizes, sizeof text_sizes / sizeof text_sizes[0], bytes_out);
 }
 
 bool text_is(struct bytes text, const char *word)
