@@ -148,14 +148,14 @@ static void daemon_set_timer(struct daemon *daemon)
 }
 
 /* The turn: what everything that happens ends in. See node/node.h. */
-static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
+static void daemon_on_turn(evutil_socket_t fd, short events, void *argument)
 {
     static const struct timeval at_once = { 0, 0 };
     struct daemon *daemon = argument;
     struct changes changes;
 
     (void)fd;
-    (void)what;
+    (void)events;
     if (daemon->now.mono_us == 0) {
         daemon->now = daemon_read_clocks();
     }
@@ -174,22 +174,22 @@ static void daemon_on_turn(evutil_socket_t fd, short what, void *argument)
     daemon->now.mono_us = 0;
 }
 
-static void daemon_on_timer(evutil_socket_t fd, short what, void *argument)
+static void daemon_on_timer(evutil_socket_t fd, short events, void *argument)
 {
     struct daemon *daemon = argument;
 
     (void)fd;
-    (void)what;
+    (void)events;
     daemon->timer_us = UINT64_MAX;
     daemon_wanted(daemon);
 }
 
-static void daemon_on_second(evutil_socket_t fd, short what, void *argument)
+static void daemon_on_second(evutil_socket_t fd, short events, void *argument)
 {
     struct daemon *daemon = argument;
 
     (void)fd;
-    (void)what;
+    (void)events;
     report_changes(daemon->report, daemon_read_clocks().mono_us);
     if (daemon->has_watchdog) {
         (void)notify_send("WATCHDOG=1"); /* the loop turns: that is what a watchdog wants to know */
@@ -206,7 +206,7 @@ static void daemon_on_resolved(void *owner, const struct address *addresses, siz
 
 /* -- stopping ------------------------------------------------------------------------------ */
 
-static void daemon_on_stop_check(evutil_socket_t fd, short what, void *argument)
+static void daemon_on_stop_check(evutil_socket_t fd, short events, void *argument)
 {
     struct daemon *daemon = argument;
     const uint64_t now_us = daemon_moment(daemon).mono_us;
@@ -214,20 +214,20 @@ static void daemon_on_stop_check(evutil_socket_t fd, short what, void *argument)
         node_has_left(daemon->node) || now_us >= daemon->stop_us + DAEMON_LEAVE_MS * 1000;
 
     (void)fd;
-    (void)what;
+    (void)events;
     if ((has_left && http_server_is_stopped(daemon->server))
         || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000) {
         (void)event_base_loopbreak(daemon->base);
     }
 }
 
-static void daemon_on_stop(evutil_socket_t signal, short what, void *argument)
+static void daemon_on_stop(evutil_socket_t signal, short events, void *argument)
 {
     static const struct timeval often = { .tv_usec = 10000 };
     struct daemon *daemon = argument;
     const struct moment now = daemon_moment(daemon);
 
-    (void)what;
+    (void)events;
     if (daemon->stop_us != 0) { /* asked twice: at once */
         (void)event_base_loopbreak(daemon->base);
         return;
@@ -242,13 +242,13 @@ static void daemon_on_stop(evutil_socket_t signal, short what, void *argument)
     (void)event_add(daemon->stop_check, &often);
 }
 
-static void daemon_on_reload(evutil_socket_t signal, short what, void *argument)
+static void daemon_on_reload(evutil_socket_t signal, short events, void *argument)
 {
     struct daemon *daemon = argument;
     char reloading[64];
 
     (void)signal;
-    (void)what;
+    (void)events;
     if (daemon->stop_us != 0) {
         return; /* seeds would be asked for again */
     }

@@ -78,7 +78,6 @@ static void resolver_take(struct resolve_name *name, const struct evutil_addrinf
 {
     struct address address;
 
-    memset(name->addresses, 0, sizeof name->addresses);
     name->count = 0;
     for (; list != NULL && name->count < RESOLVE_PER_SEED_MAX; list = list->ai_next) {
         bool known = false;
@@ -91,8 +90,7 @@ static void resolver_take(struct resolve_name *name, const struct evutil_addrinf
             known = known || address_compare(&name->addresses[i], &address) == 0;
         }
         if (!known) {
-            memcpy(name->addresses[name->count].ip, address.ip, sizeof address.ip);
-            name->addresses[name->count++].port = address.port;
+            name->addresses[name->count++] = address;
         }
     }
 }
@@ -169,13 +167,13 @@ static struct evdns_base *resolver_open(struct event_base *base)
 
 /* evdns reads resolv.conf and /etc/hosts only when it is opened, and either may have changed. No
  * request is under way between two rounds. */
-static void resolver_on_timer(evutil_socket_t fd, short what, void *argument)
+static void resolver_on_timer(evutil_socket_t fd, short events, void *argument)
 {
     struct resolver *resolver = argument;
     struct evdns_base *fresh = resolver_open(resolver->options.base);
 
     (void)fd;
-    (void)what;
+    (void)events;
     if (fresh != NULL) {
         evdns_base_free(resolver->dns, 0);
         resolver->dns = fresh;

@@ -173,14 +173,14 @@ static bool udp_receive_all(struct udp *udp)
     return any;
 }
 
-static void udp_on_readable(evutil_socket_t fd, short what, void *argument)
+static void udp_on_readable(evutil_socket_t fd, short events, void *argument)
 {
     struct udp *udp = argument;
     struct backlog_datagram *waited;
     bool worked;
 
     (void)fd;
-    (void)what;
+    (void)events;
     if (udp->held) {
         return;
     }
@@ -195,11 +195,11 @@ static void udp_on_readable(evutil_socket_t fd, short what, void *argument)
     }
 }
 
-static void udp_on_again(evutil_socket_t fd, short what, void *argument)
+static void udp_on_again(evutil_socket_t fd, short events, void *argument)
 {
     struct udp *udp = argument;
 
-    udp_on_readable(fd, what, udp);
+    udp_on_readable(fd, events, udp);
     udp->options.wanted(udp->options.owner);
 }
 
@@ -211,12 +211,12 @@ static void udp_come_again(struct udp *udp)
     (void)event_add(udp->again, &at_once);
 }
 
-static void udp_on_writable(evutil_socket_t fd, short what, void *argument)
+static void udp_on_writable(evutil_socket_t fd, short events, void *argument)
 {
     struct udp *udp = argument;
 
     (void)fd;
-    (void)what;
+    (void)events;
     udp->blocked = false;
     udp->options.wanted(udp->options.owner);
 }

@@ -180,17 +180,17 @@ static enum read_event refuse_token(struct json_reader *reader, char found)
         [EXPECT_COMMA] = "a comma or the end of what was begun must stand",
         [EXPECT_NOTHING] = "nothing more may stand",
     };
-    const char *what = expected[reader->expect];
+    const char *wanted = expected[reader->expect];
 
     if (found == '\n') {
         return refuse_with(reader, "the line ends in the middle of its object");
     }
     if (found == '0') {
-        (void)fault_set(why_of(reader), STATUS_INVALID, "%s where a number is", what);
+        (void)fault_set(why_of(reader), STATUS_INVALID, "%s where a number is", wanted);
     } else if (found > ' ' && found < 0x7f) {
-        (void)fault_set(why_of(reader), STATUS_INVALID, "%s where %c is", what, found);
+        (void)fault_set(why_of(reader), STATUS_INVALID, "%s where %c is", wanted, found);
     } else {
-        (void)fault_set(why_of(reader), STATUS_INVALID, "%s where byte 0x%02x is", what,
+        (void)fault_set(why_of(reader), STATUS_INVALID, "%s where byte 0x%02x is", wanted,
                         (unsigned)(uint8_t)found);
     }
     return refuse(reader);
