@@ -361,20 +361,6 @@ static void heard_of(struct sync *state, struct peer *from, enum table_set set)
     from->sync_asked[set] = false;
 }
 
-/* We have no data, and this peer is about to send all of its own. Others that find us empty at the
- * same moment, as all do that a node comes back to, need not send the same. */
-static void expect(struct node *node, struct moment now, struct peer *peer)
-{
-    struct transfer *transfer = &node->sync->transfers[TABLE_D];
-
-    if (table_stats(node->table).keys[TABLE_D] == 0 && !is_repaired(node->sync, now, TABLE_D)) {
-        transfer->from = peer;
-        transfer->items = TRANSFER_ITEMS;
-        transfer->begun_us = now.mono_us;
-        transfer->last_us = now.mono_us;
-    }
-}
-
 void sync_receive(struct node *node, struct moment now, struct peer *from,
                   const struct message *message, uint32_t salt)
 {
@@ -392,9 +378,6 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
         listens[set] = !is_repaired_by_other(state, now, from, (enum table_set)set);
     }
     answered = answer_fields(node, now, exchange, message, salt, listens);
-    if (answered.tree[TABLE_D]) {
-        expect(node, now, from);
-    }
     if (answered.differs) {
         lag_differs(now, from, answered.old);
         /* What is on its way is no reason to wait longer, once nothing was left out as being so. */
@@ -500,8 +483,8 @@ size_t sync_emit(struct node *node, struct moment now, struct space space, struc
     return size;
 }
 
-/* The first member that there is gets asked at once, unless one asked us before: a node that was
- * away does not wait for its first probe. */
+/* The first member that there is gets asked at once: a node that was away does not wait for its
+ * first probe. */
 static void greet(struct node *node, struct moment now)
 {
     struct sync *state = state_obtain(node);
@@ -511,10 +494,7 @@ static void greet(struct node *node, struct moment now)
 
         if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
             state->greeted = true;
-            if (!is_repaired(state, now, TABLE_D)) {
-                begin(node, now, peer, TABLE_D);
-                expect(node, now, peer);
-            }
+            begin(node, now, peer, TABLE_D);
         }
     }
 }

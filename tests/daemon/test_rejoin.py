@@ -87,21 +87,6 @@ def test_a_restarted_node_catches_up_under_load_without_a_pause(start):
         ), 10)
 
 
-def test_a_restarted_node_is_sent_all_by_one_of_those_that_find_it_empty(start):
-    first = start()
-    nodes = [first, *(start(seeds=[first]) for _ in range(4))]
-    eventually(lambda: all(list(n.peers().values()) == ["alive"] * 4 for n in nodes), 10)
-    post(first, ((f"k:{n}", {0: 1}) for n in range(20_000)))
-    eventually(lambda: are_equal(nodes), 20)
-    for _ in range(6):
-        nodes[4].kill()
-        time.sleep(1)  # how long it is away
-        nodes[4].restart()
-        eventually(lambda: are_equal(nodes), 20)
-        items = 20_000 * len("k:12345") + 20_000 * 5
-        assert nodes[4].stats()["received_bytes_sync"] < 1.5 * items
-
-
 def test_the_dead_have_no_lag(start):
     first = start()
     second = start(seeds=[first])
