@@ -289,4 +289,4 @@ def test_what_a_member_makes_up_takes_no_place_from_who_is_there(start):
         eventually(lambda: member.peers().get(joiner.text) == "alive", 5)
         eventually(lambda: joiner.peers().get(member.text) == "alive", 5)
         told = member.stats()["peers_new"]
-    assert 5000 < told < 6200, told
+    assert 2800 < told < 3200, told  # half of what all who tell of some may have
