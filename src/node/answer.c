@@ -17,8 +17,8 @@
 #define LEAF_LOOKED_MAX 256 /* in all: a list in a datagram of ours has 96 */
 #define COLD_SHARE      2   /* keys may be on their way to us for one that is on its way to them, */
 #define COLD_MORE       8   /* and so many more */
-#define FINDS_AT_ONCE   256 /* units of work for what a datagram asks of single keys and prefixes */
-#define HOT_BLOCKS      4   /* of a key that are looked at: one that is not hot makes it cold */
+#define FINDS_AT_ONCE   1024 /* units of work, for keys and prefixes that a datagram names */
+#define HOT_BLOCKS      4    /* of a key that are looked at: one that is not hot makes it cold */
 
 struct answer {
     struct node *node;
