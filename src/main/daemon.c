@@ -420,7 +420,7 @@ static void daemon_set_node(struct daemon *daemon, const struct config *config, 
                             struct node_options *options)
 {
     settings_node(config, &daemon->lists[list], options);
-    options->trace = (struct trace_listener){ NULL };
+    options->trace = (struct trace_listener){ .tell = NULL };
     if (config->log_level == LOG_LEVEL_TRACE) {
         options->trace = (struct trace_listener){ report_trace, daemon->options.log };
     }

@@ -237,7 +237,7 @@ struct peer *peers_obtain(struct peers *peers, const struct address *address, ui
 
 static uint8_t teller_cell(const struct peers *peers, uint64_t teller)
 {
-    return hash_mix(peers->secret, teller) % TELLERS;
+    return (uint8_t)(hash_mix(peers->secret, teller) % TELLERS);
 }
 
 bool peers_may_tell(const struct peers *peers, uint64_t teller)
