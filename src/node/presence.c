@@ -24,7 +24,7 @@
 #define OUTBID_US     (60 * US_PER_S)
 #define PARTING_MS    10000
 #define SINCE_AHEAD_S UINT64_C(43200) /* half of what others take element 3 ahead of their now */
-#define LATE_US       (5 * US_PER_S)  /* who wakes up so late was deaf itself */
+#define LATE_US       (5 * US_PER_S)  /* a sweep so late: we did not listen meanwhile */
 #define SWEEP_US      US_PER_S
 #define SWEEP_LEAST   16 /* peers looked at in one sweep, and an eighth of all */
 #define TTL           2  /* of what we begin: a plain peer may pass it on once */
@@ -718,7 +718,7 @@ static struct peer *peer_told(struct node *node, const struct peer *from,
         peer =
             peer_begin(node, peers_tell(node->peers, about, node_peer_id(node, about), from->id));
     } else {
-        refused_count(node, presence, about, 1);
+        refused_count(node, presence, &from->address, 1);
     }
     if (peer != NULL) {
         credit_told(&peer->credit);
