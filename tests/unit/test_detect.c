@@ -208,16 +208,25 @@ static bool fakes_answer_nothing(void *context, size_t from, size_t to, struct b
     return extended_kind(&message) == NODE_KIND_HELLO || extended_kind(&message) == NODE_KIND_PUSH;
 }
 
-static bool victim_dead_to_the_real(const struct world *world, void *context)
+static bool victim_is_to_the_real(const struct world *world, const struct fixture *fixture,
+                                  enum peer_state state)
 {
-    const struct fixture *fixture = context;
-
     for (size_t i = 0; i < REAL; i++) {
-        if (i != fixture->victim && world_state(world, i, fixture->victim) != PEER_DEAD) {
+        if (i != fixture->victim && world_state(world, i, fixture->victim) != state) {
             return false;
         }
     }
     return true;
+}
+
+static bool victim_dead_to_the_real(const struct world *world, void *context)
+{
+    return victim_is_to_the_real(world, context, PEER_DEAD);
+}
+
+static bool victim_alive_to_the_real(const struct world *world, void *context)
+{
+    return victim_is_to_the_real(world, context, PEER_ALIVE);
 }
 
 static void test_detect_a_death_is_not_hidden_by_members_that_never_answer(void **state)
@@ -248,18 +257,6 @@ static void test_detect_a_death_is_not_hidden_by_members_that_never_answer(void 
         assert_true(world_free(world));
     }
     assert_in_range(sum_us / SEEDS, 3 * WORLD_S, 8 * WORLD_S);
-}
-
-static bool victim_alive_to_the_real(const struct world *world, void *context)
-{
-    const struct fixture *fixture = context;
-
-    for (size_t i = 0; i < REAL; i++) {
-        if (i != fixture->victim && world_state(world, i, fixture->victim) != PEER_ALIVE) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* It was found dead, came back, and dies again before a round of all those is over. */

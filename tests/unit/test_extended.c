@@ -315,16 +315,22 @@ static void test_extended_keys_that_are_patterns_are_not_stored(void **state)
     assert_int_equal(node_stats(fixture->places[0].node)->refused_keys, 2);
 }
 
+/* A node that has said no hello for two seconds, and how many it said before. */
+static uint64_t hellos_before(struct fixture *fixture)
+{
+    nodes_create(fixture, 1);
+    introduce(fixture);
+    run_us(fixture, 2 * SECOND_US);
+    return node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO];
+}
+
 static void test_extended_answers_who_with_a_hello_at_most_once_a_second(void **state)
 {
     struct fixture *fixture = *state;
     struct words words = { .envelope = { .has = WIRE_HAS_WHO } };
     uint64_t hellos;
 
-    nodes_create(fixture, 1);
-    introduce(fixture);
-    run_us(fixture, 2 * SECOND_US);
-    hellos = node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO];
+    hellos = hellos_before(fixture);
     words.envelope.who = id_of(fixture, 0) + 1;
     say(fixture, &words);
     assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos);
@@ -345,10 +351,7 @@ static void test_extended_who_asked_too_soon_gets_the_hello_later(void **state)
     struct words words = { .envelope = { .has = WIRE_HAS_WHO } };
     uint64_t hellos;
 
-    nodes_create(fixture, 1);
-    introduce(fixture);
-    run_us(fixture, 2 * SECOND_US);
-    hellos = node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO];
+    hellos = hellos_before(fixture);
     words.envelope.who = id_of(fixture, 0);
     say(fixture, &words);
     say(fixture, &words);
