@@ -66,8 +66,8 @@ static struct entry *key_put(struct table *table, uint64_t number)
     const int size = snprintf(key, sizeof key, "key:%016llx",
                               (unsigned long long)(number * UINT64_C(0x9E3779B97F4A7C15)));
 
-    must(
-        table_obtain(table, (struct bytes){ (const uint8_t *)key, (size_t)size }, TABLE_D, &entry));
+    must(table_obtain(table, (struct bytes){ (const uint8_t *)key, (size_t)size }, TABLE_DATA,
+                      &entry));
     return entry;
 }
 

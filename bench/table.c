@@ -182,7 +182,7 @@ static void element_raise(struct bench *bench, struct bytes key, uint64_t value)
     const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
     struct entry *entry;
 
-    must(table_obtain(bench->table, key, TABLE_D, &entry));
+    must(table_obtain(bench->table, key, TABLE_DATA, &entry));
     must(table_merge(bench->table, entry, &block, CHANGE_FROM_PEER, NULL));
 }
 
@@ -215,7 +215,7 @@ static void table_children_one(struct bench *bench, const struct bare *bare)
 {
     const struct prefix prefix = { .bits = random_next(&bench->random) & UINT64_C(0xFFF) << 52,
                                    .nibbles = 3,
-                                   .set = TABLE_D };
+                                   .set = TABLE_DATA };
     struct tree_child children[WIRE_TREE_CHILDREN];
 
     (void)bare;

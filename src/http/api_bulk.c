@@ -127,7 +127,7 @@ static enum status update_begin(const struct http_context *context, struct bulk 
 static bool keys_fit(const struct http_context *context, const struct bulk *bulk, struct fault *why)
 {
     const struct table_stats stats = table_stats(context->table);
-    const uint64_t keys = stats.keys[TABLE_D];
+    const uint64_t keys = stats.keys[TABLE_DATA];
 
     if (stats.keys_max == 0 || body_repeats_keys(&bulk->body) || bulk->new_keys == 0
         || (keys <= stats.keys_max && bulk->new_keys <= stats.keys_max - keys)) {

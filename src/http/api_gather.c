@@ -85,7 +85,8 @@ static enum gather_progress slice_join(struct gather *gather, const struct http_
         if (http_step_is_over(request)) {
             return GATHER_OVER;
         }
-        if ((entry_set(entries[i]) == TABLE_D || has_presence) && pattern_matches(pattern, key)) {
+        if ((entry_set(entries[i]) == TABLE_DATA || has_presence)
+            && pattern_matches(pattern, key)) {
             progress = elements_join(gather, request, entry_vector(entries[i]));
         }
         if (progress != GATHER_DONE) {

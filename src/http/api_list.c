@@ -74,39 +74,47 @@ static enum http_step unfinished(struct listing *listing, enum items_progress pr
 }
 
 /* What became of a key or a slice of them. */
-enum shown { SHOWN, SHOWN_PART /* the step is over */, SHOWN_ALL /* up to the limit */, SHOWN_NOT };
+enum list_progress {
+    LISTING_GOES_ON,
+    LISTING_OVER /* the step is over */,
+    LISTING_FULL /* up to the limit */,
+    LISTING_FAILED
+};
 
-static enum shown shown_of(enum items_progress progress)
+static enum list_progress progress_of(enum items_progress progress)
 {
-    return progress == ITEMS_DONE ? SHOWN : progress == ITEMS_OVER ? SHOWN_PART : SHOWN_NOT;
+    return progress == ITEMS_DONE   ? LISTING_GOES_ON
+           : progress == ITEMS_OVER ? LISTING_OVER
+                                    : LISTING_FAILED;
 }
 
 /* Show what is wanted of a slice, up to the last key looked at. */
-static enum shown slice_show(struct http_request *request, const struct http_context *context,
-                             struct listing *listing, struct entry *const *entries, size_t count)
+static enum list_progress slice_show(struct http_request *request,
+                                     const struct http_context *context, struct listing *listing,
+                                     struct entry *const *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct bytes key = entry_key(entries[i]);
         const uint64_t digest = entry_digest(entries[i]);
-        enum shown shown = SHOWN;
+        enum list_progress progress = LISTING_GOES_ON;
 
         if (http_step_is_over(request)) {
-            return SHOWN_PART;
+            return LISTING_OVER;
         }
-        if (entry_set(entries[i]) == TABLE_D && wanted(listing, key)) {
+        if (entry_set(entries[i]) == TABLE_DATA && wanted(listing, key)) {
             if (listing->count == listing->limit) {
-                return SHOWN_ALL;
+                return LISTING_FULL;
             }
             listing->count++;
-            shown = shown_of(items_put(&listing->items, request, context, key,
-                                       entry_vector(entries[i]), &digest));
+            progress = progress_of(items_put(&listing->items, request, context, key,
+                                             entry_vector(entries[i]), &digest));
         }
         name_set(&listing->after, key);
-        if (shown != SHOWN) {
-            return shown;
+        if (progress != LISTING_GOES_ON) {
+            return progress;
         }
     }
-    return SHOWN;
+    return LISTING_GOES_ON;
 }
 
 static enum http_step keys_step(struct http_request *request, struct http_context *context,
@@ -124,10 +132,10 @@ static enum http_step keys_step(struct http_request *request, struct http_contex
                                          name_bytes(&listing->after), entries, SLICE_KEYS);
 
         switch (slice_show(request, context, listing, entries, count)) {
-        case SHOWN_PART: return pause(listing);
-        case SHOWN_ALL: return finish(listing, true);
-        case SHOWN_NOT: return HTTP_STEP_ABORT;
-        case SHOWN: break;
+        case LISTING_OVER: return pause(listing);
+        case LISTING_FULL: return finish(listing, true);
+        case LISTING_FAILED: return HTTP_STEP_ABORT;
+        case LISTING_GOES_ON: break;
         }
         if (count < SLICE_KEYS) {
             break;
@@ -139,29 +147,29 @@ static enum http_step keys_step(struct http_request *request, struct http_contex
 /* -- keys that begin with "n:" --------------------------------------------------------------- */
 
 /* Show one, unless there is nothing of it any more. */
-static enum shown name_show(struct http_request *request, struct http_context *context,
-                            struct listing *listing, struct bytes key)
+static enum list_progress name_show(struct http_request *request, struct http_context *context,
+                                    struct listing *listing, struct bytes key)
 {
     const struct entry *entry = table_find(context->table, key);
     struct vector presence;
-    enum shown shown = SHOWN;
+    enum list_progress progress = LISTING_GOES_ON;
 
     if (listing->count == listing->limit) {
-        return SHOWN_ALL;
+        return LISTING_FULL;
     }
-    if (entry != NULL && entry_set(entry) == TABLE_D) {
+    if (entry != NULL && entry_set(entry) == TABLE_DATA) {
         const uint64_t digest = entry_digest(entry);
 
         listing->count++;
-        return shown_of(
+        return progress_of(
             items_put(&listing->items, request, context, key, entry_vector(entry), &digest));
     }
     if (reply_presence(context, key, &presence)) {
         listing->count++;
-        shown = shown_of(items_put(&listing->items, request, context, key, &presence, NULL));
+        progress = progress_of(items_put(&listing->items, request, context, key, &presence, NULL));
     }
     vector_clear(&presence, context->mem);
-    return shown;
+    return progress;
 }
 
 static enum http_step names_step(struct http_request *request, struct http_context *context,
@@ -175,7 +183,7 @@ static enum http_step names_step(struct http_request *request, struct http_conte
         return unfinished(listing, resumed);
     }
     while (!http_step_is_over(request)) {
-        enum shown shown = SHOWN;
+        enum list_progress progress = LISTING_GOES_ON;
 
         switch (names_next(&listing->names, request, context, name_bytes(&listing->prefix),
                            name_bytes(&listing->after), &key)) {
@@ -184,14 +192,14 @@ static enum http_step names_step(struct http_request *request, struct http_conte
         case NAMES_ONE: break;
         }
         if (wanted(listing, key)) {
-            shown = name_show(request, context, listing, key);
+            progress = name_show(request, context, listing, key);
         }
         name_set(&listing->after, key);
-        switch (shown) {
-        case SHOWN_PART: return pause(listing);
-        case SHOWN_ALL: return finish(listing, true);
-        case SHOWN_NOT: return HTTP_STEP_ABORT;
-        case SHOWN: break;
+        switch (progress) {
+        case LISTING_OVER: return pause(listing);
+        case LISTING_FULL: return finish(listing, true);
+        case LISTING_FAILED: return HTTP_STEP_ABORT;
+        case LISTING_GOES_ON: break;
         }
     }
     return pause(listing);

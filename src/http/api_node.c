@@ -129,8 +129,8 @@ static void store_put(struct json_writer *json, const struct http_context *conte
     const struct table_stats stats = table_stats(context->table);
     uint64_t counts[PEER_STATE_COUNT];
 
-    figure(json, "keys", stats.keys[TABLE_D]);
-    figure(json, "presence_keys", stats.keys[TABLE_M]);
+    figure(json, "keys", stats.keys[TABLE_DATA]);
+    figure(json, "presence_keys", stats.keys[TABLE_MEMBERS]);
     figure(json, "elements", stats.elements);
     figure(json, "memory_bytes", stats.used_bytes);
     figure(json, "http_memory_bytes", context->mem->used_bytes);
@@ -225,7 +225,7 @@ void api_stats_get(struct http_request *request, struct http_context *context)
     json_text(json, context->version);
     figure(json, "uptime_s", (now.mono_us - context->started_us) / 1000000);
     json_name(json, "digest");
-    json_hex64(json, table_root(context->table, TABLE_D));
+    json_hex64(json, table_root(context->table, TABLE_DATA));
     store_put(json, context);
     gossip_put(json, node_stats(context->node));
     socket_put(json, context);

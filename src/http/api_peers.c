@@ -152,9 +152,9 @@ static void self_put(struct json_writer *json, const struct http_context *contex
     json_name(json, "uptime_s");
     json_u64(json, (now.mono_us - context->started_us) / 1000000);
     json_name(json, "keys");
-    json_u64(json, table_stats(context->table).keys[TABLE_D]);
+    json_u64(json, table_stats(context->table).keys[TABLE_DATA]);
     json_name(json, "digest");
-    json_hex64(json, table_root(context->table, TABLE_D));
+    json_hex64(json, table_root(context->table, TABLE_DATA));
     json_end_object(json);
 }
 

@@ -92,9 +92,9 @@ static void ready_put(struct watching *watching, const struct http_context *cont
     json = event_begin(watching, "ready");
     kind_put(watching, json, "ready");
     json_name(json, "keys");
-    json_u64(json, table_stats(context->table).keys[TABLE_D]);
+    json_u64(json, table_stats(context->table).keys[TABLE_DATA]);
     json_name(json, "digest");
-    json_hex64(json, table_root(context->table, TABLE_D));
+    json_hex64(json, table_root(context->table, TABLE_DATA));
     event_end(watching);
 }
 

@@ -298,7 +298,7 @@ static bool filter_matches(const struct filter *filter, struct bytes key, bool i
 static bool concerns(const struct watcher *watcher, const struct entry *entry, uint64_t *work)
 {
     const struct bytes key = entry_key(entry);
-    const bool is_presence = entry_set(entry) == TABLE_M;
+    const bool is_presence = entry_set(entry) == TABLE_MEMBERS;
 
     if (watcher->filters_count == 0) {
         return !is_presence;

@@ -15,10 +15,10 @@
 #define BIG_ELEMENTS    256
 #define LISTED_MORE     8   /* keys of ours looked at for a leaf list beyond twice its own */
 #define LEAF_LOOKED_MAX 256 /* in all: a list in a datagram of ours has 96 */
-#define COLD_SHARE      2   /* keys may be on their way to us for one that is on its way to them, */
-#define COLD_MORE       8   /* and so many more */
+#define SETTLED_SHARE   2   /* keys may be on their way to us for one that is on its way to them, */
+#define SETTLED_MORE    8   /* and so many more */
 #define FINDS_AT_ONCE   1024 /* units of work, for keys and prefixes that a datagram names */
-#define HOT_BLOCKS      4    /* of a key that are looked at: one that is not hot makes it cold */
+#define FRESH_BLOCKS    4 /* of a key that are looked at: one that is not fresh makes it settled */
 
 struct answer {
     struct node *node;
@@ -28,8 +28,8 @@ struct answer {
     uint64_t begun; /* work done before */
     unsigned leaf_keys_max;
     bool streams[TABLE_SET_COUNT]; /* to this peer, before this datagram */
-    uint32_t hot;                  /* keys of D that differ and changed lately */
-    uint32_t cold;                 /* and that did not */
+    uint32_t fresh;                /* keys of data that differ and changed lately */
+    uint32_t settled;              /* and that did not */
     bool old;                      /* as in struct answered */
     bool audited;                  /* an audit of this datagram was added up */
 };
@@ -62,29 +62,30 @@ static bool peer_refuses_keys(const struct exchange *exchange)
 }
 
 /* Some of the first blocks of a key did not change lately, or there are many. */
-static bool is_cold(const struct answer *answer, const struct entry *entry)
+static bool is_settled(const struct answer *answer, const struct entry *entry)
 {
     const struct vector *vector = entry_vector(entry);
     const size_t count = vector_blocks(vector);
     struct block_room room;
 
-    for (size_t i = 0; i < count && i < HOT_BLOCKS; i++) {
+    for (size_t i = 0; i < count && i < FRESH_BLOCKS; i++) {
         if (!offer_is_hot(answer->node, answer->now, entry,
                           vector_block(vector, i, &room).number)) {
             return true;
         }
     }
-    return count > HOT_BLOCKS;
+    return count > FRESH_BLOCKS;
 }
 
-static void difference_note(struct answer *answer, enum table_set set, uint64_t what, bool cold)
+static void difference_note(struct answer *answer, enum table_set set, uint64_t what, bool settled)
 {
-    exchange_note(answer->exchange, set, !cold);
-    if (set == TABLE_D) {
-        answer->hot += !cold;
-        answer->cold += cold;
-        answer->old = (cold && lag_is_old(answer->node, answer->now, answer->exchange->peer, what))
-                      || answer->old;
+    exchange_note(answer->exchange, set, !settled);
+    if (set == TABLE_DATA) {
+        answer->fresh += !settled;
+        answer->settled += settled;
+        answer->old =
+            (settled && lag_is_old(answer->node, answer->now, answer->exchange->peer, what))
+            || answer->old;
     }
 }
 
@@ -92,12 +93,12 @@ static void difference_note(struct answer *answer, enum table_set set, uint64_t 
 static bool is_due(struct answer *answer, const struct entry *entry)
 {
     const enum table_set set = entry_set(entry);
-    const bool cold = is_cold(answer, entry);
+    const bool settled = is_settled(answer, entry);
 
     work_count(answer->node, 1);
     difference_note(answer, set,
-                    hash_mix(entry_hash(answer->node->table, entry), entry_digest(entry)), cold);
-    return cold || offer_is_behind(answer->now, answer->exchange, set)
+                    hash_mix(entry_hash(answer->node->table, entry), entry_digest(entry)), settled);
+    return settled || offer_is_behind(answer->now, answer->exchange, set)
            || answer->exchange->peer->sync_wait[set] > PATIENT_ROUNDS;
 }
 
@@ -465,13 +466,13 @@ static void wanted_answer(struct answer *answer, uint64_t hash)
     const struct entry *entry;
 
     if (!finds_allowed(answer)) {
-        order_send(answer, prefix_of(TABLE_M, hash), 0, UINT64_MAX);
-        order_send(answer, prefix_of(TABLE_D, hash), 0, UINT64_MAX);
+        order_send(answer, prefix_of(TABLE_MEMBERS, hash), 0, UINT64_MAX);
+        order_send(answer, prefix_of(TABLE_DATA, hash), 0, UINT64_MAX);
         return;
     }
-    entry = sync_find(answer->node, TABLE_M, hash);
+    entry = sync_find(answer->node, TABLE_MEMBERS, hash);
     if (entry == NULL) {
-        entry = sync_find(answer->node, TABLE_D, hash);
+        entry = sync_find(answer->node, TABLE_DATA, hash);
     }
     if (entry != NULL && sync_exists(answer->node, answer->now, entry) && is_due(answer, entry)) {
         send(answer, entry, 0, UINT64_MAX);
@@ -509,8 +510,8 @@ struct answered answer_fields(struct node *node, struct moment now, struct excha
             leaf_answer(&answer, leaf);
         }
     }
-    answered.differs = answer.hot > 0 || answer.cold > 0;
-    answered.old = answer.old || answer.cold > COLD_MORE + COLD_SHARE * answer.hot;
+    answered.differs = answer.fresh > 0 || answer.settled > 0;
+    answered.old = answer.old || answer.settled > SETTLED_MORE + SETTLED_SHARE * answer.fresh;
     for (run = message->block_digests; message_next_blocks(&run, &blocks);) {
         blocks_answer(&answer, blocks);
     }

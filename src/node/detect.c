@@ -359,7 +359,7 @@ static void probe_failed(struct node *node, struct moment now, struct probe *pro
 /* The peer answered, us or more helpers than could not reach it. */
 static void probe_answered(struct node *node, struct probe *probe)
 {
-    probe->peer->iffy = 0;
+    probe->peer->avoid_exponent = 0;
     if (probe->asker != NULL) {
         outbox_owe_ack(node, probe->asker, probe->asker_sequence, false);
     }
@@ -770,7 +770,7 @@ void detect_acked(struct node *node, struct moment now, const struct flight *fli
     struct detect *state = node->detect;
     struct probe *probe = probe_find(state, flight->tag);
 
-    flight->peer->iffy = 0;
+    flight->peer->avoid_exponent = 0;
     flight->peer->answered = true;
     flight->peer->mute = false;
     if (probe == NULL) {

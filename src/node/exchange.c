@@ -186,12 +186,12 @@ static void spill_refill(struct node *node, struct exchange *exchange, enum tabl
     }
 }
 
-void exchange_note(struct exchange *exchange, enum table_set set, bool hot)
+void exchange_note(struct exchange *exchange, enum table_set set, bool fresh)
 {
-    if (hot) {
-        exchange->hot[set]++;
+    if (fresh) {
+        exchange->fresh[set]++;
     } else {
-        exchange->cold[set]++;
+        exchange->settled[set]++;
     }
 }
 
@@ -222,7 +222,7 @@ void exchange_repair_again(struct node *node, struct exchange *exchange, struct 
 
 static uint32_t repairs_count(const struct exchange *exchange)
 {
-    return exchange->repairs[TABLE_M].count + exchange->repairs[TABLE_D].count;
+    return exchange->repairs[TABLE_MEMBERS].count + exchange->repairs[TABLE_DATA].count;
 }
 
 static bool has_order(const struct exchange *exchange, enum order_kind kind, enum table_set set)
@@ -285,8 +285,8 @@ bool sync_offers(const struct node *node, struct moment now, const struct exchan
 
 bool exchange_done(const struct exchange *exchange)
 {
-    return exchange->count == 0 && repairs_count(exchange) == 0 && !exchange->spills[TABLE_M].any
-           && !exchange->spills[TABLE_D].any;
+    return exchange->count == 0 && repairs_count(exchange) == 0
+           && !exchange->spills[TABLE_MEMBERS].any && !exchange->spills[TABLE_DATA].any;
 }
 
 void exchange_free(struct node *node, struct exchange *exchange)
@@ -295,8 +295,8 @@ void exchange_free(struct node *node, struct exchange *exchange)
                .number = exchange->sent);
     unlink_one(node->exchanges, exchange);
     exchange->peer->exchange = NULL;
-    marks_clear(&exchange->repairs[TABLE_M], node->mem);
-    marks_clear(&exchange->repairs[TABLE_D], node->mem);
+    marks_clear(&exchange->repairs[TABLE_MEMBERS], node->mem);
+    marks_clear(&exchange->repairs[TABLE_DATA], node->mem);
     mem_free(node->mem, exchange->orders, exchange->room * sizeof exchange->orders[0]);
     mem_free(node->mem, exchange, sizeof *exchange);
 }

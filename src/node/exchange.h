@@ -73,10 +73,10 @@ struct exchange {
     uint32_t room;
     uint32_t counts[ORDER_KIND_COUNT];
     struct spill spills[TABLE_SET_COUNT];
-    uint32_t cold[TABLE_SET_COUNT]; /* keys found to differ that did not change lately */
-    uint32_t hot[TABLE_SET_COUNT];  /* and that did */
-    uint64_t heard_us;              /* when the peer last took part: asked, answered or acked */
-    uint32_t sent;                  /* datagrams of repairs */
+    uint32_t settled[TABLE_SET_COUNT]; /* keys found to differ that did not change lately */
+    uint32_t fresh[TABLE_SET_COUNT];   /* and that did */
+    uint64_t heard_us;                 /* when the peer last took part: asked, answered or acked */
+    uint32_t sent;                     /* datagrams of repairs */
     bool salted;  /* the last exchange ended as it began: not with digests unsalted again */
     bool blocked; /* all there is waits for the peer's window */
 };
@@ -102,14 +102,15 @@ void exchange_repair(struct node *node, struct exchange *exchange, struct entry 
 void exchange_repair_again(struct node *node, struct exchange *exchange, struct marks *carried);
 
 /* Note that a key differed, and whether it changed lately. */
-void exchange_note(struct exchange *exchange, enum table_set set, bool hot);
+void exchange_note(struct exchange *exchange, enum table_set set, bool fresh);
 
 /* The peer and we differ in more than what is under way: then nothing is left out any more. */
 static inline bool exchange_is_behind(const struct exchange *exchange, enum table_set set)
 {
-    const uint32_t cold = exchange->cold[set];
+    const uint32_t settled = exchange->settled[set];
 
-    return cold >= EXCHANGE_BEHIND_KEYS && cold >= exchange->hot[set] / (EXCHANGE_BEHIND_SHARE - 1);
+    return settled >= EXCHANGE_BEHIND_KEYS
+           && settled >= exchange->fresh[set] / (EXCHANGE_BEHIND_SHARE - 1);
 }
 
 /* Whether the peer and we differ, or differed a moment ago, in more than what is under way: then

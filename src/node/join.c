@@ -101,7 +101,7 @@ enum status join_update(struct node *node, struct moment now, struct node_update
                         const struct block *block, struct merge_result *merged, struct fault *why)
 {
     struct entry *entry = NULL;
-    enum status status = table_obtain(node->table, update->key, TABLE_D, &entry);
+    enum status status = table_obtain(node->table, update->key, TABLE_DATA, &entry);
     bool unseen = false;
 
     work_count(node, 1 + block->count / JOIN_ELEMENTS);
@@ -154,7 +154,7 @@ static bool block_limit(struct node *node, struct block *block, uint64_t value_m
 static struct entry *entry_obtain(struct node *node, struct bytes key)
 {
     struct entry *entry = NULL;
-    const enum status status = table_obtain(node->table, key, TABLE_D, &entry);
+    const enum status status = table_obtain(node->table, key, TABLE_DATA, &entry);
 
     if (status == STATUS_OK) {
         return entry;
@@ -386,7 +386,7 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
     }
     if (depth == WIRE_DEPTH_STOP) {
         if (any_raised) {
-            sync_raised(node, now, from, TABLE_D);
+            sync_raised(node, now, from, TABLE_DATA);
         }
         return;
     }

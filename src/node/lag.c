@@ -7,7 +7,7 @@
 #include "store/digest.h"
 
 #define STATES_FIRST 16
-#define COLD_US      1000000 /* one exchange is many lists: one that tells nothing proves nothing */
+#define SETTLED_US   1000000 /* one exchange is many lists: one that tells nothing proves nothing */
 #define FOUND_MS     30000   /* longer than it takes to exchange with the same peer again */
 #define CHANGING_US  1000000 /* the last change is so new: unequal digests tell nothing */
 #define UNTOLD_US    5000000 /* but after as long as exchanges with all may take, so much each */
@@ -69,7 +69,7 @@ void lag_free(struct node *node)
 void lag_note(struct node *node, struct moment now)
 {
     struct lag *lag = node->lag;
-    const uint64_t root = table_root(node->table, TABLE_D);
+    const uint64_t root = table_root(node->table, TABLE_DATA);
 
     if (lag->count > 0 && state_at(lag, lag->last)->root == root) {
         return;
@@ -125,7 +125,7 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
 {
     const uint64_t kept_us = 2 * NODE_CONVERGED_US;
     const uint64_t later_us = now.mono_us < kept_us ? 0 : now.mono_us - kept_us;
-    const uint64_t until_us = digest_salted(table_root(node->table, TABLE_D), salt) == root
+    const uint64_t until_us = digest_salted(table_root(node->table, TABLE_DATA), salt) == root
                                   ? now.mono_us
                                   : ours_until(node, now, root, salt, later_us);
 
@@ -164,12 +164,13 @@ bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, u
 
 void lag_differs(struct moment now, struct peer *peer, bool old)
 {
-    const uint64_t hot_us = LAG_HOT_MS * UINT64_C(1000);
+    const uint64_t fresh_us = LAG_FRESH_MS * UINT64_C(1000);
 
     if (old) {
-        peer->cold_us = now.mono_us;
-    } else if (now.mono_us - peer->cold_us > COLD_US && now.mono_us - hot_us > peer->equal_us) {
-        peer->equal_us = now.mono_us - hot_us;
+        peer->settled_us = now.mono_us;
+    } else if (now.mono_us - peer->settled_us > SETTLED_US
+               && now.mono_us - fresh_us > peer->equal_us) {
+        peer->equal_us = now.mono_us - fresh_us;
         peer->checked_us = now.mono_us;
         peer->told_us = 0;
     }

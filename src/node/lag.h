@@ -20,7 +20,7 @@ struct node;
 struct peer;
 #define LAG_STATES_MAX 1024 /* some seconds of a busy node, and one of a node as busy as can be */
 
-#define LAG_HOT_MS 500 /* what changed since may be under way */
+#define LAG_FRESH_MS 500 /* what changed since may be under way */
 
 /* Nothing is remembered. False: no memory. */
 bool lag_create(struct node *node);

@@ -178,8 +178,8 @@ enum status node_configure(struct node *node, struct moment now, const struct no
     /* What was refused may be taken now: it is asked for again. */
     node->refused_us = 0;
     node->full_us = 0;
-    sync_raised(node, now, NULL, TABLE_M);
-    sync_raised(node, now, NULL, TABLE_D);
+    sync_raised(node, now, NULL, TABLE_MEMBERS);
+    sync_raised(node, now, NULL, TABLE_DATA);
     return STATUS_OK;
 }
 
@@ -686,7 +686,7 @@ void node_audit(const struct node *node)
 
         assert(peer->id == node_peer_id(node, &peer->address));
         if (peer->presence != NULL) {
-            assert(entry_set(peer->presence) == TABLE_M);
+            assert(entry_set(peer->presence) == TABLE_MEMBERS);
             assert(presence_address(entry_key(peer->presence), &address));
             assert(address_compare(&address, &peer->address) == 0);
         }

@@ -10,7 +10,7 @@
 
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
 {
-    return entry_set(entry) == TABLE_D || !presence_forgotten(node, now, entry_vector(entry));
+    return entry_set(entry) == TABLE_DATA || !presence_forgotten(node, now, entry_vector(entry));
 }
 
 struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash)
@@ -45,5 +45,5 @@ bool sync_is_full(const struct node *node, struct moment now)
 bool offer_is_hot(const struct node *node, struct moment now, const struct entry *entry,
                   uint64_t number)
 {
-    return recent_has(&node->hot, offer_hash(node, entry, number), 0, now.mono_us / 1000);
+    return recent_has(&node->fresh, offer_hash(node, entry, number), 0, now.mono_us / 1000);
 }

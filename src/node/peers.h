@@ -41,7 +41,7 @@ struct peer {
     uint64_t checked_us;       /* when it was last compared with us; lag.c, as the next ones */
     uint64_t equal_us;         /* when its data were last known to equal ours; 0: never */
     uint64_t told_us;          /* when it said a digest that was none of ours; 0: it was */
-    uint64_t cold_us;          /* when it last listed what differed for long; 0: never */
+    uint64_t settled_us;       /* when it last listed what differed for long; 0: never */
     uint64_t incarnation;      /* of state; from the presence entry */
     uint32_t state_s;      /* element 3: when it was declared dead or left; unix s, low 32 bits */
     uint32_t hello_due_ms; /* mono, wrapping: no hello before */
@@ -52,15 +52,15 @@ struct peer {
     struct credit credit;  /* as long as it is not trusted */
     uint32_t told_root;    /* that digest, */
     uint32_t told_salt;    /* and its salt */
-    uint32_t iffy_until_ms; /* mono, wrapping: push chooses others until then */
-    uint32_t suspect_ms;    /* mono, wrapping: when we first saw the present state or incarnation */
+    uint32_t avoid_until_ms; /* mono, wrapping: push chooses others until then */
+    uint32_t suspect_ms; /* mono, wrapping: when we first saw the present state or incarnation */
     uint32_t sync_due_ms[TABLE_SET_COUNT];    /* mono, wrapping: no exchange of that set before */
     uint32_t sync_behind_ms[TABLE_SET_COUNT]; /* mono, wrapping: nothing is left out until then */
     uint8_t sync_wait[TABLE_SET_COUNT];       /* exponent of that wait; 0: one second */
     uint8_t sync_losses;                      /* of repairs, since the last ack of one */
     bool sync_asked[TABLE_SET_COUNT]; /* we began the last exchange, and nothing came of it */
     uint8_t token[WIRE_TOKEN_BYTES];  /* its token for us, to echo */
-    uint8_t iffy;                     /* exponent of the next such time */
+    uint8_t avoid_exponent;           /* exponent of the next such time */
     uint8_t hello_tries;              /* hellos since it last echoed our token */
     uint8_t window;                   /* datagrams it may have unacked from us */
     uint8_t window_acks;              /* since the window last grew; pace.c */

@@ -155,7 +155,7 @@ void plain_queue(struct node *node, struct moment now, struct peer *peer, struct
     if (ttl > TTL_MAX) {
         ttl = TTL_MAX;
     }
-    if (entry_set(entry) == TABLE_D) {
+    if (entry_set(entry) == TABLE_DATA) {
         key_queue(node, now, peer, entry, (struct queue_part){ .mark = mark, .ttl = ttl });
     } else if (mark_has(mark, PRESENCE_STATE) || mark_has(mark, PRESENCE_LEVEL)) {
         key_queue(node, now, peer, entry, (struct queue_part){ .ttl = ttl, .what = QUEUE_STAMP });
@@ -281,7 +281,7 @@ void plain_answer(struct node *node, struct moment now, struct peer *to, struct 
     if (ttl == 0 || entry == NULL || !plain_may_get(node, to, entry)) {
         return;
     }
-    if (entry_set(entry) == TABLE_M) {
+    if (entry_set(entry) == TABLE_MEMBERS) {
         key_queue(node, now, to, entry, (struct queue_part){ .ttl = ttl, .what = QUEUE_STAMP });
         return;
     }
@@ -478,7 +478,7 @@ static size_t key_put(struct node *node, struct moment now, struct plain_queue *
     struct queue_key *key = queue_next(queue, now);
     size_t size = 0;
 
-    if (entry_set(key->entry) == TABLE_M && (key->what & ~(unsigned)QUEUE_ASK) != 0) {
+    if (entry_set(key->entry) == TABLE_MEMBERS && (key->what & ~(unsigned)QUEUE_ASK) != 0) {
         size = presence_put(node, now, space, queue->peer, key);
         key->what &= QUEUE_ASK;
     } else if (!marks_empty(&key->marks) || (key->what & QUEUE_ALL) != 0) {

@@ -81,7 +81,8 @@ static struct entry *entry_obtain(struct node *node, const struct peer *peer)
     if (entry != NULL) {
         return entry;
     }
-    status = table_obtain(node->table, node_presence_key(&peer->address, text), TABLE_M, &entry);
+    status =
+        table_obtain(node->table, node_presence_key(&peer->address, text), TABLE_MEMBERS, &entry);
     if (status != STATUS_OK) {
         refused_count(node, keys, &peer->address, status == STATUS_FULL);
         node->stats.memory_refused += status == STATUS_MEMORY;
@@ -285,7 +286,7 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
 static void repair_note(struct node *node, struct moment now, struct peer *from, uint8_t depth)
 {
     if (depth == WIRE_DEPTH_STOP) {
-        sync_raised(node, now, from, TABLE_M);
+        sync_raised(node, now, from, TABLE_MEMBERS);
     }
 }
 
@@ -339,7 +340,7 @@ static bool peers_load(struct node *node, struct moment now)
             struct address address;
             struct peer *peer;
 
-            if (entry_set(entries[i]) != TABLE_M || entries[i] == node->self
+            if (entry_set(entries[i]) != TABLE_MEMBERS || entries[i] == node->self
                 || !presence_address(entry_key(entries[i]), &address)) {
                 continue;
             }
@@ -376,7 +377,7 @@ bool presence_create(struct node *node, struct moment now)
         start_s = node->options.start_s_min;
     }
     presence->instance_word = random_next(&node->random[RANDOM_NODE]) & 0xffff;
-    if (table_obtain(node->table, key, TABLE_M, &node->self) != STATUS_OK) {
+    if (table_obtain(node->table, key, TABLE_MEMBERS, &node->self) != STATUS_OK) {
         return false;
     }
     state = vector_get(entry_vector(node->self), PRESENCE_STATE);

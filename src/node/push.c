@@ -15,12 +15,12 @@
 #include <assert.h>
 #include <string.h>
 
-#define PUSH_TRIES        8
-#define HEARD_LATELY_US   2000000 /* a member heard since then lost a datagram, it did not die */
-#define IFFY_MS           1000    /* a member that did not ack is avoided for; doubles */
-#define IFFY_EXPONENT_MAX 6
-#define HANDLED_MS        10000
-#define GROUPS            256
+#define PUSH_TRIES         8
+#define HEARD_LATELY_US    2000000 /* a member heard since then lost a datagram, it did not die */
+#define AVOID_MS           1000    /* a member that did not ack is avoided for; doubles */
+#define AVOID_EXPONENT_MAX 6
+#define HANDLED_MS         10000
+#define GROUPS             256
 
 /* With more members than this, one that comes shows in the next moment only. */
 #define SHAPE_FRESH_MEMBERS 256
@@ -184,13 +184,14 @@ static bool buckets_grow(struct node *node, uint32_t levels)
 
 static bool bucket_empty(const struct bucket *bucket)
 {
-    return marks_empty(&bucket->waiting[TABLE_M]) && marks_empty(&bucket->waiting[TABLE_D]);
+    return marks_empty(&bucket->waiting[TABLE_MEMBERS])
+           && marks_empty(&bucket->waiting[TABLE_DATA]);
 }
 
 static void bucket_clear(struct bucket *bucket, struct mem *mem)
 {
-    marks_clear(&bucket->waiting[TABLE_M], mem);
-    marks_clear(&bucket->waiting[TABLE_D], mem);
+    marks_clear(&bucket->waiting[TABLE_MEMBERS], mem);
+    marks_clear(&bucket->waiting[TABLE_DATA], mem);
 }
 
 /* A bucket that has been quiet for a batch delay sends at once; a busy one once a delay. */
@@ -285,7 +286,7 @@ void push_queue(struct node *node, struct moment now, struct entry *entry, const
     }
     /* Data whose hops are used up goes to no plain member from here. Should it come by push too, it
      * has to: that is not handled yet. */
-    if (route.ttl > 0 || entry_set(entry) == TABLE_M) {
+    if (route.ttl > 0 || entry_set(entry) == TABLE_MEMBERS) {
         (void)recent_put(&state->handled, node->mem, handled_hash(node, entry, mark), route.depth,
                          now.mono_us / 1000);
     }
@@ -320,16 +321,17 @@ bool push_handled(struct node *node, struct moment now, const struct entry *entr
 
 /* Whom to send to. */
 
-static bool peer_is_iffy(const struct peer *peer, struct moment now)
+static bool peer_is_avoided(const struct peer *peer, struct moment now)
 {
-    return peer->iffy > 0 && clock_is_ahead(now, peer->iffy_until_ms, IFFY_MS << IFFY_EXPONENT_MAX);
+    return peer->avoid_exponent > 0
+           && clock_is_ahead(now, peer->avoid_until_ms, AVOID_MS << AVOID_EXPONENT_MAX);
 }
 
 static void peer_doubt(struct peer *peer, struct moment now)
 {
-    peer->iffy_until_ms = clock_ms(now) + ((uint32_t)IFFY_MS << peer->iffy);
-    if (peer->iffy < IFFY_EXPONENT_MAX) {
-        peer->iffy++;
+    peer->avoid_until_ms = clock_ms(now) + ((uint32_t)AVOID_MS << peer->avoid_exponent);
+    if (peer->avoid_exponent < AVOID_EXPONENT_MAX) {
+        peer->avoid_exponent++;
     }
 }
 
@@ -358,7 +360,7 @@ static struct peer *member_choose(struct node *node, struct moment now, struct p
             *blocked = true;
             continue;
         }
-        if (!peer_is_iffy(peer, now) && node_speaks_extended(node, peer, now)) {
+        if (!peer_is_avoided(peer, now) && node_speaks_extended(node, peer, now)) {
             return peer;
         }
         if (fallback == NULL) {
@@ -482,8 +484,8 @@ static size_t bucket_emit(struct node *node, struct moment now, struct space spa
     struct bucket *bucket = &node->push->buckets[index];
     const struct peer_range range = bucket_range(node, index / 3, index % 3);
     struct peer *const nobody[2] = { NULL, NULL };
-    struct marks *const sets[2] = { &bucket->waiting[TABLE_M],
-                                    urgent ? NULL : &bucket->waiting[TABLE_D] };
+    struct marks *const sets[2] = { &bucket->waiting[TABLE_MEMBERS],
+                                    urgent ? NULL : &bucket->waiting[TABLE_DATA] };
     struct peer *peer = member_choose(node, now, range, nobody, &bucket->blocked);
     const struct flight_plan plan = { .kind = FLIGHT_PUSH,
                                       .tag = tag_make(0, (uint8_t)index),
@@ -505,7 +507,7 @@ static size_t bucket_emit(struct node *node, struct moment now, struct space spa
 static bool bucket_ready(const struct bucket *bucket, struct moment now, bool urgent)
 {
     return bucket->due_us <= now.mono_us && !(bucket->blocked && bucket->blocked_us == now.mono_us)
-           && (urgent ? !marks_empty(&bucket->waiting[TABLE_M]) : !bucket_empty(bucket));
+           && (urgent ? !marks_empty(&bucket->waiting[TABLE_MEMBERS]) : !bucket_empty(bucket));
 }
 
 static void retry_free(struct node *node, struct retry *retry)
@@ -618,7 +620,7 @@ static size_t retry_emit(struct node *node, struct moment now, struct space spac
 
 static bool retry_urgent(const struct retry *retry)
 {
-    return entry_set(marks_first(&retry->marks)->entry) == TABLE_M;
+    return entry_set(marks_first(&retry->marks)->entry) == TABLE_MEMBERS;
 }
 
 static size_t retries_emit(struct node *node, struct moment now, struct space space,
@@ -686,7 +688,7 @@ void push_acked(struct node *node, struct moment now, const struct flight *fligh
     struct group *group = group_find(node, tag_group(flight->tag));
 
     (void)now;
-    flight->peer->iffy = 0;
+    flight->peer->avoid_exponent = 0;
     if (group != NULL) {
         group->acked = true;
         group_landed(group);

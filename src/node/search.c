@@ -220,7 +220,7 @@ static bool key_found(struct node *node, struct moment now, struct plain_queue *
     if (!plain_may_get(node, queue->peer, entry)) {
         return true;
     }
-    if (entry_set(entry) == TABLE_M) {
+    if (entry_set(entry) == TABLE_MEMBERS) {
         search->left--;
         return queue_add(queue, node->mem, now, entry,
                          (struct queue_part){ .ttl = search->ttl, .what = QUEUE_STAMP });
@@ -278,7 +278,7 @@ static enum taken key_join(struct node *node, struct search *search, const struc
     const size_t blocks = vector_blocks(vector);
     struct block_room room;
 
-    if (entry_set(entry) == TABLE_M) {
+    if (entry_set(entry) == TABLE_MEMBERS) {
         return TAKEN_ALL; /* presence is about its own key, a join of it says nothing */
     }
     if (vector_heap_bytes(vector) > JOIN_MAX) {

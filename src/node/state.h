@@ -58,7 +58,7 @@ struct node {
     struct entry *self; /* our own presence; presence.c */
     uint64_t self_id;
     struct guard guard;
-    struct recent hot; /* blocks changed in the last 500 ms, but by repair; sync.c */
+    struct recent fresh; /* blocks changed in the last 500 ms, but by repair; sync.c */
     struct random random[RANDOM_COUNT];
     struct moment now;   /* of the last call */
     uint64_t secret;     /* of look-ups by address: strangers choose addresses */

@@ -267,7 +267,7 @@ static void answer_owe(struct node *node, struct stranger *stranger, const struc
 {
     const struct peer to = { .address = stranger->address };
 
-    if (entry == NULL || entry_set(entry) != TABLE_D || !plain_may_get(node, &to, entry)) {
+    if (entry == NULL || entry_set(entry) != TABLE_DATA || !plain_may_get(node, &to, entry)) {
         return;
     }
     stranger->answer_hash = entry_hash(node->table, entry);
@@ -380,7 +380,7 @@ static size_t challenge_put(const struct node *node, struct moment now,
 static size_t answer_put(struct node *node, const struct stranger *stranger, struct space space,
                          size_t room)
 {
-    const struct entry *entry = table_find_hash(node->table, TABLE_D, stranger->answer_hash);
+    const struct entry *entry = table_find_hash(node->table, TABLE_DATA, stranger->answer_hash);
     const struct mark *mark = stranger->answer_all ? NULL : &stranger->answer_mark;
     const struct vector *vector;
     struct block_room unpacked;

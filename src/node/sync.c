@@ -18,8 +18,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define HOT_MS         LAG_HOT_MS
-#define HOT_MANY       100  /* changed within that: D is exchanged less often with the same peer */
+#define FRESH_MS       LAG_FRESH_MS
+#define FRESH_MANY     100  /* changed within that: D is exchanged less often with the same peer */
 #define RARELY_MS      4000 /* by so much, beside the usual wait */
 #define ROUND_US       900000 /* so often at most by us; probes come once a second */
 #define TAKING_PART_US 300000 /* after a tree came */
@@ -76,7 +76,7 @@ static struct sync *state_obtain(struct node *node)
             node->stats.memory_refused++;
             return NULL;
         }
-        node->hot.keep_ms = HOT_MS;
+        node->fresh.keep_ms = FRESH_MS;
         /* Nodes that start together do not audit together. */
         state->audit_left = (uint32_t)random_below(&node->random[RANDOM_SYNC], AUDIT_EVERY);
         node->sync = state;
@@ -87,7 +87,7 @@ static struct sync *state_obtain(struct node *node)
 /* Blocks that changed in the last half second or so. */
 static uint32_t changed_lately(const struct sync *state, struct moment now)
 {
-    const uint64_t halves = (now.mono_us - state->half_us) / (HOT_MS * UINT64_C(1000));
+    const uint64_t halves = (now.mono_us - state->half_us) / (FRESH_MS * UINT64_C(1000));
 
     if (halves == 0) {
         return state->changed + state->changed_before;
@@ -97,7 +97,7 @@ static uint32_t changed_lately(const struct sync *state, struct moment now)
 
 static void changed_note(struct sync *state, struct moment now)
 {
-    const uint64_t halves = (now.mono_us - state->half_us) / (HOT_MS * UINT64_C(1000));
+    const uint64_t halves = (now.mono_us - state->half_us) / (FRESH_MS * UINT64_C(1000));
 
     if (halves > 0) {
         state->changed_before = halves == 1 ? state->changed : 0;
@@ -129,7 +129,7 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
             continue;
         }
         /* What is forgotten so is sent twice, at worst. */
-        (void)recent_put(&node->hot, node->mem,
+        (void)recent_put(&node->fresh, node->mem,
                          offer_hash(node, change->entry, change->raised.number), 0,
                          now.mono_us / 1000);
         changed_note(state, now);
@@ -190,7 +190,8 @@ static bool may_begin(const struct node *node, struct moment now, const struct p
     const struct peer *last = state->begun_with[set];
     const bool lost = last != NULL && last->sync_asked[set];
     const bool found = state->raised_us[set] >= state->begun_us[set];
-    const bool rarely = set == TABLE_D && changed_lately(state, now) > HOT_MANY && !lost && !found;
+    const bool rarely =
+        set == TABLE_DATA && changed_lately(state, now) > FRESH_MANY && !lost && !found;
 
     if (peer->sync_wait[set] > 0 && clock_is_ahead(now, peer->sync_due_ms[set], WAIT_MS_MAX)) {
         return false;
@@ -235,7 +236,7 @@ static void begin(struct node *node, struct moment now, struct peer *peer, enum 
     wait_set(node, peer, now, set);
     node->stats.sync_rounds++;
     trace_tell(node, TRACE_ROUND, .peer = peer->address,
-               .about = set == TABLE_M ? "members" : "data");
+               .about = set == TABLE_MEMBERS ? "members" : "data");
 }
 
 /* Nothing is left to be exchanged: what still waits to leave the peer got from others. */
@@ -263,7 +264,7 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
 
     outbox_roots(node, salt, ours);
     /* That no old difference was listed lately is good enough for a lag, not to be ready by. */
-    if (lag_check(node, now, from, roots[TABLE_D], salt)) {
+    if (lag_check(node, now, from, roots[TABLE_DATA], salt)) {
         node->was_equal = true;
     }
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
@@ -271,7 +272,8 @@ void sync_roots_received(struct node *node, struct moment now, struct peer *from
             set_equal(node, from, (enum table_set)set);
         }
     }
-    if (!answering || (ours[TABLE_M] == roots[TABLE_M] && ours[TABLE_D] == roots[TABLE_D])
+    if (!answering
+        || (ours[TABLE_MEMBERS] == roots[TABLE_MEMBERS] && ours[TABLE_DATA] == roots[TABLE_DATA])
         || state_obtain(node) == NULL) {
         return;
     }
@@ -335,7 +337,7 @@ void sync_audit_put(struct node *node, struct moment now, struct writer *writer,
     }
     state->audit_left = AUDIT_EVERY - 1;
     tree.prefix = audit_choose(node, (enum table_set)state->audit_set);
-    state->audit_set = state->audit_set == TABLE_M ? TABLE_D : TABLE_M;
+    state->audit_set = state->audit_set == TABLE_MEMBERS ? TABLE_DATA : TABLE_MEMBERS;
     if (audit_add_up(node, now, &tree, salt)) {
         (void)writer_put_tree(writer, &tree);
     }
@@ -381,8 +383,8 @@ void sync_receive(struct node *node, struct moment now, struct peer *from,
     if (answered.differs) {
         lag_differs(now, from, answered.old);
         /* What is on its way is no reason to wait longer, once nothing was left out as being so. */
-        if (!answered.old && from->sync_wait[TABLE_D] > PATIENT_ROUNDS) {
-            from->sync_wait[TABLE_D] = 0;
+        if (!answered.old && from->sync_wait[TABLE_DATA] > PATIENT_ROUNDS) {
+            from->sync_wait[TABLE_DATA] = 0;
         }
     }
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
@@ -413,8 +415,8 @@ void sync_acked(struct moment now, const struct flight *flight)
     }
 }
 
-/* Repairs are sent again; digests are not: they are many, mostly of D, and it is looked anew what
- * differs. Losses are the peer's, not the exchange's, which ends with the last datagram that
+/* Repairs are sent again; digests are not: they are many, mostly of data, and it is looked anew
+ * what differs. Losses are the peer's, not the exchange's, which ends with the last datagram that
  * leaves. */
 void sync_lost(struct node *node, struct moment now, struct flight *flight)
 {
@@ -423,9 +425,9 @@ void sync_lost(struct node *node, struct moment now, struct flight *flight)
     struct exchange *exchange;
 
     if (marks_empty(&flight->carried)) {
-        if (state != NULL && state->transfers[TABLE_D].again == NULL
-            && state->transfers[TABLE_D].asked < ASKED_MAX) {
-            ask_again(&state->transfers[TABLE_D], flight->peer, now.mono_us + QUIET_US);
+        if (state != NULL && state->transfers[TABLE_DATA].again == NULL
+            && state->transfers[TABLE_DATA].asked < ASKED_MAX) {
+            ask_again(&state->transfers[TABLE_DATA], flight->peer, now.mono_us + QUIET_US);
         }
         return;
     }
@@ -494,7 +496,7 @@ static void greet(struct node *node, struct moment now)
 
         if (peer->level > 0 && node_speaks_extended(node, peer, now)) {
             state->greeted = true;
-            begin(node, now, peer, TABLE_D);
+            begin(node, now, peer, TABLE_DATA);
         }
     }
 }
@@ -529,7 +531,7 @@ void sync_tick(struct node *node, struct moment now)
     if (node->sync == NULL) {
         return;
     }
-    recent_tick(&node->hot, node->mem, now.mono_us / 1000);
+    recent_tick(&node->fresh, node->mem, now.mono_us / 1000);
     lag_tick(node, now);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         transfers_tick(node, now, (enum table_set)set);
@@ -587,6 +589,6 @@ void sync_drop_entries(struct node *node, struct drops drops)
 
 void sync_free(struct node *node)
 {
-    recent_clear(&node->hot, node->mem);
+    recent_clear(&node->fresh, node->mem);
     part_free(node, node->sync, sizeof *node->sync);
 }

@@ -7,10 +7,10 @@
  *
  * The audit. Digests are sums. Where the sums of two unequal sets are equal, by chance or because
  * somebody who may write saw to it, no descent begins or gets there. So one probe in 24 carries, as
- * `v` beside its `r`, the tree of a random prefix of at most 256 keys, of M and of D in turn. Its
- * digests are not those of a descent: each is the sum, mod 2^32, of the salted contributions of the
- * keys under that child. A node whose root of that set is equal adds up its own, and answers where
- * they differ with the leaf list of that child. */
+ * `v` beside its `r`, the tree of a random prefix of at most 256 keys, of members and of data in
+ * turn. Its digests are not those of a descent: each is the sum, mod 2^32, of the salted
+ * contributions of the keys under that child. A node whose root of that set is equal adds up its
+ * own, and answers where they differ with the leaf list of that child. */
 
 #include "base/moment.h"
 #include "base/random.h"

@@ -18,7 +18,7 @@
 #define ENTRY_KEY_BYTES_MAX 255
 
 /* Bits of an entry's flags. */
-enum entry_flag { ENTRY_SET_D = 1, ENTRY_DROPPED = 2 };
+enum entry_flag { ENTRY_DATA = 1, ENTRY_DROPPED = 2 };
 
 /* Entries refer to each other by id; 0 is none. */
 struct entry {

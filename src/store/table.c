@@ -104,7 +104,7 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     vector_init(&entry->vector);
     entry->link = id;
     entry->key_size = (uint8_t)key.size;
-    entry->flags = set == TABLE_D ? ENTRY_SET_D : 0;
+    entry->flags = set == TABLE_DATA ? ENTRY_DATA : 0;
     memcpy(entry->key, key.data, key.size);
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);
@@ -189,8 +189,8 @@ enum status table_create(const struct table_options *options, struct table **tab
     order_init(&table->order);
     table->work = mem_alloc_zeroed(table->mem, sizeof *table->work);
     if (table->work == NULL || !lookup_init(&table->lookup, table->mem, options->hash_secret)
-        || !tree_init(&table->trees[TABLE_M], table->mem, options->cluster_id)
-        || !tree_init(&table->trees[TABLE_D], table->mem, options->cluster_id)
+        || !tree_init(&table->trees[TABLE_MEMBERS], table->mem, options->cluster_id)
+        || !tree_init(&table->trees[TABLE_DATA], table->mem, options->cluster_id)
         || !feed_init(&table->feed, table->mem)) {
         table_free(table);
         return STATUS_MEMORY;
@@ -231,8 +231,8 @@ void table_free(struct table *table)
     mem = table->mem;
     vectors_clear(table);
     feed_clear(&table->feed, mem);
-    tree_clear(&table->trees[TABLE_D], mem);
-    tree_clear(&table->trees[TABLE_M], mem);
+    tree_clear(&table->trees[TABLE_DATA], mem);
+    tree_clear(&table->trees[TABLE_MEMBERS], mem);
     order_clear(&table->order, mem);
     lookup_clear(&table->lookup, mem);
     slabs_clear(&table->slabs, mem);
@@ -268,7 +268,7 @@ void table_prefetch(const struct table *table, struct bytes key)
 /* Keys that count against the limit; those that are still empty do. */
 static uint64_t keys_counted(const struct table *table)
 {
-    return table->lookup.entry_count - table->trees[TABLE_M].keys;
+    return table->lookup.entry_count - table->trees[TABLE_MEMBERS].keys;
 }
 
 enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
@@ -286,7 +286,7 @@ enum status table_obtain(struct table *table, struct bytes key, enum table_set s
         *entry_out = slabs_entry(&table->slabs, id);
         return STATUS_OK;
     }
-    if (set == TABLE_D && table->keys_max > 0 && keys_counted(table) >= table->keys_max) {
+    if (set == TABLE_DATA && table->keys_max > 0 && keys_counted(table) >= table->keys_max) {
         return STATUS_FULL;
     }
     entry = entry_create(table, key, set, hash);
@@ -402,7 +402,7 @@ uint64_t entry_hash(const struct table *table, const struct entry *entry)
 
 enum table_set entry_set(const struct entry *entry)
 {
-    return (entry->flags & ENTRY_SET_D) != 0 ? TABLE_D : TABLE_M;
+    return (entry->flags & ENTRY_DATA) != 0 ? TABLE_DATA : TABLE_MEMBERS;
 }
 
 bool entry_dropped(const struct entry *entry)
@@ -499,7 +499,7 @@ void table_turn_end(struct table *table)
 struct table_stats table_stats(const struct table *table)
 {
     return (struct table_stats){
-        .keys = { table->trees[TABLE_M].keys, table->trees[TABLE_D].keys },
+        .keys = { table->trees[TABLE_MEMBERS].keys, table->trees[TABLE_DATA].keys },
         .elements = table->elements,
         .used_bytes = table->mem->used_bytes,
         .keys_max = table->keys_max,
@@ -568,7 +568,7 @@ void table_audit(const struct table *table)
         id = entry->empty.after;
     }
     assert(keys == table->order.count);
-    assert(keys == (uint64_t)table->trees[TABLE_M].keys + table->trees[TABLE_D].keys);
+    assert(keys == (uint64_t)table->trees[TABLE_MEMBERS].keys + table->trees[TABLE_DATA].keys);
     assert(keys + empty == table->lookup.entry_count);
     assert(slabs_audit(&table->slabs) == keys + empty + dropped_audit(table));
     lookup_audit(&table->lookup, &table->slabs);

@@ -41,13 +41,13 @@ struct entry; /* opaque: a key and its vector */
 
 /* Presence is reconciled before data and apart from it. Named by the caller when an entry is
  * created: the store does not parse keys. The numbers are those of the wire. */
-enum table_set { TABLE_M, TABLE_D, TABLE_SET_COUNT };
+enum table_set { TABLE_MEMBERS, TABLE_DATA, TABLE_SET_COUNT };
 
 struct table_options {
     struct mem *mem;         /* outlives the table */
     uint8_t hash_secret[16]; /* SipHash key of the look-ups, this process's own */
     uint32_t cluster_id;     /* key of the shared key hash */
-    uint64_t keys_max;       /* of TABLE_D; 0: none. Of peers there are as many as are known */
+    uint64_t keys_max;       /* of TABLE_DATA; 0: none. Of peers there are as many as are known */
     uint64_t digest_mask;    /* all ones; the simulator weakens set and tree digests with it */
 };
 
@@ -70,9 +70,9 @@ void table_prefetch(const struct table *table, struct bytes key);
  *
  * set  of a new entry; asserted to be the same for an old one
  *
- * STATUS_FULL at keys_max (never in TABLE_M), STATUS_MEMORY when the account says no; *entry_out
- * untouched then. Asserts that the key is 1..255 bytes: that it is UTF-8 was checked where it came
- * in. An entry still empty at table_turn_end() is forgotten. */
+ * STATUS_FULL at keys_max (never in TABLE_MEMBERS), STATUS_MEMORY when the account says no;
+ * *entry_out untouched then. Asserts that the key is 1..255 bytes: that it is UTF-8 was checked
+ * where it came in. An entry still empty at table_turn_end() is forgotten. */
 MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                                     struct entry **entry_out);
 

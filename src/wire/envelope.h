@@ -35,7 +35,8 @@ struct envelope {
     uint32_t sequence;  /* `q` */
     uint32_t cluster;   /* `l` */
     uint32_t refused;   /* `n`: the `q` of the request whose probe failed */
-    uint32_t roots[2];  /* `r`: digests of M and D, salted with `q` (in an ack: with its `a`) */
+    uint32_t
+        roots[2]; /* `r`: digests of members and data, salted with `q` (in an ack: with its `a`) */
     uint8_t token[WIRE_TOKEN_BYTES]; /* `t`: for the receiver */
     uint8_t echo[WIRE_TOKEN_BYTES];  /* `e`: the receiver's own, back */
     uint8_t depth;                   /* `d` */

@@ -663,7 +663,8 @@ static void act_blocks(struct attack *attack)
 
     say_hello(attack, host, to);
     host_begin(attack, host, to, true, &writer);
-    for (unsigned i = 0; i < 50 && writer_begin_blocks(&writer, TABLE_D, wide_hash(attack)); i++) {
+    for (unsigned i = 0; i < 50 && writer_begin_blocks(&writer, TABLE_DATA, wide_hash(attack));
+         i++) {
         (void)writer_put_block_digest(&writer, below(attack, 3), (uint32_t)i);
         writer_end_blocks(&writer, false);
     }

@@ -185,7 +185,7 @@ static void element_sound(struct world *world, struct machine *machine, const st
     const struct bytes key = entry_key(entry);
     const uint64_t name = hash_mix(element_name(key_name(key), index), value);
 
-    if (entry_set(entry) == TABLE_M
+    if (entry_set(entry) == TABLE_MEMBERS
         && (is_own(machine, key) || anybody_writes(index, value) || is_plain(world, key)
             || is_vouched(world, key_name(key), index, value))) {
         ledger_set(&checks->written, name, 1);

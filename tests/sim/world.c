@@ -310,7 +310,7 @@ void world_load(struct world *world, uint32_t machine, const char *key, uint64_t
     struct entry *entry;
 
     check_written(world->checks, bytes_of(key), index, value);
-    if (table_obtain(table, bytes_of(key), TABLE_D, &entry) != STATUS_OK
+    if (table_obtain(table, bytes_of(key), TABLE_DATA, &entry) != STATUS_OK
         || table_merge(table, entry, &block, CHANGE_FROM_DISK, NULL) != STATUS_OK) {
         red("load", "no memory");
     }
@@ -526,7 +526,7 @@ uint64_t world_content(const struct world *world)
 {
     for (size_t i = 0; i < world->count; i++) {
         if (is_live(&world->machines[i])) {
-            return content_hash(world->machines[i].table, TABLE_D);
+            return content_hash(world->machines[i].table, TABLE_DATA);
         }
     }
     return 0;

@@ -67,7 +67,7 @@ static inline enum status key_write(struct table *table, const char *key, uint64
                                     uint64_t value)
 {
     struct entry *entry = NULL;
-    enum status status = table_obtain(table, bytes_of(key), TABLE_D, &entry);
+    enum status status = table_obtain(table, bytes_of(key), TABLE_DATA, &entry);
 
     if (status == STATUS_OK) {
         status = element_merge(table, entry, index, value, CHANGE_FROM_CLIENT);

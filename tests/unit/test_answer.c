@@ -94,7 +94,8 @@ static void answer(struct fixture *fixture)
 static bool has_all(const struct world *world, void *unused)
 {
     (void)unused;
-    return table_root(world->nodes[0].table, TABLE_D) == table_root(world->nodes[1].table, TABLE_D);
+    return table_root(world->nodes[0].table, TABLE_DATA)
+           == table_root(world->nodes[1].table, TABLE_DATA);
 }
 
 static void test_answer_takes_a_repeated_wish_for_one(void **state)
@@ -112,7 +113,7 @@ static void test_answer_takes_a_repeated_wish_for_one(void **state)
 static void test_answer_of_many_wishes_walks_few_leaves(void **state)
 {
     struct fixture *fixture = *state;
-    const struct prefix all = { .set = TABLE_D };
+    const struct prefix all = { .set = TABLE_DATA };
     struct entry *entries[200];
     const size_t count = table_slice_hash(fixture->world.nodes[0].table, all, 0, entries, 200);
     size_t wanted = 0;
@@ -132,7 +133,7 @@ static void test_answer_of_many_block_lists_walks_no_vector(void **state)
     struct fixture *fixture = *state;
     uint64_t number = 0;
 
-    while (writer_begin_blocks(&fixture->writer, TABLE_D, fixture->big)) {
+    while (writer_begin_blocks(&fixture->writer, TABLE_DATA, fixture->big)) {
         if (writer_put_block_digest(&fixture->writer, number++, 17)) {
             (void)writer_put_block_digest(&fixture->writer, number + 9000, 17);
         }
@@ -151,7 +152,7 @@ static void test_answer_of_leaf_lists_is_bounded_by_them(void **state)
 
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         struct wire_leaf_pair pairs[90];
-        struct prefix prefix = { .set = TABLE_D, .nibbles = 1 };
+        struct prefix prefix = { .set = TABLE_DATA, .nibbles = 1 };
         bool room = true;
 
         writer_begin_ordinary(&fixture->writer,
@@ -164,7 +165,7 @@ static void test_answer_of_leaf_lists_is_bounded_by_them(void **state)
             room = writer_put_leaf(&fixture->writer, prefix, pairs, counts[i]);
             prefix.bits += UINT64_C(1) << 60;
         }
-        exchange_cancel(node_of(fixture), fixture->exchange, TABLE_D); /* a stream puts off */
+        exchange_cancel(node_of(fixture), fixture->exchange, TABLE_DATA); /* a stream puts off */
         answer(fixture);
     }
 }
@@ -173,7 +174,7 @@ static void test_answer_of_leaf_lists_is_bounded_by_them(void **state)
 static void test_answer_of_trees_is_bounded_by_them(void **state)
 {
     struct fixture *fixture = *state;
-    struct wire_tree tree = { .prefix = { .set = TABLE_D } };
+    struct wire_tree tree = { .prefix = { .set = TABLE_DATA } };
 
     for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
         tree.children[i] = digest_salted(0, 0);
@@ -191,22 +192,23 @@ static void test_answer_goes_on_where_orders_found_no_room(void **state)
 {
     struct fixture *fixture = *state;
     const struct table *table = fixture->world.nodes[0].table;
-    const struct prefix all = { .set = TABLE_D };
+    const struct prefix all = { .set = TABLE_DATA };
     struct entry *entries[KEYS];
     const size_t count = table_slice_hash(table, all, 0, entries, KEYS);
 
     for (size_t i = 0; i < count; i++) {
-        exchange_order(
-            node_of(fixture), fixture->exchange,
-            (struct order){
-                .prefix = { .bits = entry_hash(table, entries[i]), .nibbles = 16, .set = TABLE_D },
-                .kind = ORDER_WANT });
+        exchange_order(node_of(fixture), fixture->exchange,
+                       (struct order){ .prefix = { .bits = entry_hash(table, entries[i]),
+                                                   .nibbles = 16,
+                                                   .set = TABLE_DATA },
+                                       .kind = ORDER_WANT });
     }
     assert_int_equal(fixture->exchange->count, EXCHANGE_ORDERS_MAX);
-    assert_true(fixture->exchange->spills[TABLE_D].any);
-    assert_true(fixture->exchange->spills[TABLE_D].first
+    assert_true(fixture->exchange->spills[TABLE_DATA].any);
+    assert_true(fixture->exchange->spills[TABLE_DATA].first
                 <= entry_hash(table, entries[EXCHANGE_ORDERS_MAX]));
-    assert_true(fixture->exchange->spills[TABLE_D].last >= entry_hash(table, entries[count - 1]));
+    assert_true(fixture->exchange->spills[TABLE_DATA].last
+                >= entry_hash(table, entries[count - 1]));
     assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
 }
 
@@ -214,8 +216,8 @@ static void test_answer_goes_on_where_orders_found_no_room(void **state)
 static void test_answer_makes_a_tree_of_a_list_that_grew(void **state)
 {
     struct fixture *fixture = *state;
-    const struct order tree = { .prefix = { .set = TABLE_D, .nibbles = 1 }, .kind = ORDER_TREE };
-    const struct order leaf = { .prefix = { .set = TABLE_D }, .kind = ORDER_LEAF };
+    const struct order tree = { .prefix = { .set = TABLE_DATA, .nibbles = 1 }, .kind = ORDER_TREE };
+    const struct order leaf = { .prefix = { .set = TABLE_DATA }, .kind = ORDER_LEAF };
 
     exchange_order(node_of(fixture), fixture->exchange, tree);
     exchange_order(node_of(fixture), fixture->exchange, leaf);
@@ -245,7 +247,7 @@ static void test_answer_counts_what_looking_for_a_hash_takes(void **state)
     assert_true(world_run_until(&fixture->world, 60 * WORLD_S, has_all, NULL));
 }
 
-static const struct order everything = { .prefix = { .set = TABLE_D },
+static const struct order everything = { .prefix = { .set = TABLE_DATA },
                                          .block_last = UINT64_MAX,
                                          .kind = ORDER_STREAM };
 
@@ -289,18 +291,18 @@ static void test_answer_cancels_the_repairs_of_one_set(void **state)
     struct fixture *fixture = *state;
     struct node *node = node_of(fixture);
     struct entry *self = node->self;
-    struct entry *big = table_find_hash(fixture->world.nodes[0].table, TABLE_D, fixture->big);
+    struct entry *big = table_find_hash(fixture->world.nodes[0].table, TABLE_DATA, fixture->big);
     struct mark mark = { .number = 0 };
 
     mark_set(&mark, PRESENCE_STATE);
     exchange_repair(node, fixture->exchange, big, &mark);
     exchange_repair(node, fixture->exchange, self, &mark);
-    assert_true(exchange_repairs(fixture->exchange, TABLE_M));
-    assert_true(exchange_repairs(fixture->exchange, TABLE_D));
-    exchange_cancel(node, fixture->exchange, TABLE_M);
-    assert_false(exchange_repairs(fixture->exchange, TABLE_M));
-    assert_true(exchange_repairs(fixture->exchange, TABLE_D));
-    exchange_cancel(node, fixture->exchange, TABLE_D);
+    assert_true(exchange_repairs(fixture->exchange, TABLE_MEMBERS));
+    assert_true(exchange_repairs(fixture->exchange, TABLE_DATA));
+    exchange_cancel(node, fixture->exchange, TABLE_MEMBERS);
+    assert_false(exchange_repairs(fixture->exchange, TABLE_MEMBERS));
+    assert_true(exchange_repairs(fixture->exchange, TABLE_DATA));
+    exchange_cancel(node, fixture->exchange, TABLE_DATA);
     assert_true(exchange_done(fixture->exchange));
 }
 

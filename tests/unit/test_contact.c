@@ -129,7 +129,7 @@ static void test_contact_knows_its_own_address_by_another_name(void **state)
     run_us(fixture, 10 * SECOND_US);
     assert_in_range(fixture->sent, 1, 4);
     assert_int_equal(node_peers(fixture->places[0].node, NULL, &view, 1), 0);
-    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_M], 1);
+    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_MEMBERS], 1);
 }
 
 /* Whichever datagram of the first ones is lost, the two find each other and agree. */

@@ -341,8 +341,8 @@ static void test_detect_a_member_outbids_what_lies_beyond_all_clocks(void **stat
     world_run(world, 20 * WORLD_S);
     assert_true(world_joined(world, NULL));
     for (size_t i = 0; i < world->count; i++) {
-        assert_true(table_root(world->nodes[i].table, TABLE_M)
-                    == table_root(world->nodes[0].table, TABLE_M));
+        assert_true(table_root(world->nodes[i].table, TABLE_MEMBERS)
+                    == table_root(world->nodes[0].table, TABLE_MEMBERS));
     }
 }
 

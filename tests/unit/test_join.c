@@ -68,15 +68,16 @@ static void test_join_refusals_leave_everything_as_it_was(void **state)
     run_us(fixture, SECOND_US);
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct table_stats before = table_stats(fixture->places[0].table);
-        const uint64_t root = table_root(fixture->places[0].table, TABLE_D);
+        const uint64_t root = table_root(fixture->places[0].table, TABLE_DATA);
 
         assert_int_equal(update(fixture, 0, rows[i].key, 1, rows[i].value, NULL), rows[i].status);
         if (rows[i].status != STATUS_OK) {
             assert_int_equal(node_changes(fixture->places[0].node).count, 0);
-            assert_true(table_root(fixture->places[0].table, TABLE_D) == root);
+            assert_true(table_root(fixture->places[0].table, TABLE_DATA) == root);
         }
         run_us(fixture, SECOND_US);
-        assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_D], before.keys[TABLE_D]);
+        assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_DATA],
+                         before.keys[TABLE_DATA]);
         table_audit(fixture->places[0].table);
     }
 }

@@ -25,7 +25,7 @@ static bool key_create(struct fixture *fixture, unsigned i)
 {
     const uint8_t text[] = { 'k', (uint8_t)('a' + i) };
 
-    if (table_obtain(fixture->table, (struct bytes){ text, 2 }, TABLE_D, &fixture->entries[i])
+    if (table_obtain(fixture->table, (struct bytes){ text, 2 }, TABLE_DATA, &fixture->entries[i])
         != STATUS_OK) {
         return false;
     }

@@ -26,8 +26,8 @@ static void test_node_an_update_at_one_is_read_at_the_other(void **state)
     assert_int_equal(update(fixture, 1, "foo", 300, 9, NULL), STATUS_OK);
     run_us(fixture, SECOND_US / 5);
     assert_int_equal(value_at(fixture, 0, "foo", 300), 9);
-    assert_true(table_root(fixture->places[0].table, TABLE_D)
-                == table_root(fixture->places[1].table, TABLE_D));
+    assert_true(table_root(fixture->places[0].table, TABLE_DATA)
+                == table_root(fixture->places[1].table, TABLE_DATA));
 }
 
 static void test_node_an_update_reaches_all_of_three(void **state)
@@ -63,9 +63,9 @@ static void test_node_what_was_written_before_they_met_is_exchanged(void **state
         assert_int_equal(update(fixture, i % 2, key, i, 1 + i, NULL), STATUS_OK);
     }
     run_us(fixture, 20 * SECOND_US);
-    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_D], 200);
-    assert_true(table_root(fixture->places[0].table, TABLE_D)
-                == table_root(fixture->places[1].table, TABLE_D));
+    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_DATA], 200);
+    assert_true(table_root(fixture->places[0].table, TABLE_DATA)
+                == table_root(fixture->places[1].table, TABLE_DATA));
 }
 
 static uint64_t trace_of_a_run(struct fixture *fixture)
@@ -352,8 +352,8 @@ static void test_node_survives_every_failed_allocation(void **state)
         failed = mem->fail_countdown == 0;
         run_us(fixture, 15 * SECOND_US);
         for (unsigned i = 1; i < 3; i++) {
-            assert_true(table_root(fixture->places[0].table, TABLE_D)
-                        == table_root(fixture->places[i].table, TABLE_D));
+            assert_true(table_root(fixture->places[0].table, TABLE_DATA)
+                        == table_root(fixture->places[i].table, TABLE_DATA));
         }
         places_clear(fixture);
     }

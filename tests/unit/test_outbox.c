@@ -105,7 +105,7 @@ static struct entry *entry_create(struct fixture *fixture, const char *key, unsi
     struct entry *entry = NULL;
 
     assert_int_equal(table_obtain(fixture->table,
-                                  (struct bytes){ (const uint8_t *)key, strlen(key) }, TABLE_D,
+                                  (struct bytes){ (const uint8_t *)key, strlen(key) }, TABLE_DATA,
                                   &entry),
                      STATUS_OK);
     for (unsigned i = 0; i < elements; i++) {

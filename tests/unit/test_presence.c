@@ -119,7 +119,7 @@ static void test_presence_starts_with_all_elements_of_its_start(void **state)
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), NOW << 16 | 8001);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_VERSION),
                      NOW << 16 | NODE_VERSION(0, 63, 5));
-    assert_int_equal(entry_set(table_find(world->table, bytes_of("n:" SELF))), TABLE_M);
+    assert_int_equal(entry_set(table_find(world->table, bytes_of("n:" SELF))), TABLE_MEMBERS);
 }
 
 static void test_presence_start_is_above_the_last_one(void **state)
@@ -818,9 +818,9 @@ static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchan
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct pair pair = { PRESENCE_STATE, rows[i].incarnation << 2 };
 
-        peer_of(world, A)->sync_wait[TABLE_M] = 5;
+        peer_of(world, A)->sync_wait[TABLE_MEMBERS] = 5;
         claim_hear(world, A, "n:10.0.0.9:7000", &pair, 1, rows[i].depth);
-        assert_int_equal(peer_of(world, A)->sync_wait[TABLE_M], rows[i].wait);
+        assert_int_equal(peer_of(world, A)->sync_wait[TABLE_MEMBERS], rows[i].wait);
     }
 }
 

@@ -93,7 +93,7 @@ static void test_strangers_that_speak_are_no_peers(void **state)
     run_us(fixture, 10 * SECOND_US);
     assert_int_equal(peers_count(node->peers), 0);
     assert_int_equal(node->strangers->count, STRANGERS_MAX);
-    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_M], 1);
+    assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_MEMBERS], 1);
     assert_int_equal(value_at(fixture, 0, "word", 1), 1); /* data is anybody's */
     assert_true(fixture->places[0].mem.used_bytes < 400000);
 }

@@ -229,7 +229,7 @@ static bool holds_all(const struct world *world, void *context)
 {
     const uint64_t *keys = context;
 
-    return table_stats(world->nodes[world->count - 1].table).keys[TABLE_D] == *keys;
+    return table_stats(world->nodes[world->count - 1].table).keys[TABLE_DATA] == *keys;
 }
 
 static void test_sync_fills_an_empty_node_once(void **state)
@@ -263,7 +263,8 @@ static bool lose_of_last(void *context, size_t from, size_t to, struct bytes dat
 static bool first_two_equal(const struct world *world, void *unused)
 {
     (void)unused;
-    return table_root(world->nodes[0].table, TABLE_D) == table_root(world->nodes[1].table, TABLE_D);
+    return table_root(world->nodes[0].table, TABLE_DATA)
+           == table_root(world->nodes[1].table, TABLE_DATA);
 }
 
 /* A member whose repairs never end has others wait, but does not silence them for good. */
@@ -281,7 +282,7 @@ static void test_sync_listens_to_others_beside_a_transfer_without_end(void **sta
     load(fixture, 1, 0, 3000);
     for (unsigned i = 0; i < 30 * 20 && !first_two_equal(&fixture->world, NULL); i++) {
         for (unsigned j = 0; j < 100; j++) {
-            sync_raised(node, world_moment(&fixture->world), last, TABLE_D);
+            sync_raised(node, world_moment(&fixture->world), last, TABLE_DATA);
         }
         world_run(&fixture->world, WORLD_S / 20);
     }
@@ -361,7 +362,7 @@ static void test_sync_keeps_no_more_than_a_part_of_the_store_waiting(void **stat
     struct fixture *fixture = *state;
     struct world_node *node;
     struct entry *entries[64];
-    const struct prefix all = { .set = TABLE_D };
+    const struct prefix all = { .set = TABLE_DATA };
     struct exchange *exchange;
     struct moment now;
     uint64_t from = 0;
@@ -380,7 +381,7 @@ static void test_sync_keeps_no_more_than_a_part_of_the_store_waiting(void **stat
             from = entry_hash(node->table, entries[i]);
             exchange_order(node->node, exchange,
                            (struct order){
-                               .prefix = { .bits = from, .nibbles = 16, .set = TABLE_D },
+                               .prefix = { .bits = from, .nibbles = 16, .set = TABLE_DATA },
                                .from = from,
                                .block_last = UINT64_MAX,
                                .kind = ORDER_SEND,

@@ -24,7 +24,7 @@ static void test_table_finds_what_was_put_and_nothing_else(void **state)
 
     assert_non_null(entry);
     assert_int_equal(vector_get(entry_vector(entry), 3), 5);
-    assert_int_equal(entry_set(entry), TABLE_D);
+    assert_int_equal(entry_set(entry), TABLE_DATA);
     assert_int_equal(entry_key(entry).size, 1);
     assert_null(table_find(fixture->table, bytes_of("b")));
     assert_null(table_find(fixture->table, bytes_of("aa")));
@@ -71,9 +71,9 @@ static void test_table_takes_keys_of_1_to_255_bytes(void **state)
 
     memset(key, 'k', sizeof key);
     for (size_t size = 1; size <= 255; size++) {
-        assert_int_equal(
-            table_obtain(fixture->table, (struct bytes){ key, size }, TABLE_M, &entries[size]),
-            STATUS_OK);
+        assert_int_equal(table_obtain(fixture->table, (struct bytes){ key, size }, TABLE_MEMBERS,
+                                      &entries[size]),
+                         STATUS_OK);
         assert_int_equal(element_merge(fixture->table, entries[size], 0, size, CHANGE_FROM_DISK),
                          STATUS_OK);
     }
@@ -92,10 +92,10 @@ static void test_table_obtain_gives_the_same_entry_again(void **state)
     struct entry *entry = key_put(fixture->table, "a", 0, 1);
     struct entry *again = NULL;
 
-    assert_int_equal(table_obtain(fixture->table, bytes_of("a"), TABLE_D, &again), STATUS_OK);
+    assert_int_equal(table_obtain(fixture->table, bytes_of("a"), TABLE_DATA, &again), STATUS_OK);
     assert_ptr_equal(again, entry);
-    assert_int_equal(table_stats(fixture->table).keys[TABLE_D], 1);
-    assert_int_equal(table_stats(fixture->table).keys[TABLE_M], 0);
+    assert_int_equal(table_stats(fixture->table).keys[TABLE_DATA], 1);
+    assert_int_equal(table_stats(fixture->table).keys[TABLE_MEMBERS], 0);
 }
 
 /* A key exists from its first element. */
@@ -105,13 +105,13 @@ static void test_table_entry_without_elements_is_found_but_nowhere_else(void **s
     struct entry *entry = NULL;
     struct entry *listed;
 
-    assert_int_equal(table_obtain(fixture->table, bytes_of("a"), TABLE_D, &entry), STATUS_OK);
+    assert_int_equal(table_obtain(fixture->table, bytes_of("a"), TABLE_DATA, &entry), STATUS_OK);
     assert_ptr_equal(table_find(fixture->table, bytes_of("a")), entry);
     assert_int_equal(entry_digest(entry), 0);
     assert_int_equal(table_slice(fixture->table, none, none, &listed, 1), 0);
-    assert_null(table_find_hash(fixture->table, TABLE_D, entry_hash(fixture->table, entry)));
-    assert_int_equal(table_root(fixture->table, TABLE_D), 0);
-    assert_int_equal(table_stats(fixture->table).keys[TABLE_D], 0);
+    assert_null(table_find_hash(fixture->table, TABLE_DATA, entry_hash(fixture->table, entry)));
+    assert_int_equal(table_root(fixture->table, TABLE_DATA), 0);
+    assert_int_equal(table_stats(fixture->table).keys[TABLE_DATA], 0);
     /* A zero is no element. */
     assert_int_equal(element_merge(fixture->table, entry, 0, 0, CHANGE_FROM_PEER), STATUS_OK);
     assert_int_equal(changes_count(fixture->table), 0);
@@ -126,7 +126,8 @@ static void test_table_forgets_entries_still_empty_at_the_end_of_the_turn(void *
     char key[2] = "a";
 
     for (; key[0] <= 'z'; key[0]++) {
-        assert_int_equal(table_obtain(fixture->table, bytes_of(key), TABLE_D, &entry), STATUS_OK);
+        assert_int_equal(table_obtain(fixture->table, bytes_of(key), TABLE_DATA, &entry),
+                         STATUS_OK);
         if (key[0] % 3 == 0) {
             assert_int_equal(element_merge(fixture->table, entry, 0, 1, CHANGE_FROM_PEER),
                              STATUS_OK);
@@ -171,14 +172,15 @@ static void test_table_limit_is_of_data_and_not_of_presence(void **state)
         char key[] = "n:127.0.0.1:1";
 
         key[sizeof key - 2] = (char)('1' + i);
-        assert_int_equal(table_obtain(fixture->table, bytes_of(key), TABLE_M, &entry), STATUS_OK);
+        assert_int_equal(table_obtain(fixture->table, bytes_of(key), TABLE_MEMBERS, &entry),
+                         STATUS_OK);
         assert_int_equal(table_merge(fixture->table, entry, &block, CHANGE_FROM_SELF, NULL),
                          STATUS_OK);
     }
     (void)key_put(fixture->table, "a", 0, 1);
     (void)key_put(fixture->table, "b", 0, 1);
     assert_int_equal(key_write(fixture->table, "c", 0, 1), STATUS_FULL);
-    assert_int_equal(table_obtain(fixture->table, bytes_of("n:127.0.0.1:9"), TABLE_M, &entry),
+    assert_int_equal(table_obtain(fixture->table, bytes_of("n:127.0.0.1:9"), TABLE_MEMBERS, &entry),
                      STATUS_OK);
 }
 
@@ -241,16 +243,17 @@ static void test_table_digests_are_those_of_the_manual(void **state)
     (void)key_put(fixture->table, "foo", 5, 3);
     assert_true(entry_hash(fixture->table, foo) == UINT64_C(0xdde38bd48eae7414));
     assert_true(entry_digest(foo) == UINT64_C(0xd3c1e3fcfc1ac1c5));
-    assert_true(table_root(fixture->table, TABLE_D) == UINT64_C(0x4ed792c97ab1b88e));
+    assert_true(table_root(fixture->table, TABLE_DATA) == UINT64_C(0x4ed792c97ab1b88e));
     (void)key_put(fixture->table, "bar", 7, 1);
-    assert_true(table_root(fixture->table, TABLE_D) == UINT64_C(0xa7132a0617b7f54e));
-    assert_int_equal(digest_salted(table_root(fixture->table, TABLE_D), 9), 0xc653f446);
-    assert_int_equal(table_root(fixture->table, TABLE_M), 0);
-    assert_ptr_equal(table_find_hash(fixture->table, TABLE_D, UINT64_C(0xdde38bd48eae7414)), foo);
-    assert_null(table_find_hash(fixture->table, TABLE_M, UINT64_C(0xdde38bd48eae7414)));
+    assert_true(table_root(fixture->table, TABLE_DATA) == UINT64_C(0xa7132a0617b7f54e));
+    assert_int_equal(digest_salted(table_root(fixture->table, TABLE_DATA), 9), 0xc653f446);
+    assert_int_equal(table_root(fixture->table, TABLE_MEMBERS), 0);
+    assert_ptr_equal(table_find_hash(fixture->table, TABLE_DATA, UINT64_C(0xdde38bd48eae7414)),
+                     foo);
+    assert_null(table_find_hash(fixture->table, TABLE_MEMBERS, UINT64_C(0xdde38bd48eae7414)));
     table_drop(fixture->table, foo);
     table_drop(fixture->table, table_find(fixture->table, bytes_of("bar")));
-    assert_int_equal(table_root(fixture->table, TABLE_D), 0);
+    assert_int_equal(table_root(fixture->table, TABLE_DATA), 0);
 }
 
 static void test_table_of_another_cluster_hashes_otherwise(void **state)
@@ -276,7 +279,7 @@ static void test_table_weakens_set_and_tree_digests_by_the_mask(void **state)
     struct table_options options = options_default;
     struct tree_child children[WIRE_TREE_CHILDREN];
     struct tree_child weak[WIRE_TREE_CHILDREN];
-    const struct prefix root = { .set = TABLE_D };
+    const struct prefix root = { .set = TABLE_DATA };
     struct table *table = NULL;
 
     options.mem = &fixture->mem;
@@ -289,8 +292,8 @@ static void test_table_weakens_set_and_tree_digests_by_the_mask(void **state)
         assert_true(entry_digest(key_put(table, key, i, i + 1))
                     == entry_digest(key_put(fixture->table, key, i, i + 1)));
     }
-    assert_true(table_root(fixture->table, TABLE_D) > 0xff);
-    assert_true(table_root(table, TABLE_D) == (table_root(fixture->table, TABLE_D) & 0xff));
+    assert_true(table_root(fixture->table, TABLE_DATA) > 0xff);
+    assert_true(table_root(table, TABLE_DATA) == (table_root(fixture->table, TABLE_DATA) & 0xff));
     table_children(table, root, weak);
     table_children(fixture->table, root, children);
     for (unsigned i = 0; i < WIRE_TREE_CHILDREN; i++) {
@@ -319,7 +322,7 @@ static void test_table_digests_do_not_depend_on_the_order_of_writes(void **state
         (void)snprintf(key, sizeof key, "%u", (499 - i) % 50);
         (void)key_put(other, key, (499 - i) % 7 * 100, 500 - i);
     }
-    assert_true(table_root(other, TABLE_D) == table_root(fixture->table, TABLE_D));
+    assert_true(table_root(other, TABLE_DATA) == table_root(fixture->table, TABLE_DATA));
     table_audit(other);
     table_free(other);
 }
@@ -423,7 +426,7 @@ static void test_table_drop_leaves_indexes_at_once_and_memory_at_the_end_of_the_
     table_drop(fixture->table, entry);
     assert_null(table_find(fixture->table, bytes_of("a")));
     assert_int_equal(table_slice(fixture->table, none, none, &listed, 1), 0);
-    assert_int_equal(table_root(fixture->table, TABLE_D), 0);
+    assert_int_equal(table_root(fixture->table, TABLE_DATA), 0);
     assert_int_equal(table_stats(fixture->table).elements, 0);
     assert_int_equal(changes_count(fixture->table), 1);
     change = table_changes(fixture->table).list;
@@ -507,7 +510,7 @@ static const uint64_t model_indices[MODEL_INDICES] = {
 
 static enum table_set model_set(size_t i)
 {
-    return i % 5 == 0 ? TABLE_M : TABLE_D;
+    return i % 5 == 0 ? TABLE_MEMBERS : TABLE_DATA;
 }
 
 static bool model_exists(const struct model_key *model)
@@ -604,8 +607,8 @@ static void model_check(const struct fixture *fixture, const struct model_key *m
         roots[model_set(i)] +=
             digest_contribution(digest_key_hash(0, bytes_of(models[i].key)), digest);
     }
-    assert_true(table_root(fixture->table, TABLE_M) == roots[TABLE_M]);
-    assert_true(table_root(fixture->table, TABLE_D) == roots[TABLE_D]);
+    assert_true(table_root(fixture->table, TABLE_MEMBERS) == roots[TABLE_MEMBERS]);
+    assert_true(table_root(fixture->table, TABLE_DATA) == roots[TABLE_DATA]);
     memcpy(sorted, models, sizeof sorted);
     qsort(sorted, MODEL_KEYS, sizeof sorted[0], models_compare);
     for (size_t i = 0; i < MODEL_KEYS; i++) {

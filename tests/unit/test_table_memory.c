@@ -18,7 +18,7 @@ struct digest_of_all {
 static struct digest_of_all all_digest(const struct table *table)
 {
     struct digest_of_all all = {
-        .roots = { table_root(table, TABLE_M), table_root(table, TABLE_D) },
+        .roots = { table_root(table, TABLE_MEMBERS), table_root(table, TABLE_DATA) },
         .stats = table_stats(table),
         .changes = changes_count(table),
     };
@@ -39,8 +39,8 @@ static bool write_or_unchanged(struct table *table, const char *key, uint64_t in
     }
     assert_int_equal(status, STATUS_MEMORY);
     after = all_digest(table);
-    assert_true(after.roots[TABLE_D] == before.roots[TABLE_D]);
-    assert_int_equal(after.stats.keys[TABLE_D], before.stats.keys[TABLE_D]);
+    assert_true(after.roots[TABLE_DATA] == before.roots[TABLE_DATA]);
+    assert_int_equal(after.stats.keys[TABLE_DATA], before.stats.keys[TABLE_DATA]);
     assert_int_equal(after.stats.elements, before.stats.elements);
     assert_int_equal(after.changes, before.changes);
     table_audit(table);
@@ -101,8 +101,8 @@ static void test_table_survives_each_allocation_failing(void **state)
         }
         failed = script_run(table, &fixture->mem);
         table_audit(table);
-        root = countdown == 0 ? table_root(table, TABLE_D) : root;
-        assert_true(table_root(table, TABLE_D) == root);
+        root = countdown == 0 ? table_root(table, TABLE_DATA) : root;
+        assert_true(table_root(table, TABLE_DATA) == root);
         table_free(table);
     }
     assert_true(root != 0);
@@ -134,7 +134,7 @@ static void limit_meet(struct fixture *fixture, unsigned keys_a_turn)
     assert_in_range(written, 2000, 20000);
     table_turn_end(fixture->table);
     table_audit(fixture->table);
-    assert_int_equal(table_stats(fixture->table).keys[TABLE_D], written);
+    assert_int_equal(table_stats(fixture->table).keys[TABLE_DATA], written);
     assert_int_equal(table_stats(fixture->table).elements, written);
     fixture->mem.limit_bytes = 0;
 }

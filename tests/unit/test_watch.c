@@ -68,7 +68,7 @@ static void raise(const char *key, uint64_t index, uint64_t value)
     struct entry *entry;
 
     assert_int_equal(table_obtain(fixture.table, bytes_of(key),
-                                  strncmp(key, "n:", 2) == 0 ? TABLE_M : TABLE_D, &entry),
+                                  strncmp(key, "n:", 2) == 0 ? TABLE_MEMBERS : TABLE_DATA, &entry),
                      STATUS_OK);
     assert_int_equal(table_merge(fixture.table, entry, &block, CHANGE_FROM_CLIENT, NULL),
                      STATUS_OK);

@@ -209,8 +209,8 @@ static void key_write(struct bench *bench, const char *key, size_t blocks, uint6
     const uint8_t offset = 3;
     struct entry *entry;
 
-    assert(table_obtain(bench->table, (struct bytes){ (const uint8_t *)key, strlen(key) }, TABLE_D,
-                        &entry)
+    assert(table_obtain(bench->table, (struct bytes){ (const uint8_t *)key, strlen(key) },
+                        TABLE_DATA, &entry)
            == STATUS_OK);
     for (size_t i = 0; i < blocks; i++) {
         const struct block block = {

@@ -312,7 +312,7 @@ void world_load(struct world *world, size_t node, const char *key, uint64_t inde
     };
     struct entry *entry;
 
-    if (table_obtain(table, bytes_of(key), TABLE_D, &entry) != STATUS_OK
+    if (table_obtain(table, bytes_of(key), TABLE_DATA, &entry) != STATUS_OK
         || table_merge(table, entry, &block, CHANGE_FROM_DISK, NULL) != STATUS_OK) {
         abort();
     }
