@@ -1,7 +1,7 @@
 """Daemons to test, and ways to talk to them.
 
-A Daemon is one vignetted in a process of its own, started as an operator would, on a port the
-kernel picks. Its log goes to a file that is shown when a test fails. Every answer that comes
+A Daemon is one vignetted in a process of its own, started as an operator would, on a port that no
+other test has. Its log goes to a file that is shown when a test fails. Every answer that comes
 through Daemon.request() is checked against the specification that the daemon ships.
 """
 
@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import signal
@@ -65,10 +66,57 @@ class Answer:
         return f"<{self.status} {self.body[:300]!r}>"
 
 
+class Ports:
+    """Ports of this process alone, for daemons that are started again where they were.
+
+    A port that the kernel gave would, while its daemon is dead, be given to somebody's connection,
+    which keeps it for a minute after its end. So these lie below those that the kernel gives, and
+    whoever holds the first of a hundred, at an address that nothing else uses, has them all.
+    """
+
+    RANGE = range(12_000, 32_000, 100)
+
+    def __init__(self):
+        self.claims = []
+        self.free = []
+
+    def take(self):
+        while not self.free:
+            self.claim(random.choice(self.RANGE))
+        return self.free.pop()
+
+    def claim(self, first):
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.255.255.254", first))
+        except OSError:
+            claim.close()
+            return
+        self.claims.append(claim)
+        self.free = [port for port in range(first, first + 100) if self.is_free(port)]
+
+    @staticmethod
+    def is_free(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gossip, socket.socket() as http:
+            try:
+                gossip.bind(("127.0.0.1", port))
+                http.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+
+PORTS = Ports()
+PORT_OWN = object()
+
+
 class Daemon:
     """A vignetted that runs until stop() or kill()."""
 
-    def __init__(self, folder, *arguments, seeds=(), port=0, environment=None, descriptors=None):
+    def __init__(
+        self, folder, *arguments, seeds=(), port=PORT_OWN, environment=None, descriptors=None
+    ):
+        port = PORTS.take() if port is PORT_OWN else port
         self.log_path = pathlib.Path(folder) / f"daemon-{time.monotonic_ns()}.log"
         self.port = port
         self.http_port = None
@@ -95,10 +143,7 @@ class Daemon:
         self.pid = self.process.pid
 
     def restart(self):
-        """The same command again, at the port that it had."""
-        self.arguments = [
-            str(self.port) if argument == "0" else argument for argument in self.arguments
-        ]
+        """The same command again, at the port that it had, which is its own."""
         self.log_path = self.log_path.with_name(f"daemon-{time.monotonic_ns()}.log")
         self.start()
         return self.await_ready()

@@ -228,7 +228,7 @@ def test_a_wildcard_without_seeds_or_advertise_is_status_78():
 
 
 def test_port_0_is_one_number_for_both(start):
-    for node in (start(), start(), start()):
+    for node in (start(port=0), start(port=0), start(port=0)):
         assert node.port == node.http_port != 0
 
 
