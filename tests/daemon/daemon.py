@@ -40,6 +40,12 @@ SLOWNESS = 2 * SPACIOUSNESS
 PATIENCE = 2 * SLOWNESS
 
 
+def at_most(seconds):
+    """How long may be measured here for what takes so long on a machine of its own: more while
+    more processes want a processor than there are."""
+    return seconds * SLOWNESS * max(1, os.getloadavg()[0] / os.cpu_count())
+
+
 def eventually(condition, within_s=5.0, every_s=0.01):
     """Wait for a condition to hold and return what it gave; fail with what it gave last."""
     limit = time.monotonic() + within_s * PATIENCE

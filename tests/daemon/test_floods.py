@@ -12,9 +12,9 @@ import time
 import msgpack
 import pytest
 
-from daemon import SLOWNESS, eventually
+from daemon import at_most, eventually
 
-HEALTH_S = 0.3 * SLOWNESS  # on a machine that does other things too
+HEALTH_S = 0.3  # on a machine that does other things too
 WIDE = 60000
 
 
@@ -71,5 +71,5 @@ def test_health_is_quick_while(node, flood):
             slowest = max(slowest, time.monotonic() - began)
     for sender in senders:
         sender.close()
-    assert slowest < HEALTH_S
+    assert slowest < at_most(HEALTH_S)
     assert node.is_running
