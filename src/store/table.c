@@ -95,8 +95,9 @@ static void entry_free(struct table *table, uint32_t id)
 static struct entry *entry_create(struct table *table, struct bytes key, enum table_set set,
                                   uint64_t hash)
 {
+    const unsigned flags = set == TABLE_DATA ? ENTRY_DATA : 0;
     uint32_t id;
-    struct entry *entry = slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size), &id);
+    struct entry *entry = slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size, flags), &id);
 
     if (entry == NULL) {
         return NULL;
@@ -104,7 +105,7 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     vector_init(&entry->vector);
     entry->link = id;
     entry->key_size = (uint8_t)key.size;
-    entry->flags = set == TABLE_DATA ? ENTRY_DATA : 0;
+    entry->flags = (uint8_t)flags;
     memcpy(entry->key, key.data, key.size);
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);

@@ -20,7 +20,7 @@ static inline uint32_t entry_make(struct slabs *slabs, struct mem *mem, struct b
                                   uint64_t digest)
 {
     uint32_t id = 0;
-    struct entry *entry = slabs_alloc(slabs, mem, entry_bytes(key.size), &id);
+    struct entry *entry = slabs_alloc(slabs, mem, entry_bytes(key.size, 0), &id);
 
     assert(entry != NULL);
     memset(entry, 0, offsetof(struct entry, key));

@@ -142,6 +142,44 @@ static void test_slab_without_memory_changes_nothing(void **state)
     assert_int_not_equal(id_alloc(fixture, 72), 0);
 }
 
+/* Each part of the tail is where the flags put it, and is exactly as long as entry_bytes() says. */
+static void test_entry_keeps_key_and_tail_apart(void **state)
+{
+    static uint64_t room[ENTRY_BYTES_MAX / 8 + 2];
+    struct entry *entry = (struct entry *)(void *)room;
+
+    (void)state;
+    for (unsigned size = 1; size <= ENTRY_KEY_BYTES_MAX; size++) {
+        for (unsigned i = 0; i < 4; i++) {
+            const unsigned flags =
+                ((i & 1) != 0 ? ENTRY_DATED : 0) | ((i & 2) != 0 ? ENTRY_GENERATION : 0);
+            const size_t bytes = entry_bytes(size, flags);
+
+            memset(room, 0xA5, sizeof room);
+            entry->key_size = (uint8_t)size;
+            entry->flags = (uint8_t)flags;
+            if ((flags & ENTRY_DATED) != 0) {
+                entry_set_before(entry, 0x11223344);
+                entry_set_after(entry, 0x55667788);
+            }
+            if ((flags & ENTRY_GENERATION) != 0) {
+                entry_set_generation(entry, 0x99AABBCC);
+            }
+            assert_int_equal(entry_generation_of(entry), (i & 2) != 0 ? 0x99AABBCC : 0);
+            if ((flags & ENTRY_DATED) != 0) {
+                assert_int_equal(entry_before(entry), 0x11223344);
+                assert_int_equal(entry_after(entry), 0x55667788);
+            }
+            for (size_t at = 0; at < size; at++) {
+                assert_int_equal(entry->key[at], 0xA5);
+            }
+            assert_int_equal(((uint8_t *)room)[bytes], 0xA5);
+            assert_int_equal(bytes, offsetof(struct entry, key) + size + (i & 1) * 8 + (i & 2) * 2);
+            assert_true(bytes <= ENTRY_BYTES_MAX);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +187,7 @@ int main(void)
         TEST(test_slab_is_given_back_with_its_last_entry),
         TEST(test_slab_wastes_little),
         TEST(test_slab_without_memory_changes_nothing),
+        cmocka_unit_test(test_entry_keeps_key_and_tail_apart),
     };
 
     return cmocka_run_group_tests_name("slab", tests, NULL, NULL);
