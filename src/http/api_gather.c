@@ -73,8 +73,8 @@ enum gather_progress gather_key(struct gather *gather, const struct http_request
 }
 
 static enum gather_progress slice_join(struct gather *gather, const struct http_request *request,
-                                       struct bytes pattern, struct entry *const *entries,
-                                       size_t count)
+                                       const struct table *table, struct bytes pattern,
+                                       struct entry *const *entries, size_t count)
 {
     const bool has_presence = key_is_presence(pattern);
 
@@ -85,8 +85,8 @@ static enum gather_progress slice_join(struct gather *gather, const struct http_
         if (http_step_is_over(request)) {
             return GATHER_OVER;
         }
-        if ((entry_set(entries[i]) == TABLE_DATA || has_presence)
-            && pattern_matches(pattern, key)) {
+        if ((entry_set(entries[i]) == TABLE_DATA || has_presence) && pattern_matches(pattern, key)
+            && !entry_ended(table, entries[i])) {
             progress = elements_join(gather, request, entry_vector(entries[i]));
         }
         if (progress != GATHER_DONE) {
@@ -109,7 +109,7 @@ enum gather_progress gather_pattern(struct gather *gather, const struct http_req
         enum gather_progress progress;
 
         count = table_slice(table, pattern_prefix(pattern), after, entries, SLICE_KEYS);
-        progress = slice_join(gather, request, pattern, entries, count);
+        progress = slice_join(gather, request, table, pattern, entries, count);
         if (progress != GATHER_DONE) {
             return progress;
         }

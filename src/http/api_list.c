@@ -101,7 +101,8 @@ static enum list_progress slice_show(struct http_request *request,
         if (http_step_is_over(request)) {
             return LISTING_OVER;
         }
-        if (entry_set(entries[i]) == TABLE_DATA && wanted(listing, key)) {
+        if (entry_set(entries[i]) == TABLE_DATA && wanted(listing, key)
+            && !entry_ended(context->table, entries[i])) {
             if (listing->count == listing->limit) {
                 return LISTING_FULL;
             }

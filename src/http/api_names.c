@@ -98,7 +98,9 @@ static void data_walk(struct names *names, const struct bounds *bounds,
         count = table_slice(context->table, bounds->prefix, after, entries, SLICE_KEYS);
         for (size_t i = 0; i < count; i++) {
             after = entry_key(entries[i]);
-            name_offer(names, bounds, after);
+            if (!entry_ended(context->table, entries[i])) {
+                name_offer(names, bounds, after);
+            }
         }
     } while (count == SLICE_KEYS && !is_beyond(names, after));
 }

@@ -75,6 +75,7 @@ void reply_fault(struct http_request *request, struct bytes key, const struct fa
         }
         http_problem(request, 400, why, place);
         return;
+    case STATUS_ENDED: http_problem(request, 410, why, place); return;
     case STATUS_FULL:
     case STATUS_MEMORY: http_problem(request, 507, why, place); return;
     case STATUS_SYSTEM:

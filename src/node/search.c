@@ -309,7 +309,7 @@ static enum taken key_take(struct node *node, struct moment now, struct plain_qu
         return TAKEN_PART;
     }
     work_count(node, 1 + (pattern.size + entry_key(entry).size) / MATCH_BYTES);
-    if (!pattern_matches(pattern, entry_key(entry))) {
+    if (entry_ended(node->table, entry) || !pattern_matches(pattern, entry_key(entry))) {
         return TAKEN_ALL;
     }
     if (search->joins) {

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 
-#define SLAB_HEADER_UNITS  2
 #define PIECE_BYTES        (SLAB_ROWS * sizeof(union slab_row))
 #define PIECE_CAPACITY_MIN 4
 

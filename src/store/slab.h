@@ -15,14 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLAB_BYTES       4096
-#define SLAB_UNIT_BYTES  8
-#define SLAB_UNITS       (SLAB_BYTES / SLAB_UNIT_BYTES)
-#define SLAB_SIZES       (ENTRY_BYTES_MAX / SLAB_UNIT_BYTES + 2) /* by units; 0 is unused */
-#define SLAB_ROWS        512
-#define SLAB_ID_SHIFT    9
-#define SLAB_ROW_SHIFT   9
-#define SLAB_NUMBERS_MAX (UINT32_C(1) << (32 - SLAB_ID_SHIFT))
+#define SLAB_BYTES        4096
+#define SLAB_UNIT_BYTES   8
+#define SLAB_UNITS        (SLAB_BYTES / SLAB_UNIT_BYTES)
+#define SLAB_HEADER_UNITS 2
+#define SLAB_SIZES        (ENTRY_BYTES_MAX / SLAB_UNIT_BYTES + 2) /* by units; 0 is unused */
+#define SLAB_ROWS         512
+#define SLAB_ID_SHIFT     9
+#define SLAB_ROW_SHIFT    9
+#define SLAB_NUMBERS_MAX  (UINT32_C(1) << (32 - SLAB_ID_SHIFT))
 
 struct slab {
     uint32_t before; /* neighbours in its list, by number */
@@ -32,7 +33,7 @@ struct slab {
     uint16_t used;  /* entries */
     uint8_t units;  /* of an entry */
     bool is_listed; /* it has free slots, and is in the list of its size */
-    uint64_t words[SLAB_UNITS - 2];
+    uint64_t words[SLAB_UNITS - SLAB_HEADER_UNITS];
 };
 
 _Static_assert(sizeof(struct slab) == SLAB_BYTES, "a header of two units");

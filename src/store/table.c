@@ -1,10 +1,13 @@
 #include "store/table.h"
 
+#include "base/deadline.h"
+#include "store/calendar.h"
 #include "store/digest.h"
 #include "store/entry.h"
 #include "store/feed.h"
 #include "store/lookup.h"
 #include "store/order.h"
+#include "store/past.h"
 #include "store/slab.h"
 #include "store/tree.h"
 
@@ -31,6 +34,9 @@ struct table {
     struct order order;
     struct tree trees[TABLE_SET_COUNT];
     struct feed feed;
+    struct calendar calendar;
+    struct past past;
+    uint64_t hidden;            /* entries that have ended, and are out of order and tree */
     const struct entry *hashed; /* the last that was merged into, and its hash */
     uint64_t hashed_hash;
 };
@@ -95,7 +101,8 @@ static void entry_free(struct table *table, uint32_t id)
 static struct entry *entry_create(struct table *table, struct bytes key, enum table_set set,
                                   uint64_t hash)
 {
-    const unsigned flags = set == TABLE_DATA ? ENTRY_DATA : 0;
+    const bool is_dated = set == TABLE_DATA && deadline_of(key) != DEADLINE_NONE;
+    const unsigned flags = (set == TABLE_DATA ? ENTRY_DATA : 0) | (is_dated ? ENTRY_DATED : 0);
     uint32_t id;
     struct entry *entry = slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size, flags), &id);
 
@@ -114,6 +121,24 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     return entry;
 }
 
+/* A key that has a digest is in every listing and digest. */
+static void entry_show(struct table *table, struct entry *entry, uint32_t id, uint64_t hash)
+{
+    table->elements += vector_size(&entry->vector);
+    order_insert(&table->order, &table->slabs, id, &table->work->nodes);
+    tree_insert(&table->trees[entry_set(entry)], &table->slabs, table->mem, id, hash,
+                &table->work->nodes);
+}
+
+/* The other way round: the key is out of them. */
+static void entry_unshow(struct table *table, struct entry *entry)
+{
+    table->elements -= vector_size(&entry->vector);
+    order_remove(&table->order, &table->slabs, table->mem, entry, &table->work->nodes);
+    tree_remove(&table->trees[entry_set(entry)], &table->slabs, table->mem, entry,
+                shared_hash(table, entry), &table->work->nodes);
+}
+
 /* The key begins to exist: its vector has its first elements, and `digest` is theirs. */
 static void entry_appear(struct table *table, struct entry *entry, uint64_t hash, uint64_t digest)
 {
@@ -121,18 +146,23 @@ static void entry_appear(struct table *table, struct entry *entry, uint64_t hash
 
     empty_remove(table, entry);
     entry->digest = digest;
-    order_insert(&table->order, &table->slabs, id, &table->work->nodes);
-    tree_insert(&table->trees[entry_set(entry)], &table->slabs, table->mem, id, hash,
-                &table->work->nodes);
+    entry_show(table, entry, id, hash);
+    if ((entry->flags & ENTRY_DATED) != 0) {
+        calendar_add(&table->calendar, &table->slabs, id, deadline_of(entry_key_of(entry)));
+    }
 }
 
-/* The other way round: the key is out of every listing and digest. */
+/* The key is no more, whether it had ended or not. */
 static void entry_vanish(struct table *table, struct entry *entry)
 {
-    table->elements -= vector_size(&entry->vector);
-    order_remove(&table->order, &table->slabs, table->mem, entry, &table->work->nodes);
-    tree_remove(&table->trees[entry_set(entry)], &table->slabs, table->mem, entry,
-                shared_hash(table, entry), &table->work->nodes);
+    if ((entry->flags & ENTRY_DATED) != 0) {
+        calendar_remove(&table->calendar, &table->slabs, entry);
+    }
+    if ((entry->flags & ENTRY_HIDDEN) != 0) {
+        table->hidden--;
+    } else {
+        entry_unshow(table, entry);
+    }
 }
 
 static void change_note(struct table *table, struct entry *entry, const struct mark *raised,
@@ -173,6 +203,51 @@ static void drops_tell(struct table *table)
     }
 }
 
+bool entry_ended(const struct table *table, const struct entry *entry)
+{
+    return (entry->flags & ENTRY_DATED) != 0
+           && deadline_of(entry_key_of(entry)) <= table->calendar.minute;
+}
+
+/* What of the data's digest came or went since. */
+static uint64_t digest_since(const struct table *table, uint64_t before)
+{
+    return table->trees[TABLE_DATA].digest - before;
+}
+
+/* Put an entry that the calendar is to look at where it belongs. False: no memory to show it. */
+static bool entry_sort(struct table *table, uint32_t id)
+{
+    struct entry *entry = slabs_entry(&table->slabs, id);
+    const uint32_t deadline = deadline_of(entry_key_of(entry));
+    const uint64_t before = table->trees[TABLE_DATA].digest;
+    const bool is_hidden = (entry->flags & ENTRY_HIDDEN) != 0;
+    const bool ended = deadline <= table->calendar.minute;
+
+    if (is_hidden && !ended && !order_ready(&table->order, table->mem)) {
+        return false;
+    }
+    calendar_remove(&table->calendar, &table->slabs, entry);
+    if (ended && !is_hidden) {
+        entry_unshow(table, entry);
+        entry->link = id;
+        entry->flags |= ENTRY_HIDDEN;
+        table->hidden++;
+        past_leave(&table->past, deadline, 0 - digest_since(table, before));
+    } else if (is_hidden && !ended) {
+        entry->flags &= (uint8_t)~ENTRY_HIDDEN;
+        table->hidden--;
+        entry_show(table, entry, id, shared_hash(table, entry));
+        past_return(&table->past, deadline, digest_since(table, before));
+    }
+    if (ended) {
+        calendar_add_ended(&table->calendar, &table->slabs, id);
+    } else {
+        calendar_add(&table->calendar, &table->slabs, id, deadline);
+    }
+    return true;
+}
+
 /* Creation and end. */
 
 enum status table_create(const struct table_options *options, struct table **table_out)
@@ -187,6 +262,7 @@ enum status table_create(const struct table_options *options, struct table **tab
     table->digest_mask = options->digest_mask;
     table->cluster_id = options->cluster_id;
     slabs_init(&table->slabs);
+    calendar_init(&table->calendar);
     order_init(&table->order);
     table->work = mem_alloc_zeroed(table->mem, sizeof *table->work);
     if (table->work == NULL || !lookup_init(&table->lookup, table->mem, options->hash_secret)
@@ -200,11 +276,27 @@ enum status table_create(const struct table_options *options, struct table **tab
     return STATUS_OK;
 }
 
-/* What vectors hold outside of their entries. */
+/* What vectors of entries that have ended hold outside of them, in one list of the calendar. */
+static void hidden_clear(struct table *table, enum calendar_list_number list)
+{
+    for (uint32_t id = calendar_first(&table->calendar, list); id != 0;) {
+        struct entry *entry = slabs_entry(&table->slabs, id);
+
+        if ((entry->flags & ENTRY_HIDDEN) != 0) {
+            vector_clear(&entry->vector, table->mem);
+        }
+        id = calendar_after(entry);
+    }
+}
+
+/* The same of all entries. */
 static void vectors_clear(struct table *table)
 {
     struct order_cursor cursor = order_begin(&table->order);
     struct entry *next;
+
+    hidden_clear(table, CALENDAR_ENDED);
+    hidden_clear(table, CALENDAR_UNSORTED);
 
     while ((next = order_next(&cursor, &table->slabs)) != NULL) {
         vector_clear(&next->vector, table->mem);
@@ -251,14 +343,66 @@ void table_expect(struct table *table, uint64_t keys)
     table->keys_expected = keys;
 }
 
+/* Keys that end. */
+
+/* There is nothing left to be taken out or back: the roots are those of the minute. */
+static void expire_settle(struct table *table)
+{
+    if (!table_expires(table) && table->past.minute != table->calendar.minute) {
+        past_settle(&table->past, table->calendar.minute);
+    }
+}
+
+void table_set_minute(struct table *table, uint32_t minute)
+{
+    calendar_turn(&table->calendar, &table->slabs, minute);
+    expire_settle(table);
+}
+
+bool table_expires(const struct table *table)
+{
+    return calendar_first(&table->calendar, CALENDAR_UNSORTED) != 0;
+}
+
+size_t table_expire(struct table *table, size_t keys_max)
+{
+    size_t count = 0;
+
+    while (count < keys_max && table_expires(table)
+           && entry_sort(table, calendar_first(&table->calendar, CALENDAR_UNSORTED))) {
+        count++;
+    }
+    expire_settle(table);
+    return count;
+}
+
+size_t table_drop_ended(struct table *table, size_t keys_max)
+{
+    size_t count = 0;
+    uint32_t id;
+
+    while (count < keys_max && (id = calendar_first(&table->calendar, CALENDAR_ENDED)) != 0) {
+        table_drop(table, slabs_entry(&table->slabs, id));
+        count++;
+    }
+    return count;
+}
+
 /* Keys. */
 
-struct entry *table_find(const struct table *table, struct bytes key)
+/* Entry of a key, ended or not. */
+static struct entry *entry_find(const struct table *table, struct bytes key, uint64_t hash)
 {
-    const uint64_t hash = lookup_hash(&table->lookup, key);
     const uint32_t id = lookup_find(&table->lookup, &table->slabs, hash, key, &table->work->lookup);
 
     return id == 0 ? NULL : slabs_entry(&table->slabs, id);
+}
+
+struct entry *table_find(const struct table *table, struct bytes key)
+{
+    struct entry *entry = entry_find(table, key, lookup_hash(&table->lookup, key));
+
+    return entry == NULL || entry_ended(table, entry) ? NULL : entry;
 }
 
 void table_prefetch(const struct table *table, struct bytes key)
@@ -277,14 +421,16 @@ enum status table_obtain(struct table *table, struct bytes key, enum table_set s
 {
     const uint64_t hash = lookup_hash(&table->lookup, key);
     struct entry *entry;
-    uint32_t id;
 
     assert(key.size >= 1);
     assert(key.size <= ENTRY_KEY_BYTES_MAX);
-    id = lookup_find(&table->lookup, &table->slabs, hash, key, &table->work->lookup);
-    if (id != 0) {
-        assert(entry_set(slabs_entry(&table->slabs, id)) == set);
-        *entry_out = slabs_entry(&table->slabs, id);
+    if (set == TABLE_DATA && deadline_of(key) <= table->calendar.minute) {
+        return STATUS_ENDED;
+    }
+    entry = entry_find(table, key, hash);
+    if (entry != NULL) {
+        assert(entry_set(entry) == set);
+        *entry_out = entry;
         return STATUS_OK;
     }
     if (set == TABLE_DATA && table->keys_max > 0 && keys_counted(table) >= table->keys_max) {
@@ -308,6 +454,12 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
     enum status status;
 
     assert((entry->flags & ENTRY_DROPPED) == 0);
+    if (entry_ended(table, entry)) {
+        return STATUS_ENDED;
+    }
+    if ((entry->flags & ENTRY_HIDDEN) != 0 && !entry_sort(table, entry->link)) {
+        return STATUS_MEMORY;
+    }
     if (!feed_ready(&table->feed, table->mem, 1)
         || (created && !order_ready(&table->order, table->mem))) {
         return STATUS_MEMORY;
@@ -319,12 +471,12 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
         return status;
     }
     /* From here on nothing can fail. */
-    table->elements += vector_size(&entry->vector) - size_before;
     if (created) {
         entry_appear(table, entry, hash, result->digest_delta);
     } else {
         const uint64_t digest = entry->digest + result->digest_delta;
 
+        table->elements += vector_size(&entry->vector) - size_before;
         tree_change(&table->trees[entry_set(entry)], hash, entry->digest, digest,
                     &table->work->nodes);
         entry->digest = digest;
@@ -372,7 +524,6 @@ enum status table_renew(struct table *table, struct entry **entry, const struct 
     }
     /* From here on nothing can fail. */
     table_drop(table, old);
-    table->elements += vector_size(&fresh->vector);
     entry_appear(table, fresh, hash, result->digest_delta);
     change_note(table, fresh, &result->raised, origin, true);
     *entry = fresh;
@@ -443,9 +594,41 @@ size_t table_slice(const struct table *table, struct bytes prefix, struct bytes 
     return count;
 }
 
+/* The root without a mask, as of the minute that is settled. */
+static uint64_t root_settled(const struct table *table, enum table_set set)
+{
+    const uint64_t since = set == TABLE_DATA ? table->past.all - table->past.settled : 0;
+
+    return table->trees[set].digest + since;
+}
+
 uint64_t table_root(const struct table *table, enum table_set set)
 {
-    return table->trees[set].digest & table->digest_mask;
+    return root_settled(table, set) & table->digest_mask;
+}
+
+uint32_t table_root_minute(const struct table *table)
+{
+    return table->past.minute;
+}
+
+uint64_t table_root_at(const struct table *table, uint32_t minute)
+{
+    return (root_settled(table, TABLE_DATA) + past_after(&table->past, minute).sum)
+           & table->digest_mask;
+}
+
+uint64_t table_root_ever(const struct table *table)
+{
+    return (table->trees[TABLE_DATA].digest + table->past.all) & table->digest_mask;
+}
+
+uint64_t table_keys_between(const struct table *table, uint32_t minute)
+{
+    if (minute <= table->past.minute) {
+        return past_after(&table->past, minute).keys;
+    }
+    return calendar_ends_by(&table->calendar, minute) ? UINT64_MAX : 0;
 }
 
 void table_children(const struct table *table, struct prefix prefix,
@@ -468,7 +651,9 @@ size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_
 
 struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash)
 {
-    return tree_find(&table->trees[set], &table->slabs, hash, &table->work->nodes);
+    struct entry *entry = tree_find(&table->trees[set], &table->slabs, hash, &table->work->nodes);
+
+    return entry == NULL || entry_ended(table, entry) ? NULL : entry;
 }
 
 /* The turn. */
@@ -502,6 +687,7 @@ struct table_stats table_stats(const struct table *table)
     return (struct table_stats){
         .keys = { table->trees[TABLE_MEMBERS].keys, table->trees[TABLE_DATA].keys },
         .elements = table->elements,
+        .ended = table->hidden,
         .used_bytes = table->mem->used_bytes,
         .keys_max = table->keys_max,
         .limit_bytes = table->mem->limit_bytes,
@@ -511,6 +697,14 @@ struct table_stats table_stats(const struct table *table)
     };
 }
 
+/* Whether an entry is found by its key. */
+static bool entry_audit_find(const struct table *table, const struct entry *entry)
+{
+    const struct bytes key = entry_key_of(entry);
+
+    return entry_find(table, key, lookup_hash(&table->lookup, key)) == entry;
+}
+
 /* Every key that exists is what it should be; returns how many there are. */
 static uint64_t entries_audit(const struct table *table)
 {
@@ -518,18 +712,45 @@ static uint64_t entries_audit(const struct table *table)
     const struct entry *entry;
     uint64_t keys = 0;
     uint64_t elements = 0;
+    uint64_t dated = 0;
 
     while ((entry = order_next(&cursor, &table->slabs)) != NULL) {
         vector_audit(&entry->vector);
         assert(!entry_empty(entry));
-        assert((entry->flags & ENTRY_DROPPED) == 0);
+        assert((entry->flags & (ENTRY_DROPPED | ENTRY_HIDDEN)) == 0);
         assert(entry->digest == vector_digest(&entry->vector, shared_hash(table, entry)));
-        assert(table_find(table, entry_key_of(entry)) == entry);
+        assert(entry_audit_find(table, entry));
         elements += vector_size(&entry->vector);
+        dated += (entry->flags & ENTRY_DATED) != 0;
         keys++;
     }
     assert(elements == table->elements);
+    assert(calendar_audit(&table->calendar, &table->slabs) == dated + table->hidden);
     return keys;
+}
+
+/* Those that have ended and are kept are all there, and as they were. Returns how many. */
+static uint64_t hidden_audit(const struct table *table)
+{
+    static const enum calendar_list_number lists[] = { CALENDAR_ENDED, CALENDAR_UNSORTED };
+    uint64_t hidden = 0;
+
+    for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (uint32_t id = calendar_first(&table->calendar, lists[i]); id != 0;) {
+            const struct entry *entry = slabs_entry(&table->slabs, id);
+
+            if ((entry->flags & ENTRY_HIDDEN) != 0) {
+                vector_audit(&entry->vector);
+                assert(!entry_empty(entry) && entry->link == id);
+                assert(entry->digest == vector_digest(&entry->vector, shared_hash(table, entry)));
+                assert(entry_audit_find(table, entry));
+                hidden++;
+            }
+            id = calendar_after(entry);
+        }
+    }
+    assert(hidden == table->hidden);
+    return hidden;
 }
 
 /* Entries that are dropped and still readable. */
@@ -557,6 +778,7 @@ static uint64_t dropped_audit(const struct table *table)
 void table_audit(const struct table *table)
 {
     const uint64_t keys = entries_audit(table);
+    const uint64_t hidden = hidden_audit(table);
     uint64_t empty = 0;
 
     for (uint32_t id = table->empty_first; id != 0;) {
@@ -564,14 +786,15 @@ void table_audit(const struct table *table)
 
         assert(entry_empty(entry));
         assert(entry->link == id);
-        assert(table_find(table, entry_key_of(entry)) == entry);
+        assert(entry_audit_find(table, entry));
         empty++;
         id = entry->empty.after;
     }
     assert(keys == table->order.count);
     assert(keys == (uint64_t)table->trees[TABLE_MEMBERS].keys + table->trees[TABLE_DATA].keys);
-    assert(keys + empty == table->lookup.entry_count);
-    assert(slabs_audit(&table->slabs) == keys + empty + dropped_audit(table));
+    assert(keys + empty + hidden == table->lookup.entry_count);
+    assert(slabs_audit(&table->slabs) == keys + empty + hidden + dropped_audit(table));
+    assert(table_expires(table) || table->past.minute == table->calendar.minute);
     lookup_audit(&table->lookup, &table->slabs);
     order_audit(&table->order, &table->slabs);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {

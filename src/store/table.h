@@ -19,6 +19,12 @@
  * the end of the turn and note what concerns them; table_turn_end() empties it. So the list is
  * bounded by one turn's work, and a slow reader keeps a set of marks, bounded by state.
  *
+ * Keys that end (base/deadline.h). The table is told the minute. From then on a key at or past its
+ * deadline is neither found nor obtained, and whoever goes through keys asks entry_ended(), since
+ * a listing may still hold some. A calendar (store/calendar.h) takes them out of order and digests,
+ * a few at a time as its owner lets it, and puts them back where the clock goes back; only then do
+ * they change roots, all at once (table_root()). They are freed by table_drop_ended().
+ *
  * Lifetime. An entry never moves, and stays until the table_turn_end() after its drop was in the
  * feed: a reader that keeps entry pointers between turns need only read the feed. (Where no memory
  * is left for the feed, a drop is told in a later turn, and the entry stays until then.) */
@@ -55,6 +61,21 @@ struct table_options {
 MUST_CHECK enum status table_create(const struct table_options *options, struct table **table_out);
 void table_free(struct table *table);
 
+/* It is this minute now (base/deadline.h), before or after the last one: what has ended is gone for
+ * readers. At first it is 0: nothing has. Time O(1). */
+void table_set_minute(struct table *table, uint32_t minute);
+
+/* Look at up to so many keys that may have ended or come back since the minute was set, and take
+ * them out of order and digests, or back in. Returns how many: fewer than keys_max that there are
+ * no more, or no memory to take one back. */
+size_t table_expire(struct table *table, size_t keys_max);
+
+/* Whether table_expire() has something to do. */
+bool table_expires(const struct table *table);
+
+/* Forget up to so many keys that have ended, as table_drop() does. Returns how many. */
+size_t table_drop_ended(struct table *table, size_t keys_max);
+
 /* Change the limit on keys; what is there stays. */
 void table_set_keys_max(struct table *table, uint64_t keys_max);
 
@@ -70,7 +91,8 @@ void table_prefetch(const struct table *table, struct bytes key);
  *
  * set  of a new entry; asserted to be the same for an old one
  *
- * STATUS_FULL at keys_max (never in TABLE_MEMBERS), STATUS_MEMORY when the account says no;
+ * STATUS_ENDED for a key past its deadline (never in TABLE_MEMBERS), STATUS_FULL at keys_max
+ * (likewise; what has ended and is not dropped counts), STATUS_MEMORY when the account says no;
  * *entry_out untouched then. Asserts that the key is 1..255 bytes: that it is UTF-8 was checked
  * where it came in. An entry still empty at table_turn_end() is forgotten. */
 MUST_CHECK enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
@@ -84,7 +106,7 @@ void table_expect(struct table *table, uint64_t keys);
  *
  * result  as vector_merge(); NULL: the caller does not care, the store still makes marks
  *
- * STATUS_MEMORY: nothing changed. */
+ * STATUS_MEMORY, STATUS_ENDED (the key is past its deadline by now): nothing changed. */
 MUST_CHECK enum status table_merge(struct table *table, struct entry *entry,
                                    const struct block *block, enum change_origin origin,
                                    struct merge_result *result);
@@ -108,32 +130,52 @@ uint64_t entry_digest(const struct entry *entry); /* h of vignette(7); also the 
 uint64_t entry_hash(const struct table *table, const struct entry *entry); /* shared key hash */
 enum table_set entry_set(const struct entry *entry);
 
+/* Whether it is past its deadline: it does not exist, wherever it is still met. */
+bool entry_ended(const struct table *table, const struct entry *entry);
+
 /* Whether it was dropped in this turn, at the end of which it goes. */
 bool entry_dropped(const struct entry *entry);
 
 /* Keys in byte order, a slice at a time. `after` is exclusive, empty for the first slice; prefix
  * limits it. Returns how many entries were written, at most `room`; fewer than room = the end.
  * The cursor between slices is the last key, copied by the caller: no iterator to go stale.
+ * Keys that ended lately may be among them: of a million that just did, none is passed over here.
  * Time O(log keys + room). */
 size_t table_slice(const struct table *table, struct bytes prefix, struct bytes after,
                    struct entry **entries, size_t room);
 
-/* Digest (masked) of a whole set: the sum of its keys' contributions. */
+/* Digest (masked) of a whole set: the sum of its keys' contributions, as of table_root_minute().
+ * That is the minute that was set last, once table_expire() has done all there was to do for it;
+ * until then it is the one before, and so are the roots. */
 uint64_t table_root(const struct table *table, enum table_set set);
+uint32_t table_root_minute(const struct table *table);
+
+/* The root of TABLE_DATA as it would be at an earlier minute: with what ended since, as far back as
+ * that is kept (store/past.h). Of a later minute it is not known, and the root is as it is. */
+uint64_t table_root_at(const struct table *table, uint32_t minute);
+
+/* The same with all that ever ended while the table was there: it changes by writes alone. */
+uint64_t table_root_ever(const struct table *table);
+
+/* By how many keys the root as of another minute differs: those that ended since. Of those that are
+ * still to end it is only known whether there are any: UINT64_MAX or 0. */
+uint64_t table_keys_between(const struct table *table, uint32_t minute);
 
 /* The 16 children of a prefix of the key hash: digest (masked) and number of keys each. Prefixes
  * finer than the tree is grown are computed from the leaf: at most a few dozen entries. */
 void table_children(const struct table *table, struct prefix prefix,
                     struct tree_child children[WIRE_TREE_CHILDREN]);
 
-/* Keys under a prefix, ascending by hash, those whose hash is >= `from`. Returns how many were
+/* Keys under a prefix, ascending by hash, those whose hash is >= `from`; as in table_slice(), some
+ * may have ended. Returns how many were
  * written; fewer than room = the end, otherwise the next slice begins at the last hash + 1. (Keys
  * of equal hash, which somebody would have to look for, may be parted by that, and the rest missed:
  * a finer prefix finds them.) Time O(log keys + room). */
 size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_t from,
                         struct entry **entries, size_t room);
 
-/* Entry of a set by its key hash (any, where two share it), or NULL. Time O(32), some 6 us. */
+/* Entry of a set by its key hash (any, where two share it), or NULL, also when it has ended.
+ * Time O(32), some 6 us. */
 struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash);
 
 struct changes table_changes(const struct table *table);
@@ -142,6 +184,7 @@ void table_turn_end(struct table *table);
 struct table_stats {
     uint64_t keys[TABLE_SET_COUNT];
     uint64_t elements;
+    uint64_t ended;      /* keys past their deadlines that are kept, and in neither of the above */
     uint64_t used_bytes; /* of the account */
     uint64_t keys_max;   /* limits, for whoever says that they are reached; 0: none */
     uint64_t limit_bytes;

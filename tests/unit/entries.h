@@ -3,6 +3,7 @@
 
 /* Entries without a table, for the tests of the indexes. */
 
+#include "base/deadline.h"
 #include "store/digest.h"
 #include "store/slab.h"
 
@@ -19,8 +20,9 @@ static inline struct bytes bytes_of(const char *text)
 static inline uint32_t entry_make(struct slabs *slabs, struct mem *mem, struct bytes key,
                                   uint64_t digest)
 {
+    const unsigned flags = deadline_of(key) == DEADLINE_NONE ? 0 : ENTRY_DATED;
     uint32_t id = 0;
-    struct entry *entry = slabs_alloc(slabs, mem, entry_bytes(key.size, 0), &id);
+    struct entry *entry = slabs_alloc(slabs, mem, entry_bytes(key.size, flags), &id);
 
     assert(entry != NULL);
     memset(entry, 0, offsetof(struct entry, key));
@@ -28,6 +30,7 @@ static inline uint32_t entry_make(struct slabs *slabs, struct mem *mem, struct b
     entry->digest = digest;
     entry->link = id;
     entry->key_size = (uint8_t)key.size;
+    entry->flags = (uint8_t)flags;
     memcpy(entry->key, key.data, key.size);
     return id;
 }
