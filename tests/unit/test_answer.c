@@ -26,11 +26,6 @@ struct fixture {
     uint64_t big; /* hash of the big key */
 };
 
-static struct moment now_of(const struct fixture *fixture)
-{
-    return (struct moment){ .mono_us = fixture->world.now_us, .unix_s = WORLD_UNIX_S };
-}
-
 static struct node *node_of(const struct fixture *fixture)
 {
     return fixture->world.nodes[0].node;
@@ -40,7 +35,6 @@ static int setup(void **state)
 {
     static struct fixture fixture; /* a test program has one; cmocka runs tests in sequence */
     static const struct envelope nothing = { 0 };
-    const struct bytes big = { (const uint8_t *)"big", 3 };
     char key[] = "key0000";
 
     memset(&fixture, 0, sizeof fixture);
@@ -59,10 +53,10 @@ static int setup(void **state)
         key[6] = (char)('0' + i % 10);
         world_load(&fixture.world, 0, key, 1, 5);
     }
-    fixture.big =
-        entry_hash(fixture.world.nodes[0].table, table_find(fixture.world.nodes[0].table, big));
+    fixture.big = entry_hash(fixture.world.nodes[0].table,
+                             table_find(fixture.world.nodes[0].table, bytes_of("big")));
     fixture.exchange =
-        exchange_obtain(node_of(&fixture), now_of(&fixture),
+        exchange_obtain(node_of(&fixture), world_moment(&fixture.world),
                         peers_find(node_of(&fixture)->peers, &fixture.world.nodes[1].address));
     writer_begin_ordinary(&fixture.writer,
                           (struct space){ fixture.datagram, sizeof fixture.datagram }, &nothing);
@@ -86,7 +80,8 @@ static void answer(struct fixture *fixture)
     uint64_t work;
 
     assert_int_equal(message_decode(datagram, &message), WIRE_OK);
-    (void)answer_fields(node_of(fixture), now_of(fixture), fixture->exchange, &message, 0, listens);
+    (void)answer_fields(node_of(fixture), world_moment(&fixture->world), fixture->exchange,
+                        &message, 0, listens);
     work = node_work(node_of(fixture)) - before;
     assert_true(work <= node_datagram_work_max(datagram.size));
 }
@@ -262,7 +257,7 @@ static void test_answer_leaves_in_a_turn_that_has_no_budget_left(void **state)
 
     exchange_order(node, fixture->exchange, everything);
     work_count(node, NODE_TURN_WORK_MAX);
-    while (node_emit(node, now_of(fixture), space, &to) > 0) {
+    while (node_emit(node, world_moment(&fixture->world), space, &to) > 0) {
     }
     assert_true(node_stats(node)->sync_keys_sent > before);
 }
@@ -279,7 +274,7 @@ static void test_answer_counts_who_cannot_be_sent_to(void **state)
 
     exchange_order(node, fixture->exchange, everything);
     fixture->exchange->peer->in_flight = UINT8_MAX;
-    assert_int_equal(sync_emit(node, now_of(fixture), space, &to), 0);
+    assert_int_equal(sync_emit(node, world_moment(&fixture->world), space, &to), 0);
     assert_true(fixture->exchange->blocked);
     assert_true(node_work(node) >= before + 2); /* one for the order */
     fixture->exchange->peer->in_flight = in_flight;

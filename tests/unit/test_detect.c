@@ -8,12 +8,13 @@
 #include "node/presence.h"
 #include "node/state.h"
 
+#include <string.h>
+
 #include "unit/test.h"
 #include "unit/world.h"
 
 struct fixture {
     struct world world;
-    bool created;
     size_t deaf; /* nothing from node 0 arrives at it, nor the other way */
     size_t victim;
 };
@@ -22,7 +23,7 @@ static int setup(void **state)
 {
     static struct fixture fixture; /* a test program has one; cmocka runs tests in sequence */
 
-    fixture = (struct fixture){ .created = false };
+    memset(&fixture, 0, sizeof fixture);
     *state = &fixture;
     return 0;
 }
@@ -31,13 +32,12 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
 
-    return !fixture->created || world_free(&fixture->world) ? 0 : -1;
+    return world_free(&fixture->world) ? 0 : -1;
 }
 
 static void world_begin(struct fixture *fixture, size_t count, uint64_t seed)
 {
     world_create(&fixture->world, count, seed);
-    fixture->created = true;
     assert_true(world_run_until(&fixture->world, 30 * WORLD_S, world_joined, NULL));
     world_run(&fixture->world, 10 * WORLD_S);
 }
@@ -94,7 +94,6 @@ static void test_detect_knows_a_killed_node_everywhere_in_time(void **state)
         world_kill(&fixture->world, fixture->victim);
         assert_true(world_run_until(&fixture->world, cases[i].within_s * WORLD_S,
                                     victim_dead_everywhere, fixture));
-        fixture->created = false;
         assert_true(world_free(&fixture->world));
     }
 }
@@ -240,7 +239,6 @@ static void test_detect_a_death_is_not_hidden_by_members_that_never_answer(void 
         uint64_t killed_us;
 
         world_create(world, REAL + FAKES, seed);
-        fixture->created = true;
         world->filter = fakes_answer_nothing;
         world_run(world, 40 * WORLD_S);
         for (size_t i = 0; i < REAL; i++) {
@@ -253,7 +251,6 @@ static void test_detect_a_death_is_not_hidden_by_members_that_never_answer(void 
         killed_us = world->now_us;
         assert_true(world_run_until(world, 9 * WORLD_S, victim_dead_to_the_real, fixture));
         sum_us += world->now_us - killed_us;
-        fixture->created = false;
         assert_true(world_free(world));
     }
     assert_in_range(sum_us / SEEDS, 3 * WORLD_S, 8 * WORLD_S);
@@ -267,7 +264,6 @@ static void test_detect_a_second_death_is_not_hidden_by_them_either(void **state
 
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         world_create(world, REAL + FAKES, seed);
-        fixture->created = true;
         fixture->victim = REAL - 1;
         world->filter = fakes_answer_nothing;
         world_run(world, 40 * WORLD_S);
@@ -277,7 +273,6 @@ static void test_detect_a_second_death_is_not_hidden_by_them_either(void **state
         assert_true(world_run_until(world, 30 * WORLD_S, victim_alive_to_the_real, fixture));
         world_kill(world, fixture->victim);
         assert_true(world_run_until(world, 9 * WORLD_S, victim_dead_to_the_real, fixture));
-        fixture->created = false;
         assert_true(world_free(world));
     }
 }
@@ -299,8 +294,7 @@ static void test_detect_a_death_is_not_hidden_by_requests(void **state)
     fixture->victim = 5;
     for (unsigned ms = 0; ms < 10000 && !dead; ms += 10) {
         for (size_t i = 0; i < GONE; i++) {
-            const struct moment now = { .mono_us = world->now_us,
-                                        .unix_s = WORLD_UNIX_S + world->now_us / WORLD_S };
+            const struct moment now = world_moment(world);
             struct node *node = world->nodes[i].node;
             struct peer *asker = peers_find(node->peers, &world->nodes[ASKER].address);
 
@@ -375,7 +369,6 @@ static void test_detect_heals_a_partition_within_8_s(void **state)
             fixture->world.nodes[i].side = 0;
         }
         assert_true(world_run_until(&fixture->world, 8 * WORLD_S, world_joined, NULL));
-        fixture->created = false;
         assert_true(world_free(&fixture->world));
     }
 }
@@ -394,7 +387,6 @@ static void test_detect_at_rest_costs_at_most_190_bytes_a_second(void **state)
         before = world_sent_bytes(&fixture->world);
         world_run(&fixture->world, 20 * WORLD_S);
         assert_in_range((world_sent_bytes(&fixture->world) - before) / 20 / nodes[k], 100, 190);
-        fixture->created = false;
         assert_true(world_free(&fixture->world));
     }
 }

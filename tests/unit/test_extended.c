@@ -5,7 +5,7 @@
 #include "node/extended.h"
 #include "wire/writer.h"
 
-#include "unit/node_exchange.h"
+#include "unit/world_fixture.h"
 
 enum { HAND = 3 };
 
@@ -17,11 +17,11 @@ struct words {
     uint64_t value; /* of element 1 of the key */
 };
 
-static uint32_t id_of(const struct fixture *fixture, unsigned number)
+static uint32_t id_of(const struct world *world, unsigned number)
 {
-    const struct address address = address_of(number);
+    const struct address address = world_address(number);
 
-    return (uint32_t)node_peer_id(fixture->places[0].node, &address);
+    return (uint32_t)node_peer_id(world->nodes[0].node, &address);
 }
 
 static struct block block_one(const uint64_t *value, const uint8_t *offset)
@@ -32,8 +32,8 @@ static struct block block_one(const uint64_t *value, const uint8_t *offset)
 static void hello_write(struct writer *writer, struct space space, unsigned number,
                         const struct envelope *envelope)
 {
-    const struct address address = address_of(number);
-    const uint64_t values[] = { START_S << 16 | 1, START_S << 2 };
+    const struct address address = world_address(number);
+    const uint64_t values[] = { WORLD_UNIX_S << 16 | 1, WORLD_UNIX_S << 2 };
     const uint8_t offsets[] = { PRESENCE_LEVEL, PRESENCE_STATE };
     const struct block block = { .values = values, .offsets = offsets, .count = 2, .width = 8 };
     static uint8_t key[NODE_PRESENCE_KEY_MAX]; /* lent to the writer until the datagram ends */
@@ -43,7 +43,7 @@ static void hello_write(struct writer *writer, struct space space, unsigned numb
     writer_begin_x(writer, envelope);
 }
 
-static struct bytes words_write(struct fixture *fixture, const struct words *words, uint8_t *buffer)
+static struct bytes words_write(struct world *world, const struct words *words, uint8_t *buffer)
 {
     const struct space space = { buffer, WIRE_EXTENDED_BYTES_MAX };
     const uint8_t offset = 1;
@@ -53,7 +53,7 @@ static struct bytes words_write(struct fixture *fixture, const struct words *wor
 
     if ((envelope.has & WIRE_HAS_SENDER) == 0) {
         envelope.has |= WIRE_HAS_SENDER;
-        envelope.sender_id = id_of(fixture, HAND);
+        envelope.sender_id = id_of(world, HAND);
     }
     if (words->hello != 0) {
         hello_write(&writer, space, words->hello, &envelope);
@@ -68,26 +68,25 @@ static struct bytes words_write(struct fixture *fixture, const struct words *wor
     return writer_end(&writer);
 }
 
-static void say(struct fixture *fixture, const struct words *words)
+static void say(struct world *world, const struct words *words)
 {
-    const struct address from = address_of(HAND);
-    const struct address to = address_of(0);
+    const struct address from = world_address(HAND);
+    const struct address to = world_address(0);
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
 
-    fixture->strays = 0;
-    datagram_send(fixture, &from, &to, words_write(fixture, words, buffer));
-    run_us(fixture, 10000);
+    world->strays = 0;
+    world_send(world, &from, &to, words_write(world, words, buffer));
+    world_run(world, 10000);
 }
 
 /* The last answer. */
-static struct message heard(const struct fixture *fixture)
+static struct message heard(const struct world *world)
 {
     struct message message;
 
-    assert_true(fixture->strays > 0);
+    assert_true(world->strays > 0);
     assert_int_equal(
-        message_decode((struct bytes){ fixture->stray.data, fixture->stray.size }, &message),
-        WIRE_OK);
+        message_decode((struct bytes){ world->stray.data, world->stray.size }, &message), WIRE_OK);
     assert_true(message.extended);
     return message;
 }
@@ -98,7 +97,7 @@ static bool has(const struct message *message, enum wire_field field)
 }
 
 /* Say hello with a `q` and echo the token of the answer: valid from then on. */
-static void introduce(struct fixture *fixture)
+static void introduce(struct world *world)
 {
     struct words words = {
         .envelope = { .has = WIRE_HAS_SEQUENCE, .sequence = 100 },
@@ -106,18 +105,18 @@ static void introduce(struct fixture *fixture)
     };
     struct message message;
 
-    run_us(fixture, SECOND_US); /* a stranger is challenged now and then */
-    say(fixture, &words);
-    message = heard(fixture);
+    world_run(world, WORLD_S); /* a stranger is challenged now and then */
+    say(world, &words);
+    message = heard(world);
     assert_true(has(&message, WIRE_HAS_TOKEN));
     words = (struct words){ .envelope = { .has = WIRE_HAS_ECHO }, .hello = HAND };
     memcpy(words.envelope.echo, message.envelope.token, WIRE_TOKEN_BYTES);
-    say(fixture, &words);
+    say(world, &words);
 }
 
 static void test_extended_a_hello_is_acked_and_believed_once_echoed(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words hello = {
         .envelope = { .has = WIRE_HAS_SEQUENCE | WIRE_HAS_TOKEN,
                       .sequence = 9,
@@ -127,28 +126,28 @@ static void test_extended_a_hello_is_acked_and_believed_once_echoed(void **state
     struct message message;
     uint32_t sequence = 0;
 
-    nodes_create(fixture, 1);
-    say(fixture, &hello);
-    assert_int_equal(state_at(fixture, 0, HAND), PEER_STATE_COUNT); /* it is no peer */
-    message = heard(fixture);
+    nodes_create(world, 1);
+    say(world, &hello);
+    assert_int_equal(world_state(world, 0, HAND), PEER_STATE_COUNT); /* it is no peer */
+    message = heard(world);
     assert_true(message_next_ack(&message.acks, &sequence));
     assert_int_equal(sequence, 9);
     assert_true(has(&message, WIRE_HAS_ECHO));
     assert_memory_equal(message.envelope.echo, hello.envelope.token, WIRE_TOKEN_BYTES);
-    introduce(fixture);
-    assert_int_equal(state_at(fixture, 0, HAND), PEER_ALIVE);
+    introduce(world);
+    assert_int_equal(world_state(world, 0, HAND), PEER_ALIVE);
 }
 
 static void test_extended_a_wrong_echo_proves_nothing(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words hello = { .hello = HAND };
     const struct words echo = { .envelope = { .has = WIRE_HAS_ECHO, .echo = { 1 } } };
 
-    nodes_create(fixture, 1);
-    say(fixture, &hello);
-    say(fixture, &echo);
-    assert_int_equal(state_at(fixture, 0, HAND), PEER_STATE_COUNT);
+    nodes_create(world, 1);
+    say(world, &hello);
+    say(world, &echo);
+    assert_int_equal(world_state(world, 0, HAND), PEER_STATE_COUNT);
 }
 
 /* The token of the last epoch is taken, the one before it is not. */
@@ -158,68 +157,68 @@ static void test_extended_an_echo_is_good_for_two_epochs(void **state)
         uint64_t age_us;
         enum peer_state state;
     } rows[] = {
-        { 1200 * SECOND_US, PEER_ALIVE },
-        { 2400 * SECOND_US, PEER_STATE_COUNT },
+        { 1200 * WORLD_S, PEER_ALIVE },
+        { 2400 * WORLD_S, PEER_STATE_COUNT },
     };
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words hello = { .hello = HAND };
-    const struct address address = address_of(HAND);
+    const struct address address = world_address(HAND);
 
     for (unsigned i = 0; i < 2; i++) {
         struct words echo = { .envelope = { .has = WIRE_HAS_ECHO }, .hello = HAND };
 
-        now_set(fixture, 10000 * SECOND_US);
-        nodes_create(fixture, 1);
-        node_token(fixture->places[0].node,
-                   (struct moment){ .mono_us = fixture->now.mono_us - rows[i].age_us }, &address, 0,
+        world->now_us = 10000 * WORLD_S;
+        nodes_create(world, 1);
+        node_token(world->nodes[0].node,
+                   (struct moment){ .mono_us = world->now_us - rows[i].age_us }, &address, 0,
                    echo.envelope.echo);
-        say(fixture, &hello);
-        say(fixture, &echo);
-        assert_int_equal(state_at(fixture, 0, HAND), rows[i].state);
-        places_clear(fixture);
+        say(world, &hello);
+        say(world, &echo);
+        assert_int_equal(world_state(world, 0, HAND), rows[i].state);
+        assert_true(world_free(world));
     }
 }
 
 static void test_extended_a_hello_for_another_address_is_not_taken(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words hello = { .hello = 2 };
 
-    nodes_create(fixture, 1);
-    say(fixture, &hello);
-    assert_int_equal(state_at(fixture, 0, 2), PEER_STATE_COUNT);
-    assert_true(node_stats(fixture->places[0].node)->refused_presence > 0);
+    nodes_create(world, 1);
+    say(world, &hello);
+    assert_int_equal(world_state(world, 0, 2), PEER_STATE_COUNT);
+    assert_true(node_stats(world->nodes[0].node)->refused_presence > 0);
 }
 
 static void test_extended_who_is_not_known_is_asked(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words words = { .envelope = { .has = 0 } };
     struct message message;
 
-    nodes_create(fixture, 1);
-    say(fixture, &words);
-    message = heard(fixture);
+    nodes_create(world, 1);
+    say(world, &words);
+    message = heard(world);
     assert_true(has(&message, WIRE_HAS_WHO));
-    assert_int_equal(message.envelope.who, id_of(fixture, HAND));
+    assert_int_equal(message.envelope.who, id_of(world, HAND));
 }
 
 static void test_extended_who_gives_a_wrong_id_is_not_answered(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words words = {
         .envelope = { .has = WIRE_HAS_SENDER | WIRE_HAS_SEQUENCE, .sender_id = 1, .sequence = 2 }
     };
 
-    nodes_create(fixture, 1);
-    say(fixture, &words);
-    assert_int_equal(fixture->strays, 0);
-    assert_int_equal(node_stats(fixture->places[0].node)->refused_presence, 1);
+    nodes_create(world, 1);
+    say(world, &words);
+    assert_int_equal(world->strays, 0);
+    assert_int_equal(node_stats(world->nodes[0].node)->refused_presence, 1);
 }
 
 static void test_extended_data_of_strangers_is_neither_taken_nor_acked(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words hello = { .hello = HAND };
     const struct words data = {
         .envelope = { .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH, .sequence = 4, .depth = 1 },
@@ -228,24 +227,24 @@ static void test_extended_data_of_strangers_is_neither_taken_nor_acked(void **st
     };
     struct message message;
 
-    nodes_create(fixture, 1);
-    say(fixture, &hello);
-    run_us(fixture, SECOND_US);
-    say(fixture, &data);
-    assert_int_equal(value_at(fixture, 0, "foo", 1), 0);
-    message = heard(fixture);
+    nodes_create(world, 1);
+    say(world, &hello);
+    world_run(world, WORLD_S);
+    say(world, &data);
+    assert_int_equal(world_read(world, 0, "foo", 1), 0);
+    message = heard(world);
     assert_int_equal(message.acks.left, 0);
     assert_true(has(&message, WIRE_HAS_TOKEN));
-    introduce(fixture);
-    say(fixture, &data);
-    assert_int_equal(value_at(fixture, 0, "foo", 1), 7);
-    message = heard(fixture);
+    introduce(world);
+    say(world, &data);
+    assert_int_equal(world_read(world, 0, "foo", 1), 7);
+    message = heard(world);
     assert_int_equal(message.acks.left, 1);
 }
 
 static void test_extended_counts_copies_and_sends_back_what_is_larger(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     struct words data = {
         .envelope = { .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH, .sequence = 4, .depth = 1 },
         .key = "foo",
@@ -254,15 +253,15 @@ static void test_extended_counts_copies_and_sends_back_what_is_larger(void **sta
     struct message message;
     struct item item;
 
-    nodes_create(fixture, 1);
-    introduce(fixture);
-    say(fixture, &data);
-    say(fixture, &data);
-    assert_int_equal(node_stats(fixture->places[0].node)->copies_received, 2);
-    assert_int_equal(node_stats(fixture->places[0].node)->copies_duplicate, 1);
+    nodes_create(world, 1);
+    introduce(world);
+    say(world, &data);
+    say(world, &data);
+    assert_int_equal(node_stats(world->nodes[0].node)->copies_received, 2);
+    assert_int_equal(node_stats(world->nodes[0].node)->copies_duplicate, 1);
     data.value = 6;
-    say(fixture, &data);
-    message = heard(fixture);
+    say(world, &data);
+    message = heard(world);
     assert_int_equal(message.acks.left, 1);
     assert_int_equal(message.envelope.depth, WIRE_DEPTH_STOP);
     assert_true(message_next_item(&message.items, &item));
@@ -272,24 +271,24 @@ static void test_extended_counts_copies_and_sends_back_what_is_larger(void **sta
 /* Whoever slanders a member does not tell it. */
 static void test_extended_a_hello_is_answered_with_what_is_larger(void **state)
 {
-    struct fixture *fixture = *state;
-    const struct address about = address_of(HAND);
+    struct world *world = *state;
+    const struct address about = world_address(HAND);
     const struct words hello = { .hello = HAND };
     uint8_t text[NODE_PRESENCE_KEY_MAX + 1] = { 0 };
     struct words slander = { .envelope = { .has = WIRE_HAS_DEPTH, .depth = 1 },
                              .key = (const char *)text,
-                             .value = (START_S + 50) << 16 | 1 };
+                             .value = (WORLD_UNIX_S + 50) << 16 | 1 };
     struct message message;
     struct block_room room;
     struct block block;
     struct item item;
 
-    nodes_create(fixture, 1);
-    introduce(fixture);
+    nodes_create(world, 1);
+    introduce(world);
     (void)node_presence_key(&about, text);
-    say(fixture, &slander);
-    say(fixture, &hello);
-    message = heard(fixture);
+    say(world, &slander);
+    say(world, &hello);
+    message = heard(world);
     assert_true(message_next_item(&message.items, &item));
     assert_true(elements_next(&item.elements, &room, &block));
     assert_int_equal(block_offset(&block, 0), PRESENCE_LEVEL);
@@ -298,81 +297,81 @@ static void test_extended_a_hello_is_answered_with_what_is_larger(void **state)
 
 static void test_extended_keys_that_are_patterns_are_not_stored(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     struct words data = {
         .envelope = { .has = WIRE_HAS_SEQUENCE | WIRE_HAS_DEPTH, .sequence = 4, .depth = 1 },
         .key = "fo%",
         .value = 7,
     };
 
-    nodes_create(fixture, 1);
-    introduce(fixture);
-    say(fixture, &data);
+    nodes_create(world, 1);
+    introduce(world);
+    say(world, &data);
     data.key = "f*o";
-    say(fixture, &data);
-    assert_null(table_find(fixture->places[0].table, bytes_of("fo%")));
-    assert_null(table_find(fixture->places[0].table, bytes_of("f*o")));
-    assert_int_equal(node_stats(fixture->places[0].node)->refused_keys, 2);
+    say(world, &data);
+    assert_null(table_find(world->nodes[0].table, bytes_of("fo%")));
+    assert_null(table_find(world->nodes[0].table, bytes_of("f*o")));
+    assert_int_equal(node_stats(world->nodes[0].node)->refused_keys, 2);
 }
 
 /* A node that has said no hello for two seconds, and how many it said before. */
-static uint64_t hellos_before(struct fixture *fixture)
+static uint64_t hellos_before(struct world *world)
 {
-    nodes_create(fixture, 1);
-    introduce(fixture);
-    run_us(fixture, 2 * SECOND_US);
-    return node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO];
+    nodes_create(world, 1);
+    introduce(world);
+    world_run(world, 2 * WORLD_S);
+    return node_stats(world->nodes[0].node)->sent[NODE_KIND_HELLO];
 }
 
 static void test_extended_answers_who_with_a_hello_at_most_once_a_second(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     struct words words = { .envelope = { .has = WIRE_HAS_WHO } };
     uint64_t hellos;
 
-    hellos = hellos_before(fixture);
-    words.envelope.who = id_of(fixture, 0) + 1;
-    say(fixture, &words);
-    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos);
-    words.envelope.who = id_of(fixture, 0);
+    hellos = hellos_before(world);
+    words.envelope.who = id_of(world, 0) + 1;
+    say(world, &words);
+    assert_int_equal(node_stats(world->nodes[0].node)->sent[NODE_KIND_HELLO], hellos);
+    words.envelope.who = id_of(world, 0);
     for (unsigned i = 0; i < 20; i++) {
-        say(fixture, &words);
+        say(world, &words);
     }
-    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 1);
-    run_us(fixture, SECOND_US);
-    say(fixture, &words);
-    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 2);
+    assert_int_equal(node_stats(world->nodes[0].node)->sent[NODE_KIND_HELLO], hellos + 1);
+    world_run(world, WORLD_S);
+    say(world, &words);
+    assert_int_equal(node_stats(world->nodes[0].node)->sent[NODE_KIND_HELLO], hellos + 2);
 }
 
 /* Who asked has then nothing to say, and may never ask again. */
 static void test_extended_who_asked_too_soon_gets_the_hello_later(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     struct words words = { .envelope = { .has = WIRE_HAS_WHO } };
     uint64_t hellos;
 
-    hellos = hellos_before(fixture);
-    words.envelope.who = id_of(fixture, 0);
-    say(fixture, &words);
-    say(fixture, &words);
-    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 1);
-    run_us(fixture, 3 * SECOND_US);
-    assert_int_equal(node_stats(fixture->places[0].node)->sent[NODE_KIND_HELLO], hellos + 2);
+    hellos = hellos_before(world);
+    words.envelope.who = id_of(world, 0);
+    say(world, &words);
+    say(world, &words);
+    assert_int_equal(node_stats(world->nodes[0].node)->sent[NODE_KIND_HELLO], hellos + 1);
+    world_run(world, 3 * WORLD_S);
+    assert_int_equal(node_stats(world->nodes[0].node)->sent[NODE_KIND_HELLO], hellos + 2);
 }
 
 static void test_extended_of_another_cluster_is_refused_before_all_else(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     const struct words hello = {
         .envelope = { .has = WIRE_HAS_CLUSTER | WIRE_HAS_SEQUENCE, .cluster = 5, .sequence = 1 },
         .hello = HAND,
     };
 
-    nodes_create(fixture, 1);
-    say(fixture, &hello);
-    assert_int_equal(fixture->strays, 0);
-    assert_int_equal(state_at(fixture, 0, HAND), PEER_STATE_COUNT);
-    assert_int_equal(node_stats(fixture->places[0].node)->refused_cluster, 1);
+    nodes_create(world, 1);
+    say(world, &hello);
+    assert_int_equal(world->strays, 0);
+    assert_int_equal(world_state(world, 0, HAND), PEER_STATE_COUNT);
+    assert_int_equal(node_stats(world->nodes[0].node)->refused_cluster, 1);
 }
 
 static void test_extended_kind_is_the_first_that_applies(void **state)
@@ -394,13 +393,13 @@ static void test_extended_kind_is_the_first_that_applies(void **state)
         { { .envelope = { .has = WIRE_HAS_ROOTS } }, NODE_KIND_ACK },
         { { .envelope = { .has = 0 } }, NODE_KIND_ACK },
     };
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
     struct message message;
 
-    nodes_create(fixture, 1);
+    nodes_create(world, 1);
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_int_equal(message_decode(words_write(fixture, &rows[i].words, buffer), &message),
+        assert_int_equal(message_decode(words_write(world, &rows[i].words, buffer), &message),
                          WIRE_OK);
         assert_int_equal(extended_kind(&message), rows[i].kind);
     }

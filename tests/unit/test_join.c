@@ -11,31 +11,31 @@
 
 #include <stdio.h>
 
-#include "unit/node_exchange.h"
+#include "unit/world_fixture.h"
 
 #define MANY_BLOCKS 300 /* more than the feed of changes keeps room for without being asked */
 
 static void test_join_the_same_update_again_does_nothing(void **state)
 {
-    struct fixture *fixture = *state;
+    struct world *world = *state;
     struct client_done done;
     uint64_t copies;
 
-    nodes_create(fixture, 2);
-    run_us(fixture, 5 * SECOND_US);
-    assert_int_equal(update(fixture, 0, "foo", 1, 5, &done), STATUS_OK);
+    nodes_create(world, 2);
+    world_run(world, 5 * WORLD_S);
+    assert_int_equal(world_update(world, 0, "foo", 1, 5, &done), STATUS_OK);
     assert_true(done.created);
-    run_us(fixture, SECOND_US);
-    copies = node_stats(fixture->places[0].node)->copies;
+    world_run(world, WORLD_S);
+    copies = node_stats(world->nodes[0].node)->copies;
     assert_true(copies > 0);
-    assert_int_equal(update(fixture, 0, "foo", 1, 5, &done), STATUS_OK);
+    assert_int_equal(world_update(world, 0, "foo", 1, 5, &done), STATUS_OK);
     assert_false(done.created);
     assert_int_equal(done.elements_raised, 0);
     assert_true(mark_empty(&done.last.raised));
-    assert_int_equal(update(fixture, 0, "foo", 1, 4, &done), STATUS_OK);
+    assert_int_equal(world_update(world, 0, "foo", 1, 4, &done), STATUS_OK);
     assert_true(mark_has(&done.last.larger, 1));
-    run_us(fixture, SECOND_US);
-    assert_int_equal(node_stats(fixture->places[0].node)->copies, copies);
+    world_run(world, WORLD_S);
+    assert_int_equal(node_stats(world->nodes[0].node)->copies, copies);
 }
 
 static void test_join_refusals_leave_everything_as_it_was(void **state)
@@ -56,29 +56,30 @@ static void test_join_refusals_leave_everything_as_it_was(void **state)
         { "other", UINT64_MAX, STATUS_OK },
     };
     const struct node_value_rule rule = { .pattern = bytes_of("hll:*"), .value_max = 64 };
-    struct node_options options = options_of(0);
-    struct fixture *fixture = *state;
+    struct node_options options = world_options(0);
+    struct world *world = *state;
 
     options.value_rules = &rule;
     options.value_rules_count = 1;
-    place_create(fixture, &options, 3);
-    assert_int_equal(update(fixture, 0, "hll:a", 1, 3, NULL), STATUS_OK);
-    assert_int_equal(update(fixture, 0, "other", 1, 3, NULL), STATUS_OK);
-    assert_int_equal(update(fixture, 0, "third", 1, 3, NULL), STATUS_OK);
-    run_us(fixture, SECOND_US);
+    world_add(world, &options, 3);
+    assert_int_equal(world_update(world, 0, "hll:a", 1, 3, NULL), STATUS_OK);
+    assert_int_equal(world_update(world, 0, "other", 1, 3, NULL), STATUS_OK);
+    assert_int_equal(world_update(world, 0, "third", 1, 3, NULL), STATUS_OK);
+    world_run(world, WORLD_S);
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct table_stats before = table_stats(fixture->places[0].table);
-        const uint64_t root = table_root(fixture->places[0].table, TABLE_DATA);
+        const struct table_stats before = table_stats(world->nodes[0].table);
+        const uint64_t root = table_root(world->nodes[0].table, TABLE_DATA);
 
-        assert_int_equal(update(fixture, 0, rows[i].key, 1, rows[i].value, NULL), rows[i].status);
+        assert_int_equal(world_update(world, 0, rows[i].key, 1, rows[i].value, NULL),
+                         rows[i].status);
         if (rows[i].status != STATUS_OK) {
-            assert_int_equal(node_changes(fixture->places[0].node).count, 0);
-            assert_true(table_root(fixture->places[0].table, TABLE_DATA) == root);
+            assert_int_equal(node_changes(world->nodes[0].node).count, 0);
+            assert_true(table_root(world->nodes[0].table, TABLE_DATA) == root);
         }
-        run_us(fixture, SECOND_US);
-        assert_int_equal(table_stats(fixture->places[0].table).keys[TABLE_DATA],
+        world_run(world, WORLD_S);
+        assert_int_equal(table_stats(world->nodes[0].table).keys[TABLE_DATA],
                          before.keys[TABLE_DATA]);
-        table_audit(fixture->places[0].table);
+        table_audit(world->nodes[0].table);
     }
 }
 
@@ -106,8 +107,8 @@ static void vector_fill(struct vector *vector, struct mem *mem, unsigned blocks,
 }
 
 /* Every element of the first blocks, and none of the others. */
-static void prefix_assert(const struct place *place, const char *key, const struct vector *vector,
-                          size_t joined)
+static void prefix_assert(const struct world_node *place, const char *key,
+                          const struct vector *vector, size_t joined)
 {
     const struct entry *entry = table_find(place->table, bytes_of(key));
     struct block_room room;
@@ -128,7 +129,7 @@ static void prefix_assert(const struct place *place, const char *key, const stru
 
 /* An update of as many blocks, while one allocation after another fails: what was joined before is
  * there, whole and counted, nothing of what comes after is, and repeating it completes it. */
-static void update_without_memory(struct fixture *fixture, uint16_t elements)
+static void update_without_memory(struct world *world, uint16_t elements)
 {
     struct mem mem = { 0 };
     struct vector vector;
@@ -138,15 +139,15 @@ static void update_without_memory(struct fixture *fixture, uint16_t elements)
 
     vector_init(&vector);
     vector_fill(&vector, &mem, MANY_BLOCKS, elements, 1000);
-    nodes_create(fixture, 1);
+    nodes_create(world, 1);
     for (uint64_t countdown = 1;; countdown++) {
-        struct place *place = &fixture->places[0];
+        struct world_node *place = &world->nodes[0];
         char key[16];
 
         (void)snprintf(key, sizeof key, "key %u", (unsigned)countdown);
-        run_us(fixture, SECOND_US);
+        world_run(world, WORLD_S);
         place->mem.fail_countdown = countdown;
-        status = client_write(place->node, fixture->now, bytes_of(key), &vector, &done);
+        status = client_write(place->node, world_moment(world), bytes_of(key), &vector, &done);
         if (place->mem.fail_countdown > 0) { /* it was never refused */
             place->mem.fail_countdown = 0;
             assert_int_equal(status, STATUS_OK);
@@ -162,7 +163,7 @@ static void update_without_memory(struct fixture *fixture, uint16_t elements)
         node_turn_end(place->node);
         table_audit(place->table);
         node_audit(place->node);
-        status = client_write(place->node, fixture->now, bytes_of(key), &vector, &done);
+        status = client_write(place->node, world_moment(world), bytes_of(key), &vector, &done);
         assert_int_equal(status, STATUS_OK);
         prefix_assert(place, key, &vector, MANY_BLOCKS);
     }
@@ -208,28 +209,28 @@ static struct item item_of(const char *key, const uint64_t *values, unsigned cou
 }
 
 /* A plain peer tells the first node something. */
-static struct entry *plain_join(struct fixture *fixture, struct item item)
+static struct entry *plain_join(struct world *world, struct item item)
 {
-    const struct address address = address_of(9);
-    struct node *node = fixture->places[0].node;
-    struct peer *peer =
-        presence_heard(node, fixture->now, peers_find(node->peers, &address), &address, false);
+    const struct address address = world_address(9);
+    struct node *node = world->nodes[0].node;
+    struct peer *peer = presence_heard(node, world_moment(world), peers_find(node->peers, &address),
+                                       &address, false);
 
     assert_non_null(peer);
-    return join_plain(node, fixture->now, peer, &item, 3);
+    return join_plain(node, world_moment(world), peer, &item, 3);
 }
 
 /* What rose in this turn; what waits for the plain peer. */
-static uint64_t bits_raised(const struct place *place)
+static uint64_t bits_raised(const struct world_node *place)
 {
     const struct changes changes = table_changes(place->table);
 
     return changes.count == 0 ? 0 : changes.list[changes.count - 1].raised.bits[0];
 }
 
-static uint64_t bits_waiting(const struct place *place)
+static uint64_t bits_waiting(const struct world_node *place)
 {
-    const struct address address = address_of(9);
+    const struct address address = world_address(9);
     const struct plain_queue *queue = peers_find(place->node->peers, &address)->plain;
 
     if (queue == NULL || queue->count == 0) {
@@ -251,27 +252,27 @@ static void test_join_says_what_rose_and_what_goes_back(void **state)
         { { 0, 0, 0, 5 }, true, 0, 1 | 2 | 4 }, { { 9, 9, 9, 9 }, true, 15, 0 },
     };
     static const uint64_t fives[] = { 5, 5, 5, 5 };
-    struct fixture *fixture = *state;
-    const struct address plain = address_of(9);
+    struct world *world = *state;
+    const struct address plain = world_address(9);
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
-    nodes_create(fixture, 1);
+    nodes_create(world, 1);
     for (unsigned i = 0; i < 2 * (sizeof rows / sizeof rows[0]); i++) {
         const unsigned row = i / 2;
         const char text[] = { 'k', (char)('0' + i), 0 };
-        struct place *place = &fixture->places[0];
+        struct world_node *place = &world->nodes[0];
         struct marks reply = { 0 };
         struct item item;
         uint64_t replied;
 
-        assert_non_null(plain_join(fixture, item_of(text, fives, 4, true, buffer)));
+        assert_non_null(plain_join(world, item_of(text, fives, 4, true, buffer)));
         node_turn_end(place->node);
         item = item_of(text, rows[row].values, 4, rows[row].full, buffer);
         if (i % 2 == 0) {
-            assert_null(plain_join(fixture, item)); /* not unseen any more */
+            assert_null(plain_join(world, item)); /* not unseen any more */
             replied = bits_waiting(place);
         } else {
-            join_item(place->node, fixture->now, NULL, &item, 0, &reply);
+            join_item(place->node, world_moment(world), NULL, &item, 0, &reply);
             replied = marks_empty(&reply) ? 0 : marks_first(&reply)->mark.bits[0];
         }
         assert_int_equal(bits_raised(place), rows[row].raised);
@@ -289,38 +290,38 @@ static void test_join_takes_what_a_rule_allows_and_refuses_the_rest(void **state
         { .pattern = bytes_of("hh*"), .value_max = 9 },
     };
     const uint64_t values[] = { 8, 10, 64, 65 };
-    struct node_options options = options_of(0);
-    struct fixture *fixture = *state;
-    struct place *place;
+    struct node_options options = world_options(0);
+    struct world *world = *state;
+    struct world_node *place;
     struct entry *entry;
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
     options.value_rules = rules;
     options.value_rules_count = 2;
-    place = place_create(fixture, &options, 0);
-    entry = plain_join(fixture, item_of("h1", values, 4, false, buffer));
+    place = world_add(world, &options, 0);
+    entry = plain_join(world, item_of("h1", values, 4, false, buffer));
     assert_int_equal(vector_size(entry_vector(entry)), 3);
     assert_int_equal(node_stats(place->node)->refused_values, 1);
-    entry = plain_join(fixture, item_of("hh", values, 4, false, buffer));
+    entry = plain_join(world, item_of("hh", values, 4, false, buffer));
     assert_int_equal(vector_size(entry_vector(entry)), 1);
-    assert_null(plain_join(fixture, item_of("hhh", values + 1, 3, false, buffer)));
+    assert_null(plain_join(world, item_of("hhh", values + 1, 3, false, buffer)));
     assert_null(table_find(place->table, bytes_of("hhh")));
 }
 
 static void test_join_refuses_new_keys_at_the_limit_and_raises_known_ones(void **state)
 {
-    const struct node_options options = options_of(0);
+    const struct node_options options = world_options(0);
     const uint64_t one[] = { 1 };
     const uint64_t two[] = { 2 };
-    struct fixture *fixture = *state;
-    struct place *place = place_create(fixture, &options, 1);
+    struct world *world = *state;
+    struct world_node *place = world_add(world, &options, 1);
     uint8_t buffer[WIRE_PLAIN_BYTES_MAX];
 
-    assert_non_null(plain_join(fixture, item_of("a", one, 1, false, buffer)));
-    assert_null(plain_join(fixture, item_of("b", one, 1, false, buffer)));
+    assert_non_null(plain_join(world, item_of("a", one, 1, false, buffer)));
+    assert_null(plain_join(world, item_of("b", one, 1, false, buffer)));
     assert_int_equal(node_stats(place->node)->refused_keys, 1);
-    assert_null(plain_join(fixture, item_of("a", two, 1, false, buffer)));
-    assert_int_equal(value_at(fixture, 0, "a", 0), 2);
+    assert_null(plain_join(world, item_of("a", two, 1, false, buffer)));
+    assert_int_equal(world_read(world, 0, "a", 0), 2);
 }
 
 int main(void)

@@ -24,21 +24,6 @@ static const char *const many[] = {
     "10.0.1.9:7000", "10.0.1.10:7000", "10.0.1.11:7000", "10.0.1.12:7000",
 };
 
-static int setup(void **state)
-{
-    static struct world world;
-
-    world = (struct world){ .options = { NODE_DEFAULTS } };
-    world_begin(&world);
-    *state = &world;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return world_end(*state);
-}
-
 /* Receiving. */
 
 static void test_plain_sends_larger_elements_back_and_passes_raised_ones_on(void **state)

@@ -21,21 +21,6 @@
 #define DAY      UINT64_C(86400)
 #define NOW      WORLD_START_S
 
-static int setup(void **state)
-{
-    static struct world world;
-
-    world = (struct world){ .options = { NODE_DEFAULTS } };
-    world_begin(&world);
-    *state = &world;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return world_end(*state);
-}
-
 static uint64_t word(uint64_t incarnation, enum presence_word word_is)
 {
     return incarnation << 2 | (uint64_t)word_is;

@@ -3,6 +3,7 @@
 #include "node/claim.h"
 #include "node/peers.h"
 #include "node/plain.h"
+#include "node/queue.h"
 #include "node/search.h"
 
 #include <stdio.h>
@@ -12,21 +13,6 @@
 
 #define A "10.0.0.2:7000"
 #define B "10.0.0.3:7000"
-
-static int setup(void **state)
-{
-    static struct world world;
-
-    world = (struct world){ .options = { NODE_DEFAULTS } };
-    world_begin(&world);
-    *state = &world;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return world_end(*state);
-}
 
 /* Keys "key-0000" and on, each with one element: its number + 1 at its number. */
 static void keys_write(struct world *world, unsigned count)

@@ -1,13 +1,13 @@
 #include "unit/world.h"
 
+#include "base/hash.h"
+#include "node/state.h"
 #include "store/vector.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "defaults.h"
-#include "unit/client.h"
 
 struct world_event {
     uint64_t at_us;
@@ -15,7 +15,7 @@ struct world_event {
     uint8_t *datagram;
     size_t size; /* 0: a tick */
     size_t to;
-    size_t from;
+    struct address from;
 };
 
 static bool event_before(const struct world_event *one, const struct world_event *other)
@@ -67,7 +67,7 @@ struct moment world_moment(const struct world *world)
                             .unix_s = WORLD_UNIX_S + world->now_us / WORLD_S };
 }
 
-static struct address address_of(size_t i)
+struct address world_address(size_t i)
 {
     return (struct address){
         .ip = { [10] = 0xff,
@@ -85,35 +85,74 @@ static size_t node_of(const struct world *world, const struct address *address)
     const size_t i = (size_t)address->ip[13] << 16 | (size_t)address->ip[14] << 8
                      | (uint8_t)(address->ip[15] - 1);
 
-    return i < world->count ? i : SIZE_MAX;
+    return i < world->count && address_compare(&world->nodes[i].address, address) == 0 ? i
+                                                                                       : SIZE_MAX;
 }
 
-static void datagram_leaves(struct world *world, size_t from, const struct address *to,
-                            struct bytes datagram)
+static void stray_note(struct world *world, const struct address *to, struct bytes datagram)
 {
-    struct world_node *node = &world->nodes[from];
-    const size_t receiver = node_of(world, to);
-    struct world_event event;
-    bool lost;
+    world->strays++;
+    world->stray.to = *to;
+    world->stray.size = datagram.size;
+    memcpy(world->stray.data, datagram.data, datagram.size);
+}
 
-    node->sent++;
-    node->sent_bytes += datagram.size + 28;
-    lost = receiver == SIZE_MAX || node->side != world->nodes[receiver].side
-           || random_below(&world->random, 1000) < world->loss_permille;
-    if (receiver != SIZE_MAX && world->filter != NULL) {
-        lost = !world->filter(world->context, from, receiver, datagram) || lost;
+static bool is_lost(struct world *world, size_t from, size_t to, struct bytes datagram)
+{
+    const bool apart =
+        from != SIZE_MAX && to != SIZE_MAX && world->nodes[from].side != world->nodes[to].side;
+    const bool lost = apart || world->sent == world->lose
+                      || random_below(&world->random, 1000) < world->loss_permille;
+
+    if (to != SIZE_MAX && world->filter != NULL) {
+        return !world->filter(world->context, from, to, datagram) || lost;
     }
-    if (lost) {
+    return lost;
+}
+
+void world_send(struct world *world, const struct address *from, const struct address *to,
+                struct bytes datagram)
+{
+    const bool mirrored = world->alias != NULL && address_compare(to, world->alias) == 0;
+    const size_t receiver = node_of(world, mirrored ? from : to);
+    const size_t sender = node_of(world, from);
+    struct world_event event;
+
+    world->sent++;
+    world->trace = hash_mix(world->trace ^ world->now_us,
+                            hash_sip((const uint8_t[16]){ 0 }, datagram) ^ to->ip[15]);
+    if (sender != SIZE_MAX) {
+        world->nodes[sender].sent_bytes += datagram.size + NODE_HEADER_BYTES;
+    }
+    if (is_lost(world, sender, receiver, datagram)) {
+        return;
+    }
+    if (receiver == SIZE_MAX) {
+        stray_note(world, to, datagram);
         return;
     }
     event = (struct world_event){ .at_us = world->now_us + world->delay_us,
                                   .datagram = malloc(datagram.size),
                                   .size = datagram.size,
                                   .to = receiver,
-                                  .from = from };
+                                  .from = mirrored ? *to : *from };
     assert(event.datagram != NULL);
     memcpy(event.datagram, datagram.data, datagram.size);
     queue_push(world, event);
+}
+
+/* A tick of the node, unless one is due before. */
+static void tick_plan(struct world *world, size_t i, uint64_t due_us)
+{
+    if (due_us < world->nodes[i].due_us) {
+        world->nodes[i].due_us = due_us;
+        queue_push(world, (struct world_event){ .at_us = due_us, .to = i });
+    }
+}
+
+void world_wake(struct world *world, size_t node)
+{
+    tick_plan(world, node, world->now_us);
 }
 
 /* The rest of a turn, after something was done to the node. */
@@ -127,87 +166,107 @@ static void turn_end(struct world *world, size_t i)
     uint64_t due_us;
     size_t size;
 
+    world->turns++;
+    if (now.mono_us >= node_due_us(node->node)) {
+        node_tick(node->node, now);
+    }
     while ((size = node_emit(node->node, now, space, &to)) > 0) {
-        datagram_leaves(world, i, &to, (struct bytes){ buffer, size });
+        world_send(world, &node->address, &to, (struct bytes){ buffer, size });
     }
     node_turn_end(node->node);
     due_us = node_due_us(node->node);
-    due_us = due_us <= world->now_us ? world->now_us + 1 : due_us;
-    if (due_us < node->due_us) {
-        node->due_us = due_us;
-        queue_push(world, (struct world_event){ .at_us = due_us, .to = i });
-    }
+    tick_plan(world, i, due_us <= world->now_us ? world->now_us + 1 : due_us);
 }
 
 static void event_handle(struct world *world, struct world_event event)
 {
     struct world_node *node = &world->nodes[event.to];
-    const struct moment now = world_moment(world);
+    const bool is_tick = event.size == 0;
 
-    if (event.size == 0 && event.at_us == node->due_us) {
+    if (is_tick && event.at_us != node->due_us) {
+        return; /* another one was due before */
+    }
+    if (is_tick) {
         node->due_us = UINT64_MAX;
     }
-    if (!node->up) {
-        free(event.datagram);
-        return;
-    }
-    if (event.size > 0) {
-        node_receive(node->node, now, &world->nodes[event.from].address,
+    if (node->up && !is_tick) {
+        node_receive(node->node, world_moment(world), &event.from,
                      (struct bytes){ event.datagram, event.size });
-        free(event.datagram);
     }
-    if (now.mono_us >= node_due_us(node->node)) {
-        node_tick(node->node, now);
+    free(event.datagram);
+    if (node->up) {
+        turn_end(world, event.to);
     }
-    turn_end(world, event.to);
 }
 
-static void node_start(struct world *world, size_t i, uint64_t seed)
+struct node_options world_options(size_t i)
 {
-    struct world_node *node = &world->nodes[i];
-    const struct table_options table_options = {
-        .mem = &node->mem,
-        .hash_secret = { (uint8_t)i },
+    return (struct node_options){
+        NODE_DEFAULTS,
+        .self = world_address(i),
+        .seed = 100 + i,
+        .token_secret = { (uint8_t)(i + 1) },
+        .http_port = (uint16_t)(8000 + i),
+    };
+}
+
+struct world_node *world_add(struct world *world, const struct node_options *options,
+                             uint64_t keys_max)
+{
+    const size_t i = world->count;
+    struct world_node *node;
+    struct table_options table_options = {
+        .hash_secret = { (uint8_t)(i + 1) },
+        .cluster_id = options->cluster_id,
+        .keys_max = keys_max,
         .digest_mask = ~world->digests_cut,
     };
-    const struct address first = address_of(0);
-    struct address_range anybody = { .bits = 0 };
-    struct node_options options = {
-        NODE_DEFAULTS,
-        .seed = seed * 1000003 + i,
-        .token_secret = { (uint8_t)i, (uint8_t)(i >> 8) },
-        .trust = &anybody,
-        .trust_count = 1,
-    };
 
-    node->address = address_of(i);
-    options.self = node->address;
+    if (world->nodes == NULL) {
+        world->nodes = calloc(WORLD_NODES_MAX, sizeof *world->nodes);
+        world->now_us = world->now_us == 0 ? WORLD_S : world->now_us;
+        world->delay_us = world->delay_us == 0 ? WORLD_DELAY_US : world->delay_us;
+        random_seed(&world->random, 1, 1);
+    }
+    assert(world->nodes != NULL && i < WORLD_NODES_MAX);
+    world->count++;
+    node = &world->nodes[i];
+    node->address = options->self;
     node->up = true;
     node->due_us = UINT64_MAX;
+    table_options.mem = &node->mem;
     if (table_create(&table_options, &node->table) != STATUS_OK
-        || node_create(&options, &node->mem, node->table, world_moment(world), &node->node)
+        || node_create(options, &node->mem, node->table, world_moment(world), &node->node)
                != STATUS_OK) {
         abort();
     }
-    if (i > 0) {
+    world_wake(world, i);
+    return node;
+}
+
+void world_join(struct world *world, const struct node_options *options)
+{
+    const struct address first = world_address(0);
+    struct world_node *node = world_add(world, options, 0);
+
+    if (world->count > 1) {
         node_seeds(node->node, world_moment(world), &first, 1);
     }
-    turn_end(world, i);
 }
 
 void world_create(struct world *world, size_t count, uint64_t seed)
 {
-    const uint64_t digests_cut = world->digests_cut;
+    const struct address_range anybody = { .bits = 0 };
 
-    *world = (struct world){
-        .count = count, .now_us = WORLD_S, .delay_us = 1000, .digests_cut = digests_cut
-    };
-    random_seed(&world->random, seed, 1);
-    world->nodes = calloc(count, sizeof *world->nodes);
-    assert(world->nodes != NULL);
     for (size_t i = 0; i < count; i++) {
-        node_start(world, i, seed);
+        struct node_options options = world_options(i);
+
+        options.seed += seed * 1000003;
+        options.trust = &anybody;
+        options.trust_count = 1;
+        world_join(world, &options);
     }
+    random_seed(&world->random, seed, 1);
 }
 
 bool world_free(struct world *world)
@@ -215,15 +274,20 @@ bool world_free(struct world *world)
     bool clean = true;
 
     for (size_t i = 0; i < world->count; i++) {
-        node_free(world->nodes[i].node);
-        table_free(world->nodes[i].table);
-        clean = clean && world->nodes[i].mem.used_bytes == 0;
+        struct world_node *node = &world->nodes[i];
+
+        node_audit(node->node);
+        table_audit(node->table);
+        node_free(node->node);
+        table_free(node->table);
+        clean = clean && node->mem.used_bytes == 0;
     }
     for (size_t i = 0; i < world->queue_count; i++) {
         free(world->queue[i].datagram);
     }
     free(world->queue);
     free(world->nodes);
+    memset(world, 0, sizeof *world);
     return clean;
 }
 
@@ -271,19 +335,19 @@ bool world_joined(const struct world *world, void *unused)
     return true;
 }
 
-static struct bytes bytes_of(const char *text)
+enum status world_update(struct world *world, size_t node, const char *key, uint64_t index,
+                         uint64_t value, struct client_done *done)
 {
-    return (struct bytes){ (const uint8_t *)text, strlen(text) };
+    world_wake(world, node);
+    return client_write_one(world->nodes[node].node, world_moment(world), bytes_of(key), index,
+                            value, done);
 }
 
 void world_write(struct world *world, size_t node, const char *key, uint64_t index, uint64_t value)
 {
-    if (client_write_one(world->nodes[node].node, world_moment(world), bytes_of(key), index, value,
-                         NULL)
-        != STATUS_OK) {
+    if (world_update(world, node, key, index, value, NULL) != STATUS_OK) {
         abort();
     }
-    turn_end(world, node);
 }
 
 uint64_t world_read(const struct world *world, size_t node, const char *key, uint64_t index)
@@ -321,9 +385,10 @@ void world_load(struct world *world, size_t node, const char *key, uint64_t inde
 
 enum peer_state world_state(const struct world *world, size_t node, size_t other)
 {
+    const struct address address = world_address(other);
     struct peer_view view;
 
-    if (!node_peer(world->nodes[node].node, &world->nodes[other].address, &view)) {
+    if (!node_peer(world->nodes[node].node, &address, &view)) {
         return PEER_STATE_COUNT;
     }
     return (enum peer_state)view.state;
