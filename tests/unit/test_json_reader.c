@@ -379,9 +379,12 @@ static void test_json_reader_sorts_in_steps(void **state)
 static void test_json_reader_agrees_with_cjson(void **state)
 {
     static const char pieces[][8] = { "{", "}", ",", ":", "\"1\"", "\"2\"", "7", "0", " ", "\"" };
+    static const char sound[][8] = { "7", ",", "\"2\"", ":", "0", ",", "\"3\"", ":" };
     struct fixture *fixture = (struct fixture *)*state;
     struct draft_problem problem;
     uint64_t random = 42;
+    unsigned refused = 0;
+    unsigned taken = 0;
 
     for (unsigned round = 0; round < 60000; round++) {
         char text[128] = "{\"1\":";
@@ -389,16 +392,20 @@ static void test_json_reader_agrees_with_cjson(void **state)
         enum read_event event;
         cJSON *document;
 
-        for (unsigned i = 0; i < 9; i++) {
+        for (unsigned i = 0; i < 9; i++) { /* every tenth piece is any other */
             random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-            strcat(text, pieces[(random >> 40) % COUNT(pieces)]);
+            strcat(text, (random >> 32) % 10 == 0 ? pieces[(random >> 40) % COUNT(pieces)]
+                                                  : sound[i % COUNT(sound)]);
         }
+        strcat(text, "}");
         event =
             read_split(fixture, JSON_FORM_VECTOR, bytes_of(text), round % strlen(text), &problem);
         document = cJSON_ParseWithOpts(text, &end, true);
         if (document == NULL) {
             assert_int_equal(event, READ_REFUSED);
+            refused++;
         } else if (event == READ_DONE) {
+            taken++;
             for (const cJSON *member = document->child; member != NULL; member = member->next) {
                 char told[64];
 
@@ -408,6 +415,8 @@ static void test_json_reader_agrees_with_cjson(void **state)
         }
         cJSON_Delete(document);
     }
+    assert_in_range(refused, 20000, 50000);
+    assert_in_range(taken, 10000, 40000);
 }
 
 static void test_json_reader_survives_the_nth_allocation_failing(void **state)

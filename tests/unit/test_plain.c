@@ -171,6 +171,7 @@ static void test_plain_an_unseen_part_is_asked_for_at_three_peers(void **state)
     hear(world, many[0], "whole", &pair, 1, 10, FRAME_FULL);
     hear(world, many[0], "last hop", &pair, 1, 1, 0);
     world_run(world, SECOND);
+    assert_true(world->said_count > 0);
     for (size_t i = 0; i < world->said_count; i++) {
         assert_int_not_equal(world->said[i].count, 0);
     }
@@ -336,6 +337,7 @@ static void test_plain_peers_without_ttl_get_bursts_and_quiet(void **state)
         write_one(world, key, 0, 1);
         world_run(world, SECOND / 10);
     }
+    assert_true(world->said_count > 64);
     for (size_t i = 1; i < world->said_count; i++) {
         const uint64_t gap_us = world->said[i].at_us - world->said[i - 1].at_us;
 
@@ -469,11 +471,7 @@ static void test_plain_presence_is_never_answered(void **state)
         hear(world, B, "n:10.0.0.1:6001", &pair, 1, 49, 0);
         world_run(world, SECOND / 10);
     }
-    assert_null(said_find(world, NULL, "n:" A, 0));
-    assert_null(said_find(world, NULL, "n:" B, 0));
-    for (size_t i = 0; i < world->said_count; i++) {
-        assert_true(said_value(&world->said[i], 0) <= world->now.unix_s / 60);
-    }
+    assert_int_equal(world->said_count, 0);
 }
 
 static void test_plain_stamps_never_enter_the_store(void **state)
@@ -555,6 +553,7 @@ static void test_plain_keys_that_stop_prototypes_do_not_leave(void **state)
     hear(world, "[2001:db8::7]:7000", "n:[2001:db8::7]:7000", NULL, 0, 10, 0);
     hear(world, B, "n:%", NULL, 0, 10, 0);
     world_run(world, SECOND);
+    assert_true(world->said_count > 0);
     for (size_t i = 0; i < world->said_count; i++) {
         assert_null(strchr(world->said[i].key, '['));
     }

@@ -176,6 +176,7 @@ static void test_trace_names_the_peer_of_an_event(void **state)
 
     cluster_create(world);
     live(world);
+    assert_true(told_count(TRACE_DROPPED, NULL) > 0 && told_count(TRACE_OUT, NULL) > 0);
     for (size_t i = 0; i < told.count; i++) {
         const struct trace_event *event = &told.events[i];
 
