@@ -1,6 +1,7 @@
 #include "node/peers.h"
 
 #include "base/hash.h"
+#include "base/search.h"
 
 #include <assert.h>
 #include <string.h>
@@ -79,15 +80,7 @@ static uint32_t position_of(const struct peers *peers, const struct address *add
     uint32_t low = 0;
     uint32_t high = peers->count;
 
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-
-        if (address_compare(&peers->by_address[middle]->address, address) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
+    SEARCH_FIRST(low, high, at, address_compare(&peers->by_address[at]->address, address) < 0);
     return low;
 }
 
@@ -98,15 +91,7 @@ static uint32_t member_position_of(const struct peers *peers, uint64_t id)
     uint32_t low = 0;
     uint32_t high = peers->members;
 
-    while (low < high) {
-        const uint32_t middle = low + (high - low) / 2;
-
-        if (peers->by_id[middle]->id < id) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
+    SEARCH_FIRST(low, high, at, peers->by_id[at]->id < id);
     return low;
 }
 

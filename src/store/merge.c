@@ -1,5 +1,6 @@
 #include "store/merge.h"
 
+#include "base/bits.h"
 #include "store/digest.h"
 
 #include <string.h>
@@ -95,15 +96,6 @@ static inline void group_store(uint8_t *to, const struct group *group)
     memcpy(to + 16, &group->part[1], LANES);
     memcpy(to + 32, &group->part[2], LANES);
     memcpy(to + 48, &group->part[3], LANES);
-}
-
-/* Set bits, by halves; the builtin would call libgcc where the compiler may not use popcnt. */
-static unsigned bits_count(uint64_t bits)
-{
-    bits = bits - (bits >> 1 & UINT64_C(0x5555555555555555));
-    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
-    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-    return (unsigned)((bits * UINT64_C(0x0101010101010101)) >> 56);
 }
 
 /* Bits of theirs that are not 0 and less than the larger of the two. */

@@ -9,6 +9,7 @@
  * no elements, whatever form they come in. Watched by bench/merge: gcc 12 does not vectorise a
  * max loop of unknown length at -O2, and marks made bit by bit cost ten times the join. */
 
+#include "base/search.h"
 #include "store/merge_result.h"
 #include "wire/block.h"
 
@@ -63,15 +64,7 @@ static inline unsigned merge_seek(const uint8_t *offsets, unsigned from, unsigne
 {
     unsigned to = count;
 
-    while (from < to) {
-        const unsigned middle = (from + to) / 2;
-
-        if (offsets[middle] < offset) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
+    SEARCH_FIRST(from, to, at, offsets[at] < offset);
     return from;
 }
 

@@ -1,5 +1,6 @@
 #include "store/run.h"
 
+#include "base/search.h"
 #include "store/merge.h"
 
 #include <string.h>
@@ -135,15 +136,7 @@ unsigned run_search(const struct vector_run *run, uint64_t number)
     unsigned from = 0;
     unsigned to = run->count;
 
-    while (from < to) {
-        const unsigned middle = (from + to) / 2;
-
-        if (heads[middle] < wanted) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
+    SEARCH_FIRST(from, to, at, heads[at] < wanted);
     return from;
 }
 

@@ -1,5 +1,6 @@
 #include "store/tree.h"
 
+#include "base/search.h"
 #include "store/digest.h"
 
 #include <assert.h>
@@ -323,15 +324,7 @@ static void slice_add(struct slice *slice, struct entry *entry, uint64_t hash)
     size_t from = slice->sorted;
     size_t to = slice->count;
 
-    while (from < to) {
-        const size_t middle = (from + to) / 2;
-
-        if (slice_hash(slice, middle) <= hash) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
+    SEARCH_FIRST(from, to, at, slice_hash(slice, at) <= hash);
     if (from == slice->room) {
         return;
     }

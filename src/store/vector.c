@@ -1,5 +1,6 @@
 #include "store/vector.h"
 
+#include "base/search.h"
 #include "store/merge.h"
 #include "store/parts.h"
 #include "store/run.h"
@@ -75,15 +76,7 @@ static size_t directory_seek(const struct directory *directory, uint64_t number)
     size_t from = 1;
     size_t to = directory->count;
 
-    while (from < to) {
-        const size_t middle = (from + to) / 2;
-
-        if (directory->rows[middle].number <= number) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
+    SEARCH_FIRST(from, to, at, directory->rows[at].number <= number);
     return from - 1;
 }
 
@@ -381,15 +374,7 @@ static size_t directory_row_at(const struct directory *directory, uint64_t posit
     size_t from = 1;
     size_t to = directory->count;
 
-    while (from < to) {
-        const size_t middle = (from + to) / 2;
-
-        if (row_before(directory, middle) <= position) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
+    SEARCH_FIRST(from, to, at, row_before(directory, at) <= position);
     return from - 1;
 }
 

@@ -1,5 +1,8 @@
 #include "wire/block.h"
 
+#include "base/bits.h"
+#include "base/search.h"
+
 #include <assert.h>
 #include <stddef.h>
 
@@ -28,15 +31,7 @@ uint64_t block_get(const struct block *block, unsigned offset)
     if (block->offsets == NULL) {
         return block_value(block, offset);
     }
-    while (from < to) {
-        const unsigned middle = (from + to) / 2;
-
-        if (block->offsets[middle] < offset) {
-            from = middle + 1;
-        } else {
-            to = middle;
-        }
-    }
+    SEARCH_FIRST(from, to, at, block->offsets[at] < offset);
     if (from == block->count || block->offsets[from] != offset) {
         return 0;
     }
@@ -93,15 +88,6 @@ void mark_and_not(struct mark *into, const struct mark *from)
 bool mark_empty(const struct mark *mark)
 {
     return (mark->bits[0] | mark->bits[1] | mark->bits[2] | mark->bits[3]) == 0;
-}
-
-/* Set bits, by halves; the builtin would call into libgcc where the machine has no popcnt. */
-static unsigned bits_count(uint64_t bits)
-{
-    bits = bits - (bits >> 1 & UINT64_C(0x5555555555555555));
-    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
-    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-    return (unsigned)((bits * UINT64_C(0x0101010101010101)) >> 56);
 }
 
 unsigned mark_count(const struct mark *mark)
