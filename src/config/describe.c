@@ -48,46 +48,45 @@ static const char *example_of(const char *name)
     return "";
 }
 
-/* Words of `size` bytes of text, each line beginning with `before` and not above the width.
- * `guard`, for roff: what goes before a word that begins like a request; "" elsewhere. */
-static void wrap(const char *before, const char *text, size_t size, const char *guard)
+/* One word; in roff, where a backslash begins an escape and a dot or quote that begins a line makes
+ * it a request, as it is to be read. */
+static void word_put(const char *word, size_t size, bool is_roff, bool is_first)
+{
+    if (is_roff && is_first && strchr(".'", word[0]) != NULL) {
+        (void)fputs("\\&", stdout);
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (is_roff && word[i] == '\\') {
+            (void)fputs("\\e", stdout);
+        } else {
+            (void)putchar(word[i]);
+        }
+    }
+}
+
+/* So many bytes of text, each line beginning with `before` and not above the width. */
+static void wrap(const char *before, const char *text, size_t size, bool is_roff)
 {
     size_t column = 0;
+    size_t word;
 
-    while (size > 0) {
-        const size_t blank = strspn(text, " ") < size ? strspn(text, " ") : size;
-        size_t word = strcspn(text + blank, " ");
-
-        word = word > size - blank ? size - blank : word;
-        if (column > 0 && column + 1 + word > DESCRIBE_WIDTH) {
-            (void)putchar('\n');
-            column = 0;
-        }
-        if (column == 0) {
-            column = strlen(before);
-            (void)fputs(before, stdout);
-            if (strchr(".'", text[blank]) != NULL) {
-                (void)fputs(guard, stdout);
-            }
-        } else {
+    for (size_t at = 0; at < size; at += word + 1) {
+        word = strcspn(text + at, " ");
+        word = word < size - at ? word : size - at;
+        if (column > 0 && column + 1 + word <= DESCRIBE_WIDTH) {
             (void)putchar(' ');
             column++;
+        } else {
+            (void)printf("%s%s", column > 0 ? "\n" : "", before);
+            column = strlen(before);
         }
-        for (size_t i = 0; i < word; i++) {
-            /* A backslash is a request of roff. */
-            (void)fputs(guard[0] != '\0' && text[blank + i] == '\\' ? "\\e" : "", stdout);
-            if (guard[0] == '\0' || text[blank + i] != '\\') {
-                (void)putchar(text[blank + i]);
-            }
-        }
+        word_put(text + at, word, is_roff, column == 0);
         column += word;
-        text += blank + word;
-        size -= blank + word;
     }
     (void)putchar('\n');
 }
 
-/* A sentence a line, as mdoc(7) wants it; none begins like a request of roff. */
+/* A sentence a line, as mdoc(7) wants it. */
 static void sentences(const char *text)
 {
     size_t size = 0;
@@ -95,12 +94,12 @@ static void sentences(const char *text)
     while (text[size] != '\0') {
         size++;
         if (text[size - 1] == '.' && text[size] == ' ' && isupper((unsigned char)text[size + 1])) {
-            wrap("", text, size, "\\&");
+            wrap("", text, size, true);
             text += size + 1;
             size = 0;
         }
     }
-    wrap("", text, size, "\\&");
+    wrap("", text, size, true);
 }
 
 /* The defaults of a setting as they stand in a file, one a call. False: no more. */
@@ -146,7 +145,7 @@ static void mdoc(const struct config_option *option, const char *name)
         option_print_number(option, option->most, most, sizeof most);
         (void)printf(", from %s to %s", least, most);
     }
-    if (at != NULL && before[0] == ' ') {
+    if (before[0] == ' ') {
         (void)puts(".");
     }
     (void)puts(option->when == OPTION_RELOAD ? "A reload applies it."
@@ -174,11 +173,11 @@ static void conf(const struct config_option *option, const char *name, const cha
     bool has_default = false;
 
     (void)putchar('\n');
-    wrap("# ", option->help, strlen(option->help), "");
+    wrap("# ", option->help, strlen(option->help), false);
     (void)snprintf(line, sizeof line, "(%s%s%s)", option_form(option),
                    option->type == OPTION_TEXTS ? "; may be given more than once" : "",
                    option->when == OPTION_RELOAD ? "" : "; at a restart");
-    wrap("# ", line, strlen(line), "");
+    wrap("# ", line, strlen(line), false);
     if (value != NULL) {
         (void)printf("%s %s\n", name, value);
         return;

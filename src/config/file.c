@@ -77,6 +77,16 @@ static void file_trim(char *value)
     value[size] = '\0';
 }
 
+/* The lone section line that other daemons' files begin with. */
+static bool is_section(const char *line)
+{
+    static const char section[] = "[vignette]";
+    const size_t size = sizeof section - 1;
+
+    return strncmp(line, section, size) == 0
+           && strchr("#", line[size + strspn(line + size, " \t")]) != NULL; /* or the end */
+}
+
 /* Part a line into name and value. `*name_out` NULL: nothing there. Returns a sentence, or NULL. */
 static const char *file_split(char *text, char **name_out, char **value_out)
 {
@@ -86,8 +96,11 @@ static const char *file_split(char *text, char **name_out, char **value_out)
     size_t size;
 
     *name_out = NULL;
-    if (*name == '\0' || *name == '#' || strcmp(name, "[vignette]") == 0) {
-        return NULL; /* a lone section line is what other daemons' files begin with */
+    if (*name == '\0' || *name == '#') {
+        return NULL;
+    }
+    if (*name == '[') {
+        return is_section(name) ? NULL : "there is no section but [vignette]";
     }
     size = strcspn(name, " \t=#");
     value = name + size + strspn(name + size, " \t");

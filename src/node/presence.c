@@ -942,11 +942,13 @@ static void self_bound(struct node *node, struct moment now)
 {
     struct claim_bounds bounds = { .now_s = presence_now_s(node, now), .by = CLAIM_WIDE };
     struct claim rest;
+    bool is_far = stored_bound(node, node->self, &bounds, &rest);
 
-    if (stored_bound(node, node->self, &bounds, &rest) && trusts_some_member(node)) {
+    if (is_far && trusts_some_member(node)) {
         bounds.by = CLAIM_TO_OWNER;
+        is_far = stored_bound(node, node->self, &bounds, &rest);
     }
-    if (stored_bound(node, node->self, &bounds, &rest)) {
+    if (is_far) {
         self_renew(node, now, &rest);
     }
 }

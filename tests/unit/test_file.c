@@ -87,6 +87,7 @@ static void test_file_lines_in_all_their_forms(void **state)
                                    "max-keys=5\n"
                                    "\tmax_memory =  2m\n"
                                    "[vignette]\n"
+                                   " [vignette] \t # its settings\n"
                                    "cluster \"two words # and \\\" \\\\\"  # quoted\n"
                                    "seed a:1\n"
                                    "seed = b:2\n"
@@ -114,6 +115,8 @@ static void test_file_tells_every_error_with_its_line(void **state)
         { "max-keys # 5", "the value is missing" },
         { "max-keys 5x", "is not a whole number" },
         { "max-kyes 5", "did you mean 'max-keys'?" },
+        { "[vignette] 5", "no section but [vignette]" },
+        { "[other]", "no section but [vignette]" },
         { "= 5", "the line begins with no name" },
         { "cluster \"open", "no closing" },
         { "cluster \"a\" b", "nothing but a comment" },
