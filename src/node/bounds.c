@@ -77,7 +77,7 @@ void presence_stamp_receive(struct moment now, struct peer *peer, uint64_t stamp
 void presence_stamp_told(struct moment now, struct peer *from, uint64_t stamp)
 {
     const uint64_t told_s = presence_minutes(stamp) * 60;
-    const uint64_t ran_s = now.mono_us / US_PER_S;
+    const uint64_t ran_s = (now.mono_us + US_PER_S - 1) / US_PER_S; /* its clock is not before */
 
     if (told_s > ran_s && told_s - ran_s > from->clock_base_s && told_s - ran_s <= UINT32_MAX) {
         from->clock_base_s = (uint32_t)(told_s - ran_s);

@@ -91,6 +91,23 @@ static void test_presence_stamps_of_any_unit_are_minutes(void **state)
     }
 }
 
+/* Told as a minute begins, wherever in a second of our own clock that falls: a moment before the
+ * next minute it is still that one to who told it. */
+static void test_presence_stamps_do_not_reach_a_minute_before_who_told_one(void **state)
+{
+    (void)state;
+    for (uint64_t part_us = 0; part_us < 1000000; part_us += 99999) {
+        struct moment now = { .mono_us = 5000000 + part_us, .unix_s = 1790000000 };
+        struct peer peer = { .level = 0 };
+
+        presence_stamp_told(now, &peer, 29000000);
+        now.mono_us += 59999999;
+        assert_int_equal(presence_stamp(now, NULL, &peer), 29000000);
+        now.mono_us += 1000000;
+        assert_int_equal(presence_stamp(now, NULL, &peer), 29000001);
+    }
+}
+
 /* Ourselves. */
 
 static void test_presence_starts_with_all_elements_of_its_start(void **state)
@@ -894,6 +911,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_presence_keys_are_addresses_a_peer_may_have),
         TEST(test_presence_stamps_of_any_unit_are_minutes),
+        TEST(test_presence_stamps_do_not_reach_a_minute_before_who_told_one),
         TEST(test_presence_starts_with_all_elements_of_its_start),
         TEST(test_presence_start_is_above_the_last_one),
         TEST(test_presence_refutes_any_state_it_did_not_write),
