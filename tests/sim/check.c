@@ -23,7 +23,7 @@
 
 struct checks {
     unsigned which;
-    struct ledger written; /* key, index, value: was written */
+    struct ledger written; /* key, generation, index, value: was written */
     struct ledger shadows; /* machine, key, index: value when last seen */
     struct ledger depths;  /* machine, key, index: 1 + lowest level by which it came */
     struct ledger drops;   /* machine, key: how often it was forgotten */
@@ -74,6 +74,14 @@ static uint64_t element_name(uint64_t key, uint64_t index)
     return hash_mix(key, index);
 }
 
+/* A value in one generation of its key: what was deleted justifies nothing that comes later. */
+static uint64_t value_name(uint64_t key, uint64_t generation, uint64_t index, uint64_t value)
+{
+    const uint64_t life = generation == 0 ? key : hash_mix(key, generation);
+
+    return hash_mix(element_name(life, index), value);
+}
+
 static uint64_t place_name(const struct checks *checks, uint32_t machine, uint64_t key)
 {
     const uint64_t life = hash_mix(checks->lives[machine], machine);
@@ -87,10 +95,11 @@ static uint32_t number_of(const struct world *world, const struct machine *machi
     return (uint32_t)(machine - world->machines);
 }
 
-void check_written(struct checks *checks, struct bytes key, uint64_t index, uint64_t value)
+void check_written(struct checks *checks, struct bytes key, uint64_t generation, uint64_t index,
+                   uint64_t value)
 {
     if ((checks->which & CHECK_SOUND) != 0) {
-        ledger_set(&checks->written, hash_mix(element_name(key_name(key), index), value), 1);
+        ledger_set(&checks->written, value_name(key_name(key), generation, index, value), 1);
     }
 }
 
@@ -102,8 +111,8 @@ static void elements_written(struct checks *checks, const struct item *item)
 
     while (elements_next(&elements, &room, &block)) {
         for (unsigned j = 0; j < block.count; j++) {
-            check_written(checks, item->key, block.number << 8 | block_offset(&block, j),
-                          block_value(&block, j));
+            check_written(checks, item->key, GENERATION_FIRST,
+                          block.number << 8 | block_offset(&block, j), block_value(&block, j));
         }
     }
 }
@@ -150,7 +159,8 @@ static bool is_vouched(const struct world *world, uint64_t key, uint64_t index, 
 
         above =
             above
-            || ledger_get(&world->checks->written, hash_mix(element_name(key, index), below)) != 0;
+            || ledger_get(&world->checks->written, value_name(key, GENERATION_FIRST, index, below))
+                   != 0;
     }
     return world->options.strangers > 0 && index == PRESENCE_STATE && (value & 3) == WORD_ALIVE
            && above;
@@ -183,8 +193,11 @@ static void element_sound(struct world *world, struct machine *machine, const st
 {
     struct checks *checks = world->checks;
     const struct bytes key = entry_key(entry);
-    const uint64_t name = hash_mix(element_name(key_name(key), index), value);
+    const uint64_t name = value_name(key_name(key), GENERATION_FIRST, index, value);
 
+    if ((checks->which & CHECK_SOUND) == 0 || world->options.faults.corrupt_permille != 0) {
+        return;
+    }
     if (entry_set(entry) == TABLE_MEMBERS
         && (is_own(machine, key) || anybody_writes(index, value) || is_plain(world, key)
             || is_vouched(world, key_name(key), index, value))) {
@@ -206,9 +219,7 @@ static void element_check(struct world *world, struct machine *machine, const st
     const uint64_t place = place_name(checks, number_of(world, machine), key_name(key));
     const uint64_t name = element_name(place, index);
 
-    if ((checks->which & CHECK_SOUND) != 0 && world->options.faults.corrupt_permille == 0) {
-        element_sound(world, machine, change->entry, index, value);
-    }
+    element_sound(world, machine, change->entry, index, value);
     if ((checks->which & CHECK_MONOTONE) != 0) {
         if (value < ledger_get(&checks->shadows, name)) {
             red("monotone", "machine %u: %.*s[%llu] fell to %llu", number_of(world, machine),
@@ -243,8 +254,8 @@ static void change_check(struct world *world, struct machine *machine, const str
     }
 }
 
-/* Whether every element of an entry is what it was when it last was in the feed. `learn`: it is
- * what it is from now on. */
+/* Whether every element of an entry was written by somebody, and is what it was when it last was in
+ * the feed. `learn`: it is what it is from now on. */
 static void entry_check(struct world *world, struct machine *machine, const struct entry *entry,
                         bool learn)
 {
@@ -261,6 +272,7 @@ static void entry_check(struct world *world, struct machine *machine, const stru
             const uint64_t name = element_name(place, index);
             const uint64_t shadow = ledger_get(&world->checks->shadows, name);
 
+            element_sound(world, machine, entry, index, block_value(&block, j));
             if (learn) {
                 ledger_set(&world->checks->shadows, name, block_value(&block, j));
             } else if (block_value(&block, j) != shadow) {

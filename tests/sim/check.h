@@ -5,8 +5,8 @@
  * turn and for every datagram; a broken one ends the program.
  *
  *  monotone   no stored element ever falls, and none changes without being in the feed
- *  sound      every stored value was written by a client or an owner; only an owner makes itself
- *             alive, unless it is plain and cannot
+ *  sound      every stored value was written by a client or an owner, in the generation in which
+ *             its key is; only an owner makes itself alive, unless it is plain and cannot
  *  audit      structures and incremental digests agree with what is computed from scratch (sampled)
  *  depth      a push goes down: its level is above the one by which its sender got the change
  *  wire       every datagram is well formed and within its limit; what goes to a plain peer is a
@@ -47,8 +47,13 @@ enum check {
 struct checks *checks_create(unsigned which, size_t machines);
 void checks_free(struct checks *checks);
 
-/* Somebody is about to write this element, or has put it on the wire: it may be stored. */
-void check_written(struct checks *checks, struct bytes key, uint64_t index, uint64_t value);
+/* The generation of a key that was never deleted. */
+#define GENERATION_FIRST 0
+
+/* Somebody is about to write this element, or has put it on the wire: it may be stored, as long as
+ * its key is in that generation. */
+void check_written(struct checks *checks, struct bytes key, uint64_t generation, uint64_t index,
+                   uint64_t value);
 
 /* Somebody who is no node says this: all of it may be stored, as far as a node takes it. */
 void check_said(struct checks *checks, struct bytes datagram);

@@ -216,7 +216,7 @@ static void frame_written(struct world *world, struct bytes datagram)
     assert(frame != NULL);
     frame_read(datagram, frame);
     for (size_t i = 0; i < frame->count; i++) {
-        check_written(world->checks, frame->key, frame->elements[i].index,
+        check_written(world->checks, frame->key, GENERATION_FIRST, frame->elements[i].index,
                       frame->elements[i].value);
     }
     free(frame);

@@ -272,7 +272,7 @@ void world_write(struct world *world, uint32_t machine, const char *key, uint64_
     struct vector vector;
     struct mem mem = { 0 };
 
-    check_written(world->checks, bytes_of(key), index, value);
+    check_written(world->checks, bytes_of(key), GENERATION_FIRST, index, value);
     vector_init(&vector);
     if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
         red("update", "no memory");
@@ -309,7 +309,7 @@ void world_load(struct world *world, uint32_t machine, const char *key, uint64_t
     const struct block block = element_block(&value, &offset, index);
     struct entry *entry;
 
-    check_written(world->checks, bytes_of(key), index, value);
+    check_written(world->checks, bytes_of(key), GENERATION_FIRST, index, value);
     if (table_obtain(table, bytes_of(key), TABLE_DATA, &entry) != STATUS_OK
         || table_merge(table, entry, &block, CHANGE_FROM_DISK, NULL) != STATUS_OK) {
         red("load", "no memory");
