@@ -27,7 +27,6 @@ enum presence_element {
 enum presence_word { WORD_ALIVE, WORD_SUSPECT, WORD_DEAD, WORD_LEFT };
 
 #define PRESENCE_PROTOCOL_LEVEL 1
-#define PRESENCE_START_AHEAD    (UINT64_C(1) << 8) /* feature bit: the start is no clock */
 
 #define CLAIM_ELEMENTS (PRESENCE_CONFIRM + PRESENCE_CONFIRM_COUNT)
 

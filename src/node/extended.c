@@ -62,6 +62,15 @@ static bool is_proved(const struct node *node, struct moment now, const struct p
            && node_is_token(node, now, &from->address, envelope->echo);
 }
 
+/* A clock is believed of the trusted, where no forger can have sent the datagram. */
+static void clock_note(struct node *node, struct moment now, const struct peer *from,
+                       const struct envelope *envelope)
+{
+    if (has(envelope, WIRE_HAS_CLOCK) && node_trusts_address(node, &from->address)) {
+        guard_vote(&node->guard, now, &from->address, envelope->clock_s);
+    }
+}
+
 static void echo_note(struct node *node, struct moment now, struct peer *from)
 {
     const bool first = from->validated_us == 0;
@@ -219,6 +228,7 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     }
     if (proved) {
         echo_note(node, now, from);
+        clock_note(node, now, from, envelope);
     }
     acks_receive(node, now, from, message);
     items_receive(node, now, from, message, proved);

@@ -18,7 +18,27 @@ static uint64_t later(uint64_t one_s, uint64_t other_s)
 
 void guard_begin(struct guard *guard, struct moment now)
 {
-    *guard = (struct guard){ .wall_at_start_s = now.unix_s, .mono_at_start_us = now.mono_us };
+    *guard = (struct guard){
+        .wall_at_start_s = now.unix_s,
+        .mono_at_start_us = now.mono_us,
+        .steady = now,
+    };
+}
+
+static uint64_t apart_s(uint64_t one_s, uint64_t other_s)
+{
+    return one_s > other_s ? one_s - other_s : other_s - one_s;
+}
+
+/* Measured from one point: many small steps are a jump, too. */
+void guard_tick(struct guard *guard, struct moment now)
+{
+    const uint64_t expected_s =
+        guard->steady.unix_s + (now.mono_us - guard->steady.mono_us) / US_PER_S;
+
+    if (apart_s(now.unix_s, expected_s) > GUARD_JUMP_S) {
+        guard->steady = now;
+    }
 }
 
 /* The place of a host: its own, a free one, or the one that was told longest ago. */
@@ -59,31 +79,50 @@ void guard_trust(struct guard *guard, const struct address_range *trust, size_t 
     guard->count = kept;
 }
 
-/* The lower median of what the votes say by now; 0 when there are too few. */
-static uint64_t median_s(const struct guard *guard, struct moment now)
+/* What the votes that count say by now, ascending. Returns how many. */
+static unsigned votes_sort(const struct guard *guard, struct moment now,
+                           uint64_t sorted[GUARD_VOTES_MAX])
 {
-    uint64_t sorted[GUARD_VOTES_MAX];
+    unsigned count = 0;
 
-    if (guard->count < GUARD_VOTES_LEAST) {
-        return 0;
-    }
     for (unsigned i = 0; i < guard->count; i++) {
         const struct guard_vote *vote = &guard->votes[i];
         const uint64_t clock_s = vote->clock_s + (now.mono_us - vote->told_us) / US_PER_S;
-        unsigned at = i;
+        unsigned at = count;
 
+        if (now.mono_us - vote->told_us > GUARD_VOTE_US) {
+            continue;
+        }
         while (at > 0 && sorted[at - 1] > clock_s) {
             sorted[at] = sorted[at - 1];
             at--;
         }
         sorted[at] = clock_s;
+        count++;
     }
-    return sorted[(guard->count - 1) / 2];
+    return count;
 }
 
 uint64_t guard_now_s(const struct guard *guard, struct moment now)
 {
-    return later(now.unix_s, median_s(guard, now));
+    uint64_t sorted[GUARD_VOTES_MAX];
+    const unsigned count = votes_sort(guard, now, sorted);
+
+    return count < GUARD_VOTES_LEAST ? now.unix_s : sorted[(count - 1) / 2];
+}
+
+bool guard_is_confirmed(const struct guard *guard, struct moment now)
+{
+    const uint64_t now_s = guard_now_s(guard, now);
+    uint64_t sorted[GUARD_VOTES_MAX];
+    const unsigned count = votes_sort(guard, now, sorted);
+    unsigned near = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        near += apart_s(sorted[i], now_s) <= GUARD_NEAR_S;
+    }
+    return near >= GUARD_AGREE
+           || (near == count && now.mono_us - guard->steady.mono_us >= GUARD_STEADY_US);
 }
 
 uint64_t guard_ran_s(const struct guard *guard, struct moment now)
@@ -93,5 +132,5 @@ uint64_t guard_ran_s(const struct guard *guard, struct moment now)
 
 uint64_t guard_latest_s(const struct guard *guard, struct moment now)
 {
-    return later(guard_now_s(guard, now), guard_ran_s(guard, now));
+    return later(later(guard_now_s(guard, now), now.unix_s), guard_ran_s(guard, now));
 }

@@ -168,18 +168,13 @@ static bool self_write(struct node *node, struct moment now, const struct claim 
     return true;
 }
 
-/* Elements that begin with a start, by it. One that outbids what others said lies wherever they
- * liked: it is marked, even when our clock has passed it, or whoever tells each of us a start of a
- * far year would make us all vote for that. */
-static void self_words(const struct node *node, struct moment now, uint64_t start_s,
-                       struct claim *claim)
+/* Elements that begin with a start, by it. */
+static void self_words(const struct node *node, uint64_t start_s, struct claim *claim)
 {
     const struct presence *presence = node->presence;
 
     if (!node->options.plain_only) {
         claim->values[PRESENCE_LEVEL] = start_s << 16 | PRESENCE_PROTOCOL_LEVEL;
-        claim->values[PRESENCE_LEVEL] |=
-            start_s > now.unix_s || start_s != presence->began_s ? PRESENCE_START_AHEAD : 0;
     }
     claim->values[PRESENCE_INSTANCE] = start_s << 16 | (presence->instance_word & 0xffff);
     claim->values[PRESENCE_HTTP] = start_s << 16 | node->options.http_port;
@@ -199,7 +194,7 @@ static bool self_start(struct node *node, struct moment now, uint64_t start_s)
     struct presence *presence = node->presence;
     struct claim claim = { .stamp = 0 };
 
-    self_words(node, now, start_s, &claim);
+    self_words(node, start_s, &claim);
     claim.values[PRESENCE_STATE] = presence->state_word;
     self_wrote(presence, &claim);
     return self_write(node, now, &claim);
@@ -218,20 +213,6 @@ static void self_refute(struct node *node, struct moment now, uint64_t state)
     node->stats.refutations++;
     trace_tell(node, TRACE_REFUTED, .number = presence->incarnation);
     (void)self_write(node, now, &claim); /* no memory is counted, and it is said to us again */
-}
-
-/* A start in our presence that we did not write is no clock of ours, and is not told as one until
- * it is outbid: whoever tells us a far year would have us all vote for it. The mark makes it
- * larger, so that everybody takes it. */
-static void start_disown(struct node *node, struct moment now)
-{
-    const uint64_t level = vector_get(entry_vector(node->self), PRESENCE_LEVEL);
-    struct claim claim = { .stamp = 0 };
-
-    if (level > node->presence->level_word && (level & PRESENCE_START_AHEAD) == 0) {
-        claim.values[PRESENCE_LEVEL] = level | PRESENCE_START_AHEAD;
-        (void)self_write(node, now, &claim); /* no memory is counted */
-    }
 }
 
 /* The latest start in elements of ours that we did not write; 0: there is none. */
@@ -264,7 +245,6 @@ static void self_defend(struct node *node, struct moment now, const struct mark 
     const uint64_t instance = vector_get(vector, PRESENCE_INSTANCE);
     const uint64_t start_s = start_of_others(presence, vector);
 
-    start_disown(node, now);
     if (state > presence->state_word) {
         self_refute(node, now, state);
     }
@@ -387,11 +367,7 @@ bool presence_create(struct node *node, struct moment now)
         presence->incarnation = claim_incarnation(state) + 1; /* an earlier run had to refute */
     }
     presence->state_word = claim_state(presence->incarnation, WORD_ALIVE);
-    if (!self_start(node, now, start_s)) {
-        return false;
-    }
-    start_disown(node, now);
-    return peers_load(node, now);
+    return self_start(node, now, start_s) && peers_load(node, now);
 }
 
 /* States of peers. */
@@ -611,18 +587,6 @@ enum presence_source presence_source_of(const struct peer *from, const struct ad
     return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
 }
 
-/* Clocks are believed of the trusted, where no forger can have sent the datagram: a start. */
-static void claim_learn_clock(struct node *node, struct moment now, const struct peer *from,
-                              const struct claim *claim)
-{
-    const uint64_t level = claim->values[PRESENCE_LEVEL];
-    const uint64_t start_s = (level & PRESENCE_START_AHEAD) != 0 ? 0 : level >> 16;
-
-    if (node_trusts_address(node, &from->address)) {
-        guard_vote(&node->guard, now, &from->address, start_s);
-    }
-}
-
 /* Whether a word about us comes from where one is heeded that lies beyond all clocks. */
 static bool is_told_by_trusted(const struct node *node, const struct peer *from,
                                const struct address *about)
@@ -772,9 +736,7 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
         refused_count(node, presence, &from->address, 1);
         return;
     }
-    if (report->source == SOURCE_OWNER) {
-        claim_learn_clock(node, now, from, &claim);
-    } else if (from->level == 0) {
+    if (report->source != SOURCE_OWNER && from->level == 0) {
         presence_stamp_told(now, from, claim.stamp);
     }
     says_level = (claim.values[PRESENCE_LEVEL] & 255) != 0;
@@ -917,7 +879,7 @@ static void self_renew(struct node *node, struct moment now, const struct claim 
     struct merge_result result;
     struct block block;
 
-    self_words(node, now, presence->began_s, &own);
+    self_words(node, presence->began_s, &own);
     own.values[PRESENCE_STATE] = state;
     for (unsigned i = PRESENCE_LEVEL; i < CLAIM_ELEMENTS; i++) {
         all.values[i] = own.values[i] > all.values[i] ? own.values[i] : all.values[i];

@@ -350,6 +350,8 @@ FORMS = {
     "w": lambda x: type(x) is bytes and len(x) % 8 == 0,
     "p": lambda x: type(x) is str and x.startswith("n:"),
     "n": lambda x: is_u(x, 32),
+    "c": lambda x: is_u(x, 32),
+    "m": lambda x: is_u(x, 32),
     "W": lambda x: is_u(x, 8),
     "l": lambda x: is_u(x, 32),
     "F": lambda x: is_u(x, 8),

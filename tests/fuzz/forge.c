@@ -406,6 +406,8 @@ static void put_fixed(const struct forge *forge, struct input *input, struct pen
     case '?': put_number(pen, odd ? (uint32_t)input_number(input) : heard->sender_id); break;
     case 'l': put_number(pen, odd ? 1 : 0); break;
     case 'n': put_number(pen, odd ? (uint32_t)input_number(input) : heard->sequence); break;
+    case 'c':
+    case 'm':
     case 'q': put_number(pen, (uint32_t)input_number(input)); break;
     case 'd': put_number(pen, odd ? input_byte(input) : input_below(input, 5)); break;
     case 'W':
@@ -456,7 +458,7 @@ static void put_field(const struct forge *forge, struct input *input, struct pen
 
 static void put_x(const struct forge *forge, struct input *input, struct pen *pen)
 {
-    static const char letters[] = "ieqtdrWbavLBwpnlF?";
+    static const char letters[] = "ieqtdrWbavLBwpnlF?cm";
     /* Who it is and that it is there are in nearly all. */
     const unsigned wish = (unsigned)input_byte(input) << 2 | (unsigned)input_byte(input) << 10 | 3U;
     const unsigned fields = input_rarely(input, 16) ? wish & ~3U : wish;

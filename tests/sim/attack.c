@@ -218,6 +218,8 @@ static struct envelope host_envelope(const struct attack *attack, struct host *h
     if (*has) {
         envelope.has |= WIRE_HAS_ECHO;
         memcpy(envelope.echo, token, sizeof envelope.echo);
+        envelope.has |= WIRE_HAS_CLOCK;
+        envelope.clock_s = UINT32_MAX;
     }
     return envelope;
 }
@@ -535,7 +537,7 @@ static struct host *clock_host(struct attack *attack)
     return &attack->hosts[HOSTS + below(attack, PORTS)];
 }
 
-/* A clock is told by a stamp, and by a start. */
+/* A clock is told by a stamp, and beside an echo. */
 static void act_clocks(struct attack *attack)
 {
     const uint32_t to = some_node(attack);

@@ -138,6 +138,42 @@ static void test_extended_a_hello_is_acked_and_believed_once_echoed(void **state
     assert_int_equal(world_state(world, 0, HAND), PEER_ALIVE);
 }
 
+/* And in a trusted range. The other way round a clock is told wherever it may count. */
+static void test_extended_a_clock_counts_of_who_echoes(void **state)
+{
+    struct world *world = *state;
+    const struct address address = world_address(HAND);
+    const struct address_range trust = { .bits = 0 };
+    struct words words = { .envelope = { .has = WIRE_HAS_CLOCK, .clock_s = 99 }, .hello = HAND };
+    struct node_options options;
+    struct message message;
+    struct node *node;
+
+    nodes_create(world, 1);
+    node = world->nodes[0].node;
+    introduce(world);
+    options = node->options;
+    for (unsigned trusted = 0; trusted < 2; trusted++) {
+        say(world, &words);
+        assert_int_equal(node->guard.count, 0);
+        words.envelope.has |= WIRE_HAS_ECHO;
+        node_token(node, world_moment(world), &address, 0, words.envelope.echo);
+        say(world, &words);
+        assert_int_equal(node->guard.count, trusted);
+        words.envelope.has = WIRE_HAS_CLOCK;
+        options.trust = &trust;
+        options.trust_count = 1;
+        assert_int_equal(node_configure(node, world_moment(world), &options), STATUS_OK);
+    }
+    assert_int_equal(node->guard.votes[0].clock_s, 99);
+    words.envelope = (struct envelope){ .has = WIRE_HAS_TOKEN | WIRE_HAS_SEQUENCE, .sequence = 7 };
+    say(world, &words);
+    message = heard(world);
+    assert_true(has(&message, WIRE_HAS_ECHO));
+    assert_true(has(&message, WIRE_HAS_CLOCK));
+    assert_int_equal(message.envelope.clock_s, world_moment(world).unix_s);
+}
+
 static void test_extended_a_wrong_echo_proves_nothing(void **state)
 {
     struct world *world = *state;
@@ -409,6 +445,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_extended_a_hello_is_acked_and_believed_once_echoed),
+        TEST(test_extended_a_clock_counts_of_who_echoes),
         TEST(test_extended_a_wrong_echo_proves_nothing),
         TEST(test_extended_an_echo_is_good_for_two_epochs),
         TEST(test_extended_a_hello_for_another_address_is_not_taken),

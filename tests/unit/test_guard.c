@@ -98,14 +98,94 @@ static void test_guard_votes_go_on_as_time_does_and_the_last_word_counts(void **
     assert_int_equal(guard_now_s(guard, later), NOW + 6);
 }
 
-static void test_guard_clocks_that_lag_do_not_set_ours_back(void **state)
+/* The bounds of what comes in do not follow it there: that would shut true words out. */
+static void test_guard_clocks_that_lag_set_ours_back(void **state)
 {
     struct guard *guard = *state;
 
     vote(guard, start, "10.0.0.1:1", NOW - 1000);
     vote(guard, start, "10.0.0.2:1", NOW - 1000);
-    vote(guard, start, "10.0.0.3:1", NOW - 1000);
     assert_int_equal(guard_now_s(guard, start), NOW);
+    vote(guard, start, "10.0.0.3:1", NOW - 1000);
+    assert_int_equal(guard_now_s(guard, start), NOW - 1000);
+    assert_int_equal(guard_latest_s(guard, start), NOW);
+}
+
+static void test_guard_votes_go_stale(void **state)
+{
+    struct guard *guard = *state;
+    struct moment now = start;
+
+    vote(guard, now, "10.0.0.1:1", FAR);
+    vote(guard, now, "10.0.0.2:1", FAR);
+    now.mono_us += SECOND;
+    vote(guard, now, "10.0.0.3:1", FAR + 1);
+    now.mono_us = start.mono_us + GUARD_VOTE_US;
+    assert_int_equal(guard_now_s(guard, now), FAR + GUARD_VOTE_US / SECOND);
+    now.mono_us++;
+    assert_int_equal(guard_now_s(guard, now), NOW);
+}
+
+static void test_guard_two_that_agree_confirm(void **state)
+{
+    struct guard *guard = *state;
+
+    assert_false(guard_is_confirmed(guard, start));
+    vote(guard, start, "10.0.0.1:1", NOW - GUARD_NEAR_S);
+    vote(guard, start, "10.0.0.1:2", NOW);
+    assert_false(guard_is_confirmed(guard, start));
+    vote(guard, start, "10.0.0.2:1", NOW + GUARD_NEAR_S + 1);
+    assert_false(guard_is_confirmed(guard, start));
+    vote(guard, start, "10.0.0.2:1", NOW + GUARD_NEAR_S);
+    assert_true(guard_is_confirmed(guard, start));
+}
+
+/* Ours is wild: others tell so, and we go by theirs. Two of them alone cannot, but ours frees
+ * nothing against their word. */
+static void test_guard_a_wild_clock_of_ours_is_not_confirmed(void **state)
+{
+    struct guard *guard = *state;
+    const struct moment wild = { .mono_us = start.mono_us + GUARD_STEADY_US,
+                                 .unix_s = NOW + 315360000 };
+
+    guard_begin(guard, (struct moment){ .mono_us = start.mono_us, .unix_s = wild.unix_s - 86400 });
+    guard_tick(guard, wild);
+    assert_true(guard_is_confirmed(guard, wild)); /* nobody says otherwise */
+    vote(guard, wild, "10.0.0.1:1", NOW);
+    assert_false(guard_is_confirmed(guard, wild));
+    vote(guard, wild, "10.0.0.2:1", NOW + 1);
+    assert_int_equal(guard_now_s(guard, wild), wild.unix_s);
+    assert_false(guard_is_confirmed(guard, wild));
+    vote(guard, wild, "10.0.0.3:1", NOW + 2);
+    assert_int_equal(guard_now_s(guard, wild), NOW + 1);
+    assert_true(guard_is_confirmed(guard, wild));
+}
+
+static void test_guard_alone_confirms_after_a_day_without_a_jump(void **state)
+{
+    struct guard *guard = *state;
+    struct moment now = start;
+
+    for (unsigned minute = 1; minute < 24 * 60; minute++) {
+        now.mono_us += 60 * SECOND;
+        now.unix_s += minute % 2 == 0 ? 100 : 20; /* it wobbles */
+        guard_tick(guard, now);
+        assert_false(guard_is_confirmed(guard, now));
+    }
+    now.mono_us += 60 * SECOND;
+    now.unix_s += 60;
+    guard_tick(guard, now);
+    assert_true(guard_is_confirmed(guard, now));
+    now.unix_s += GUARD_JUMP_S + 41;
+    guard_tick(guard, now);
+    assert_false(guard_is_confirmed(guard, now));
+    now.mono_us += GUARD_STEADY_US;
+    now.unix_s += 86400;
+    guard_tick(guard, now);
+    assert_true(guard_is_confirmed(guard, now));
+    now.unix_s -= 86400;
+    guard_tick(guard, now);
+    assert_false(guard_is_confirmed(guard, now));
 }
 
 static void test_guard_takes_no_clock_that_can_be_none(void **state)
@@ -167,7 +247,11 @@ int main(void)
         TEST(test_guard_one_host_has_one_vote_whatever_its_ports),
         TEST(test_guard_follows_the_lower_median_of_three_hosts),
         TEST(test_guard_votes_go_on_as_time_does_and_the_last_word_counts),
-        TEST(test_guard_clocks_that_lag_do_not_set_ours_back),
+        TEST(test_guard_clocks_that_lag_set_ours_back),
+        TEST(test_guard_votes_go_stale),
+        TEST(test_guard_two_that_agree_confirm),
+        TEST(test_guard_a_wild_clock_of_ours_is_not_confirmed),
+        TEST(test_guard_alone_confirms_after_a_day_without_a_jump),
         TEST(test_guard_takes_no_clock_that_can_be_none),
         TEST(test_guard_a_new_host_gets_the_place_told_longest_ago),
         TEST(test_guard_hosts_that_are_trusted_no_more_have_no_vote),

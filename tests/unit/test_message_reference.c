@@ -214,6 +214,8 @@ static void make_field(struct maker *maker, char letter)
     case 'q':
     case '?':
     case 'n':
+    case 'c':
+    case 'm':
     case 'l':
         make_number(maker, random_next(&maker->random) >> (32 + maker_below(maker, 32)));
         break;
@@ -248,7 +250,7 @@ static void make_field(struct maker *maker, char letter)
 
 static void make_x(struct maker *maker)
 {
-    static const char letters[] = "iqnld?WFretwpabvLBzy";
+    static const char letters[] = "iqnld?WFretwpabvLBzycm";
     const unsigned first = (unsigned)maker_below(maker, sizeof letters - 1);
     const unsigned fields = (unsigned)maker_below(maker, 7);
 
@@ -462,6 +464,8 @@ static bool object_field(const msgpack_object *object, uint8_t letter)
     case 'q':
     case '?':
     case 'n':
+    case 'c':
+    case 'm':
     case 'l': return object_number(object, UINT32_MAX);
     case 'd':
     case 'W':

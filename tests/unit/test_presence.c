@@ -207,26 +207,11 @@ static void test_presence_outbids_what_a_later_start_announced(void **state)
 
     hear(world, A, "n:" SELF, &pair, 1, 3, 0);
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), (NOW + 501) << 16 | 8001);
-    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL),
-                     (NOW + 501) << 16 | PRESENCE_START_AHEAD | 1);
-    /* The clock has passed it, and may be set back again: it is nobody's vote all the same. */
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), (NOW + 501) << 16 | 1);
     world->now.mono_us += 61 * SECOND;
     world->now.unix_s = NOW + 1000;
     hear(world, A, "n:" SELF, &past, 1, 3, 0);
-    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL),
-                     (NOW + 701) << 16 | PRESENCE_START_AHEAD | 1);
-}
-
-/* An outbidding waits a minute; until then it is told, but as nobody's clock. */
-static void test_presence_disowns_a_start_it_did_not_write_at_once(void **state)
-{
-    struct world *world = *state;
-    const struct pair first = { PRESENCE_HTTP, (NOW + 500) << 16 | 9999 };
-    const struct pair level = { PRESENCE_LEVEL, (NOW + DAY) << 16 | 1 };
-
-    hear(world, A, "n:" SELF, &first, 1, 3, 0);
-    hear(world, A, "n:" SELF, &level, 1, 3, 0);
-    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), level.value | PRESENCE_START_AHEAD);
+    assert_int_equal(stored(world, "n:" SELF, PRESENCE_LEVEL), (NOW + 701) << 16 | 1);
 }
 
 static void test_presence_that_left_stays_left(void **state)
@@ -573,22 +558,27 @@ static void owner_hear(struct world *world, const char *text, struct pair pair)
     claim_hear_proved(world, text, key, &pair, 1, WIRE_DEPTH_STOP, true);
 }
 
+/* What a peer says of its clock, proved. */
+static void clock_hear(struct world *world, const char *text, uint64_t clock_s)
+{
+    const struct address address = address_of(text);
+
+    guard_vote(&world->node->guard, world->now, &address, clock_s);
+}
+
 static void test_presence_a_clock_far_behind_learns_from_three_trusted_hosts(void **state)
 {
     struct world *world = *state;
-    const struct pair level = { PRESENCE_LEVEL, NOW << 16 | 1 };
     const struct pair alive = { PRESENCE_STATE, word(NOW, WORD_ALIVE) };
 
     world->now.unix_s = 5000;
     world->node->guard.wall_at_start_s = 5000;
-    owner_hear(world, A, level);
-    owner_hear(world, B, level);
-    owner_hear(world, "10.0.0.3:7001", level); /* another port of the same host */
-    owner_hear(world, STRANGER, level);
-    claim_hear(world, "10.0.0.4:7000", "n:10.0.0.4:7000", &level, 1, WIRE_DEPTH_STOP);
+    clock_hear(world, A, NOW);
+    clock_hear(world, B, NOW);
+    clock_hear(world, "10.0.0.3:7001", NOW); /* another port of the same host */
     hear(world, A, "n:10.0.0.9:7000", &alive, 1, 3, 0);
     assert_int_equal(stored(world, "n:10.0.0.9:7000", PRESENCE_STATE), 0);
-    owner_hear(world, "10.0.0.4:7000", level);
+    clock_hear(world, "10.0.0.4:7000", NOW);
     hear(world, A, "n:10.0.0.9:7000", &alive, 1, 3, 0);
     assert_int_equal(stored(world, "n:10.0.0.9:7000", PRESENCE_STATE), alive.value);
 }
@@ -597,12 +587,11 @@ static void test_presence_a_clock_far_behind_learns_from_three_trusted_hosts(voi
 static void test_presence_clocks_of_who_is_trusted_no_more_do_not_count(void **state)
 {
     struct world *world = *state;
-    const struct pair level = { PRESENCE_LEVEL, (NOW + 1000) << 16 | 1 };
     struct node_options options = world->node->options;
 
-    owner_hear(world, A, level);
-    owner_hear(world, B, level);
-    owner_hear(world, "10.0.0.4:7000", level);
+    clock_hear(world, A, NOW + 1000);
+    clock_hear(world, B, NOW + 1000);
+    clock_hear(world, "10.0.0.4:7000", NOW + 1000);
     assert_int_equal(presence_now_s(world->node, world->now), NOW + 1000);
     options.trust = NULL;
     options.trust_count = 0;
@@ -626,6 +615,7 @@ static void test_presence_one_host_cannot_move_the_clock(void **state)
         one_host[11] = (char)('0' + i / 10);
         one_host[12] = (char)('0' + i % 10);
         owner_hear(world, one_host, level);
+        clock_hear(world, one_host, far_s);
         forged[7] = (char)('1' + i / 10);
         forged[8] = (char)('0' + i % 10);
         (void)snprintf(key, sizeof key, "n:%s", forged);
@@ -788,21 +778,6 @@ static void test_presence_of_an_owner_that_is_not_trusted_stays_within_bounds(vo
     assert_int_equal(stored(world, "n:" STRANGER, PRESENCE_LEVEL), 0);
 }
 
-/* Owners that outbid what somebody told each of them do not vote for it. */
-static void test_presence_a_start_that_outbid_another_moves_no_clock(void **state)
-{
-    struct world *world = *state;
-    const uint64_t far_s = UINT64_C(5980000000);
-    const struct pair level = { PRESENCE_LEVEL, far_s << 16 | PRESENCE_START_AHEAD | 1 };
-
-    owner_hear(world, A, level);
-    owner_hear(world, B, level);
-    owner_hear(world, "10.0.0.4:7000", level);
-    owner_hear(world, "10.0.0.5:7000", level);
-    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), level.value);
-    assert_int_equal(presence_now_s(world->node, world->now), NOW);
-}
-
 static void test_presence_that_a_repair_raised_ends_the_wait_for_the_next_exchange(void **state)
 {
     static const struct {
@@ -918,7 +893,6 @@ int main(void)
         TEST(test_presence_of_itself_is_not_taken_from_strangers),
         TEST(test_presence_notices_another_process_at_its_address_once),
         TEST(test_presence_outbids_what_a_later_start_announced),
-        TEST(test_presence_disowns_a_start_it_did_not_write_at_once),
         TEST(test_presence_that_left_stays_left),
         TEST(test_presence_bounds_keep_what_an_owner_could_not_outbid_out),
         TEST(test_presence_slots_of_suspectors_name_no_incarnation_beyond_the_state),
@@ -934,7 +908,6 @@ int main(void)
         TEST(test_presence_of_level_0_is_nobodys_word),
         TEST(test_presence_asks_for_proof_of_what_lies_far_ahead),
         TEST(test_presence_of_an_owner_that_is_not_trusted_stays_within_bounds),
-        TEST(test_presence_a_start_that_outbid_another_moves_no_clock),
         TEST(test_presence_with_a_level_is_answered_by_a_hello),
         TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
         TEST(test_presence_of_who_speaks_extended_is_not_vouched_for),
