@@ -10,6 +10,8 @@
 #define STRETCH    8   /* blocks whose slots in the index are neighbours: a cache line */
 #define WINDOW     256 /* positions looked at for one datagram's marks */
 
+#define PASSED_UNIT 8 /* marks passed by in a unit of work: those of an entry are neighbours */
+
 _Static_assert((MARKS_CHUNK & (MARKS_CHUNK - 1)) == 0, "positions are divided by it");
 
 /* The pointer decides only where in the index a mark lies, never in which order anything leaves.
@@ -388,13 +390,20 @@ size_t marks_window(const struct marks *marks, struct mark *window, size_t room)
     return count;
 }
 
-static void list_drop(struct marks *marks, struct mem *mem)
+/* Go through all of the set. */
+static void all_drop(struct marks *marks, struct mem *mem)
 {
-    /* With the last mark all goes: count says when to stop. */
-    for (uint32_t i = marks->first; marks->count > 0 && i != marks->last; i++) {
-        if (marks->list[i].entry != NULL && entry_dropped(marks->list[i].entry)) {
+    const uint32_t last = marks->last;
+    uint32_t i = marks->first;
+
+    while (marks->count > 0 && i != last) {
+        const struct marked *marked = marked_at(marks, i);
+
+        if (marked->entry != NULL && entry_dropped(marked->entry)) {
             marked_left(marks, mem, i);
         }
+        /* Chunks in front are given back, as the marks there leave. */
+        i = i + 1 - marks->first > last - marks->first ? marks->first : i + 1;
     }
 }
 
@@ -404,6 +413,7 @@ static void entry_drop(struct marks *marks, struct mem *mem, const struct entry 
     const size_t count = vector_blocks(vector);
     struct block_room room;
 
+    /* With the last mark all goes, the chunks too. */
     for (size_t i = 0; i < count && is_chunked(marks); i++) {
         const uint64_t number = vector_block(vector, i, &room).number;
         const uint32_t position = position_find(marks, entry, number, marked_hash(entry, number));
@@ -414,15 +424,22 @@ static void entry_drop(struct marks *marks, struct mem *mem, const struct entry 
     }
 }
 
-void marks_drop(struct marks *marks, struct mem *mem, struct drops drops)
+uint64_t marks_drop(struct marks *marks, struct mem *mem, struct drops drops)
 {
-    if (!is_chunked(marks)) {
-        list_drop(marks, mem);
-        return;
+    const uint64_t positions = marks->last - marks->first;
+    uint64_t blocks = 0;
+
+    for (size_t i = 0; i < drops.count && is_chunked(marks) && blocks < positions; i++) {
+        blocks += vector_blocks(entry_vector(drops.entries[i]));
+    }
+    if (!is_chunked(marks) || blocks >= positions) {
+        all_drop(marks, mem);
+        return positions / PASSED_UNIT;
     }
     for (size_t i = 0; i < drops.count; i++) {
         entry_drop(marks, mem, drops.entries[i]);
     }
+    return blocks;
 }
 
 /* Put one mark's elements into the open item. Returns the first offset that did not fit. */

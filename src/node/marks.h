@@ -89,8 +89,11 @@ struct drops {
     size_t count;
 };
 
-/* Forget entries. Time O(their blocks), or less: a small set is gone through once. */
-void marks_drop(struct marks *marks, struct mem *mem, struct drops drops);
+/* Forget entries. They are looked up by their blocks or the set is gone through once, whichever is
+ * less: so time is O(count) at most, however large what goes is.
+ *
+ * Returns how much work it was, in units (node/work.h). */
+uint64_t marks_drop(struct marks *marks, struct mem *mem, struct drops drops);
 
 /* Abort unless every invariant above holds. O(count). */
 void marks_audit(const struct marks *marks);

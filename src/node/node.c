@@ -31,7 +31,7 @@
 #define SECOND_US      UINT64_C(1000000)
 #define FULL_TOLD_US   (60 * SECOND_US)
 #define HEARSAY_LOOKED 256            /* records looked at for one that may go */
-#define DROPS_AT_ONCE  256            /* entries that all who may name them are asked to forget */
+#define DROPS_AT_ONCE  1024           /* entries that all who may name them are asked to forget */
 #define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
 #define AHEAD_RUN_MAX  8              /* datagrams ahead of bulk before one of bulk may leave */
 #define EMIT_BYTES     64             /* encoded in a unit of work, beside what its blocks count */
@@ -502,6 +502,7 @@ void node_turn_end(struct node *node)
     const struct changes changes = table_changes(node->table);
     struct peer *doomed;
 
+    work_turn_end(node);
     sync_note(node, node->now, changes);
     dropped_forget(node, changes);
     while ((doomed = contact_take_doomed(node)) != NULL) {
@@ -510,7 +511,6 @@ void node_turn_end(struct node *node)
         }
     }
     node->has_extended_known = false;
-    work_turn_end(node);
     table_turn_end(node->table);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define FLIGHTS_FIRST     16
+#define SLOTS_UNIT        8    /* slots of flights passed by in a unit of work */
 #define HELLO_WAIT_MS     500u /* before the second hello to whom does not answer; doubles */
 #define HELLO_WAIT_MAX    30000u
 #define HELLO_ASKED_MS    1000u
@@ -465,6 +466,7 @@ bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
             return false;
         }
         outbox->flights_due_us = UINT64_MAX;
+        work_count(node, outbox->flights_room / SLOTS_UNIT);
     }
     /* In the order in which they left. Nothing flies while producers are told: that is emission. */
     while (*cursor < outbox->flights_room) {
@@ -475,6 +477,7 @@ bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
             continue;
         }
         if (slot->due_us <= now.mono_us) {
+            work_count(node, 1);
             *flight_out = flight_take(node, slot);
             return true;
         }
@@ -662,6 +665,7 @@ void outbox_drop_peer(struct node *node, struct peer *peer)
             flight_free(node, &outbox->flights[i]);
         }
     }
+    work_count(node, outbox->flights_room / SLOTS_UNIT);
     if (peer->owed != NULL) {
         owed_free(node, peer->owed);
     }
@@ -673,15 +677,16 @@ void outbox_drop_entries(struct node *node, struct drops drops)
     struct owed *owed;
 
     for (uint32_t i = 0; i < outbox->flights_room; i++) {
-        if (outbox->flights[i].peer != NULL) {
-            marks_drop(&outbox->flights[i].carried, node->mem, drops);
+        if (!marks_empty(&outbox->flights[i].carried)) {
+            work_count(node, 1 + marks_drop(&outbox->flights[i].carried, node->mem, drops));
         }
     }
+    work_count(node, outbox->flights_room / SLOTS_UNIT);
     for (owed = TAILQ_FIRST(&outbox->owed_new); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
-        marks_drop(&owed->larger, node->mem, drops);
+        work_count(node, 1 + marks_drop(&owed->larger, node->mem, drops));
     }
     for (owed = TAILQ_FIRST(&outbox->owed_waits); owed != NULL; owed = TAILQ_NEXT(owed, link)) {
-        marks_drop(&owed->larger, node->mem, drops);
+        work_count(node, 1 + marks_drop(&owed->larger, node->mem, drops));
     }
 }
 

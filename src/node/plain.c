@@ -478,6 +478,7 @@ static size_t key_put(struct node *node, struct moment now, struct plain_queue *
     struct queue_key *key = queue_next(queue, now);
     size_t size = 0;
 
+    work_count(node, queue_next_work(queue));
     if (entry_set(key->entry) == TABLE_MEMBERS && (key->what & ~(unsigned)QUEUE_ASK) != 0) {
         size = presence_put(node, now, space, queue->peer, key);
         key->what &= QUEUE_ASK;
@@ -542,7 +543,11 @@ size_t plain_emit(struct node *node, struct moment now, struct space space, stru
         struct peer *peer = queue->peer;
         size_t size;
 
-        work_count(node, 1);
+        if (!work_emit_allows(node)) {
+            work_cut(node);
+            return 0;
+        }
+        work_count(node, queue_next_work(queue));
         if (queue_due_us(queue) > now.mono_us) {
             queue_plan(node, queue); /* its peer's dialect has changed */
             continue;
@@ -716,10 +721,12 @@ void plain_drop_peer(struct node *node, struct peer *peer)
 void plain_drop_entries(struct node *node, struct drops drops)
 {
     for (struct plain_queue *queue = node->plain->first; queue != NULL; queue = queue->next) {
-        for (size_t i = 0; i < drops.count; i++) {
-            queue_drop_entry(queue, node->mem, drops.entries[i]);
+        const uint32_t count = queue->count;
+
+        work_count(node, 1 + queue_drop(queue, node->mem, drops));
+        if (queue->count < count) {
+            queue_plan(node, queue);
         }
-        queue_plan(node, queue);
     }
 }
 

@@ -37,7 +37,8 @@ struct bucket {
     uint64_t left_us; /* when it last sent; 0: never */
     uint8_t ttl;
     uint64_t blocked_us; /* when that was last found: not to be looked for twice in a turn */
-    bool blocked;        /* every member's window was full; an ack or a loss will tell */
+    uint64_t retries_blocked_us; /* the same, for what was sent before */
+    bool blocked;                /* every member's window was full; an ack or a loss will tell */
 };
 
 /* The content of a datagram that was not acked. `same`: to that member again. Otherwise to others
@@ -532,16 +533,24 @@ static struct peer *retry_choose(struct node *node, struct moment now, struct re
 {
     struct peer *const nobody[2] = { NULL, NULL };
     const struct peer_range range = bucket_range(node, retry->bucket / 3, retry->bucket % 3);
+    struct bucket *bucket = &node->push->buckets[retry->bucket];
     struct peer *peer;
 
     if (retry->same != NULL && retry->same->member && retry->same->level > 0) {
         retry->blocked = !pace_window_allows(retry->same);
         return retry->blocked ? NULL : retry->same;
     }
+    if (bucket->retries_blocked_us == now.mono_us) {
+        retry->blocked = true; /* as one before was: members are looked at once for all of them */
+        return NULL;
+    }
     peer = member_choose(node, now, range, retry->avoid, &retry->blocked);
     if (peer == NULL && !retry->blocked && retry->group == 0) {
         /* Nobody else is there: the same member once more. */
         peer = member_choose(node, now, range, nobody, &retry->blocked);
+    }
+    if (retry->blocked && peer == NULL) {
+        bucket->retries_blocked_us = now.mono_us;
     }
     return peer;
 }
@@ -799,11 +808,11 @@ void push_drop_entries(struct node *node, struct drops drops)
     }
     for (uint32_t i = 0; i < state->levels * 3; i++) {
         for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-            marks_drop(&state->buckets[i].waiting[set], node->mem, drops);
+            work_count(node, 1 + marks_drop(&state->buckets[i].waiting[set], node->mem, drops));
         }
     }
     for (struct retry *retry = state->retry_first; retry != NULL; retry = retry->next) {
-        marks_drop(&retry->marks, node->mem, drops);
+        work_count(node, 1 + marks_drop(&retry->marks, node->mem, drops));
     }
 }
 

@@ -16,6 +16,7 @@
 #define MARKS_FEW     256   /* up to so many are kept however much of their key they are */
 #define MARKS_MAX     16384 /* 0.9 MB, and some 14 s of datagrams */
 #define SMALLEST_OF   256   /* keys looked at for the one of fewest elements */
+#define LOOKED_UNIT   4     /* so many in a unit of work */
 
 static uint32_t key_hash(const struct entry *entry)
 {
@@ -240,6 +241,13 @@ struct queue_key *queue_next(struct plain_queue *queue, struct moment now)
     return smallest;
 }
 
+uint64_t queue_next_work(const struct plain_queue *queue)
+{
+    const uint32_t looked_at = queue->count < SMALLEST_OF ? queue->count : SMALLEST_OF;
+
+    return in_bursts(queue) ? 1 + looked_at / LOOKED_UNIT : 1;
+}
+
 void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *key)
 {
     assert(key->entry != NULL && queue->count > 0);
@@ -263,13 +271,29 @@ void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *
     }
 }
 
-void queue_drop_entry(struct plain_queue *queue, struct mem *mem, const struct entry *entry)
+uint64_t queue_drop(struct plain_queue *queue, struct mem *mem, struct drops drops)
 {
-    struct queue_key *key = key_find(queue, entry);
+    const uint32_t last = queue->last;
+    const uint32_t count = queue->count;
 
-    if (key != NULL) {
-        queue_remove(queue, mem, key);
+    if (drops.count < count) {
+        for (size_t i = 0; i < drops.count && queue->count > 0; i++) {
+            struct queue_key *key = key_find(queue, drops.entries[i]);
+
+            if (key != NULL) {
+                queue_remove(queue, mem, key);
+            }
+        }
+        return drops.count;
     }
+    for (uint32_t i = queue->first; queue->count > 0 && i < last; i++) {
+        struct queue_key *key = &queue->keys[i];
+
+        if (key->entry != NULL && entry_dropped(key->entry)) {
+            queue_remove(queue, mem, key);
+        }
+    }
+    return count;
 }
 
 uint64_t queue_due_us(const struct plain_queue *queue)

@@ -94,11 +94,16 @@ bool queue_add(struct plain_queue *queue, struct mem *mem, struct moment now, st
 /* The key whose turn it is; NULL: none waits. Valid until the queue changes. */
 struct queue_key *queue_next(struct plain_queue *queue, struct moment now);
 
+/* How much work it is to find it, in units (node/work.h). */
+uint64_t queue_next_work(const struct plain_queue *queue);
+
 /* All of a key has been said. */
 void queue_remove(struct plain_queue *queue, struct mem *mem, struct queue_key *key);
 
-/* Forget an entry that is being dropped. */
-void queue_drop_entry(struct plain_queue *queue, struct mem *mem, const struct entry *entry);
+/* Forget entries that are being dropped. Time O(keys) at most, however many they are.
+ *
+ * Returns how much work it was, in units (node/work.h). */
+uint64_t queue_drop(struct plain_queue *queue, struct mem *mem, struct drops drops);
 
 /* mono_us from which a datagram may leave to this peer. */
 uint64_t queue_due_us(const struct plain_queue *queue);

@@ -202,7 +202,7 @@ void spread_drop_peer(struct node *node, const struct peer *peer)
 void spread_drop_entries(struct node *node, struct drops drops)
 {
     for (struct spread_batch *batch = node->spread->first; batch != NULL; batch = batch->next) {
-        marks_drop(&batch->marks, node->mem, drops);
+        work_count(node, 1 + marks_drop(&batch->marks, node->mem, drops));
     }
 }
 

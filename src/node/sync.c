@@ -582,7 +582,7 @@ void sync_drop_entries(struct node *node, struct drops drops)
 {
     for (struct exchange *e = exchanges_first(node); e != NULL; e = e->next) {
         for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-            marks_drop(&e->repairs[set], node->mem, drops);
+            work_count(node, 1 + marks_drop(&e->repairs[set], node->mem, drops));
         }
     }
 }

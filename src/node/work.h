@@ -60,7 +60,8 @@ void work_emit_end(struct node *node);
  * up by what came in, or by spreading it, sends some repairs all the same. */
 bool work_emit_allows(const struct node *node);
 
-/* The turn ends: the next one has a budget of its own. */
+/* The turn ends: the next one has a budget of its own. What ending it costs is part of that: who
+ * makes others forget much is listened to less. */
 void work_turn_end(struct node *node);
 
 #endif /* NODE_WORK_H */

@@ -199,8 +199,8 @@ static void node_finish(struct world *world, struct machine *machine)
         datagram_leaves(world, machine, &to, (struct bytes){ buffer, size });
     }
     check_turn_end(world, machine);
+    check_turn_begin(world, machine); /* what ending one costs is the next one's */
     node_turn_end(machine->node);
-    check_turn_begin(world, machine);
     due_us = node_due_us(machine->node);
     if (due_us != UINT64_MAX) {
         turn_plan(world, machine,

@@ -258,6 +258,39 @@ static void test_marks_drop_looks_up_what_goes(void **state)
     marks_audit(&fixture->marks);
 }
 
+/* Nor does it look for each block of a large vector, where it has few marks itself. */
+static void test_marks_drop_costs_no_more_than_there_are_marks(void **state)
+{
+    enum { BLOCKS_MANY = 20000, MARKS = 100, LEFT = 8 };
+    static const uint64_t value = 1;
+    struct fixture *fixture = *state;
+    struct entry *entry = fixture->entries[0];
+    uint64_t work;
+
+    for (uint32_t i = 0; i < BLOCKS_MANY; i++) {
+        const struct block block = { .number = 100 + i,
+                                     .values = &value,
+                                     .count = 1,
+                                     .width = 8,
+                                     .offsets = (const uint8_t[]){ 0 } };
+
+        assert_int_equal(table_merge(fixture->table, entry, &block, CHANGE_FROM_DISK, NULL),
+                         STATUS_OK);
+    }
+    for (uint32_t i = 0; i < MARKS; i++) {
+        const struct mark mark = { .number = i, .bits = { 1 } };
+
+        assert_true(marks_add(&fixture->marks, &fixture->mem,
+                              fixture->entries[i < MARKS - LEFT ? 0 : 1], &mark));
+    }
+    table_drop(fixture->table, entry);
+    work = marks_drop(&fixture->marks, &fixture->mem, (struct drops){ &entry, 1 });
+    assert_in_range(work, 1, MARKS);
+    assert_int_equal(fixture->marks.count, LEFT);
+    marks_audit(&fixture->marks);
+    table_turn_end(fixture->table);
+}
+
 static void test_marks_first_is_the_oldest(void **state)
 {
     struct fixture *fixture = *state;
@@ -425,6 +458,7 @@ int main(void)
         TEST(test_marks_grow_by_a_chunk),
         TEST(test_marks_give_back_what_has_left),
         TEST(test_marks_drop_looks_up_what_goes),
+        TEST(test_marks_drop_costs_no_more_than_there_are_marks),
         TEST(test_marks_first_is_the_oldest),
         TEST(test_marks_add_of_an_empty_mark_adds_nothing),
         TEST(test_marks_add_entry_marks_every_element),

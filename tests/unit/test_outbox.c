@@ -546,6 +546,41 @@ static void test_outbox_takes_over_what_a_flight_carries(void **state)
     node_turn_end(fixture->node);
 }
 
+/* All flights are looked at for what is dropped, and for what is lost: that is work like any. */
+static void test_outbox_counts_the_flights_that_it_looks_at(void **state)
+{
+    enum { FLIGHTS = 1024 };
+    struct fixture *fixture = *state;
+    struct node *node = fixture->node;
+    struct entry *entry = entry_create(fixture, "foo", 3);
+    const struct flight_plan plan = { .kind = FLIGHT_HELLO,
+                                      .tries = 1,
+                                      .due_us = fixture->now.mono_us + SECOND_US };
+    uint64_t before;
+
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        struct marks carried = { 0 };
+
+        assert_true(marks_add_entry(&carried, &fixture->mem, entry));
+        assert_true(outbox_fly(node, fixture->now, fixture->peer, &plan, &carried));
+    }
+    table_drop(node->table, entry);
+    before = node_work(node);
+    node_turn_end(node); /* the next turn has that much less */
+    assert_in_range(node_work(node) - before, FLIGHTS, 2 * FLIGHTS);
+    assert_true(node_work_allows(node));
+    for (unsigned i = 0; i < 8; i++) {
+        entry = entry_create(fixture, "foo", 3);
+        table_drop(node->table, entry);
+        node_turn_end(node);
+    }
+    before = node_work(node);
+    fixture->now.mono_us += 2 * SECOND_US;
+    flights_tick(node, fixture->now);
+    assert_in_range(node_work(node) - before, FLIGHTS, 2 * FLIGHTS);
+    assert_int_equal(node->outbox->flights_count, 0);
+}
+
 static void test_outbox_forgets_a_peer_that_goes(void **state)
 {
     struct fixture *fixture = *state;
@@ -617,6 +652,7 @@ int main(void)
         TEST(test_outbox_flights_agree_with_an_array),
         TEST(test_outbox_stops_flying_at_its_limit),
         TEST(test_outbox_takes_over_what_a_flight_carries),
+        TEST(test_outbox_counts_the_flights_that_it_looks_at),
         TEST(test_outbox_forgets_a_peer_that_goes),
         TEST(test_outbox_without_memory_owes_and_flies_nothing),
         TEST(test_outbox_of_a_plain_node_owes_nobody),

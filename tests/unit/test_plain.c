@@ -369,6 +369,68 @@ static void test_plain_bursts_begin_with_the_keys_of_fewest_elements(void **stat
     assert_non_null(said_find(world, A, "big", 0));
 }
 
+/* That one is looked for among those that wait, which is work like any. */
+static void test_plain_counts_the_keys_it_looks_at_for_a_burst(void **state)
+{
+    enum { KEYS = 256, LEAST = KEYS / 8 };
+    struct world *world = *state;
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    struct address to;
+    uint64_t before;
+    char key[] = "key-000";
+
+    world_meet(world, abc, 1, FRAME_NO_TTL);
+    for (unsigned i = 0; i < KEYS; i++) {
+        key[4] = (char)('0' + i / 100);
+        key[5] = (char)('0' + i / 10 % 10);
+        key[6] = (char)('0' + i % 10);
+        write_one(world, key, 0, 1);
+    }
+    before = node_work(world->node);
+    assert_true(node_emit(world->node, world->now, (struct space){ buffer, sizeof buffer }, &to)
+                > 0);
+    assert_in_range(node_work(world->node) - before, LEAST, KEYS);
+    node_turn_end(world->node);
+}
+
+/* Thousands wait for a word, and none of them has credit: finding that out ends with the turn's
+ * budget. */
+static void test_plain_refuses_as_much_as_a_turn_allows(void **state)
+{
+    enum { PEERS = 8000 };
+    static const char *const keys[] = { "one", "two", "three" };
+    struct world *world = *state;
+    struct node *node = world->node;
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    const struct space space = { buffer, sizeof buffer };
+    struct address to;
+    uint64_t before;
+
+    for (unsigned j = 0; j < 3; j++) {
+        write_one(world, keys[j], 0, 1);
+    }
+    for (unsigned i = 0; i < PEERS; i++) {
+        const struct address address = {
+            .ip = { [10] = 0xff, [11] = 0xff, 192, 0, (uint8_t)(i >> 8), (uint8_t)i }, .port = 6001
+        };
+        struct peer *peer = peers_obtain(node->peers, &address, node_peer_id(node, &address));
+
+        assert_non_null(peer);
+        for (unsigned j = 0; j < 3; j++) {
+            plain_queue_all(node, world->now, peer, table_find(world->table, bytes_of(keys[j])), 1);
+        }
+        plain_introduce(node, world->now, peer, true);
+    }
+    node_turn_end(node);
+    before = node_work(node);
+    while (node_emit(node, world->now, space, &to) > 0) {
+    }
+    assert_in_range(node_work(node) - before, NODE_TURN_WORK_MAX / 2,
+                    NODE_TURN_WORK_MAX + NODE_EMIT_WORK_MIN);
+    assert_int_equal(node_due_us(node), 0); /* the rest has its turn at once */
+    node_turn_end(node);
+}
+
 /* Presence. */
 
 /* A plain peer says what time it is, as prototypes do: by a stamp of somebody else. */
@@ -774,6 +836,8 @@ int main(void)
         TEST(test_plain_peers_with_ttl_get_eight_at_once_then_twenty_a_second),
         TEST(test_plain_peers_without_ttl_get_bursts_and_quiet),
         TEST(test_plain_bursts_begin_with_the_keys_of_fewest_elements),
+        TEST(test_plain_counts_the_keys_it_looks_at_for_a_burst),
+        TEST(test_plain_refuses_as_much_as_a_turn_allows),
         TEST(test_plain_presence_is_announced_in_minutes_to_four_an_interval),
         TEST(test_plain_stamps_are_never_ahead_of_what_the_receiver_told),
         TEST(test_plain_presence_is_never_answered),

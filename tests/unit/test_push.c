@@ -1,7 +1,11 @@
 /* What this file tests: how an update goes down the tree of members: to all of them, about once,
  * whatever is lost or dead. */
 
+#include "node/peers.h"
 #include "node/push.h"
+#include "node/state.h"
+
+#include <stdio.h>
 
 #include <string.h>
 
@@ -210,6 +214,39 @@ static void test_push_without_a_delay_batches_nothing(void **state)
     assert_int_equal(world_sent(world, NODE_KIND_PUSH) - before, 40);
 }
 
+/* Whole subtrees have let everything be lost, and none of them may be sent more: that is found out
+ * once for all that was lost there. */
+static void test_push_looks_once_for_whom_lost_datagrams_may_go_to(void **state)
+{
+    enum { NODES = 30, KEYS = 1000, MOST = 200 }; /* a hundred datagrams were lost */
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    struct node *node;
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    struct address to;
+    uint64_t before;
+
+    world_begin(fixture, NODES);
+    node = world->nodes[0].node;
+    world->loss_permille = 1000;
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "key%u", i);
+        world_write(world, 0, key, 0, 9);
+        world_run(world, 200);
+    }
+    for (uint32_t i = 0; i < peers_members(node->peers); i++) {
+        peers_member(node->peers, i)->window_theirs = 0;
+    }
+    world_run(world, WORLD_S / 2);
+    before = node_work(node);
+    while (node_emit(node, world_moment(world), (struct space){ buffer, sizeof buffer }, &to) > 0) {
+    }
+    assert_in_range(node_work(node) - before, 1, MOST);
+    node_turn_end(node);
+}
+
 /* The origin dies right after its first datagrams were acked: those who have it do not cover the
  * subtrees that were not told, anti-entropy does. */
 static void test_push_cut_short_is_mended_by_anti_entropy(void **state)
@@ -242,6 +279,7 @@ int main(void)
         TEST(test_push_goes_round_dead_members_that_nobody_has_noticed),
         TEST(test_push_batches_what_comes_close_together),
         TEST(test_push_without_a_delay_batches_nothing),
+        TEST(test_push_looks_once_for_whom_lost_datagrams_may_go_to),
         TEST(test_push_cut_short_is_mended_by_anti_entropy),
     };
 

@@ -127,6 +127,11 @@ static void test_queue_takes_a_whole_entry_as_a_place_in_it(void **state)
     assert_int_equal(key->at, 3);
 }
 
+static uint64_t key_drop(struct fixture *fixture, unsigned i)
+{
+    return queue_drop(&fixture->queue, &fixture->mem, (struct drops){ &fixture->entries[i], 1 });
+}
+
 static void test_queue_forgets_a_dropped_entry(void **state)
 {
     struct fixture *fixture = *state;
@@ -135,12 +140,12 @@ static void test_queue_forgets_a_dropped_entry(void **state)
         assert_true(add(fixture, i, 0, 1));
     }
     for (unsigned i = 0; i < KEYS; i += 2) {
-        queue_drop_entry(&fixture->queue, &fixture->mem, fixture->entries[i]);
+        key_drop(fixture, i);
         queue_audit(&fixture->queue);
     }
     assert_int_equal(fixture->queue.count, KEYS / 2);
     assert_ptr_equal(queue_next(&fixture->queue, fixture->now)->entry, fixture->entries[1]);
-    queue_drop_entry(&fixture->queue, &fixture->mem, fixture->entries[0]);
+    key_drop(fixture, 0);
     for (unsigned i = 0; i < KEYS; i++) {
         assert_true(add(fixture, i, 0, 1));
         queue_audit(&fixture->queue);

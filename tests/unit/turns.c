@@ -75,8 +75,9 @@ static void turn_end(struct bench *bench)
          i++) {
         result->sent++;
     }
-    node_turn_end(bench->node);
     work = node_work(bench->node) - bench->work;
+    bench->work += work; /* what ending a turn costs is the next one's */
+    node_turn_end(bench->node);
     took_ns = bench->clock_ns() - bench->begun_ns;
     result->turn_ns = took_ns > result->turn_ns ? took_ns : result->turn_ns;
     result->turn_work = work > result->turn_work ? work : result->turn_work;
@@ -88,7 +89,8 @@ static void turn_end(struct bench *bench)
         result->memory_bytes = bench->mem.used_bytes - bench->base_bytes;
     }
     bench->now.mono_us += 1000;
-    turn_begin(bench);
+    bench->begun_ns = bench->clock_ns();
+    bench->allowed = 0;
 }
 
 static void turns_run(struct bench *bench, unsigned count)
@@ -368,18 +370,18 @@ static struct turns_result run_huge_vector(uint64_t (*clock_ns)(void))
     return bench_end(bench);
 }
 
-static struct turns_result run_update_to_many(uint64_t (*clock_ns)(void))
+/* A client writes to one key as many blocks as that. */
+static void client_writes(struct bench *bench, const char *key, unsigned blocks)
 {
     static const uint64_t value = 7;
     static const uint8_t offset = 0;
-    struct bench *bench = bench_new(clock_ns, 3000);
     struct mem scratch = { 0 };
     struct client_done done;
     struct vector elements;
     enum status status;
 
     vector_init(&elements);
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < blocks; i++) {
         const struct block block = {
             .number = i, .values = &value, .offsets = &offset, .count = 1, .width = 8
         };
@@ -387,12 +389,53 @@ static struct turns_result run_update_to_many(uint64_t (*clock_ns)(void))
         status = vector_merge(&elements, &scratch, &block, 0, NULL);
         assert(status == STATUS_OK);
     }
-    measure_begin(bench);
-    status = client_write(bench->node, bench->now, (struct bytes){ (const uint8_t *)"wide", 4 },
-                          &elements, &done);
+    status = client_write(bench->node, bench->now,
+                          (struct bytes){ (const uint8_t *)key, strlen(key) }, &elements, &done);
     assert(status == STATUS_OK);
-    turns_run(bench, 1000);
     vector_clear(&elements, &scratch);
+}
+
+static struct turns_result run_update_to_many(uint64_t (*clock_ns)(void))
+{
+    struct bench *bench = bench_new(clock_ns, 3000);
+
+    measure_begin(bench);
+    client_writes(bench, "wide", 2000);
+    turns_run(bench, 1000);
+    return bench_end(bench);
+}
+
+static void key_drop(struct bench *bench, const char *key)
+{
+    struct entry *entry =
+        table_find(bench->table, (struct bytes){ (const uint8_t *)key, strlen(key) });
+
+    assert(entry != NULL);
+    table_drop(bench->table, entry);
+}
+
+/* Keys go, in every turn some, while thousands are still to be told of others, and of these. */
+static struct turns_result run_drops(uint64_t (*clock_ns)(void))
+{
+    enum { TURNS = 20, KEYS = 64 };
+    struct bench *bench = bench_new(clock_ns, 3000);
+    char key[16];
+
+    for (unsigned i = 0; i < TURNS * KEYS; i++) {
+        (void)snprintf(key, sizeof key, "key%u", i);
+        key_write(bench, key, 1, 9);
+    }
+    measure_begin(bench);
+    client_writes(bench, "wide", 2000);
+    client_writes(bench, "key0", 1);
+    turns_run(bench, 50);
+    for (unsigned i = 0; i < TURNS * KEYS; i++) {
+        (void)snprintf(key, sizeof key, "key%u", i);
+        key_drop(bench, key);
+        turns_run(bench, i % KEYS == KEYS - 1);
+    }
+    key_drop(bench, "wide");
+    turns_run(bench, 100);
     return bench_end(bench);
 }
 
@@ -435,6 +478,7 @@ const struct turns_case turns_cases[] = {
     { "smaller", 16 * MIB, run_smaller },
     { "huge_vector", 32 * MIB, run_huge_vector },
     { "update_to_many", 4 * MIB, run_update_to_many },
+    { "drops", 4 * MIB, run_drops },
     { "searches", 4 * MIB, run_searches },
 };
 const size_t turns_cases_count = sizeof turns_cases / sizeof turns_cases[0];
