@@ -1,10 +1,13 @@
 #include "base/address.h"
 
+#include "base/hash.h"
 #include "base/text.h"
 
+#include <limits.h>
 #include <string.h>
 
-#define ADDRESS_GROUPS 8 /* of 16 bits, in IPv6 text */
+#define ADDRESS_GROUPS    8  /* of 16 bits, in IPv6 text */
+#define ADDRESS_HOST_BITS 64 /* of a host's network (RFC 4291, section 2.5.4) */
 
 static const uint8_t address_mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
@@ -13,6 +16,16 @@ int address_compare(const struct address *one, const struct address *other)
     const int order = memcmp(one->ip, other->ip, sizeof one->ip);
 
     return order != 0 ? order : (one->port > other->port) - (one->port < other->port);
+}
+
+uint64_t address_hash(const struct address *address, uint64_t secret)
+{
+    uint64_t high;
+    uint64_t low;
+
+    memcpy(&high, address->ip, sizeof high);
+    memcpy(&low, address->ip + sizeof high, sizeof low);
+    return hash_mix(hash_mix(secret ^ high, low), address->port);
 }
 
 bool address_is_ipv4(const struct address *address)
@@ -26,6 +39,15 @@ bool address_is_loopback(const struct address *address)
 
     return address_is_ipv4(address) ? address->ip[12] == 127
                                     : memcmp(address->ip, one, sizeof one) == 0;
+}
+
+struct address address_host(const struct address *address)
+{
+    struct address host = { .port = 0 };
+
+    memcpy(host.ip, address->ip,
+           address_is_ipv4(address) ? sizeof host.ip : ADDRESS_HOST_BITS / CHAR_BIT);
+    return host;
 }
 
 bool address_is_wildcard(const struct address *address)

@@ -21,9 +21,16 @@ struct address {
 /* Negative, 0 or positive: by ip, then by port. */
 int address_compare(const struct address *one, const struct address *other);
 
+/* A keyed hash of it: strangers choose addresses. */
+uint64_t address_hash(const struct address *address, uint64_t secret);
+
 bool address_is_ipv4(const struct address *address);
 bool address_is_loopback(const struct address *address);
 bool address_is_wildcard(const struct address *address); /* 0.0.0.0 or :: */
+
+/* The host at an address, for whatever is shared out among hosts: an IPv4 address or, as one host
+ * may take any address of such a network, the first 64 bits of an IPv6 address; no port. */
+struct address address_host(const struct address *address);
 
 /* True when a peer may have it: port 1..65535 and not wildcard, broadcast, multicast, link-local
  * or 0.0.0.0/8. Loopback may. */

@@ -1,19 +1,19 @@
 #include "net/backlog.h"
 
-#include "base/hash.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-static struct backlog_lane *lane_of(struct backlog *backlog, const struct address *from)
+static struct backlog_host *host_of(struct backlog *backlog, const struct address *from)
 {
-    uint64_t high;
-    uint64_t low;
+    const struct address host = address_host(from);
 
-    memcpy(&high, from->ip, sizeof high);
-    memcpy(&low, from->ip + sizeof high, sizeof low);
-    return &backlog->lanes[hash_mix(hash_mix(backlog->secret ^ high, low), from->port)
-                           % BACKLOG_LANES];
+    return &backlog->hosts[address_hash(&host, backlog->secret) % BACKLOG_HOSTS];
+}
+
+static struct backlog_lane *lane_of(const struct backlog *backlog, struct backlog_host *host,
+                                    const struct address *from)
+{
+    return &host->lanes[address_hash(from, backlog->secret) % BACKLOG_LANES];
 }
 
 /* What a datagram takes: what malloc() keeps beside it is about its own head once more. */
@@ -22,38 +22,55 @@ static size_t datagram_bytes(size_t size)
     return 2 * sizeof(struct backlog_datagram) + size;
 }
 
-/* Take a lane's oldest out; its turn is over. */
-static struct backlog_datagram *lane_take(struct backlog *backlog, struct backlog_lane *lane)
+/* Take a lane's oldest out. */
+static struct backlog_datagram *lane_take(struct backlog *backlog, struct backlog_host *host,
+                                          struct backlog_lane *lane)
 {
     struct backlog_datagram *datagram = STAILQ_FIRST(&lane->datagrams);
     const size_t bytes = datagram_bytes(datagram->size);
 
     STAILQ_REMOVE_HEAD(&lane->datagrams, link);
     lane->bytes -= bytes;
+    host->bytes -= bytes;
     backlog->bytes -= bytes;
     if (STAILQ_EMPTY(&lane->datagrams)) {
-        TAILQ_REMOVE(&backlog->turns, lane, turn);
+        TAILQ_REMOVE(&host->turns, lane, turn);
+    }
+    if (TAILQ_EMPTY(&host->turns)) {
+        TAILQ_REMOVE(&backlog->turns, host, turn);
     }
     return datagram;
 }
 
-static struct backlog_lane *lane_longest(struct backlog *backlog)
+/* Make room: the oldest datagram of the longest lane of the host that keeps most goes. */
+static void longest_drop(struct backlog *backlog)
 {
-    struct backlog_lane *longest = TAILQ_FIRST(&backlog->turns);
+    struct backlog_host *most = TAILQ_FIRST(&backlog->turns);
+    struct backlog_lane *longest;
+    struct backlog_host *host;
     struct backlog_lane *lane;
 
-    for (lane = longest; lane != NULL; lane = TAILQ_NEXT(lane, turn)) {
+    TAILQ_FOREACH(host, &backlog->turns, turn)
+    {
+        most = host->bytes > most->bytes ? host : most;
+    }
+    longest = TAILQ_FIRST(&most->turns);
+    TAILQ_FOREACH(lane, &most->turns, turn)
+    {
         longest = lane->bytes > longest->bytes ? lane : longest;
     }
-    return longest;
+    free(lane_take(backlog, most, longest));
 }
 
 void backlog_init(struct backlog *backlog, uint64_t secret)
 {
     *backlog = (struct backlog){ .secret = secret };
     TAILQ_INIT(&backlog->turns);
-    for (unsigned i = 0; i < BACKLOG_LANES; i++) {
-        STAILQ_INIT(&backlog->lanes[i].datagrams);
+    for (unsigned i = 0; i < BACKLOG_HOSTS; i++) {
+        TAILQ_INIT(&backlog->hosts[i].turns);
+        for (unsigned j = 0; j < BACKLOG_LANES; j++) {
+            STAILQ_INIT(&backlog->hosts[i].lanes[j].datagrams);
+        }
     }
 }
 
@@ -68,7 +85,8 @@ void backlog_clear(struct backlog *backlog)
 
 unsigned backlog_put(struct backlog *backlog, const struct address *from, struct bytes datagram)
 {
-    struct backlog_lane *lane = lane_of(backlog, from);
+    struct backlog_host *host = host_of(backlog, from);
+    struct backlog_lane *lane = lane_of(backlog, host, from);
     struct backlog_datagram *kept = malloc(sizeof *kept + datagram.size);
     const size_t bytes = datagram_bytes(datagram.size);
     unsigned dropped = 0;
@@ -79,14 +97,18 @@ unsigned backlog_put(struct backlog *backlog, const struct address *from, struct
     kept->from = *from;
     kept->size = datagram.size;
     memcpy(kept->data, datagram.data, datagram.size);
+    if (TAILQ_EMPTY(&host->turns)) {
+        TAILQ_INSERT_TAIL(&backlog->turns, host, turn);
+    }
     if (STAILQ_EMPTY(&lane->datagrams)) {
-        TAILQ_INSERT_TAIL(&backlog->turns, lane, turn);
+        TAILQ_INSERT_TAIL(&host->turns, lane, turn);
     }
     STAILQ_INSERT_TAIL(&lane->datagrams, kept, link);
     lane->bytes += bytes;
+    host->bytes += bytes;
     backlog->bytes += bytes;
     while (backlog->bytes > BACKLOG_BYTES_MAX) {
-        free(lane_take(backlog, lane_longest(backlog)));
+        longest_drop(backlog);
         dropped++;
     }
     return dropped;
@@ -94,16 +116,22 @@ unsigned backlog_put(struct backlog *backlog, const struct address *from, struct
 
 struct backlog_datagram *backlog_take(struct backlog *backlog)
 {
-    struct backlog_lane *lane = TAILQ_FIRST(&backlog->turns);
+    struct backlog_host *host = TAILQ_FIRST(&backlog->turns);
     struct backlog_datagram *datagram;
+    struct backlog_lane *lane;
 
-    if (lane == NULL) {
+    if (host == NULL) {
         return NULL;
     }
-    datagram = lane_take(backlog, lane);
+    lane = TAILQ_FIRST(&host->turns);
+    datagram = lane_take(backlog, host, lane);
     if (!STAILQ_EMPTY(&lane->datagrams)) {
-        TAILQ_REMOVE(&backlog->turns, lane, turn);
-        TAILQ_INSERT_TAIL(&backlog->turns, lane, turn);
+        TAILQ_REMOVE(&host->turns, lane, turn);
+        TAILQ_INSERT_TAIL(&host->turns, lane, turn);
+    }
+    if (!TAILQ_EMPTY(&host->turns)) {
+        TAILQ_REMOVE(&backlog->turns, host, turn);
+        TAILQ_INSERT_TAIL(&backlog->turns, host, turn);
     }
     return datagram;
 }

@@ -5,8 +5,11 @@
  * are taken in turns, so that whoever sends much waits for itself and holds up nobody else's acks.
  * Private to the room; used by udp.c. Does no I/O.
  *
- * Sources share a fixed number of lanes by a keyed hash of their address; nobody can choose whose
- * lane it shares. Where memory is used up, the longest lane loses its oldest datagram.
+ * Hosts take turns, and in a host's turn its sources do: thousands of ports of one host, or
+ * addresses of one IPv6 network (address_host()), get no more than one. Hosts share a fixed number
+ * of groups by a keyed hash, and the sources of a group its lanes; nobody can choose whose lane it
+ * shares. Where memory is used up, the longest lane of the group that keeps most loses its oldest
+ * datagram.
  *
  * Source: McKenney, "Stochastic Fairness Queueing" (1990), with datagrams for a quantum. */
 
@@ -18,7 +21,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define BACKLOG_LANES     256
+#define BACKLOG_HOSTS     128
+#define BACKLOG_LANES     16        /* of each */
 #define BACKLOG_BYTES_MAX (4 << 20) /* as much as a receive buffer usually has */
 
 struct backlog_datagram {
@@ -34,10 +38,17 @@ struct backlog_lane {
     size_t bytes;
 };
 
-/* Open, because it is embedded; only net/backlog.c touches the fields. */
-struct backlog {
+struct backlog_host {
     struct backlog_lane lanes[BACKLOG_LANES];
     TAILQ_HEAD(, backlog_lane) turns; /* lanes with datagrams; the first is next */
+    TAILQ_ENTRY(backlog_host) turn;   /* while it has some */
+    size_t bytes;
+};
+
+/* Open, because it is embedded; only net/backlog.c touches the fields. */
+struct backlog {
+    struct backlog_host hosts[BACKLOG_HOSTS];
+    TAILQ_HEAD(, backlog_host) turns; /* hosts with datagrams; the first is next */
     uint64_t secret;
     size_t bytes;
 };

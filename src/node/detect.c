@@ -27,6 +27,8 @@
 #define PROBES_ASKED_MAX  32 /* for others */
 #define PROBES_ASKER_MAX  4  /* for one of them: twice what it has under way when all is well */
 #define PROBES_MAX        (PROBES_OWN_MAX + PROBES_ASKED_MAX)
+#define PROBES_UNIT       4 /* looked at in a unit of work */
+#define HOST_CELLS        256
 #define PROBES_SOON_MAX   16
 #define PROBES_SOON_NEW   8 /* of them, of members that never answered */
 #define HISTORY           8 /* last own probes: failed at most hosts, it is us */
@@ -146,18 +148,46 @@ static bool own_place(const struct detect *state)
     return own < PROBES_OWN_MAX;
 }
 
+/* Hosts that have asked are told apart by a hash. */
+static uint8_t host_cell(const struct node *node, const struct peer *asker)
+{
+    const struct address host = address_host(&asker->address);
+
+    return (uint8_t)(address_hash(&host, node->secret) % HOST_CELLS);
+}
+
+/* How many probes each host has asked for that are under way. Returns how many all have. */
+static uint32_t hosts_count(const struct node *node, uint8_t counts[HOST_CELLS])
+{
+    const struct detect *state = node->detect;
+    uint32_t asked = 0;
+
+    memset(counts, 0, HOST_CELLS);
+    for (uint32_t i = 0; i < state->probes_room; i++) {
+        const struct probe *probe = &state->probes[i];
+
+        if (probe->peer != NULL && probe->asker != NULL) {
+            counts[host_cell(node, probe->asker)]++;
+            asked++;
+        }
+    }
+    return asked;
+}
+
 /* Make a place for one probe more for an asker: where all are taken, the oldest of whoever has most
- * goes. False: this asker has as many as anybody. */
+ * goes: of hosts, and of askers there. False: this asker has as many as anybody. */
 static bool asked_place(struct node *node, const struct peer *asker)
 {
     struct detect *state = node->detect;
-    const uint32_t has = asker->probes_asked;
+    uint8_t counts[HOST_CELLS];
+    const uint32_t asked = hosts_count(node, counts);
+    const uint32_t has = (uint32_t)counts[host_cell(node, asker)] << 8 | asker->probes_asked;
     struct probe *oldest = NULL;
-    uint32_t asked = 0;
     uint32_t most = 0;
 
-    if (has >= PROBES_ASKER_MAX) {
-        return false;
+    work_count(node, 1 + state->probes_room / PROBES_UNIT);
+    if (asker->probes_asked >= PROBES_ASKER_MAX || asked < PROBES_ASKED_MAX) {
+        return asker->probes_asked < PROBES_ASKER_MAX;
     }
     for (uint32_t i = 0; i < state->probes_room; i++) {
         struct probe *probe = &state->probes[i];
@@ -166,20 +196,17 @@ static bool asked_place(struct node *node, const struct peer *asker)
         if (probe->peer == NULL || probe->asker == NULL) {
             continue;
         }
-        asked++;
-        count = probe->asker->probes_asked;
+        count = (uint32_t)counts[host_cell(node, probe->asker)] << 8 | probe->asker->probes_asked;
         if (count > most || (count == most && probe->number < oldest->number)) {
             most = count;
             oldest = probe;
         }
     }
-    if (asked >= PROBES_ASKED_MAX && has >= most) {
+    if (has >= most) {
         return false;
     }
-    if (asked >= PROBES_ASKED_MAX) {
-        outbox_owe_refused(node, oldest->asker, oldest->asker_sequence);
-        probe_end(state, oldest);
-    }
+    outbox_owe_refused(node, oldest->asker, oldest->asker_sequence);
+    probe_end(state, oldest);
     return true;
 }
 

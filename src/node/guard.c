@@ -1,15 +1,6 @@
 #include "node/guard.h"
 
-#include <string.h>
-
 #define US_PER_S UINT64_C(1000000)
-
-static bool same_host(const struct address *one, const struct address *other)
-{
-    const size_t size = address_is_ipv4(one) ? sizeof one->ip : sizeof one->ip / 2;
-
-    return memcmp(one->ip, other->ip, size) == 0;
-}
 
 static uint64_t later(uint64_t one_s, uint64_t other_s)
 {
@@ -44,10 +35,13 @@ void guard_tick(struct guard *guard, struct moment now)
 /* The place of a host: its own, a free one, or the one that was told longest ago. */
 static struct guard_vote *vote_place(struct guard *guard, const struct address *from)
 {
+    const struct address host = address_host(from);
     struct guard_vote *oldest = &guard->votes[0];
 
     for (unsigned i = 0; i < guard->count; i++) {
-        if (same_host(&guard->votes[i].from, from)) {
+        const struct address other = address_host(&guard->votes[i].from);
+
+        if (address_compare(&other, &host) == 0) {
             return &guard->votes[i];
         }
         if (guard->votes[i].told_us < oldest->told_us) {

@@ -26,8 +26,7 @@
 #define GUARD_JUMP_S      60   /* a clock that is set by less stays in its minute or the next */
 #define GUARD_STEADY_US   UINT64_C(86400000000) /* who is alone with its clock believes it then */
 
-/* One host: an IPv4 address, or the 64 bits of an IPv6 network, in which one host may take any
- * address; whatever its ports. */
+/* One host, address_host(). */
 struct guard_vote {
     struct address from; /* that told it last */
     uint64_t clock_s;    /* at `told_us` */

@@ -1,6 +1,5 @@
 #include "node/peers.h"
 
-#include "base/hash.h"
 #include "base/search.h"
 
 #include <assert.h>
@@ -31,13 +30,7 @@ struct peers {
 
 static uint32_t slot_first(const struct peers *peers, const struct address *address)
 {
-    uint64_t high;
-    uint64_t low;
-
-    memcpy(&high, address->ip, sizeof high);
-    memcpy(&low, address->ip + sizeof high, sizeof low);
-    return (uint32_t)hash_mix(hash_mix(peers->secret ^ high, low), address->port)
-           & (peers->hash_room - 1);
+    return (uint32_t)address_hash(address, peers->secret) & (peers->hash_room - 1);
 }
 
 /* Equal, as fast as it is asked: once a datagram. */
@@ -220,19 +213,21 @@ struct peer *peers_obtain(struct peers *peers, const struct address *address, ui
     return peer;
 }
 
-static uint8_t teller_cell(const struct peers *peers, uint64_t teller)
+static uint8_t teller_cell(const struct peers *peers, const struct address *teller)
 {
-    return (uint8_t)(hash_mix(peers->secret, teller) % TELLERS);
+    const struct address host = address_host(teller);
+
+    return (uint8_t)(address_hash(&host, peers->secret) % TELLERS);
 }
 
-bool peers_may_tell(const struct peers *peers, uint64_t teller)
+bool peers_may_tell(const struct peers *peers, const struct address *teller)
 {
     return peers->count < PEERS_TOLD_MAX
            && peers->told[teller_cell(peers, teller)] < PEERS_TOLD_MAX - peers->count;
 }
 
 struct peer *peers_tell(struct peers *peers, const struct address *address, uint64_t id,
-                        uint64_t teller)
+                        const struct address *teller)
 {
     struct peer *peer = peers_obtain(peers, address, id);
 

@@ -97,16 +97,16 @@ uint32_t peers_after(const struct peers *peers, const struct address *address);
 /* Find or create. NULL: NODE_PEERS_MAX or memory. */
 struct peer *peers_obtain(struct peers *peers, const struct address *address, uint64_t id);
 
-/* Whether a peer, by its id, may tell of one more address. It may have told of as many that were
- * not heard yet as places are left for such: one who makes up addresses so takes half of them, and
- * of several each leaves as many to others as it has itself (dynamic thresholds; Choudhury and
- * Hahne, 1998). */
-bool peers_may_tell(const struct peers *peers, uint64_t teller);
+/* Whether a peer may tell of one more address. Its host (address_host()) may have told of as many
+ * that were not heard yet as places are left for such: one that makes up addresses so takes half of
+ * them, and of several each leaves as many to others as it has itself (dynamic thresholds;
+ * Choudhury and Hahne, 1998). */
+bool peers_may_tell(const struct peers *peers, const struct address *teller);
 
 /* Create a record for an address that is not known and that a peer tells of, which may. NULL: no
  * memory. */
 struct peer *peers_tell(struct peers *peers, const struct address *address, uint64_t id,
-                        uint64_t teller);
+                        const struct address *teller);
 
 /* It was heard itself: it counts in nobody's share any more. */
 void peers_heard(struct peers *peers, struct peer *peer);

@@ -679,9 +679,9 @@ static struct peer *peer_told(struct node *node, const struct peer *from,
 {
     struct peer *peer = NULL;
 
-    if (peers_may_tell(node->peers, from->id)) {
-        peer =
-            peer_begin(node, peers_tell(node->peers, about, node_peer_id(node, about), from->id));
+    if (peers_may_tell(node->peers, &from->address)) {
+        peer = peer_begin(
+            node, peers_tell(node->peers, about, node_peer_id(node, about), &from->address));
     } else {
         refused_count(node, presence, &from->address, 1);
     }

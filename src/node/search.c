@@ -85,15 +85,16 @@ static bool given_read(struct node *node, struct search *search, struct elements
     return true;
 }
 
-/* How many searches are those of one host, whatever the ports. */
-static unsigned host_searches(const struct node *node, const struct address *host)
+/* How many searches are those of one host. */
+static unsigned host_searches(const struct node *node, const struct address *address)
 {
+    const struct address host = address_host(address);
     unsigned count = 0;
 
     for (uint32_t i = 0; i < node->searches->count; i++) {
-        const struct address *other = &node->searches->list[i]->peer->address;
+        const struct address other = address_host(&node->searches->list[i]->peer->address);
 
-        count += memcmp(other->ip, host->ip, sizeof host->ip) == 0;
+        count += address_compare(&other, &host) == 0;
     }
     return count;
 }

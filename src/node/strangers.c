@@ -1,4 +1,3 @@
-#include "base/hash.h"
 #include "node/bounds.h"
 #include "node/claim.h"
 #include "node/clock.h"
@@ -28,12 +27,7 @@ static const uint8_t peers_pattern[] = { 'n', ':', '%' };
 
 static uint32_t cell_of(const struct node *node, const struct address *address)
 {
-    uint64_t high;
-    uint64_t low;
-
-    memcpy(&high, address->ip, sizeof high);
-    memcpy(&low, address->ip + sizeof high, sizeof low);
-    return (uint32_t)hash_mix(hash_mix(node->secret ^ high, low), address->port) % STRANGERS_CELLS;
+    return (uint32_t)address_hash(address, node->secret) % STRANGERS_CELLS;
 }
 
 static uint32_t net_of(const struct node *node, const struct address *address)

@@ -169,6 +169,34 @@ static void test_address_kinds(void **state)
     assert_false(address_is_wildcard(&far) || address_is_wildcard(&v6));
 }
 
+static void test_address_of_one_host_is_any_port_and_any_of_its_network(void **state)
+{
+    static const char *const same[] = { "[2001:db8::1]:1", "[2001:db8::1]:2", "[2001:db8::f:1]:1",
+                                        "[2001:db8::ffff:ffff:ffff:ffff]:65535" };
+    static const char *const others[] = { "[2001:db8:0:1::1]:1", "[2001:db8:1::1]:1", "10.0.0.1:1",
+                                          "10.0.0.2:1", "0.0.0.1:1" };
+    const struct address first = address_of(same[0]);
+    const struct address host = address_host(&first);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        const struct address address = address_of(same[i]);
+        const struct address its_host = address_host(&address);
+
+        assert_int_equal(address_compare(&its_host, &host), 0);
+        assert_true(address_hash(&its_host, 7) == address_hash(&host, 7));
+        assert_true(i == 0 || address_hash(&address, 7) != address_hash(&first, 7));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        const struct address address = address_of(others[i]);
+        const struct address its_host = address_host(&address);
+
+        assert_int_not_equal(address_compare(&its_host, &host), 0);
+        assert_true(memcmp(its_host.ip, address.ip, address_is_ipv4(&address) ? 16 : 8) == 0);
+        assert_int_equal(its_host.port, 0);
+    }
+}
+
 static void test_address_compare_orders_by_ip_then_port(void **state)
 {
     const struct address a = address_of("10.0.0.1:9");
@@ -224,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_address_agrees_with_inet_ntop_and_inet_pton),
         cmocka_unit_test(test_address_of_a_peer),
         cmocka_unit_test(test_address_kinds),
+        cmocka_unit_test(test_address_of_one_host_is_any_port_and_any_of_its_network),
         cmocka_unit_test(test_address_compare_orders_by_ip_then_port),
         cmocka_unit_test(test_address_ranges),
     };

@@ -16,13 +16,25 @@ static struct address source_of(unsigned number)
                              .port = 6000 };
 }
 
-static unsigned put(struct backlog *backlog, unsigned source, uint8_t number, size_t size)
+/* Sources of one host: an IPv6 network. */
+static struct address source_of_host(unsigned number)
+{
+    return (struct address){ .ip = { 0x20,
+                                     0x01, [14] = (uint8_t)(number >> 8), [15] = (uint8_t)number },
+                             .port = (uint16_t)(6000 + number) };
+}
+
+static unsigned put_from(struct backlog *backlog, struct address from, uint8_t number, size_t size)
 {
     static uint8_t data[65536];
-    const struct address from = source_of(source);
 
     data[0] = number;
     return backlog_put(backlog, &from, (struct bytes){ data, size });
+}
+
+static unsigned put(struct backlog *backlog, unsigned source, uint8_t number, size_t size)
+{
+    return put_from(backlog, source_of(source), number, size);
 }
 
 /* The source and the number of the next one. */
@@ -61,6 +73,39 @@ static void test_backlog_takes_sources_in_turns_and_each_in_order(void **state)
     assert_int_equal(backlog.bytes, 0);
 }
 
+/* A thousand addresses and ports of one host have the turn of one, and lose first. */
+static void test_backlog_of_one_host_has_one_turn(void **state)
+{
+    enum { SOURCES = 1000 };
+    struct backlog backlog;
+    unsigned before = 0;
+
+    (void)state;
+    backlog_init(&backlog, SECRET);
+    for (unsigned i = 0; i < SOURCES; i++) {
+        assert_int_equal(put_from(&backlog, source_of_host(i), 0, 100), 0);
+    }
+    for (uint8_t i = 0; i < 4; i++) {
+        assert_int_equal(put(&backlog, 2, i, 100), 0);
+    }
+    for (uint8_t i = 0; i < 4; i++) {
+        struct backlog_datagram *datagram = backlog_take(&backlog);
+
+        assert_false(address_is_ipv4(&datagram->from));
+        free(datagram);
+        take(&backlog, 2, i);
+    }
+    assert_int_equal(put(&backlog, 2, 9, 60000), 0);
+    for (unsigned dropped = 0; dropped < 10; before++) {
+        dropped += put_from(&backlog, source_of_host(before % SOURCES), 0, 1400);
+        assert_true(backlog.bytes <= BACKLOG_BYTES_MAX);
+    }
+    free(backlog_take(&backlog));
+    take(&backlog, 2, 9);
+    backlog_clear(&backlog);
+    assert_int_equal(backlog.bytes, 0);
+}
+
 static void test_backlog_drops_the_oldest_of_whoever_sends_most(void **state)
 {
     struct backlog backlog;
@@ -85,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backlog_takes_sources_in_turns_and_each_in_order),
+        cmocka_unit_test(test_backlog_of_one_host_has_one_turn),
         cmocka_unit_test(test_backlog_drops_the_oldest_of_whoever_sends_most),
     };
 

@@ -314,6 +314,32 @@ static void test_detect_a_death_is_not_hidden_by_requests(void **state)
     assert_true(dead);
 }
 
+/* A host asks under as many addresses as it likes: its probes are those of one. */
+static void test_detect_shares_probes_for_others_out_by_host(void **state)
+{
+    enum { NODES = 8, ASKERS = 64 };
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    uint8_t key[NODE_PRESENCE_KEY_MAX];
+    struct node *node;
+
+    world_begin(fixture, NODES, 3);
+    node = world->nodes[0].node;
+    for (uint32_t i = 0; i < ASKERS; i++) {
+        const struct address address = { .ip = { 0x20, 0x01, [15] = (uint8_t)i }, .port = 6001 };
+        struct peer *asker = peers_obtain(node->peers, &address, node_peer_id(node, &address));
+
+        assert_non_null(asker);
+        detect_requested(node, world_moment(world), asker,
+                         node_presence_key(&world->nodes[1].address, key), i);
+    }
+    for (uint32_t i = 2; i < 5; i++) {
+        detect_requested(node, world_moment(world), peers_member(node->peers, 0),
+                         node_presence_key(&world->nodes[i].address, key), i);
+    }
+    assert_int_equal(peers_member(node->peers, 0)->probes_asked, 3);
+}
+
 /* A node whose clock was wrong holds a member as gone in 2159. The member, whose clock is right, is
  * told so and outbids it, and those whose clocks are right take its word. */
 static void test_detect_a_member_outbids_what_lies_beyond_all_clocks(void **state)
@@ -404,6 +430,7 @@ int main(void)
         TEST(test_detect_a_death_is_not_hidden_by_members_that_never_answer),
         TEST(test_detect_a_second_death_is_not_hidden_by_them_either),
         TEST(test_detect_a_death_is_not_hidden_by_requests),
+        TEST(test_detect_shares_probes_for_others_out_by_host),
         TEST(test_detect_a_member_outbids_what_lies_beyond_all_clocks),
         TEST(test_detect_a_paused_node_refutes_when_it_is_back),
         TEST(test_detect_heals_a_partition_within_8_s),

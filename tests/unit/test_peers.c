@@ -94,7 +94,7 @@ static void test_peers_stop_at_their_limit(void **state)
 }
 
 /* Tell of addresses from `first` on as long as that is allowed; returns how many. */
-static uint32_t tell_all(struct fixture *fixture, uint64_t teller, uint32_t first)
+static uint32_t tell_all(struct fixture *fixture, const struct address *teller, uint32_t first)
 {
     uint32_t count = 0;
 
@@ -111,21 +111,26 @@ static uint32_t tell_all(struct fixture *fixture, uint64_t teller, uint32_t firs
 static void test_peers_that_tell_of_many_leave_places_to_others(void **state)
 {
     struct fixture *fixture = *state;
-    const uint32_t half = tell_all(fixture, 1, 0);
-    const uint32_t other = tell_all(fixture, 2, NODE_PEERS_MAX);
+    const struct address one = { .ip = { 0x20, 0x01, [15] = 1 }, .port = 6001 };
+    const struct address same = { .ip = { 0x20, 0x01, [8] = 7, [15] = 2 }, .port = 6002 };
+    const struct address two = { .ip = { 0x20, 0x01, [7] = 2, [15] = 1 }, .port = 6001 };
+    const struct address three = { .ip = { 0x20, 0x01, [7] = 3, [15] = 1 }, .port = 6001 };
+    const uint32_t half = tell_all(fixture, &one, 0);
+    const uint32_t other = tell_all(fixture, &two, NODE_PEERS_MAX);
 
     assert_int_equal(half, PEERS_TOLD_MAX / 2);
     assert_int_equal(other, PEERS_TOLD_MAX / 4);
-    assert_true(peers_may_tell(fixture->peers, 3));
-    assert_false(peers_may_tell(fixture->peers, 1));
+    assert_true(peers_may_tell(fixture->peers, &three));
+    assert_false(peers_may_tell(fixture->peers, &one));
+    assert_false(peers_may_tell(fixture->peers, &same)); /* of the same host */
     for (uint32_t i = 0; i < half; i++) {
         peers_heard(fixture->peers, find(fixture, i));
     }
-    assert_true(peers_may_tell(fixture->peers, 1)); /* they were there */
+    assert_true(peers_may_tell(fixture->peers, &one)); /* they were there */
     for (uint32_t i = 0; i < other; i++) {
         peers_drop(fixture->peers, find(fixture, NODE_PEERS_MAX + i));
     }
-    assert_int_equal(tell_all(fixture, 2, NODE_PEERS_MAX), PEERS_TOLD_MAX / 4);
+    assert_int_equal(tell_all(fixture, &two, NODE_PEERS_MAX), PEERS_TOLD_MAX / 4);
     peers_audit(fixture->peers);
 }
 

@@ -278,6 +278,27 @@ static void test_search_of_the_host_with_most_gives_way(void **state)
     assert_true(searches_for(world, "10.0.9", 2));
 }
 
+/* So does a host that takes a new IPv6 address for each. */
+static void test_search_of_an_ipv6_network_gives_way_as_one_host(void **state)
+{
+    struct world *world = *state;
+    const struct address_range all = { .bits = 0 };
+    struct node_options options = world->options;
+    char from[48];
+
+    options.trust = &all;
+    assert_int_equal(node_configure(world->node, world->now, &options), STATUS_OK);
+    keys_write(world, 900);
+    ask_as(world, "10.0.9", 1);
+    for (unsigned i = 0; i < 2 * SEARCHES_MAX; i++) {
+        world->now.mono_us++;
+        (void)snprintf(from, sizeof from, "[2001:db8::5:%x]:7000", i + 1);
+        hear(world, from, "key-%", NULL, 0, 3, 0);
+    }
+    assert_int_equal(searches_count(world->node), SEARCHES_MAX);
+    assert_true(searches_for(world, "10.0.9", 1));
+}
+
 static void test_search_of_a_stranger_is_none(void **state)
 {
     struct world *world = *state;
@@ -317,6 +338,7 @@ int main(void)
         TEST(test_search_ends_with_its_peer),
         TEST(test_search_takes_the_place_of_the_oldest_when_all_are_taken),
         TEST(test_search_of_the_host_with_most_gives_way),
+        TEST(test_search_of_an_ipv6_network_gives_way_as_one_host),
         TEST(test_search_of_a_stranger_is_none),
         TEST(test_search_ends_when_nothing_can_be_said),
     };
