@@ -380,7 +380,7 @@ static void deadline_apply(struct connection *connection, uint64_t now_us)
     }
     if (connection->phase == CONNECTION_ANSWERING) {
         if (connection_output_bytes(connection) == 0) {
-            return; /* it is we who are not done */
+            return; /* the answer is still being made: not its fault */
         }
         server->stats.refused[HTTP_REFUSED_TIMEOUT]++;
     } else if (connection->phase == CONNECTION_RECEIVING) {

@@ -415,7 +415,7 @@ void answer_flush(struct http_request *request)
     if (size == 0) {
         return;
     }
-    if (request->evhttp == NULL) { /* nobody is promised anything any more */
+    if (request->evhttp == NULL) { /* its connection is gone */
         evbuffer_drain(request->out, size);
         return;
     }

@@ -103,9 +103,9 @@ bool query_u64(struct http_request *request, const char *name, uint64_t min, uin
 /* The same for a duration of at most HTTP_WAIT_US_MAX, in microseconds. */
 bool query_duration(struct http_request *request, const char *name, uint64_t *us);
 
-/* Whether there are no parameters but these words (and pretty). False: refused, with `what` it is
- * that takes only them. */
-bool query_only(struct http_request *request, const char *what, const char *words);
+/* Whether there are no parameters but these words (and pretty). False: refused, in a sentence that
+ * names the `taker` of only these. */
+bool query_only(struct http_request *request, const char *taker, const char *words);
 
 /* -- forms and the media types that name them (api_reply.c) ----------------------------------- */
 

@@ -50,7 +50,7 @@ static const char *hint_of(struct http_request *request, bool is_lines)
 /* A reader of what the draft takes. False: no memory. */
 static bool reader_create(struct body *body, bool is_packed)
 {
-    const bool is_vector = body->form == BODY_VECTOR;
+    const bool is_vector = body->kind == BODY_VECTOR;
 
     if (is_packed) {
         body->packed =
@@ -73,15 +73,15 @@ static void readers_free(struct body *body)
 }
 
 bool body_open(struct body *body, struct http_request *request, const struct http_context *context,
-               enum body_form form)
+               enum body_kind kind)
 {
     const enum api_form type = body_form(request);
 
-    body->form = (uint8_t)form;
-    body->is_kept = form == BODY_KEYS;
+    body->kind = (uint8_t)kind;
+    body->is_kept = kind == BODY_KEYS;
     body->draft = &body->drafts[0];
     draft_init(&body->drafts[0], context->mem, context->secret);
-    if (form == BODY_KEYS && type != API_PACKED) {
+    if (kind == BODY_KEYS && type != API_PACKED) {
         body->is_lines = type == API_LINES;
         body->hint = hint_of(request, body->is_lines);
     }

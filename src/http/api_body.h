@@ -9,7 +9,7 @@
 #include "view/json_reader.h"
 #include "view/packed_reader.h"
 
-enum body_form {
+enum body_kind {
     BODY_VECTOR, /* one update without a key */
     BODY_KEYS    /* an update a key; read twice */
 };
@@ -23,7 +23,7 @@ struct body {
     struct packed_reader *packed;
     struct bytes piece; /* of the request's body */
     size_t taken;       /* of it */
-    uint8_t form;       /* enum body_form */
+    uint8_t kind;       /* enum body_kind */
     bool is_lines;
     bool is_busy;     /* the reader has work left */
     bool is_kept;     /* what was read is to be read again */
@@ -33,7 +33,7 @@ struct body {
 
 /* Begin to read into a body that is all zero. False: no memory; body_close() all the same. */
 bool body_open(struct body *body, struct http_request *request, const struct http_context *context,
-               enum body_form form);
+               enum body_kind kind);
 void body_close(struct body *body);
 
 /* Read on. READ_MORE and READ_BUSY: look at the clock and call again; READ_UPDATE: take it from the

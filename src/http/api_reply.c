@@ -125,7 +125,7 @@ bool query_duration(struct http_request *request, const char *name, uint64_t *us
     return true;
 }
 
-bool query_only(struct http_request *request, const char *what, const char *words)
+bool query_only(struct http_request *request, const char *taker, const char *words)
 {
     struct bytes name;
 
@@ -133,7 +133,7 @@ bool query_only(struct http_request *request, const char *what, const char *word
         return true;
     }
     http_refuse(request, 400, "'%.*s' does not go with %s", (int)name.size, (const char *)name.data,
-                what);
+                taker);
     return false;
 }
 

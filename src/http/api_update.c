@@ -194,7 +194,7 @@ static void mark_put(struct json_writer *json, const struct vector *vector, cons
     }
 }
 
-/* It may say as much as the body twice over. */
+/* The answer may be twice as long as the body: a large one is not collected before it leaves. */
 static void answer_begin(struct http_request *request, struct update *update)
 {
     const unsigned code = update->node.created ? 201 : 200;

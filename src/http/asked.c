@@ -118,7 +118,7 @@ unsigned http_accepts(const struct http_request *request, const char *type)
     header = evhttp_request_get_input_headers(request->evhttp)->tqh_first;
     for (; header != NULL; header = header->next.tqe_next) {
         if (strcasecmp(header->key, "Accept") == 0) {
-            const struct request_quality found = request_quality(header->value, type);
+            const struct request_quality found = request_quality_of(header->value, type);
 
             is_asked = true;
             best = found.closeness > best.closeness ? found : best;

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* More than a server has connections by default: lists stay at one or two places. */
+/* More than the connections of a server by default, so that the list of a bucket has one or two. */
 #define PARK_BUCKETS 1024
 
 _Static_assert((PARK_BUCKETS & (PARK_BUCKETS - 1)) == 0, "buckets are chosen by a mask");

@@ -429,7 +429,7 @@ static uint8_t range_closeness(const char *range, size_t size, const char *type)
     return size == 3 && memcmp(range, "*/*", 3) == 0 ? 1 : 0;
 }
 
-struct request_quality request_quality(const char *value, const char *type)
+struct request_quality request_quality_of(const char *value, const char *type)
 {
     struct request_quality best = { 0 };
 

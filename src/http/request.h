@@ -105,7 +105,7 @@ struct request_quality {
 
 /* Of one Accept value: the q of the range that names the type most closely (RFC 9110 12.5.1). A
  * range whose q is malformed does not count. */
-struct request_quality request_quality(const char *value, const char *type);
+struct request_quality request_quality_of(const char *value, const char *type);
 
 /* Whether a Prefer value has this preference, case and parameters aside (RFC 7240). */
 bool request_prefers(const char *value, const char *preference);

@@ -69,7 +69,7 @@ enum http_method {
 enum http_access { HTTP_OPEN, HTTP_READ, HTTP_WRITE };
 
 /* How large a body may be. */
-enum http_body {
+enum http_body_kind {
     HTTP_BODY_NONE,     /* any body is 400 */
     HTTP_BODY_DOCUMENT, /* document_bytes_max */
     HTTP_BODY_LINES     /* lines_bytes_max where its type is one of `lines`, else as a document */
@@ -84,7 +84,7 @@ struct http_route {
     bool takes_key;        /* matches path + "/" + key; else the path alone */
     uint8_t methods;       /* set of enum http_method */
     uint8_t access;        /* enum http_access */
-    uint8_t body;          /* enum http_body */
+    uint8_t body;          /* enum http_body_kind */
     const char *query;     /* parameters it knows, "after limit match"; NULL: none but pretty */
     const char *repeated;  /* of these, those that may be given more than once */
     const char *types;     /* of bodies, "application/json text/plain"; NULL: any. No type and

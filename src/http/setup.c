@@ -238,7 +238,7 @@ static void connections_drop(struct http_server *server)
 {
     const size_t count = server->listeners == NULL ? 0 : server->options.listeners_count;
 
-    server->is_told = true; /* nobody wants to hear of the end now */
+    server->is_told = true; /* the caller knows: no word of the end */
     on_cut(-1, EV_TIMEOUT, server);
     accept_newcomers_drop(server);
     for (size_t i = 0; i < count; i++) {

@@ -452,7 +452,7 @@ void watcher_free(struct watcher *watcher)
         watch->at = LIST_NEXT(watcher, list);
     }
     LIST_REMOVE(watcher, list);
-    if (LIST_EMPTY(&watch->watchers)) { /* whom nobody listens to, nobody compares */
+    if (LIST_EMPTY(&watch->watchers)) { /* nobody is left to compare changes for */
         waits_free(&watch->backlog);
         watch->current.entry = NULL;
     }

@@ -106,7 +106,7 @@ void log_replace(struct log *log, struct log *next)
     free(next);
 }
 
-static struct log_slot *log_slot(struct log *log, const char *event)
+static struct log_slot *log_slot_of(struct log *log, const char *event)
 {
     for (size_t i = 0; i < LOG_EVENTS_MAX - 1; i++) {
         struct log_slot *slot = &log->slots[i];
@@ -328,7 +328,7 @@ void log_write(struct log *log, enum log_level level, const char *event,
         return;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    slot = log_slot(log, event);
+    slot = log_slot_of(log, event);
     if (!log_allows(log, slot, level, (uint64_t)now.tv_sec)) {
         return;
     }

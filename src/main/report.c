@@ -212,7 +212,7 @@ void report_seeds(struct report *report, const struct address *addresses, size_t
     report->seeds_count = kept;
 }
 
-static void report_seed(struct report *report, struct report_seed *seed, uint64_t now_us)
+static void report_tell_seed(struct report *report, struct report_seed *seed, uint64_t now_us)
 {
     char address[ADDRESS_TEXT_MAX];
     char ago[32];
@@ -303,7 +303,7 @@ void report_changes(struct report *report, uint64_t now_us)
     report_send_errors(report, &udp);
     report_peers(report);
     for (size_t i = 0; i < report->seeds_count; i++) {
-        report_seed(report, &report->seeds[i], now_us);
+        report_tell_seed(report, &report->seeds[i], now_us);
     }
     report_http(report);
     report->node_last = now;

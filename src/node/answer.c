@@ -69,22 +69,23 @@ static bool is_settled(const struct answer *answer, const struct entry *entry)
     struct block_room room;
 
     for (size_t i = 0; i < count && i < FRESH_BLOCKS; i++) {
-        if (!offer_is_hot(answer->node, answer->now, entry,
-                          vector_block(vector, i, &room).number)) {
+        if (!offer_is_fresh(answer->node, answer->now, entry,
+                            vector_block(vector, i, &room).number)) {
             return true;
         }
     }
     return count > FRESH_BLOCKS;
 }
 
-static void difference_note(struct answer *answer, enum table_set set, uint64_t what, bool settled)
+static void difference_note(struct answer *answer, enum table_set set, uint64_t difference,
+                            bool settled)
 {
     exchange_note(answer->exchange, set, !settled);
     if (set == TABLE_DATA) {
         answer->fresh += !settled;
         answer->settled += settled;
         answer->old =
-            (settled && lag_is_old(answer->node, answer->now, answer->exchange->peer, what))
+            (settled && lag_is_old(answer->node, answer->now, answer->exchange->peer, difference))
             || answer->old;
     }
 }

@@ -494,7 +494,8 @@ static bool round_probe(struct node *node, enum standing standing)
     return peer != NULL;
 }
 
-/* A member that answers, or one each of the others; one of each while few answer. */
+/* Probe the next member that answers. When the others are due, one of each of their standings is
+ * probed instead, and as well while few answer. */
 static void routine_probe(struct node *node, struct moment now)
 {
     struct detect *state = node->detect;

@@ -23,13 +23,13 @@
 #define SEARCHED_ORDERS 64 /* how far back the same order is looked for */
 #define SPILL_REFILL    (EXCHANGE_ORDERS_MAX / 4) /* fewer orders: spilled ranges are taken up, */
 #define SPILL_TREES     64                        /* so many trees at once */
-#define SPILL_KEYS      16 /* A list of those with peers that took part within 3 s. */
+#define SPILL_KEYS      16                        /* in a prefix: finer ones are not remembered */
+
+/* A list of those with peers that took part within 3 s. */
 struct exchanges {
     struct exchange *first; /* is asked first, and then goes to the end */
     struct exchange *last;
 };
-
-/* in a prefix: finer ones are not remembered */
 
 static void link_last(struct exchanges *all, struct exchange *exchange)
 {
@@ -280,7 +280,7 @@ bool sync_offers(const struct node *node, struct moment now, const struct exchan
 {
     return offer_is_behind(now, exchange, entry_set(entry))
            || exchange->peer->sync_wait[entry_set(entry)] > PATIENT_ROUNDS
-           || !offer_is_hot(node, now, entry, number);
+           || !offer_is_fresh(node, now, entry, number);
 }
 
 bool exchange_done(const struct exchange *exchange)

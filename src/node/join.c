@@ -37,7 +37,7 @@ static uint64_t value_max_of(const struct node *node, struct bytes key)
 
 /* Client's updates. */
 
-static int shown(struct bytes key)
+static int shown_size(struct bytes key)
 {
     return key.size > KEY_SHOWN_MAX ? KEY_SHOWN_MAX : (int)key.size;
 }
@@ -48,12 +48,12 @@ enum status join_update_begin(const struct node *node, struct bytes key, struct 
     struct address address;
 
     if (pattern_is(key)) {
-        return fault_set(why, STATUS_CONFLICT, "'%.*s' is a pattern, not a key", shown(key),
+        return fault_set(why, STATUS_CONFLICT, "'%.*s' is a pattern, not a key", shown_size(key),
                          (const char *)key.data);
     }
     if (presence_address(key, &address)) {
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is reserved for a peer's presence",
-                         shown(key), (const char *)key.data);
+                         shown_size(key), (const char *)key.data);
     }
     *update = (struct node_update){ .key = key, .value_max = value_max_of(node, key) };
     return STATUS_OK;
@@ -72,7 +72,7 @@ enum status join_update_check(const struct node_update *update, const struct blo
             return fault_set(why, STATUS_INVALID,
                              "element %llu of '%.*s' is %llu, above the limit of %llu",
                              (unsigned long long)(block->number << 8 | block_offset(block, i)),
-                             shown(update->key), (const char *)update->key.data,
+                             shown_size(update->key), (const char *)update->key.data,
                              (unsigned long long)value, (unsigned long long)update->value_max);
         }
     }
@@ -88,13 +88,13 @@ static enum status refusal_tell(struct node *node, struct moment now, enum statu
     if (status == STATUS_FULL) {
         refused_count(node, keys, NULL, 1);
         node->refused_us = now.mono_us;
-        return fault_set(why, status,
-                         "there is no room for the new key '%.*s': max-keys (%llu) is reached",
-                         shown(key), (const char *)key.data, (unsigned long long)limits.keys_max);
+        return fault_set(
+            why, status, "there is no room for the new key '%.*s': max-keys (%llu) is reached",
+            shown_size(key), (const char *)key.data, (unsigned long long)limits.keys_max);
     }
-    return fault_set(why, status,
-                     "there is no room for '%.*s' in what max-memory (%llu bytes) leaves",
-                     shown(key), (const char *)key.data, (unsigned long long)limits.limit_bytes);
+    return fault_set(
+        why, status, "there is no room for '%.*s' in what max-memory (%llu bytes) leaves",
+        shown_size(key), (const char *)key.data, (unsigned long long)limits.limit_bytes);
 }
 
 enum status join_update(struct node *node, struct moment now, struct node_update *update,
@@ -251,8 +251,8 @@ static void marks_note(struct node *node, struct marks *marks, struct entry *ent
     }
 }
 
-/* A full item says all that its sender has: what it does not list goes back too. Of an entry that
- * has not many more blocks than the item. */
+/* A full item says all that its sender has: what it does not list goes back too. Called where the
+ * entry has not many more blocks than the item (walk_compares()). */
 static void unlisted_note(struct node *node, struct entry *entry, struct elements elements,
                           struct marks *reply)
 {

@@ -149,10 +149,10 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
     return was_ours;
 }
 
-bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what)
+bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t difference)
 {
     struct recent *found = &node->lag->found;
-    const uint64_t hash = hash_mix(peer->id, what);
+    const uint64_t hash = hash_mix(peer->id, difference);
     const bool old = recent_has(found, hash, 0, now.mono_us / 1000);
 
     found->keep_ms = FOUND_MS;

@@ -38,9 +38,9 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
                uint32_t salt);
 
 /* A peer listed a key that differs from ours, which did not change lately: a change of the peer's
- * may be on its way to us, unless the same was found before. `what` is the key's hash and our
- * digest of it. Returns whether it was. */
-bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t what);
+ * may be on its way to us, unless the same was found before. `difference` is
+ * the key's hash and our digest of it. Returns whether it was. */
+bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t difference);
 
 /* A peer listed keys that differ from ours; `old`: not only by what is on its way. */
 void lag_differs(struct moment now, struct peer *peer, bool old);

@@ -36,12 +36,12 @@
 #define AHEAD_RUN_MAX  8              /* datagrams ahead of bulk before one of bulk may leave */
 #define EMIT_BYTES     64             /* encoded in a unit of work, beside what its blocks count */
 
-/* What fills datagrams, in the order it is first asked. */
+/* The parts that make datagrams of bulk, in the order in which a turn asks them at first. */
 enum bulk { BULK_PUSH, BULK_PLAIN, BULK_SYNC, BULK_COUNT };
 
 /* Options. */
 
-/* Where 0 would be for ever, or never end. */
+/* Of these, 0 would mean never, or without a pause. */
 static void options_assert(const struct node_options *options)
 {
     assert(options->announce_interval_us > 0 && options->silent_after_us > 0);

@@ -42,8 +42,8 @@ bool sync_is_full(const struct node *node, struct moment now)
     return node->refused_us != 0 && now.mono_us - node->refused_us < FULL_US;
 }
 
-bool offer_is_hot(const struct node *node, struct moment now, const struct entry *entry,
-                  uint64_t number)
+bool offer_is_fresh(const struct node *node, struct moment now, const struct entry *entry,
+                    uint64_t number)
 {
     return recent_has(&node->fresh, offer_hash(node, entry, number), 0, now.mono_us / 1000);
 }

@@ -29,7 +29,7 @@ size_t sync_slice(struct node *node, struct prefix prefix, uint64_t from, struct
 bool sync_is_full(const struct node *node, struct moment now);
 
 /* Whether a block changed so lately that it may be under way by push. */
-bool offer_is_hot(const struct node *node, struct moment now, const struct entry *entry,
-                  uint64_t number);
+bool offer_is_fresh(const struct node *node, struct moment now, const struct entry *entry,
+                    uint64_t number);
 
 #endif /* NODE_OFFER_H */

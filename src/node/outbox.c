@@ -13,7 +13,7 @@
 
 #define FLIGHTS_FIRST     16
 #define SLOTS_UNIT        8    /* slots of flights passed by in a unit of work */
-#define HELLO_WAIT_MS     500u /* before the second hello to whom does not answer; doubles */
+#define HELLO_WAIT_MS     500u /* before the second hello without an answer; doubles */
 #define HELLO_WAIT_MAX    30000u
 #define HELLO_ASKED_MS    1000u
 #define HELLO_MEMBER_MS   1000u /* of each member's turn at an address that nobody has reached */
@@ -468,7 +468,7 @@ bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
         outbox->flights_due_us = UINT64_MAX;
         work_count(node, outbox->flights_room / SLOTS_UNIT);
     }
-    /* In the order in which they left. Nothing flies while producers are told: that is emission. */
+    /* In the order in which they left. Nothing is added meanwhile: only emission does. */
     while (*cursor < outbox->flights_room) {
         struct flight *slot =
             flight_slot(outbox, outbox->sequence - outbox->flights_room + (*cursor)++);

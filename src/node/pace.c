@@ -166,7 +166,7 @@ void pace_measured(struct node *node, struct peer *peer, uint64_t rtt_us)
     const uint32_t us = rtt_us == 0 ? 1 : rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us;
 
     peer->srtt_us = smoothed_us(peer->srtt_us, us);
-    /* One that slept says nothing of the others. */
+    /* Capped: the round trip of a peer that slept says nothing of the others. */
     node->pace->srtt_us =
         smoothed_us(node->pace->srtt_us, us < RTT_ALL_MAX_US ? us : RTT_ALL_MAX_US);
 }

@@ -587,7 +587,7 @@ enum presence_source presence_source_of(const struct peer *from, const struct ad
     return trusted ? SOURCE_TRUSTED : SOURCE_STRANGER;
 }
 
-/* Whether a word about us comes from where one is heeded that lies beyond all clocks. */
+/* Whether a word about us is heeded although it lies beyond all clocks: a trusted node told it. */
 static bool is_told_by_trusted(const struct node *node, const struct peer *from,
                                const struct address *about)
 {

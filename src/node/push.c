@@ -22,7 +22,7 @@
 #define HANDLED_MS         10000
 #define GROUPS             256
 
-/* With more members than this, one that comes shows in the next moment only. */
+/* Subtrees are looked at anew when a member comes; with more members than this, once a moment. */
 #define SHAPE_FRESH_MEMBERS 256
 #define SHAPE_MEMBERS       16 /* looked at in a unit of work: a byte of each */
 

@@ -232,8 +232,8 @@ static void extended_hear(struct node *node, struct moment now, struct stranger 
     challenge_owe(node, now, stranger);
 }
 
-/* Presence in a plain message is that of its sender or nothing; where it speaks better than that,
- * it is asked to. */
+/* Presence in a plain message is that of its sender or nothing; one that says it speaks extended is
+ * challenged, so that it does. */
 static void presence_hear(struct node *node, struct moment now, struct stranger *stranger,
                           const struct address *about, struct elements elements)
 {
@@ -278,7 +278,7 @@ static void pattern_hear(struct node *node, struct stranger *stranger, struct by
 {
     node->stats.questions++;
     if (key.size == sizeof peers_pattern && memcmp(key.data, peers_pattern, key.size) == 0) {
-        if (!stranger->extended) { /* who speaks better hears it better */
+        if (!stranger->extended) { /* a hello tells that one more */
             wish(node, stranger, WISH_SELF);
         }
     } else {

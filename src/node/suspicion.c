@@ -23,7 +23,8 @@ unsigned suspicion_confirmations(const struct peer *peer)
     return count == 0 ? 1 : count;
 }
 
-/* 1024 * log10(n), to within one: twice the bits of a square, ten times. */
+/* 1024 * log10(n), to within one. The logarithm to base 2 bit by bit: a square has twice the
+ * logarithm, and is 2 or more where its next bit is 1. */
 static uint64_t log10_1024(uint64_t n)
 {
     uint64_t bits = 0;

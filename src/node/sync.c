@@ -136,8 +136,8 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
     }
 }
 
-/* Somebody else is sending us much of this set: but a peer that never ends, or makes it up, leaves
- * the others their time. */
+/* Whether somebody else is sending us much of this set. A peer that never ends, or makes it up, is
+ * heeded for a part of the time only, so that others are heard too. */
 static bool is_repaired_by_other(const struct sync *state, struct moment now,
                                  const struct peer *peer, enum table_set set)
 {
@@ -148,7 +148,7 @@ static bool is_repaired_by_other(const struct sync *state, struct moment now,
            && now.mono_us - transfer->alone_us < ALONE_US;
 }
 
-/* So is somebody, who may be this peer. */
+/* Whether anybody is sending us much of this set. */
 static bool is_repaired(const struct sync *state, struct moment now, enum table_set set)
 {
     return is_repaired_by_other(state, now, NULL, set);

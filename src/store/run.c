@@ -422,7 +422,7 @@ uint64_t run_audit(const struct vector_run *run)
         struct run_block kept;
         struct run_block found;
 
-        run_block(run, slot, &kept);
+        run_block_at(run, slot, &kept);
         found = run_block_measure(&kept.view);
         block_audit(&kept.view);
         assert(slot == 0 || run_number(run, slot - 1) < kept.view.number);

@@ -152,8 +152,8 @@ static inline struct block run_view(const struct vector_run *run, unsigned slot)
     };
 }
 
-static inline void run_block(const struct vector_run *run, unsigned slot,
-                             struct run_block *block_out)
+static inline void run_block_at(const struct vector_run *run, unsigned slot,
+                                struct run_block *block_out)
 {
     block_out->view = run_view(run, slot);
     block_out->class = run_ties(run)[slot] & 7;

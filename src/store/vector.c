@@ -353,7 +353,7 @@ static enum status heap_merge(struct vector *vector, struct mem *mem, struct joi
     struct place place = place_find(vector, join->theirs->number);
 
     if (place.found) {
-        run_block(place.run, place.slot, &join->ours);
+        run_block_at(place.run, place.slot, &join->ours);
     } else {
         join->ours = (struct run_block){ 0 };
     }

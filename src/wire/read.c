@@ -62,7 +62,7 @@ static struct read_head read_head_short(uint8_t byte)
     return (struct read_head){ READ_NEGATIVE, 0 };
 }
 
-static bool read_head(struct read *read, struct read_head *head)
+static bool head_read(struct read *read, struct read_head *head)
 {
     const struct read_form *form;
     uint8_t byte;
@@ -127,7 +127,7 @@ bool read_number_wide(struct read *read, uint64_t *number_out)
         read->at = at + 2;
         return true;
     }
-    if (!read_head(read, &head)) {
+    if (!head_read(read, &head)) {
         return false;
     }
     switch (head.family) {
@@ -157,7 +157,7 @@ bool read_bool(struct read *read, bool *value_out)
 {
     struct read_head head;
 
-    if (!read_head(read, &head)) {
+    if (!head_read(read, &head)) {
         return false;
     }
     if (head.family != READ_PLAIN || head.number == 0xc0) {
@@ -171,7 +171,7 @@ bool read_text_wide(struct read *read, struct bytes *text_out)
 {
     struct read_head head;
 
-    if (!read_head(read, &head)) {
+    if (!head_read(read, &head)) {
         return false;
     }
     if (head.family != READ_TEXT && head.family != READ_BIN) {
@@ -184,7 +184,7 @@ bool read_bin(struct read *read, struct bytes *bin_out)
 {
     struct read_head head;
 
-    if (!read_head(read, &head)) {
+    if (!head_read(read, &head)) {
         return false;
     }
     if (head.family != READ_BIN) {
@@ -199,7 +199,7 @@ static bool read_count(struct read *read, enum read_family family, unsigned valu
 {
     struct read_head head;
 
-    if (!read_head(read, &head)) {
+    if (!head_read(read, &head)) {
         return false;
     }
     if (head.family != family) {
@@ -253,7 +253,7 @@ bool read_skip(struct read *read, unsigned depth)
 
     assert(depth <= READ_DEPTH_MAX);
     do {
-        if (!read_head(read, &head)) {
+        if (!head_read(read, &head)) {
             return false;
         }
         switch (head.family) {

@@ -6,7 +6,6 @@
 #include "node/state.h"
 
 #include <stdio.h>
-
 #include <string.h>
 
 #include "defaults.h"

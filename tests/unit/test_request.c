@@ -437,7 +437,8 @@ static void test_request_quality_is_that_of_the_closest_range(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct request_quality found = request_quality(rows[i].value, "application/msgpack");
+        const struct request_quality found =
+            request_quality_of(rows[i].value, "application/msgpack");
 
         if (found.thousandths != rows[i].thousandths || found.closeness != rows[i].closeness) {
             fail_msg("'%s' gave %u, %u", rows[i].value, found.thousandths, found.closeness);
