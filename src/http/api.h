@@ -65,21 +65,24 @@ struct http_context {
 struct reply {
     struct output output; /* for what is no JSON */
     struct json_writer json;
+    bool is_packed;
     uint8_t buffer[2048];
 };
 
-/* Write to what http_begin() or http_stream_begin() began. */
+/* Write to what http_begin() or http_stream_begin() began, as JSON or as msgpack. */
 struct json_writer *reply_begin(struct reply *reply, struct http_request *request);
+struct output *reply_begin_packed(struct reply *reply, struct http_request *request);
 
 /* Hand over what is still in the buffer; at the end of each step. */
 void reply_flush(struct reply *reply);
 
-/* The end: a newline after the document, so that shells stay tidy. */
+/* The end: of JSON a newline after the document, so that shells stay tidy. */
 void reply_end(struct reply *reply);
 
-/* The members of a vector from block `*number` on, as far as the step allows. False: the step is
- * over, *number is where to go on. `request` NULL: all of it. */
-bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_t *number,
+/* The members or pairs of a vector from block `*number` on, as far as the step allows. False: the
+ * step is over, *number is where to go on. `request` NULL: all of it. As msgpack the vector must be
+ * one that does not change meanwhile. */
+bool reply_vector(struct reply *reply, const struct vector *vector, uint64_t *number,
                   const struct http_request *request);
 
 /* Answer an update with no more than a code, if Prefer would rather have that. False: it would

@@ -19,7 +19,6 @@ struct aggregate {
     struct api_line *line;        /* NULL: it has left it */
     TAILQ_ENTRY(aggregate) place; /* in it */
     bool has_given_way;           /* it waits until it is the oldest */
-    bool is_packed;
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
     size_t pattern_size;
     uint64_t number; /* of the join, on its way out: block to go on from */
@@ -115,19 +114,14 @@ static enum http_step write_step(struct http_request *request, struct http_conte
     struct json_writer *json = &aggregate->reply.json;
 
     (void)context;
-    if (aggregate->is_packed) {
-        const bool is_all = packed_pairs(&aggregate->reply.output, &aggregate->gather.join,
-                                         &aggregate->number, request);
-
-        reply_flush(&aggregate->reply);
-        return is_all ? HTTP_STEP_DONE : HTTP_STEP_AGAIN;
-    }
-    if (!reply_vector(json, &aggregate->gather.join, &aggregate->number, request)) {
+    if (!reply_vector(&aggregate->reply, &aggregate->gather.join, &aggregate->number, request)) {
         reply_flush(&aggregate->reply);
         return HTTP_STEP_AGAIN;
     }
-    json_end_object(json);
-    json_end_object(json);
+    if (!aggregate->reply.is_packed) {
+        json_end_object(json);
+        json_end_object(json);
+    }
     reply_end(&aggregate->reply);
     return HTTP_STEP_DONE;
 }
@@ -168,20 +162,19 @@ static void packed_head_put(struct output *output, const struct aggregate *aggre
 static enum http_step write_begin(struct http_request *request, struct aggregate *aggregate)
 {
     const char *type;
-    struct json_writer *json;
+    bool is_packed;
 
     if (http_etag_matches(request, aggregate->digest)) {
         http_not_modified(request, aggregate->digest);
         return HTTP_STEP_DONE;
     }
-    aggregate->is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
+    is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
     http_etag(request, aggregate->digest);
     http_stream_begin(request, 200, type, HTTP_LENGTH_UNKNOWN);
-    json = reply_begin(&aggregate->reply, request);
-    if (aggregate->is_packed) {
-        packed_head_put(&aggregate->reply.output, aggregate);
+    if (is_packed) {
+        packed_head_put(reply_begin_packed(&aggregate->reply, request), aggregate);
     } else {
-        head_put(json, aggregate);
+        head_put(reply_begin(&aggregate->reply, request), aggregate);
     }
     aggregate->number = 0;
     http_continue(request, write_step, aggregate, aggregate_free);

@@ -22,6 +22,10 @@ void items_begin(struct items *items, struct http_request *request, const char *
 
     http_header_add(request, "Vary", "Accept");
     http_stream_begin(request, 200, items->type, HTTP_LENGTH_UNKNOWN);
+    if (items->form == API_PACKED) {
+        (void)reply_begin_packed(&items->reply, request);
+        return;
+    }
     json = reply_begin(&items->reply, request);
     if (items->form == API_JSON) {
         json_begin_object(json);
@@ -79,7 +83,7 @@ static enum items_progress json_item_go_on(struct items *items, const struct vec
                                            const struct http_request *request)
 {
     if (items->has_vectors && vector != NULL
-        && !reply_vector(&items->reply.json, vector, &items->number, request)) {
+        && !reply_vector(&items->reply, vector, &items->number, request)) {
         items->is_in_item = true;
         return ITEMS_OVER;
     }
@@ -98,7 +102,7 @@ static void packed_item_put(struct items *items, const struct vector *vector,
         packed_map(output, 1);
         packed_text(output, last_key(items));
         packed_map(output, vector_size(vector));
-        (void)packed_pairs(output, vector, &items->number, NULL);
+        (void)reply_vector(&items->reply, vector, &items->number, NULL);
         return;
     }
     packed_map(output, digest == NULL ? 2 : 3);
@@ -133,7 +137,7 @@ static enum items_progress packed_item_go_on(struct items *items,
             packed_map(output, vector_size(&items->copy.join));
         }
     }
-    if (!packed_pairs(output, &items->copy.join, &items->number, request)) {
+    if (!reply_vector(&items->reply, &items->copy.join, &items->number, request)) {
         return ITEMS_OVER;
     }
     gather_clear(&items->copy);

@@ -67,7 +67,7 @@ static enum http_step reading_step(struct http_request *request, struct http_con
         table_find(context->table, (struct bytes){ reading->key, reading->key_size });
 
     if (entry != NULL
-        && !reply_vector(&reading->reply.json, entry_vector(entry), &reading->number, request)) {
+        && !reply_vector(&reading->reply, entry_vector(entry), &reading->number, request)) {
         reply_flush(&reading->reply);
         return HTTP_STEP_AGAIN;
     }
@@ -116,7 +116,7 @@ enum http_step api_vector_answer(struct http_request *request, struct http_conte
         http_continue(request, reading_step, reading, reading_free);
         return HTTP_STEP_AGAIN;
     }
-    (void)reply_vector(json, vector, &reading->number, NULL);
+    (void)reply_vector(&reading->reply, vector, &reading->number, NULL);
     json_end_object(json);
     json_end_object(json);
     reply_end(&reading->reply);
@@ -137,14 +137,14 @@ static void ready_put(struct http_request *request, const struct vector *vector,
     head_put(json, http_key(request), whole, digest);
     json_name(json, "vector");
     json_begin_object(json);
-    (void)reply_vector(json, vector, &number, NULL);
+    (void)reply_vector(&reply, vector, &number, NULL);
     json_end_object(json);
     json_end_object(json);
     reply_end(&reply);
 }
 
 static void range_values_put(struct reply *reply, const struct vector *vector, uint64_t from,
-                             uint64_t count, bool is_packed)
+                             uint64_t count)
 {
     for (uint64_t i = 0; i < count;) {
         const uint64_t number = (from + i) >> 8;
@@ -159,7 +159,7 @@ static void range_values_put(struct reply *reply, const struct vector *vector, u
             const unsigned offset = (unsigned)((from + i) & 0xff);
             const uint64_t value = block.number == number ? block_get(&block, offset) : 0;
 
-            if (is_packed) {
+            if (reply->is_packed) {
                 packed_u64(&reply->output, value);
             } else {
                 json_u64(&reply->json, value);
@@ -191,19 +191,19 @@ static void range_get(struct http_request *request, const struct entry *entry)
     is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
     http_etag(request, digest);
     http_begin(request, 200, type);
-    json = reply_begin(&reply, request);
     if (is_packed) {
-        packed_range_head(&reply.output, entry, from, count);
-        range_values_put(&reply, vector, from, count, true);
+        packed_range_head(reply_begin_packed(&reply, request), entry, from, count);
+        range_values_put(&reply, vector, from, count);
         reply_flush(&reply);
         return;
     }
+    json = reply_begin(&reply, request);
     head_put(json, http_key(request), vector, &digest);
     json_name(json, "from");
     json_u64(json, from);
     json_name(json, "values");
     json_begin_array(json);
-    range_values_put(&reply, vector, from, count, false);
+    range_values_put(&reply, vector, from, count);
     json_end_array(json);
     json_end_object(json);
     reply_end(&reply);

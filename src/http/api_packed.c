@@ -5,24 +5,6 @@
 #include <assert.h>
 #include <string.h>
 
-bool packed_pairs(struct output *output, const struct vector *vector, uint64_t *number,
-                  const struct http_request *request)
-{
-    const size_t count = vector_blocks(vector);
-    struct block_room room;
-
-    for (size_t i = vector_seek(vector, *number); i < count; i++) {
-        const struct block block = vector_block(vector, i, &room);
-
-        *number = block.number;
-        if (request != NULL && http_step_is_over(request)) {
-            return false;
-        }
-        packed_elements(output, &block);
-    }
-    return true;
-}
-
 /* -- one key ------------------------------------------------------------------------------- */
 
 struct sending {
@@ -69,7 +51,7 @@ static enum http_step write_step(struct http_request *request, struct http_conte
 {
     struct sending *sending = (struct sending *)state;
     const bool is_all =
-        packed_pairs(&sending->reply.output, &sending->copy.join, &sending->number, request);
+        reply_vector(&sending->reply, &sending->copy.join, &sending->number, request);
 
     (void)context;
     reply_flush(&sending->reply);
@@ -84,8 +66,7 @@ static void write_begin(struct http_request *request, struct sending *sending)
 
     http_etag(request, sending->digest);
     http_stream_begin(request, 200, sending->type, HTTP_LENGTH_UNKNOWN);
-    (void)reply_begin(&sending->reply, request);
-    output = &sending->reply.output;
+    output = reply_begin_packed(&sending->reply, request);
     head_put(output, (struct bytes){ sending->key, sending->key_size }, size, sending->digest);
     packed_map(output, size);
     http_continue(request, write_step, sending, sending_free);
@@ -138,11 +119,10 @@ void packed_chosen(struct http_request *request, const struct entry *entry,
 
     http_etag(request, entry_digest(entry));
     http_begin(request, 200, type);
-    (void)reply_begin(&reply, request);
-    output = &reply.output;
+    output = reply_begin_packed(&reply, request);
     head_put(output, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry));
     packed_map(output, vector_size(chosen));
-    (void)packed_pairs(output, chosen, &number, NULL);
+    (void)reply_vector(&reply, chosen, &number, NULL);
     reply_flush(&reply);
 }
 

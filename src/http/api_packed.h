@@ -9,11 +9,6 @@
 #include "http/api.h"
 #include "view/packed_writer.h"
 
-/* The elements of a vector that does not change meanwhile as pairs, from block *number on, as far
- * as the step goes. False: the step is over. `request` NULL: all of them. */
-bool packed_pairs(struct output *output, const struct vector *vector, uint64_t *number,
-                  const struct http_request *request);
-
 /* One key: {"key", "size", "digest", "vector": {0: 5}}, as this type. */
 void packed_get(struct http_request *request, struct http_context *context,
                 const struct entry *entry, const char *type);

@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "http/api.h"
 #include "store/pattern.h"
+#include "view/packed_writer.h"
 
 #include <assert.h>
 #include <string.h>
@@ -18,7 +19,15 @@ struct json_writer *reply_begin(struct reply *reply, struct http_request *reques
 
     output_init(&reply->output, space, sink, request);
     json_begin(&reply->json, &reply->output, http_is_pretty(request));
+    reply->is_packed = false;
     return &reply->json;
+}
+
+struct output *reply_begin_packed(struct reply *reply, struct http_request *request)
+{
+    (void)reply_begin(reply, request);
+    reply->is_packed = true;
+    return &reply->output;
 }
 
 void reply_flush(struct reply *reply)
@@ -28,11 +37,13 @@ void reply_flush(struct reply *reply)
 
 void reply_end(struct reply *reply)
 {
-    output_put_byte(&reply->output, '\n');
+    if (!reply->is_packed) {
+        output_put_byte(&reply->output, '\n');
+    }
     output_flush(&reply->output);
 }
 
-bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_t *number,
+bool reply_vector(struct reply *reply, const struct vector *vector, uint64_t *number,
                   const struct http_request *request)
 {
     const size_t count = vector_blocks(vector);
@@ -45,7 +56,11 @@ bool reply_vector(struct json_writer *json, const struct vector *vector, uint64_
             *number = block.number;
             return false;
         }
-        json_elements(json, &block, NULL);
+        if (reply->is_packed) {
+            packed_elements(&reply->output, &block);
+        } else {
+            json_elements(&reply->json, &block, NULL);
+        }
     }
     return true;
 }

@@ -136,7 +136,7 @@ static bool vector_put(struct http_request *request, struct http_context *contex
         table_find(context->table, (struct bytes){ watching->key, watching->key_size });
 
     if (entry != NULL
-        && !reply_vector(&watching->reply.json, entry_vector(entry), &watching->number, request)) {
+        && !reply_vector(&watching->reply, entry_vector(entry), &watching->number, request)) {
         return false;
     }
     json_end_object(&watching->reply.json);
