@@ -381,6 +381,12 @@ void client_close(struct client *client)
     evbuffer_free(client->received);
 }
 
+void serve_client(struct fixture *fixture, struct client *client)
+{
+    serve(fixture);
+    client_connect(fixture, client);
+}
+
 void client_send(struct client *client, const char *bytes)
 {
     bufferevent_write(client->stream, bytes, strlen(bytes));

@@ -68,6 +68,10 @@ struct client client_open(struct fixture *fixture);
 void client_connect_to(struct client *client, const struct sockaddr *address, int size);
 void client_connect(struct fixture *fixture, struct client *client);
 void client_close(struct client *client);
+
+/* Start the server, and connect an open client to it. */
+void serve_client(struct fixture *fixture, struct client *client);
+
 void client_send(struct client *client, const char *bytes);
 bool client_has(struct client *client, const char *needle);
 size_t client_count(struct client *client, const char *needle);

@@ -22,8 +22,7 @@ static void test_connection_cuts_a_client_that_drips(void **state)
     uint64_t dripped_ms = begun_ms;
 
     fixture->options.timeout_us = 300000;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /hello HTTP/1.1\r\nX: ");
     while (!client.is_closed && clock_ms() - begun_ms < PATIENCE_MS) {
         event_base_loop(fixture->base, EVLOOP_ONCE);
@@ -65,8 +64,7 @@ static void test_connection_leaves_a_long_poll_alone_past_the_timeout(void **sta
     struct client client = client_open(fixture);
 
     fixture->options.timeout_us = 100000;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, POLL("s"));
     AWAIT(fixture, client_has(&client, "304 Not Modified"));
     client_close(&client);
@@ -78,8 +76,7 @@ static void test_connection_closes_an_idle_connection(void **state)
     struct client client = client_open(fixture);
 
     fixture->options.timeout_us = 100000;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     AWAIT(fixture, client.is_closed);
     assert_int_equal(evbuffer_get_length(client.received), 0);
     client_close(&client);
@@ -144,8 +141,7 @@ static void test_connection_limits_what_is_uploaded_at_once(void **state)
     static char body[SIZE];
 
     fixture->options.upload_bytes_max = 200000;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 400000\r\n\r\n");
     bufferevent_write(client.stream, body, sizeof body);
     AWAIT(fixture, client.is_closed);
@@ -165,8 +161,7 @@ static void test_connection_pays_for_memory_that_is_used_up(void **state)
     static char body[SIZE];
 
     fixture->options.held = &held;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 400000\r\n\r\n");
     bufferevent_write(client.stream, body, 200000);
     AWAIT(fixture, held.used_bytes > 200000);
@@ -279,8 +274,7 @@ static void test_connection_lets_a_client_that_asks_go_on(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "POST /lines HTTP/1.1\r\n" HOST "Content-Length: 5\r\n"
                          "Expect: 100-continue\r\n\r\n");
     AWAIT(fixture, client_has(&client, "HTTP/1.1 100 Continue\r\n\r\n"));
@@ -431,8 +425,7 @@ static void test_connection_reads_ahead_within_bounds(void **state)
     struct client client = client_open(fixture);
     static char more[SIZE];
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, POLL(SECONDS_10));
     AWAIT(fixture, http_server_stats(fixture->server)->parked == 1);
     memset(more, 'x', sizeof more);
@@ -450,8 +443,7 @@ static void test_connection_continues_a_body_that_waits_to_be_asked_for(void **s
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "POST /keys/a HTTP/1.1\r\n" HOST "Expect: 100-continue\r\n"
                          "Content-Length: 2\r\n\r\n");
     AWAIT(fixture, client_has(&client, "HTTP/1.1 100 Continue\r\n\r\n"));

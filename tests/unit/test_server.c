@@ -71,8 +71,7 @@ static void test_server_answers_pipelined_requests_in_order(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     for (size_t i = 0; i < 1000; i++) {
         char request[96];
 
@@ -92,8 +91,7 @@ static void test_server_answers_a_client_that_half_closes(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     AWAIT(fixture, http_server_stats(fixture->server)->connections == 1);
     assert_int_equal(send(bufferevent_getfd(client.stream), "GET /hello HTTP/1.0\r\n\r\n", 23, 0),
                      23);
@@ -210,8 +208,7 @@ static void test_server_calls_no_step_while_the_output_is_full(void **state)
     struct client client = client_open(fixture);
     uint64_t stalled;
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     bufferevent_disable(client.stream, EV_READ);
     client_send(&client, "GET /big?sized HTTP/1.1\r\n" HOST "\r\n");
     AWAIT(fixture, fixture->context.output_most > HTTP_OUTPUT_BYTES_MAX / 2);
@@ -238,8 +235,7 @@ static void test_server_streams_in_chunks(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /big HTTP/1.1\r\n" HOST "\r\n");
     AWAIT(fixture, client_has(&client, "\r\n0\r\n\r\n"));
     assert_true(client_has(&client, "Transfer-Encoding: chunked\r\n"));
@@ -252,8 +248,7 @@ static void test_server_ends_an_old_client_s_stream_with_the_connection(void **s
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /big HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     AWAIT(fixture, client.is_closed);
     assert_false(client_has(&client, "chunked"));
@@ -266,8 +261,7 @@ static void test_server_frees_the_state_when_the_client_leaves(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /sleep HTTP/1.1\r\n" HOST "\r\n");
     AWAIT(fixture, client_has(&client, "event\n"));
     assert_int_equal(http_server_stats(fixture->server)->watchers, 1);
@@ -283,8 +277,7 @@ static void test_server_wakes_a_sleeping_step(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /sleep HTTP/1.1\r\n" HOST "\r\n");
     AWAIT(fixture, client_has(&client, "event\n"));
     http_wake(fixture->context.sleeper);
@@ -301,8 +294,7 @@ static void test_server_limits_watchers(void **state)
     struct client client = client_open(fixture);
 
     fixture->options.watchers_max = 1;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /sleep HTTP/1.1\r\n" HOST "\r\n");
     AWAIT(fixture, client_has(&client, "event\n"));
     assert_has(exchange_to_end(fixture, "GET /sleep HTTP/1.1\r\n" LAST), "Retry-After: 1\r\n");
@@ -326,8 +318,7 @@ static void test_server_counts_places_of_watchers(void **state)
     struct client client = client_open(fixture);
 
     fixture->options.watchers_max = 3;
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, "GET /sleep?place=2 HTTP/1.1\r\n" HOST "\r\n");
     AWAIT(fixture, client_has(&client, "event\n"));
     assert_has(exchange_to_end(fixture, "GET /sleep?place=2 HTTP/1.1\r\n" LAST), "503 ");
@@ -447,8 +438,7 @@ static void test_server_answers_a_long_poll_when_its_key_changes(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, POLL(SECONDS_10));
     AWAIT(fixture, http_server_stats(fixture->server)->parked == 1);
     change(fixture, "b");
@@ -470,8 +460,7 @@ static void test_server_ends_a_long_poll_in_time(void **state)
     struct client client = client_open(fixture);
     const uint64_t begun_ms = clock_ms();
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, POLL("s"));
     AWAIT(fixture, client_has(&client, "304 Not Modified"));
     assert_true(clock_ms() - begun_ms >= 990);
@@ -484,8 +473,7 @@ static void test_server_forgets_a_long_poll_whose_client_leaves(void **state)
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, POLL(SECONDS_10));
     AWAIT(fixture, http_server_stats(fixture->server)->parked == 1);
     client_close(&client);
@@ -500,8 +488,7 @@ static void test_server_answers_what_was_pipelined_behind_a_long_poll(void **sta
     struct fixture *fixture = *state;
     struct client client = client_open(fixture);
 
-    serve(fixture);
-    client_connect(fixture, &client);
+    serve_client(fixture, &client);
     client_send(&client, POLL(SECONDS_10));
     AWAIT(fixture, http_server_stats(fixture->server)->parked == 1);
     client_send(&client, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
