@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* What is used may lie above a limit that was lowered: it stays, and nothing is added. */
 static bool mem_charge(struct mem *mem, size_t size)
 {
     if (mem->fail_countdown > 0 && --mem->fail_countdown == 0) {

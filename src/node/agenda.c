@@ -33,6 +33,7 @@ bool agenda_reserve(struct agenda *agenda, struct mem *mem, uint32_t count)
     return true;
 }
 
+/* A queue knows its place, so that a change of its time looks for nothing. */
 static void put(struct agenda *agenda, uint32_t position, struct plain_queue *queue)
 {
     agenda->list[position] = queue;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+/* None for 0, so that the first element of a sketch costs two bytes. */
 static unsigned number_bytes(uint64_t number)
 {
     return number == 0 ? 0 : 8 - ((unsigned)__builtin_clzll(number) >> 3);
@@ -88,7 +89,7 @@ bool inlined_join_one(struct inlined *inlined, uint64_t index, uint64_t value, u
         ours++;
     }
     if (ours == elements + count || value == 0) {
-        return false;
+        return false; /* what is new here is merged, not raised */
     }
     raised = value > ours->value;
     larger = value < ours->value;
@@ -97,7 +98,7 @@ bool inlined_join_one(struct inlined *inlined, uint64_t index, uint64_t value, u
             digest_element(salt, index, value) - digest_element(salt, index, ours->value);
         ours->value = value;
         if (!inlined_fits(elements, count)) {
-            return false;
+            return false; /* it moves to the heap, which only the caller can do */
         }
         inlined_write(inlined, elements, count);
     }

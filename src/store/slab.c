@@ -94,16 +94,19 @@ static void list_remove(struct slabs *slabs, uint32_t number)
     slab->is_listed = false;
 }
 
+/* Only slabs with room are listed, so that the first of a list always takes one more. */
 static bool slab_full(const struct slab *slab)
 {
     return slab->free == 0 && SLAB_UNITS - slab->fresh < slab->units;
 }
 
+/* Where a free slot names the next one: in itself, so that a slab needs no list beside it. */
 static uint16_t *slot_next(struct slab *slab, unsigned unit)
 {
     return (uint16_t *)(void *)((uint64_t *)(void *)slab + unit);
 }
 
+/* What was freed goes first: it may still be in cache, and `fresh` memory was never touched. */
 static unsigned slot_take(struct slab *slab)
 {
     unsigned unit = slab->free;

@@ -61,7 +61,7 @@ void block_audit(const struct block *block)
         assert(block->count == BLOCK_ELEMENTS);
         return;
     }
-    assert(block->width > 0);
+    assert(block->width > 0); /* a bitmap names its offsets itself */
     assert(block->count >= 1);
     assert(block->count <= BLOCK_ELEMENTS);
     for (unsigned i = 0; i < block->count; i++) {
