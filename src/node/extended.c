@@ -62,7 +62,8 @@ static bool is_proved(const struct node *node, struct moment now, const struct p
            && node_is_token(node, now, &from->address, envelope->echo);
 }
 
-/* A clock is believed of the trusted, where no forger can have sent the datagram. */
+/* A clock is believed of the trusted, where no forger can have sent the datagram: it echoes our
+ * token, or acks a number of ours that only its receiver knows. */
 static void clock_note(struct node *node, struct moment now, const struct peer *from,
                        const struct envelope *envelope)
 {
@@ -128,8 +129,9 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
     }
 }
 
-/* Acks, and the roots that come with them. The digests of an ack are salted with its first `a`. */
-static void acks_receive(struct node *node, struct moment now, struct peer *from,
+/* Acks, and the roots that come with them. The digests of an ack are salted with its first `a`.
+ * Returns whether something was acked that is under way. */
+static bool acks_receive(struct node *node, struct moment now, struct peer *from,
                          const struct message *message)
 {
     const struct envelope *envelope = &message->envelope;
@@ -138,17 +140,19 @@ static void acks_receive(struct node *node, struct moment now, struct peer *from
     uint32_t salt = envelope->sequence;
     uint32_t sequence;
     bool first = true;
+    bool acked = false;
 
     while (message_next_ack(&acks, &sequence)) {
         if (first && answering) {
             salt = sequence;
         }
         first = false;
-        flights_acked(node, now, from, sequence);
+        acked = flights_acked(node, now, from, sequence) || acked;
     }
     if (has(envelope, WIRE_HAS_ROOTS) && (!answering || !first)) {
         sync_roots_received(node, now, from, envelope->roots, salt, answering);
     }
+    return acked;
 }
 
 static void requests_receive(struct node *node, struct moment now, struct peer *from,
@@ -228,9 +232,10 @@ void extended_receive(struct node *node, struct moment now, struct peer *from,
     }
     if (proved) {
         echo_note(node, now, from);
+    }
+    if (acks_receive(node, now, from, message) || proved) {
         clock_note(node, now, from, envelope);
     }
-    acks_receive(node, now, from, message);
     items_receive(node, now, from, message, proved);
     sequence_receive(node, from, message);
     requests_receive(node, now, from, message);

@@ -10,12 +10,12 @@
 #include "node/state.h"
 #include "node/sync.h"
 
-void flights_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence)
+bool flights_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence)
 {
     struct flight flight;
 
     if (!outbox_take_acked(node, now, peer, sequence, &flight)) {
-        return;
+        return false;
     }
     switch (flight.kind) {
     case FLIGHT_PROBE: detect_acked(node, now, &flight); break;
@@ -25,6 +25,7 @@ void flights_acked(struct node *node, struct moment now, struct peer *peer, uint
     default: break;
     }
     marks_clear(&flight.carried, node->mem);
+    return true;
 }
 
 /* Probes and hellos go where nobody may be: that they are lost says nothing about the way, and a

@@ -5,13 +5,14 @@
 
 #include "base/moment.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct node;
 struct peer;
 
-/* An ack came; a number that is not known is ignored. */
-void flights_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence);
+/* An ack came. False: of a number that is not under way to this peer, which is ignored. */
+bool flights_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence);
 
 /* Tell of all that is overdue. */
 void flights_tick(struct node *node, struct moment now);

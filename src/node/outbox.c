@@ -338,8 +338,11 @@ static struct envelope envelope_for(const struct node *node, struct moment now,
         node_token(node, now, &peer->address, 0, envelope.token);
     }
     if (peer->has_token) {
-        envelope.has |= WIRE_HAS_ECHO | WIRE_HAS_CLOCK;
+        envelope.has |= WIRE_HAS_ECHO;
         memcpy(envelope.echo, peer->token, sizeof envelope.echo);
+    }
+    if ((envelope.has & (WIRE_HAS_ECHO | WIRE_HAS_ROOTS)) != 0) {
+        envelope.has |= WIRE_HAS_CLOCK;
         envelope.clock_s = now.unix_s < UINT32_MAX ? (uint32_t)now.unix_s : UINT32_MAX;
     }
     if (node->options.cluster_id != 0) {

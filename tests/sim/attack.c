@@ -219,7 +219,7 @@ static struct envelope host_envelope(const struct attack *attack, struct host *h
         envelope.has |= WIRE_HAS_ECHO;
         memcpy(envelope.echo, token, sizeof envelope.echo);
         envelope.has |= WIRE_HAS_CLOCK;
-        envelope.clock_s = UINT32_MAX;
+        envelope.clock_s = host->probed ? (uint32_t)now_s(attack) : UINT32_MAX;
     }
     return envelope;
 }
