@@ -79,6 +79,10 @@ void reply_flush(struct reply *reply);
 /* The end: of JSON a newline after the document, so that shells stay tidy. */
 void reply_end(struct reply *reply);
 
+/* The member that names a key, and where its name says when it ends, the one that shows it:
+ * "key": "visits~2026-12-29", "expires": "2026-12-29T00:00Z". */
+void reply_key(struct json_writer *json, struct bytes key);
+
 /* The members or pairs of a vector from block `*number` on, as far as the step allows. False: the
  * step is over, *number is where to go on. `request` NULL: all of it. As msgpack the vector must be
  * one that does not change meanwhile. */

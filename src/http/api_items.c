@@ -51,8 +51,7 @@ static void json_item_begin(struct items *items, struct bytes key, const struct 
         json_restart(json);
     }
     json_begin_object(json);
-    json_name(json, "key");
-    json_string(json, key);
+    reply_key(json, key);
     json_name(json, "size");
     json_u64(json, vector_size(vector));
     if (digest != NULL) {
@@ -105,9 +104,7 @@ static void packed_item_put(struct items *items, const struct vector *vector,
         (void)reply_vector(&items->reply, vector, &items->number, NULL);
         return;
     }
-    packed_map(output, digest == NULL ? 2 : 3);
-    packed_name(output, "key");
-    packed_text(output, last_key(items));
+    packed_key(output, last_key(items), digest == NULL ? 1 : 2);
     packed_name(output, "size");
     packed_u64(output, vector_size(vector));
     if (digest != NULL) {

@@ -37,8 +37,7 @@ static void head_put(struct json_writer *json, struct bytes key, const struct ve
                      const uint64_t *digest)
 {
     json_begin_object(json);
-    json_name(json, "key");
-    json_string(json, key);
+    reply_key(json, key);
     json_name(json, "size");
     json_u64(json, vector_size(vector));
     if (digest != NULL) {
@@ -50,8 +49,7 @@ static void head_put(struct json_writer *json, struct bytes key, const struct ve
 static void larger_head_put(struct json_writer *json, struct bytes key, uint64_t digest)
 {
     json_begin_object(json);
-    json_name(json, "key");
-    json_string(json, key);
+    reply_key(json, key);
     json_name(json, "changed");
     json_begin_object(json);
     json_end_object(json);

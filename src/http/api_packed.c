@@ -1,9 +1,25 @@
 #include "http/api_packed.h"
 
+#include "base/deadline.h"
 #include "http/api_gather.h"
 
 #include <assert.h>
 #include <string.h>
+
+void packed_key(struct output *output, struct bytes key, uint64_t others)
+{
+    const uint32_t deadline = deadline_of(key);
+    char text[DEADLINE_ISO_BYTES];
+
+    packed_map(output, (deadline == DEADLINE_NONE ? 1 : 2) + others);
+    packed_name(output, "key");
+    packed_text(output, key);
+    if (deadline != DEADLINE_NONE) {
+        deadline_put_iso(text, deadline);
+        packed_name(output, "expires");
+        packed_text(output, (struct bytes){ (const uint8_t *)text, sizeof text });
+    }
+}
 
 /* -- one key ------------------------------------------------------------------------------- */
 
@@ -26,13 +42,11 @@ static void sending_free(void *state)
     mem_free(sending->mem, sending, sizeof *sending);
 }
 
-/* What every answer says first, in a map of so many pairs. */
+/* What every answer says first, in a map that has so many pairs behind it. */
 static void facts_put(struct output *output, struct bytes key, uint64_t size, uint64_t digest,
-                      uint64_t pairs)
+                      uint64_t others)
 {
-    packed_map(output, pairs);
-    packed_name(output, "key");
-    packed_text(output, key);
+    packed_key(output, key, 2 + others);
     packed_name(output, "size");
     packed_u64(output, size);
     packed_name(output, "digest");
@@ -42,7 +56,7 @@ static void facts_put(struct output *output, struct bytes key, uint64_t size, ui
 /* All but the vector. */
 static void head_put(struct output *output, struct bytes key, uint64_t size, uint64_t digest)
 {
-    facts_put(output, key, size, digest, 4);
+    facts_put(output, key, size, digest, 1);
     packed_name(output, "vector");
 }
 
@@ -129,7 +143,7 @@ void packed_chosen(struct http_request *request, const struct entry *entry,
 void packed_range_head(struct output *output, const struct entry *entry, uint64_t from,
                        uint64_t count)
 {
-    facts_put(output, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry), 5);
+    facts_put(output, entry_key(entry), vector_size(entry_vector(entry)), entry_digest(entry), 2);
     packed_name(output, "from");
     packed_u64(output, from);
     packed_name(output, "values");

@@ -9,6 +9,9 @@
 #include "http/api.h"
 #include "view/packed_writer.h"
 
+/* Begin a map that has a key, which is put as reply_key() does, and `others` pairs behind it. */
+void packed_key(struct output *output, struct bytes key, uint64_t others);
+
 /* One key: {"key", "size", "digest", "vector": {0: 5}}, as this type. */
 void packed_get(struct http_request *request, struct http_context *context,
                 const struct entry *entry, const char *type);

@@ -1,3 +1,4 @@
+#include "base/deadline.h"
 #include "base/text.h"
 #include "http/api.h"
 #include "store/pattern.h"
@@ -41,6 +42,20 @@ void reply_end(struct reply *reply)
         output_put_byte(&reply->output, '\n');
     }
     output_flush(&reply->output);
+}
+
+void reply_key(struct json_writer *json, struct bytes key)
+{
+    const uint32_t deadline = deadline_of(key);
+    char text[DEADLINE_ISO_BYTES];
+
+    json_name(json, "key");
+    json_string(json, key);
+    if (deadline != DEADLINE_NONE) {
+        deadline_put_iso(text, deadline);
+        json_name(json, "expires");
+        json_string(json, (struct bytes){ (const uint8_t *)text, sizeof text });
+    }
 }
 
 bool reply_vector(struct reply *reply, const struct vector *vector, uint64_t *number,

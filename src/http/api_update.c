@@ -207,8 +207,7 @@ static void answer_begin(struct http_request *request, struct update *update)
     }
     json = reply_begin(&update->reply, request);
     json_begin_object(json);
-    json_name(json, "key");
-    json_string(json, update->node.key);
+    reply_key(json, update->node.key);
     json_name(json, "changed");
     json_begin_object(json);
 }

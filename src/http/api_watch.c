@@ -153,8 +153,7 @@ static bool update_put(struct http_request *request, struct http_context *contex
     const bool is_whole = event->is_whole || watching->include == INCLUDE_VECTOR;
 
     kind_put(watching, json, "update");
-    json_name(json, "key");
-    json_string(json, key);
+    reply_key(json, key);
     json_name(json, "digest");
     json_hex64(json, entry_digest(event->entry));
     if (watching->include == INCLUDE_NONE) {

@@ -33,11 +33,19 @@ enum expect {
 enum place { PLACE_VECTOR, PLACE_BULK, PLACE_LINE };
 
 /* Members of a line. */
-enum member { MEMBER_KEY, MEMBER_VECTOR, MEMBER_SIZE, MEMBER_DIGEST, MEMBER_VIEW, MEMBER_COUNT };
+enum member {
+    MEMBER_KEY,
+    MEMBER_VECTOR,
+    MEMBER_SIZE,
+    MEMBER_DIGEST,
+    MEMBER_EXPIRES,
+    MEMBER_VIEW,
+    MEMBER_COUNT
+};
 
 static const char *const member_names[MEMBER_COUNT] = {
-    [MEMBER_KEY] = "key",       [MEMBER_VECTOR] = "vector", [MEMBER_SIZE] = "size",
-    [MEMBER_DIGEST] = "digest", [MEMBER_VIEW] = "view",
+    [MEMBER_KEY] = "key",       [MEMBER_VECTOR] = "vector",   [MEMBER_SIZE] = "size",
+    [MEMBER_DIGEST] = "digest", [MEMBER_EXPIRES] = "expires", [MEMBER_VIEW] = "view",
 };
 
 struct json_reader {

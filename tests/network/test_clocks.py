@@ -1,57 +1,21 @@
 """Wall clocks that differ, and that jump while a daemon runs."""
 
-import os
-import pathlib
-import subprocess
 import time
 
 import pytest
 
 from network import equal, eventually, one_view
+from clocks import Clocks
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
 YEAR_S = 365 * DAY_S
 
 
-class Clock:
-    """The wall clock of one daemon."""
-
-    def __init__(self, library, path, offset_s=0):
-        self.path = path
-        self.environment = {
-            "LD_PRELOAD": str(library),
-            "VIGNETTE_CLOCK": str(path),
-            "ASAN_OPTIONS": "verify_asan_link_order=0",
-        }
-        self.jump(offset_s)
-
-    def jump(self, offset_s):
-        fresh = self.path.with_suffix(".new")
-        fresh.write_text(str(int(offset_s)))
-        fresh.rename(self.path)
-
-
 @pytest.fixture
 def clock(tmp_path):
-    """clock(offset) makes one, from the source next to this file."""
-    library = tmp_path / "clock.so"
-    source = pathlib.Path(__file__).with_name("clock.c")
-    compiler = os.environ.get("CC", "cc").split()
-    try:
-        subprocess.run(
-            [*compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"],
-            check=True, capture_output=True,
-        )
-    except (OSError, subprocess.CalledProcessError) as why:
-        pytest.skip(f"no wrong clocks, for want of a compiler: {why}")
-    made = []
-
-    def make(offset_s=0):
-        made.append(Clock(library, tmp_path / f"offset-{len(made)}", offset_s))
-        return made[-1]
-
-    return make
+    """clock(offset) makes the wall clock of one daemon."""
+    return Clocks(tmp_path)
 
 
 def deaths(members):

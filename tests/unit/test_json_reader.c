@@ -158,8 +158,8 @@ static void test_json_reader_takes_at_every_split(void **state)
         { JSON_FORM_LINES, "{\"key\":\"a\",\"vector\":{\"0\":5}}\n", "a{0=5,}" },
         { JSON_FORM_LINES,
           "{\"vector\":{\"7\":1,\"0\":5},\"key\":\"a\"}\r\n\n"
-          "{\"key\":\"a\",\"size\":3,\"digest\":\"x\",\"view\":\"hll\","
-          "\"vector\":{}}",
+          "{\"key\":\"a\",\"size\":3,\"digest\":\"x\",\"expires\":\"2026-12-29T00:00Z\","
+          "\"view\":\"hll\",\"vector\":{}}",
           "a{0=5,7=1,}a{}" },
     };
     struct fixture *fixture = (struct fixture *)*state;

@@ -1,5 +1,5 @@
 /* A wall clock that is wrong by as many seconds as the file VIGNETTE_CLOCK says at that moment.
- * Preloaded into a daemon by test_clocks.py; the monotonic clock stays as it is. */
+ * Preloaded into daemons by clocks.py; the monotonic clock stays as it is. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
