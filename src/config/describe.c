@@ -32,6 +32,7 @@ static const char *example_of(const char *name)
         { "cluster", "blue" },
         { "plain-peer", "192.0.2.0/24" },
         { "max-value", "visitors:* 64" },
+        { "keep", "visitors:* 35d" },
         { "http-listen", "127.0.0.1:6001" },
         { "http-host", "counts.example.org" },
         { "http-allow-origin", "https://dashboard.example.org" },

@@ -14,6 +14,8 @@
 #define CONFIG_PATH_MAX     4000 /* under PATH_MAX */
 #define CONFIG_UNIX_MAX     107  /* sun_path of unix(7), less a NUL */
 
+#define OPTION_KEEP_MS_MIN 60000 /* names say to the minute when keys end */
+
 #define OPTION_AT_DURATION(name) offsetof(struct config, name##_ms)
 #define OPTION_AT_SIZE(name)     offsetof(struct config, name##_bytes)
 #define OPTION_AT_COUNT(name)    offsetof(struct config, name)
@@ -330,6 +332,7 @@ const char *option_form(const struct config_option *option)
         [CHECK_SEED] = "host:port, the port 1..65535, IPv6 in brackets",
         [CHECK_RANGE] = "an address or a block such as 10.0.0.0/8, or none",
         [CHECK_RULE] = "PATTERN VALUE, the value a whole number",
+        [CHECK_KEEP] = "PATTERN DURATION, the duration a minute or more, such as 12h or 35d",
         [CHECK_HTTP] = "[host:]port, unix:/PATH (at most 107 bytes) or off",
     };
 
@@ -404,16 +407,30 @@ static bool option_is_endpoint(struct bytes text, bool host_needed, uint64_t por
            && memchr(host.data, ' ', host.size) == NULL;
 }
 
-/* PATTERN VALUE: the last blank parts them, so that a pattern may have blanks. */
-static bool option_is_rule(const char *value)
+bool option_rule(const char *value, struct bytes *pattern_out, struct bytes *limit_out)
 {
     const char *blank = strrchr(value, ' ');
+    const struct bytes pattern = { (const uint8_t *)value,
+                                   blank == NULL ? 0 : (size_t)(blank - value) };
+
+    if (!option_is_clean(pattern, CONFIG_NAME_MAX)) {
+        return false;
+    }
+    *pattern_out = pattern;
+    *limit_out = option_bytes(blank + 1);
+    return true;
+}
+
+static bool option_is_rule(const char *value, enum option_check check)
+{
+    struct bytes pattern;
+    struct bytes limit;
     uint64_t number;
 
-    return blank != NULL && blank > value
-           && option_is_clean((struct bytes){ (const uint8_t *)value, (size_t)(blank - value) },
-                              CONFIG_NAME_MAX)
-           && text_get_u64(option_bytes(blank + 1), &number);
+    return option_rule(value, &pattern, &limit)
+           && (check == CHECK_RULE
+                   ? text_get_u64(limit, &number)
+                   : text_get_duration_ms(limit, &number) && number >= OPTION_KEEP_MS_MIN);
 }
 
 static bool option_is_text(const struct config_option *option, const char *value)
@@ -430,7 +447,8 @@ static bool option_is_text(const struct config_option *option, const char *value
     case CHECK_ENDPOINT: return option_is_endpoint(text, false, 0);
     case CHECK_SEED: return option_is_endpoint(text, true, 1);
     case CHECK_RANGE: return text_is(text, "none") || address_range_from_text(text, &range);
-    case CHECK_RULE: return option_is_rule(value);
+    case CHECK_RULE:
+    case CHECK_KEEP: return option_is_rule(value, option->check);
     default: /* CHECK_HTTP */
         if (strncmp(value, "unix:", 5) == 0) {
             return value[5] == '/' && option_is_clean(text, 5 + CONFIG_UNIX_MAX);

@@ -48,6 +48,7 @@ enum option_check {
     CHECK_SEED,     /* host:port, port above 0 */
     CHECK_RANGE,    /* address or address/bits, or none */
     CHECK_RULE,     /* PATTERN VALUE */
+    CHECK_KEEP,     /* PATTERN DURATION, a minute or more */
     CHECK_HTTP      /* [host:]port, unix:PATH, off */
 };
 enum option_when { OPTION_RESTART, OPTION_RELOAD };
@@ -142,6 +143,10 @@ bool config_check(const struct config *config, struct config_report *report);
 
 /* Print every setting as a line that a file could hold, with where it came from. */
 void config_show(const struct config *config, FILE *to);
+
+/* What a value of the form PATTERN VALUE consists of: the last blank parts them, so that a pattern
+ * may have blanks. False: it has no such form; nothing was written. */
+bool option_rule(const char *value, struct bytes *pattern_out, struct bytes *limit_out);
 
 /* Call back for each setting that differs and cannot be changed while running. */
 void config_compare(const struct config *old, const struct config *new,

@@ -107,6 +107,16 @@ void http_header_add(struct http_request *request, const char *name, const char 
     request->head_size = (uint16_t)(to - request->head);
 }
 
+void http_location(struct http_request *request, struct bytes behind)
+{
+    const struct bytes path = request->target.path;
+    char text[LOCATION_BYTES_MAX];
+
+    (void)snprintf(text, sizeof text, "/%.*s%.*s", (int)path.size, (const char *)path.data,
+                   (int)behind.size, (const char *)behind.data);
+    http_header_add(request, "Location", text);
+}
+
 void http_etag(struct http_request *request, uint64_t digest)
 {
     char text[19] = { '"' };
@@ -137,7 +147,7 @@ static void cross_origin_add(struct http_request *request)
     if (origin.data != NULL && origin.size <= ORIGIN_BYTES_MAX) {
         http_header_add(request, "Access-Control-Allow-Origin", (const char *)origin.data);
         http_header_add(request, "Access-Control-Expose-Headers",
-                        "ETag, Retry-After, X-Vignette-Node, Preference-Applied");
+                        "ETag, Location, Retry-After, X-Vignette-Node, Preference-Applied");
         http_header_add(request, "Vary", "Origin");
     }
 }

@@ -35,6 +35,13 @@ struct api_socket {
 /* Aggregates that are being joined, in the order in which they came (api_aggregate.c). */
 TAILQ_HEAD(api_line, aggregate);
 
+/* A `keep` rule: an update of one key that matches, and whose name says not when it ends, goes to
+ * the key of the same name that ends so long from then (api_expire.h). */
+struct keep_rule {
+    struct bytes pattern;
+    uint64_t keep_s;
+};
+
 /* Borrowed; all of it outlives the server. Main fills it in. */
 struct http_context {
     struct node *node;
@@ -42,7 +49,9 @@ struct http_context {
     struct mem *mem;      /* charged with bodies, scratch vectors and watchers; http-max-memory */
     struct api_line line; /* of aggregates; TAILQ_INIT() */
     struct watch *watch;  /* http/watch.h */
-    uint8_t secret[16];   /* keys the hashes of names in bodies; from the kernel */
+    const struct keep_rule *keeps; /* the first that matches counts */
+    size_t keeps_count;
+    uint8_t secret[16]; /* keys the hashes of names in bodies; from the kernel */
     const char *version;
     struct address self; /* as peers are told */
     uint16_t http_port;  /* announced to peers; 0: none */

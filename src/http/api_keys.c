@@ -78,7 +78,7 @@ static enum http_step reading_step(struct http_request *request, struct http_con
 enum http_step api_vector_answer(struct http_request *request, struct http_context *context,
                                  const struct entry *entry, enum api_vector_form form)
 {
-    const struct bytes key = http_key(request);
+    const struct bytes key = entry_key(entry);
     const struct vector *vector = entry_vector(entry);
     const bool is_large = vector_blocks(vector) > API_AT_ONCE_BLOCKS;
     const uint64_t digest = entry_digest(entry);

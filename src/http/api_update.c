@@ -3,6 +3,7 @@
  * All in steps; a small body goes through in the first, in the turn it came. */
 
 #include "http/api_body.h"
+#include "http/api_expire.h"
 #include "http/api_gather.h"
 #include "store/pattern.h"
 
@@ -20,6 +21,7 @@ struct update {
     bool is_handed_on; /* another state answers */
     unsigned work;     /* since the clock was looked at */
     struct node_update node;
+    uint8_t key[HTTP_KEY_BYTES_MAX]; /* that it goes to, where the request has another */
     struct body body;
     struct gather gather;
     size_t source_at;    /* http_query_next() of `?join=` */
@@ -304,12 +306,32 @@ static enum http_step update_step(struct http_request *request, struct http_cont
     }
 }
 
+/* Begin the update of the key that the request names, or of that which stands for it since it is to
+ * end. False: refused. */
+static bool key_begin(struct http_request *request, const struct http_context *context,
+                      struct update *update)
+{
+    const struct bytes named = http_key(request);
+    struct bytes key = named;
+    struct fault why;
+    enum status status = node_update_begin(context->node, named, &update->node, &why);
+
+    if (status == STATUS_OK && !expire_key(request, context, update->key, &key)) {
+        return false;
+    }
+    if (key.data != named.data) {
+        status = node_update_begin(context->node, key, &update->node, &why);
+    }
+    if (status != STATUS_OK) {
+        reply_fault(request, key, &why, NULL);
+    }
+    return status == STATUS_OK;
+}
+
 /* Whether the request can be begun: it has one source, and its key may be written to. */
 static bool update_begin(struct http_request *request, const struct http_context *context,
                          struct update *update)
 {
-    struct fault why;
-
     update->is_join = http_query_count(request, "join") > 0;
     if (update->is_join) {
         gather_init(&update->gather, context->mem);
@@ -321,11 +343,7 @@ static bool update_begin(struct http_request *request, const struct http_context
         http_refuse(request, 400, "'join' takes its elements from other keys and no body");
         return false;
     }
-    if (node_update_begin(context->node, http_key(request), &update->node, &why) != STATUS_OK) {
-        reply_fault(request, http_key(request), &why, NULL);
-        return false;
-    }
-    return true;
+    return key_begin(request, context, update);
 }
 
 void api_key_post(struct http_request *request, struct http_context *context)

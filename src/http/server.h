@@ -305,6 +305,10 @@ size_t http_output_bytes(const struct http_request *request);
  * must not hold CR or LF: asserted. */
 void http_header_add(struct http_request *request, const char *name, const char *value);
 
+/* The Location of the answer: the path that was asked for and what comes behind it, which needs no
+ * encoding. While the target is there (see http_outlive()). */
+void http_location(struct http_request *request, struct bytes behind);
+
 /* The ETag of the answer (sixteen hex digits) with Vary: Accept. */
 void http_etag(struct http_request *request, uint64_t digest);
 

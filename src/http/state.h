@@ -41,6 +41,9 @@ struct evhttp_bound_socket;
 struct evhttp_connection;
 struct evhttp_request;
 
+/* The longest path of a route and a key, each byte of it encoded, and what comes behind. */
+#define LOCATION_BYTES_MAX (3 * HTTP_KEY_BYTES_MAX + 64)
+
 /* What http/turn.c is going to do with a request next. */
 enum request_state {
     REQUEST_NONE,     /* there is none */
@@ -100,7 +103,7 @@ struct http_request {
     uint16_t head_size;
     uint16_t places; /* of http-watchers that it takes; 0: no watcher */
     uint8_t key[HTTP_KEY_BYTES_MAX];
-    char head[608]; /* headers of the answer that only it has */
+    char head[608 + LOCATION_BYTES_MAX]; /* headers of the answer that only it has */
 };
 
 enum connection_phase {

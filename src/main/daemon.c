@@ -472,6 +472,15 @@ static struct api_socket daemon_socket(void *shell)
                                 .receive_buffer_bytes = udp.receive_buffer_bytes };
 }
 
+/* The rules of the configuration in force. */
+static void daemon_set_keeps(struct daemon *daemon)
+{
+    struct settings_lists *lists = &daemon->lists[daemon->list];
+
+    daemon->context.keeps = lists->keeps;
+    daemon->context.keeps_count = settings_keeps(daemon->config, lists);
+}
+
 static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
 {
     struct http_options options = { .listeners = daemon->listeners,
@@ -494,6 +503,7 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
                                       .started_us = daemon_moment(daemon).mono_us,
                                       .socket = daemon_socket,
                                       .shell = daemon };
+    daemon_set_keeps(daemon);
     TAILQ_INIT(&context->line);
     status = daemon_fill_random(context->secret, sizeof context->secret, why);
     if (status != STATUS_OK) {
@@ -719,6 +729,7 @@ enum status daemon_reload(struct daemon *daemon, const struct config *config, st
     daemon->node_options = node;
     config_compare(daemon->config, config, daemon_on_difference, daemon);
     daemon->config = config;
+    daemon_set_keeps(daemon);
     daemon->http_mem.limit_bytes = settings_http_memory(config);
     table_set_keys_max(daemon->table, config->max_keys);
     settings_http(config, daemon->options.descriptors, &http);

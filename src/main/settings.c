@@ -35,6 +35,7 @@ bool settings_check(const struct config *config, struct config_report *report)
         settings_fits(&config->http_listen, SETTINGS_LISTENERS_MAX, "http-listen", report) && good;
     good = settings_fits(&config->trust, NODE_TRUST_MAX, "trust", report) && good;
     good = settings_fits(&config->plain_peer, NODE_TRUST_MAX, "plain-peer", report) && good;
+    good = settings_fits(&config->keep, SETTINGS_KEEPS_MAX, "keep", report) && good;
     return settings_fits(&config->max_value, NODE_VALUES_MAX, "max-value", report) && good;
 }
 
@@ -55,16 +56,28 @@ static size_t settings_ranges(const struct config_list *list, struct address_ran
 static size_t settings_rules(const struct config_list *list, struct node_value_rule *rules)
 {
     for (size_t i = 0; i < list->count; i++) {
-        const char *text = list->texts[i];
-        const char *blank = strrchr(text, ' ');
-        bool good;
+        struct bytes limit;
+        const bool good = option_rule(list->texts[i], &rules[i].pattern, &limit)
+                          && text_get_u64(limit, &rules[i].value_max);
 
-        assert(blank != NULL);
-        good = text_get_u64(settings_bytes(blank + 1), &rules[i].value_max);
         assert(good);
-        rules[i].pattern = (struct bytes){ (const uint8_t *)text, (size_t)(blank - text) };
     }
     return list->count;
+}
+
+size_t settings_keeps(const struct config *config, struct settings_lists *lists)
+{
+    for (size_t i = 0; i < config->keep.count; i++) {
+        struct keep_rule *rule = &lists->keeps[i];
+        struct bytes limit;
+        uint64_t ms = 0;
+        const bool good = option_rule(config->keep.texts[i], &rule->pattern, &limit)
+                          && text_get_duration_ms(limit, &ms);
+
+        assert(good);
+        rule->keep_s = ms / 1000 + (ms % 1000 != 0);
+    }
+    return config->keep.count;
 }
 
 void settings_node(const struct config *config, struct settings_lists *lists,

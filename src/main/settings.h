@@ -6,6 +6,7 @@
  * can still fail is a name that does not resolve. */
 
 #include "config/options.h"
+#include "http/api.h"
 #include "http/server.h"
 #include "log/log.h"
 #include "net/resolve.h"
@@ -15,9 +16,11 @@
 #include <stddef.h>
 
 #define SETTINGS_LISTENERS_MAX 16 /* addresses of the HTTP interface */
+#define SETTINGS_KEEPS_MAX     64 /* each update of one key is compared with each */
 
-/* Lists of a node's options, which point into it. */
+/* Lists of the options of node and handlers, which point into it. */
 struct settings_lists {
+    struct keep_rule keeps[SETTINGS_KEEPS_MAX];
     struct address_range trust[NODE_TRUST_MAX];
     struct address_range plain_peers[NODE_TRUST_MAX];
     struct node_value_rule value_rules[NODE_VALUES_MAX];
@@ -30,6 +33,9 @@ bool settings_check(const struct config *config, struct config_report *report);
  * `config` must live until the options are next set. */
 void settings_node(const struct config *config, struct settings_lists *lists,
                    struct node_options *options);
+
+/* The `keep` rules, which live as those lists do. Returns how many. */
+size_t settings_keeps(const struct config *config, struct settings_lists *lists);
 
 /* Bytes that requests may hold all together: http-max-memory, or what stands in for 0. */
 uint64_t settings_http_memory(const struct config *config);

@@ -649,6 +649,11 @@ bool node_is_reserved(struct bytes key)
     return presence_address(key, &address);
 }
 
+uint64_t node_now_s(const struct node *node, struct moment now)
+{
+    return guard_now_s(&node->guard, now);
+}
+
 bool node_take_event(struct node *node, struct node_event *event_out)
 {
     return events_take(node->events, event_out);

@@ -146,6 +146,9 @@ uint64_t node_stamp(const struct node *node, struct bytes key);
 /* Whether clients may not write the key: it is a peer's presence. */
 bool node_is_reserved(struct bytes key);
 
+/* Unix seconds by the guarded clock (vignette(7), "Bounds"): what decides when a key ends. */
+uint64_t node_now_s(const struct node *node, struct moment now);
+
 /* Take the oldest event that was not taken. The last 64 are kept: more of them in a turn are lost,
  * but for what they changed. False: none; *event_out untouched. */
 bool node_take_event(struct node *node, struct node_event *event_out);

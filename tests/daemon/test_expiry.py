@@ -1,16 +1,34 @@
 """Keys whose names say when they end.
 
     what is shown    "expires", in every form of an answer
+    names            ?expire= and keep: where an update goes, by a clock that the test sets
 """
 
+import calendar
 import json
+import time
+import urllib.parse
 
 import msgpack
+import pytest
+
+from clocks import Clocks
+from daemon import eventually
 
 KEY = "visits~2030-12-29T08"
 EXPIRES = "2030-12-29T08:00Z"
 PACKED = {"Accept": "application/msgpack"}
 LINES = {"Accept": "application/x-ndjson"}
+
+
+@pytest.fixture(scope="module")
+def clocks(tmp_path_factory):
+    return Clocks(tmp_path_factory.mktemp("clocks"))
+
+
+def ahead(instant):
+    """Seconds from now to an instant, half a minute into it: no test is so slow."""
+    return calendar.timegm(time.strptime(instant, "%Y-%m-%dT%H:%M")) + 30 - time.time()
 
 
 def unpacked(answer):
@@ -55,3 +73,91 @@ def test_only_a_name_that_says_so_has_an_end(shared):
         assert "expires" not in shared.get(f"/keys/{key}").json()
     # A pattern is none, whatever it ends in.
     assert "expires" not in shared.get("/keys/visits*~2030-12-29T08").json()
+
+
+# -- names
+
+
+NOON = "2027-02-27T12:00"
+
+
+@pytest.fixture
+def noon(start, clocks):
+    """A node on the day before the last of a February."""
+    return start("--set", "keep=kept:* 35d", "--set", "keep=kept:short:* 1h",
+                 "--set", "keep=*:short:* 2h", environment=clocks(ahead(NOON)).environment)
+
+
+def test_an_update_that_is_to_end_goes_to_a_name_that_says_when(noon):
+    for keep, end in (("1m", "2027-02-27T12:02"), ("90s", "2027-02-27T12:02"),
+                      ("179m", "2027-02-27T15"), ("3h", "2027-02-27T16"),
+                      ("48h", "2027-03-01T13"), ("3d", "2027-03-03"), ("35d", "2027-04-04")):
+        key = f"visits~{end}"
+        full = end + ("T00:00Z", ":00Z", "Z")[(len(end) - 10) // 3]
+        answer = noon.post(f"/keys/visits?expire={keep}", {"0": 5})
+        created = 201 if keep != "90s" else 200
+        assert (answer.status, answer.json()["key"], answer.json()["expires"]) == (
+            created, key, full)
+        assert answer.headers["Location"] == f"/keys/{key}"
+        assert noon.get(answer.headers["Location"]).json()["vector"] == {"0": 5}
+    assert noon.get("/keys/visits").status == 404
+    # What the node has there already is larger, also where nothing is sent.
+    assert noon.request("PUT", "/keys/visits?expire=35d", {"0": 3}).json()["larger"] == {"0": 5}
+    assert noon.post("/keys/visits?expire=35d", {}).json()["larger"] == {"0": 5}
+
+
+def test_a_join_can_end(noon):
+    noon.post("/keys/day:1", {"0": 5})
+    noon.post("/keys/day:2", {"1": 7})
+    answer = noon.post("/keys/month?join=day:*&expire=400d")
+    assert answer.json()["key"] == "month~2028-04-03"
+    assert noon.vector("month~2028-04-03") == {0: 5, 1: 7}
+
+
+def test_the_answer_leads_to_the_key_however_it_is_written(noon):
+    for key in ("a/b c", "ü" * 122, "%25 100%".replace("%", "x") + "?#"):
+        path = urllib.parse.quote(key)
+        answer = noon.post(f"/keys/{path}?expire=5d", {"0": 1},
+                           headers={"Prefer": "return=minimal"})
+        assert answer.status == 204 and answer.headers["Location"].startswith(f"/keys/{path}~")
+        assert noon.get(answer.headers["Location"]).json()["key"] == key + "~2027-03-05"
+    # Where it goes to the key that is named, no other is.
+    assert "Location" not in noon.post("/keys/plain", {"0": 1}).headers
+
+
+def test_what_cannot_end_is_refused(noon):
+    for keep in ("", "0", "59s", "-5d", "35", "1.5d", "35 d", "x", "99999999999999999999d"):
+        answer = noon.post(f"/keys/visits?expire={urllib.parse.quote(keep)}", {"0": 1})
+        assert answer.status == 400 and "expire" in answer.json()["detail"], (keep, answer)
+    answer = noon.post("/keys/visits~2027-03-05?expire=5d", {"0": 1})
+    assert answer.status == 400 and "already" in answer.json()["detail"]
+    assert noon.post(f"/keys/{'k' * 244}?expire=5d", {"0": 1}).status == 201
+    answer = noon.post(f"/keys/{'k' * 245}?expire=5d", {"0": 1})
+    assert answer.status == 400 and "too long" in answer.json()["detail"]
+    assert noon.post("/keys/n:127.0.0.1:6001?expire=5d", {"0": 1}).status == 403
+    assert noon.post("/keys/visits*?expire=5d", {"0": 1}).status == 400
+    assert noon.post("/keys?expire=5d", {"visits": {"0": 1}}).status == 400
+    assert list(noon.keys()) == ["k" * 244 + "~2027-03-05"]
+
+
+def test_a_rule_dates_updates_of_one_key_that_say_not_when_they_end(noon):
+    assert noon.post("/keys/kept:a", {"0": 1}).json()["key"] == "kept:a~2027-04-04"
+    assert noon.post("/keys/kept:short:a", {"0": 1}).json()["key"] == "kept:short:a~2027-04-04"
+    assert noon.post("/keys/un:short:a", {"0": 1}).json()["key"] == "un:short:a~2027-02-27T14:01"
+    assert noon.post("/keys/kept:a?expire=1d", {"0": 1}).json()["key"] == "kept:a~2027-02-28T13"
+    for key in ("kept:a~2027-05-01", "other"):
+        assert noon.post(f"/keys/{key}", {"0": 1}).json()["key"] == key
+    # Copies stay copies.
+    noon.post("/keys", {"kept:b": {"0": 1}})
+    assert noon.vector("kept:b") == {0: 1}
+
+
+def test_a_reload_applies_rules(start, tmp_path, clocks):
+    path = tmp_path / "vignette.conf"
+    path.write_text("listen 127.0.0.1:0\nkeep a 35d\n")
+    node = start("-c", str(path), port=None, environment=clocks(ahead(NOON)).environment)
+    assert node.post("/keys/a", {"0": 1}).json()["key"] == "a~2027-04-04"
+    path.write_text("listen 127.0.0.1:0\nkeep b 35d\n")
+    node.signal(1)
+    eventually(lambda: node.post("/keys/b", {"0": 1}).json()["key"] == "b~2027-04-04")
+    assert node.post("/keys/a", {"0": 1}).json()["key"] == "a"

@@ -16,7 +16,7 @@ static const char *good_text(const struct config_option *option)
     static const char *const texts[] = {
         [CHECK_NAME] = "a name",         [CHECK_PATH] = "/a/path",   [CHECK_TARGET] = "syslog",
         [CHECK_ENDPOINT] = "[::1]:6001", [CHECK_SEED] = "a.b:6001",  [CHECK_RANGE] = "10.0.0.0/8",
-        [CHECK_RULE] = "hll:% 64",       [CHECK_HTTP] = "unix:/a/b",
+        [CHECK_RULE] = "hll:% 64",       [CHECK_KEEP] = "a b:* 35d", [CHECK_HTTP] = "unix:/a/b",
     };
 
     return texts[option->check];
@@ -32,6 +32,9 @@ static const char *const *bad_texts(const struct config_option *option)
     static const char *const seeds[] = { "", "6001", "a:0", ":6001", "a:b", NULL };
     static const char *const ranges[] = { "", "10.0.0.0/33", "name", NULL };
     static const char *const rules[] = { "", "hll:%", "hll:% x", " 5", "a -1", NULL };
+    static const char *const keeps[] = {
+        "", "a:*", "a:* x", " 35d", "a -1d", "a 35", "a 59s", NULL
+    };
     static const char *const https[] = { "", "unix:", "unix:relative", "on", NULL };
     static const char *const numbers[] = {
         "", "-1", "1.5", "x", " 1", "1 ", "0x10", "1kk", "99999999999999999999", NULL
@@ -39,7 +42,8 @@ static const char *const *bad_texts(const struct config_option *option)
     static const char *const *const all[] = {
         [CHECK_NUMBER] = numbers, [CHECK_NAME] = names,         [CHECK_PATH] = names,
         [CHECK_TARGET] = targets, [CHECK_ENDPOINT] = endpoints, [CHECK_SEED] = seeds,
-        [CHECK_RANGE] = ranges,   [CHECK_RULE] = rules,         [CHECK_HTTP] = https,
+        [CHECK_RANGE] = ranges,   [CHECK_RULE] = rules,         [CHECK_KEEP] = keeps,
+        [CHECK_HTTP] = https,
     };
 
     return all[option->check];

@@ -43,6 +43,20 @@ static void test_settings_of_a_node_have_its_units(void **state)
     assert_int_equal(options.plain_peers_count, 1);
 }
 
+static void test_settings_of_keep_have_pattern_and_seconds(void **state)
+{
+    struct fixture *fixture = *state;
+    struct settings_lists lists;
+
+    assert_int_equal(settings_keeps(&fixture->config, &lists), 0);
+    put(fixture, "keep", "two words:* 35d");
+    put(fixture, "keep", "* 90500ms");
+    assert_int_equal(settings_keeps(&fixture->config, &lists), 2);
+    assert_int_equal(lists.keeps[0].pattern.size, strlen("two words:*"));
+    assert_int_equal(lists.keeps[0].keep_s, 35 * 86400);
+    assert_int_equal(lists.keeps[1].keep_s, 91);
+}
+
 /* What tests and simulator run is what a daemon runs. */
 static void test_settings_default_to_what_tests_take(void **state)
 {
@@ -214,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_settings_of_a_node_have_its_units),
+        TEST(test_settings_of_keep_have_pattern_and_seconds),
         TEST(test_settings_default_to_what_tests_take),
         TEST(test_settings_keep_a_zero),
         TEST(test_settings_trust_loopback_unless_told),
