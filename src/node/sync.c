@@ -124,7 +124,7 @@ void sync_note(struct node *node, struct moment now, struct changes changes)
     for (size_t i = 0; state != NULL && i < changes.count; i++) {
         const struct change *change = &changes.list[i];
 
-        if (change->dropped || change->origin == CHANGE_FROM_DISK
+        if (change->dropped || change->ended || change->origin == CHANGE_FROM_DISK
             || change->origin == CHANGE_FROM_REPAIR) {
             continue;
         }

@@ -23,10 +23,11 @@ enum change_origin {
 struct change {
     struct entry *entry;
     struct mark raised;
-    uint8_t origin;  /* enum change_origin, of the first that raised the block in this turn */
-    bool created;    /* first change of a key unseen before */
-    bool dropped;    /* the key goes; raised is empty */
-    uint32_t before; /* store/feed.c alone: an earlier change in the same bucket */
+    uint8_t origin;   /* enum change_origin, of the first that raised the block in this turn */
+    bool created : 1; /* first change of a key unseen before */
+    bool ended : 1;   /* the key is past its deadline, and was taken out; raised is empty */
+    bool dropped : 1; /* the key goes; raised is empty */
+    uint32_t before;  /* store/feed.c alone: an earlier change in the same bucket */
 };
 
 struct changes {

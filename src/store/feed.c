@@ -94,7 +94,7 @@ struct change *feed_find(const struct feed *feed, const struct entry *entry, uin
     while (at != 0) {
         struct change *change = &feed->list[at - 1];
 
-        if (change->entry == entry && change->raised.number == number) {
+        if (change->entry == entry && change->raised.number == number && !change->ended) {
             assert(!change->dropped);
             return change;
         }

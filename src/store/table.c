@@ -209,6 +209,15 @@ bool entry_ended(const struct table *table, const struct entry *entry)
            && deadline_of(entry_key_of(entry)) <= table->calendar.minute;
 }
 
+/* Tell that a key ended. Without memory for that nobody is told, and it ends all the same. */
+static void end_tell(struct table *table, struct entry *entry)
+{
+    if (feed_ready(&table->feed, table->mem, 1)) {
+        feed_append(&table->feed, table->mem,
+                    &(struct change){ .entry = entry, .origin = CHANGE_FROM_SELF, .ended = true });
+    }
+}
+
 /* What of the data's digest came or went since. */
 static uint64_t digest_since(const struct table *table, uint64_t before)
 {
@@ -234,6 +243,7 @@ static bool entry_sort(struct table *table, uint32_t id)
         entry->flags |= ENTRY_HIDDEN;
         table->hidden++;
         past_leave(&table->past, deadline, 0 - digest_since(table, before));
+        end_tell(table, entry);
     } else if (is_hidden && !ended) {
         entry->flags &= (uint8_t)~ENTRY_HIDDEN;
         table->hidden--;
@@ -457,8 +467,11 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
     if (entry_ended(table, entry)) {
         return STATUS_ENDED;
     }
-    if ((entry->flags & ENTRY_HIDDEN) != 0 && !entry_sort(table, entry->link)) {
-        return STATUS_MEMORY;
+    if ((entry->flags & ENTRY_HIDDEN) != 0) {
+        if (!entry_sort(table, entry->link)) {
+            return STATUS_MEMORY;
+        }
+        expire_settle(table); /* it may have been the last */
     }
     if (!feed_ready(&table->feed, table->mem, 1)
         || (created && !order_ready(&table->order, table->mem))) {
@@ -759,12 +772,12 @@ static uint64_t dropped_audit(const struct table *table)
     uint64_t dropped = 0;
 
     for (size_t i = 0; i < table->feed.count; i++) {
-        if (table->feed.list[i].dropped) {
-            assert((table->feed.list[i].entry->flags & ENTRY_DROPPED) != 0);
-            assert(mark_empty(&table->feed.list[i].raised));
+        const struct change *change = &table->feed.list[i];
+
+        assert(mark_empty(&change->raised) == (change->dropped || change->ended));
+        if (change->dropped) {
+            assert((change->entry->flags & ENTRY_DROPPED) != 0);
             dropped++;
-        } else {
-            assert(!mark_empty(&table->feed.list[i].raised));
         }
     }
     for (uint32_t id = table->untold_first; id != 0;

@@ -23,7 +23,8 @@
  * deadline is neither found nor obtained, and whoever goes through keys asks entry_ended(), since
  * a listing may still hold some. A calendar (store/calendar.h) takes them out of order and digests,
  * a few at a time as its owner lets it, and puts them back where the clock goes back; only then do
- * they change roots, all at once (table_root()). They are freed by table_drop_ended().
+ * they change roots, all at once (table_root()), and are in the feed. They are freed by
+ * table_drop_ended().
  *
  * Lifetime. An entry never moves, and stays until the table_turn_end() after its drop was in the
  * feed: a reader that keeps entry pointers between turns need only read the feed. (Where no memory

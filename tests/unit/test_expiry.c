@@ -114,6 +114,57 @@ static void test_table_hides_a_key_at_its_deadline(void **state)
     assert_int_equal(stats(fixture).ended, 1);
 }
 
+/* How many ends the feed tells of; all of them are this entry's. */
+static unsigned ends_told(const struct fixture *fixture, const struct entry *entry)
+{
+    const struct changes changes = table_changes(fixture->table);
+    unsigned ends = 0;
+
+    for (size_t i = 0; i < changes.count; i++) {
+        if (changes.list[i].ended) {
+            assert_ptr_equal(changes.list[i].entry, entry);
+            assert_true(mark_empty(&changes.list[i].raised));
+            ends++;
+        }
+    }
+    return ends;
+}
+
+static void test_table_tells_of_an_end(void **state)
+{
+    struct fixture *fixture = *state;
+    struct entry *entry;
+
+    table_set_minute(fixture->table, NOW);
+    dated_put(fixture, 1, NOW + 1);
+    entry = dated_find(fixture, 1, NOW + 1);
+    table_turn_end(fixture->table);
+    for (unsigned i = 0; i < 3; i++) { /* each time anew */
+        table_set_minute(fixture->table, NOW + 1);
+        expire_all(fixture);
+        assert_int_equal(ends_told(fixture, entry), 1);
+        table_turn_end(fixture->table);
+        table_set_minute(fixture->table, NOW);
+        expire_all(fixture);
+        assert_int_equal(ends_told(fixture, entry), 0);
+    }
+    /* What rises in the same turn, before and after, is a change of its own. */
+    table_set_minute(fixture->table, NOW + 1);
+    expire_all(fixture);
+    table_set_minute(fixture->table, NOW);
+    dated_put(fixture, 1, NOW + 1);
+    assert_int_equal(element_merge(fixture->table, entry, 0, 99, CHANGE_FROM_PEER), STATUS_OK);
+    assert_int_equal(table_changes(fixture->table).count, 2);
+    assert_int_equal(ends_told(fixture, entry), 1);
+    table_audit(fixture->table);
+    /* Where there is no memory to tell of it, it ends all the same. */
+    table_turn_end(fixture->table);
+    fixture->mem.limit_bytes = fixture->mem.used_bytes;
+    table_set_minute(fixture->table, NOW + 1);
+    expire_all(fixture);
+    assert_int_equal(stats(fixture).ended, 1);
+}
+
 /* Digests, counts and listings of a table whose dated keys all ended are those of one that never
  * had them; dropped, so is its memory, but for the buckets that never shrink. */
 static void test_table_that_all_ended_in_equals_one_that_never_had_it(void **state)
@@ -142,9 +193,11 @@ static void test_table_that_all_ended_in_equals_one_that_never_had_it(void **sta
         table_set_minute(fixture->table, minute);
         expire_all(fixture);
         assert_int_equal(table_root_minute(fixture->table), minute);
+        table_turn_end(fixture->table);
     }
     table_set_minute(fixture->table, NOW + MANY * MANY);
     expire_all(fixture);
+    table_turn_end(fixture->table);
     assert_true(table_root(fixture->table, TABLE_DATA) == root);
     assert_int_equal(stats(fixture).keys[TABLE_DATA], 50);
     assert_int_equal(stats(fixture).elements, 50);
@@ -331,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_table_hides_a_key_at_its_deadline),
+        TEST(test_table_tells_of_an_end),
         TEST(test_table_that_all_ended_in_equals_one_that_never_had_it),
         TEST(test_table_clock_back_restores),
         TEST(test_table_roots_are_as_of_a_minute),
