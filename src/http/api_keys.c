@@ -1,5 +1,6 @@
 /* Reading one key. */
 
+#include "base/deadline.h"
 #include "base/text.h"
 #include "http/api.h"
 #include "http/api_packed.h"
@@ -278,6 +279,24 @@ static void pattern_get(struct http_request *request, struct http_context *conte
     }
 }
 
+/* There is no such key. Who waited for a change of it is told that it is gone; for a key that is to
+ * be born it is waited, unless it has ended. */
+static void absent_get(struct http_request *request, const struct http_context *context,
+                       uint64_t wait_us)
+{
+    const struct bytes key = http_key(request);
+    const uint32_t deadline = deadline_of(key);
+    char text[DEADLINE_ISO_BYTES];
+
+    if (deadline <= deadline_now(node_now_s(context->node, http_now(request)))) {
+        deadline_put_iso(text, deadline);
+        http_refuse(request, 404, "the key ended at %.*s", (int)sizeof text, text);
+    } else if (wait_us == 0 || http_has_waited(request)
+               || !http_park_until_changed(request, key, wait_us)) {
+        http_refuse(request, 404, "no such key here");
+    }
+}
+
 void api_key_get(struct http_request *request, struct http_context *context)
 {
     const struct bytes key = http_key(request);
@@ -305,9 +324,7 @@ void api_key_get(struct http_request *request, struct http_context *context)
     }
     entry = table_find(context->table, key);
     if (entry == NULL || vector_size(entry_vector(entry)) == 0) {
-        if (wait_us == 0 || !http_park_until_changed(request, key, wait_us)) {
-            http_refuse(request, 404, "no such key here");
-        }
+        absent_get(request, context, wait_us);
         return;
     }
     digest = entry_digest(entry);

@@ -175,6 +175,28 @@ static bool update_put(struct http_request *request, struct http_context *contex
     return vector_put(request, context, watching);
 }
 
+/* That a key ended. */
+static void end_put(struct watching *watching, const struct watch_event *event)
+{
+    struct json_writer *json = event_begin(watching, "expired");
+
+    kind_put(watching, json, "expired");
+    reply_key(json, (struct bytes){ event->key, event->key_size });
+    event_end(watching);
+}
+
+/* One event. False: the step is over in the middle of it. */
+static bool event_put(struct http_request *request, struct http_context *context,
+                      struct watching *watching, const struct watch_event *event)
+{
+    if (event->entry == NULL) {
+        end_put(watching, event);
+        return true;
+    }
+    return entry_ended(context->table, event->entry)
+           || update_put(request, context, watching, event);
+}
+
 /* -- the stream ---------------------------------------------------------------------------- */
 
 /* All that waits, as far as this step and the output go. False: there is more. */
@@ -190,7 +212,7 @@ static bool events_put(struct http_request *request, struct http_context *contex
         if (!watcher_take(watching->watcher, &event)) {
             return true;
         }
-        if (!update_put(request, context, watching, &event)) {
+        if (!event_put(request, context, watching, &event)) {
             return false;
         }
     }

@@ -119,6 +119,11 @@ bool http_park_until_changed(struct http_request *request, struct bytes key, uin
     return true;
 }
 
+bool http_has_waited(const struct http_request *request)
+{
+    return request->wait_until_us != 0;
+}
+
 void http_server_turn_end(struct http_server *server, struct changes changes)
 {
     if (server->turn_work > server->stats.turn_work_most) {

@@ -348,7 +348,7 @@ void http_refuse(struct http_request *request, unsigned code, const char *format
 /* 503: what requests hold has reached http-max-memory. */
 void http_refuse_memory(struct http_request *request);
 
-/* Long poll: call the handler again when this key changes or is born, or the wait is over.
+/* Long poll: call the handler again when this key changes, ends or is born, or the wait is over.
  *
  * key      lent until the request ends, as http_key() is
  * wait_us  from the first call for this request on; cut to HTTP_WAIT_US_MAX
@@ -356,6 +356,9 @@ void http_refuse_memory(struct http_request *request);
  * False: the wait is over (or the server stops), answer now. True: return
  * without having begun an answer. */
 bool http_park_until_changed(struct http_request *request, struct bytes key, uint64_t wait_us);
+
+/* Whether it has waited so: its key changed or ended, or the wait is over. */
+bool http_has_waited(const struct http_request *request);
 
 /* -- for handlers: steps -------------------------------------------------------------------- */
 

@@ -17,13 +17,15 @@
 
 /* What waits about one key. */
 struct waiting {
-    LIST_ENTRY(waiting) chain;  /* of its bucket */
+    LIST_ENTRY(waiting) chain;  /* of its bucket, unless it ended */
     TAILQ_ENTRY(waiting) order; /* of arrival */
-    struct entry *entry;
+    struct entry *entry;        /* NULL: it ended */
     struct mark *marks;
     uint8_t marks_count;
     uint8_t marks_room;
     bool is_whole;
+    uint8_t key_size; /* of one that ended, which nobody else keeps */
+    uint8_t key[];
 };
 
 LIST_HEAD(bucket, waiting);
@@ -34,7 +36,7 @@ struct waits {
     struct mem *mem;
     struct bucket *buckets;
     size_t buckets_count; /* a power of two, or 0 */
-    size_t items_count;
+    size_t items_count;   /* in them */
     struct order order;
     uint64_t bytes; /* of what waits */
 };
@@ -63,8 +65,9 @@ struct watch {
     struct mem *mem;
     LIST_HEAD(, watcher) watchers;
     struct waits backlog;
-    struct watch_event current; /* the key on its way; entry NULL: none */
-    struct watcher *at;         /* whom it comes to next; NULL: it has been past all */
+    struct watch_event current; /* the key on its way */
+    bool has_current;
+    struct watcher *at; /* whom it comes to next; NULL: it has been past all */
     uint64_t work_most;
 };
 
@@ -128,8 +131,30 @@ static bool buckets_grow(struct waits *waits)
     waits->buckets_count = count;
     for (struct waiting *item = TAILQ_FIRST(&waits->order); item != NULL;
          item = TAILQ_NEXT(item, order)) {
-        LIST_INSERT_HEAD(bucket_of(waits, item->entry), item, chain);
+        if (item->entry != NULL) {
+            LIST_INSERT_HEAD(bucket_of(waits, item->entry), item, chain);
+        }
     }
+    return true;
+}
+
+static size_t waiting_bytes(size_t key_size)
+{
+    return sizeof(struct waiting) + key_size;
+}
+
+/* Add that a key ended. False: no memory. */
+static bool waits_add_end(struct waits *waits, struct bytes key)
+{
+    struct waiting *item = (struct waiting *)mem_alloc(waits->mem, waiting_bytes(key.size));
+
+    if (item == NULL) {
+        return false;
+    }
+    *item = (struct waiting){ .key_size = (uint8_t)key.size };
+    memcpy(item->key, key.data, key.size);
+    TAILQ_INSERT_TAIL(&waits->order, item, order);
+    waits->bytes += waiting_bytes(key.size);
     return true;
 }
 
@@ -140,7 +165,7 @@ static struct waiting *waits_add(struct waits *waits, struct entry *entry)
     if (waits->items_count == waits->buckets_count && !buckets_grow(waits)) {
         return NULL;
     }
-    item = (struct waiting *)mem_alloc(waits->mem, sizeof *item);
+    item = (struct waiting *)mem_alloc(waits->mem, waiting_bytes(0));
     if (item == NULL) {
         return NULL;
     }
@@ -148,7 +173,7 @@ static struct waiting *waits_add(struct waits *waits, struct entry *entry)
     LIST_INSERT_HEAD(bucket_of(waits, entry), item, chain);
     TAILQ_INSERT_TAIL(&waits->order, item, order);
     waits->items_count++;
-    waits->bytes += sizeof *item;
+    waits->bytes += waiting_bytes(0);
     return item;
 }
 
@@ -165,12 +190,16 @@ static void marks_free(struct waits *waits, struct waiting *item)
 
 static void waits_remove(struct waits *waits, struct waiting *item)
 {
-    LIST_REMOVE(item, chain);
+    const size_t size = waiting_bytes(item->key_size);
+
+    if (item->entry != NULL) {
+        LIST_REMOVE(item, chain);
+        waits->items_count--;
+    }
     TAILQ_REMOVE(&waits->order, item, order);
     marks_free(waits, item);
-    waits->items_count--;
-    waits->bytes -= sizeof *item;
-    mem_free(waits->mem, item, sizeof *item);
+    waits->bytes -= size;
+    mem_free(waits->mem, item, size);
 }
 
 static void waits_clear(struct waits *waits)
@@ -230,6 +259,9 @@ static bool mark_note(struct waits *waits, struct waiting *item, const struct ma
  * waited then still does. */
 static bool waits_note(struct waits *waits, struct waiting *item, const struct watch_event *event)
 {
+    if (event->entry == NULL) {
+        return waits_add_end(waits, (struct bytes){ event->key, event->key_size });
+    }
     if (item == NULL) {
         item = waits_add(waits, event->entry);
     }
@@ -259,6 +291,8 @@ static bool waits_take(struct waits *waits, struct watch_event *event)
     event->entry = item->entry;
     event->marks_count = item->marks_count;
     event->is_whole = item->is_whole;
+    event->key_size = item->key_size;
+    memcpy(event->key, item->key, item->key_size);
     if (item->marks_count > 0) {
         memcpy(event->marks, item->marks, item->marks_count * sizeof *item->marks);
     }
@@ -295,10 +329,12 @@ static bool filter_matches(const struct filter *filter, struct bytes key, bool i
     return text.size == key.size && memcmp(text.data, key.data, key.size) == 0;
 }
 
-static bool concerns(const struct watcher *watcher, const struct entry *entry, uint64_t *work)
+/* Keys of peers do not end. */
+static bool concerns(const struct watcher *watcher, const struct watch_event *event, uint64_t *work)
 {
-    const struct bytes key = entry_key(entry);
-    const bool is_presence = entry_set(entry) == TABLE_MEMBERS;
+    const bool is_presence = event->entry != NULL && entry_set(event->entry) == TABLE_MEMBERS;
+    const struct bytes key = event->entry != NULL ? entry_key(event->entry)
+                                                  : (struct bytes){ event->key, event->key_size };
 
     if (watcher->filters_count == 0) {
         return !is_presence;
@@ -323,11 +359,11 @@ static void overflow(struct watcher *watcher)
 /* Tell one watcher of one key. Returns the work it took. */
 static uint64_t watcher_note(struct watcher *watcher, const struct watch_event *event)
 {
-    struct waiting *item = waits_find(&watcher->waits, event->entry);
+    struct waiting *item = event->entry == NULL ? NULL : waits_find(&watcher->waits, event->entry);
     const bool was_due = watcher_is_due(watcher);
     uint64_t work = 1 + event->marks_count / WORK_MARKS;
 
-    if (watcher->has_overflowed || (item == NULL && !concerns(watcher, event->entry, &work))) {
+    if (watcher->has_overflowed || (item == NULL && !concerns(watcher, event, &work))) {
         return work;
     }
     if (!waits_note(&watcher->waits, item, event) || watcher->waits.bytes > watcher->bytes_max) {
@@ -344,7 +380,7 @@ static uint64_t watcher_note(struct watcher *watcher, const struct watch_event *
 static void backlog_overflow(struct watch *watch)
 {
     waits_clear(&watch->backlog);
-    watch->current.entry = NULL;
+    watch->has_current = false;
     for (struct watcher *watcher = LIST_FIRST(&watch->watchers); watcher != NULL;
          watcher = LIST_NEXT(watcher, list)) {
         overflow(watcher);
@@ -355,8 +391,8 @@ static void backlog_overflow(struct watch *watch)
 static void entry_forget(struct watch *watch, const struct entry *entry)
 {
     waits_forget(&watch->backlog, entry);
-    if (watch->current.entry == entry) {
-        watch->current.entry = NULL;
+    if (watch->has_current && watch->current.entry == entry) {
+        watch->has_current = false;
     }
     for (struct watcher *watcher = LIST_FIRST(&watch->watchers); watcher != NULL;
          watcher = LIST_NEXT(watcher, list)) {
@@ -364,15 +400,25 @@ static void entry_forget(struct watch *watch, const struct entry *entry)
     }
 }
 
-static void change_take(struct watch *watch, const struct change *change)
+/* What is to be told of a change that is no drop. False: no memory for it. */
+static bool change_note(struct waits *backlog, const struct change *change)
 {
     const struct watch_event event = { .entry = change->entry,
                                        .marks = { change->raised },
                                        .marks_count = 1 };
 
+    if (change->ended) {
+        waits_forget(backlog, change->entry);
+        return waits_add_end(backlog, entry_key(change->entry));
+    }
+    return waits_note(backlog, waits_find(backlog, change->entry), &event);
+}
+
+static void change_take(struct watch *watch, const struct change *change)
+{
     if (change->dropped) {
         entry_forget(watch, change->entry);
-    } else if (!waits_note(&watch->backlog, waits_find(&watch->backlog, change->entry), &event)
+    } else if (!change_note(&watch->backlog, change)
                || watch->backlog.bytes > WATCH_BACKLOG_BYTES) {
         backlog_overflow(watch);
     }
@@ -384,10 +430,11 @@ static bool backlog_tell(struct watch *watch)
     uint64_t work = 0;
 
     for (;;) {
-        if (watch->current.entry == NULL) {
+        if (!watch->has_current) {
             if (!waits_take(&watch->backlog, &watch->current)) {
                 break;
             }
+            watch->has_current = true;
             watch->at = LIST_FIRST(&watch->watchers);
         }
         while (watch->at != NULL && work < WATCH_WORK_MAX) {
@@ -399,10 +446,10 @@ static bool backlog_tell(struct watch *watch)
         if (watch->at != NULL) {
             break;
         }
-        watch->current.entry = NULL;
+        watch->has_current = false;
     }
     watch->work_most = work > watch->work_most ? work : watch->work_most;
-    return watch->current.entry == NULL;
+    return !watch->has_current;
 }
 
 bool watch_note(struct watch *watch, struct changes changes)
@@ -454,7 +501,7 @@ void watcher_free(struct watcher *watcher)
     LIST_REMOVE(watcher, list);
     if (LIST_EMPTY(&watch->watchers)) { /* nobody is left to compare changes for */
         waits_free(&watch->backlog);
-        watch->current.entry = NULL;
+        watch->has_current = false;
     }
     mem_free(watch->mem, watcher->filters, watcher->filters_room * sizeof *watcher->filters);
     mem_free(watch->mem, watcher, sizeof *watcher);

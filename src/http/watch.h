@@ -2,9 +2,10 @@
 #define HTTP_WATCH_H
 
 /* Who watches which keys, and what they have not yet been told. A watcher keeps marks, not values:
- * changes of a key that waits merge by OR, and what is written in the end is read then. So a slow
- * watcher gets fewer and coarser events and misses nothing. What waits is bounded by the bytes it
- * was created with; past them the watcher overflows and is to be closed.
+ * changes of a key that waits merge by OR, and what is written in the end is read then; of a key
+ * that ended it keeps the name. So a slow watcher gets fewer and coarser events and misses nothing.
+ * What waits is bounded by the bytes it was created with; past them the watcher overflows and is to
+ * be closed.
  *
  * Comparing every change with every key and pattern is work of changes x watchers x pattern: so it
  * goes through a backlog, of which each turn takes as much as WATCH_WORK_MAX allows.
@@ -76,15 +77,18 @@ MUST_CHECK enum status watcher_add_pattern(struct watcher *watcher, struct bytes
 /* How many keys and patterns each change is compared with; 1 where all keys are watched. */
 size_t watcher_filters(const struct watcher *watcher);
 
-/* What is to be told about one key. */
+/* What is to be told about one key: what rose, or that it ended. */
 struct watch_event {
-    struct entry *entry;
+    struct entry *entry; /* NULL: it ended, and `key` was its name */
     struct mark marks[WATCH_MARKS_MAX];
     size_t marks_count;
     bool is_whole; /* more blocks than that: the whole vector */
+    uint8_t key_size;
+    uint8_t key[HTTP_KEY_BYTES_MAX];
 };
 
-/* Take what has waited longest. False: nothing waits. The entry is valid until the turn ends. */
+/* Take what has waited longest. False: nothing waits. The entry is valid until the turn ends; it
+ * may have ended meanwhile, of which another event comes. */
 bool watcher_take(struct watcher *watcher, struct watch_event *event);
 
 /* Whether something waits, or the watcher has overflowed. */

@@ -4,46 +4,13 @@
     slowness     watchers that do not read, too many of them, those that leave
 """
 
-import http.client
 import json
 import select
 import time
 
 import pytest
 
-from daemon import SLOWNESS, SPACIOUSNESS, at_most, eventually
-
-
-class Watcher:
-    """A stream of changes, read line by line."""
-
-    def __init__(self, node, query="", accept="application/x-ndjson", timeout_s=5):
-        self.connection = http.client.HTTPConnection("127.0.0.1", node.http_port,
-                                                     timeout=timeout_s * SLOWNESS)
-        self.connection.request("GET", "/watch" + query, headers={"Accept": accept})
-        self.answer = self.connection.getresponse()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.connection.close()
-
-    def line(self):
-        return self.answer.readline().decode()
-
-    def event(self):
-        """The next document of a stream of lines."""
-        return json.loads(self.line())
-
-    def named(self):
-        """The next event of a stream of server-sent events: its fields."""
-        fields = {}
-        while (line := self.line()) not in ("\n", ""):
-            if not line.startswith(":"):
-                name, value = line.rstrip("\n").split(": ", 1)
-                fields[name] = value
-        return fields
+from daemon import SLOWNESS, SPACIOUSNESS, Watcher, at_most, eventually
 
 
 def test_the_first_event_is_ready_with_the_digest_of_the_store(shared):

@@ -1,6 +1,7 @@
 /* What this file tests: what watchers are told, and that a slow one is told less often, never too
  * little, and never keeps more than it may. The store is real; the requests are not. */
 
+#include "base/deadline.h"
 #include "http/watch.h"
 
 #include <stdio.h>
@@ -225,6 +226,96 @@ static void test_watcher_forgets_a_key_that_is_dropped(void **state)
     turn_end();
     told(watcher, "b", &event);
     assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
+}
+
+#define END        "~2000-01-02" /* what names end in that end then */
+#define END_MINUTE (DEADLINE_MIN + 1440)
+
+/* All that has ended by a minute leaves, and is told of. */
+static void minute_set(uint32_t minute)
+{
+    table_set_minute(fixture.table, minute);
+    while (table_expires(fixture.table)) {
+        assert_true(table_expire(fixture.table, 100) > 0);
+    }
+}
+
+static void told_end(struct watcher *watcher, const char *key, struct watch_event *event)
+{
+    assert_true(watcher_take(watcher, event));
+    assert_null(event->entry);
+    assert_int_equal(event->key_size, strlen(key));
+    assert_memory_equal(event->key, key, event->key_size);
+}
+
+static void test_watcher_is_told_of_an_end_that_it_watches_once(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watcher *other = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    assert_int_equal(watcher_add_pattern(watcher, bytes_of("a*")), STATUS_OK);
+    assert_int_equal(watcher_add_key(other, bytes_of("b" END)), STATUS_OK);
+    raise("a" END, 1, 1);
+    raise("b" END, 1, 1);
+    turn_end();
+    told(watcher, "a" END, &event);
+    told(other, "b" END, &event);
+    minute_set(END_MINUTE - 1);
+    turn_end();
+    assert_false(watcher_is_due(watcher));
+    fixture.wakes = 0;
+    minute_set(END_MINUTE);
+    turn_end();
+    assert_int_equal(fixture.wakes, 2);
+    /* Freed before anybody asked: the name is still known, and it is not told anew. */
+    assert_int_equal(table_drop_ended(fixture.table, 100), 2);
+    turn_end();
+    told_end(watcher, "a" END, &event);
+    told_end(other, "b" END, &event);
+    assert_false(watcher_is_due(watcher));
+    assert_false(watcher_is_due(other));
+    watcher_free(watcher);
+    watcher_free(other);
+}
+
+/* What rose in the turn of the end is told no more; what rises after a clock that went back is. */
+static void test_watcher_is_told_in_order_of_ends_and_returns(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    raise("a" END, 1, 1);
+    minute_set(END_MINUTE);
+    turn_end();
+    minute_set(END_MINUTE - 1);
+    raise("a" END, 1, 2);
+    turn_end();
+    told_end(watcher, "a" END, &event);
+    told(watcher, "a" END, &event);
+    assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
+}
+
+static void test_ends_count_as_what_waits(void **state)
+{
+    struct watcher *watcher = watcher_make(4096);
+    struct watch_event event;
+    char key[16];
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++) {
+        (void)snprintf(key, sizeof key, "%02u" END, i);
+        raise(key, 1, 1);
+        turn_end();
+        told(watcher, key, &event);
+    }
+    minute_set(END_MINUTE);
+    turn_end();
+    assert_true(watcher_has_overflowed(watcher));
     watcher_free(watcher);
 }
 
@@ -463,6 +554,9 @@ int main(void)
         TEST(test_watcher_counts_many_blocks_as_the_whole_vector),
         TEST(test_watcher_hears_only_what_it_asked_for),
         TEST(test_watcher_forgets_a_key_that_is_dropped),
+        TEST(test_watcher_is_told_of_an_end_that_it_watches_once),
+        TEST(test_watcher_is_told_in_order_of_ends_and_returns),
+        TEST(test_ends_count_as_what_waits),
         TEST(test_watcher_overflows_at_its_limit),
         TEST(test_watch_counts_the_blocks_that_it_tells),
         TEST(test_watch_frees_nothing_of_those_that_overflow),
