@@ -16,7 +16,8 @@
     .silent_after_us = default_silent_after * 1000,                                            \
     .probe_interval_us = default_probe_interval * 1000,                                        \
     .batch_delay_us = default_batch_delay * 1000, .bytes_per_second_max = default_gossip_rate, \
-    .ready_after_us = default_ready_after * 1000, .search_max = (uint32_t)default_search_max
+    .ready_after_us = default_ready_after * 1000, .keep_max_s = default_max_keep / 1000,       \
+    .search_max = (uint32_t)default_search_max
 
 #define HTTP_DEFAULTS                                                                         \
     .document_bytes_max = default_http_max_body, .lines_bytes_max = default_http_max_lines,   \

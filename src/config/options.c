@@ -565,6 +565,17 @@ bool config_check(const struct config *config, struct config_report *report)
         config_say(report, "http-max-upload is less than one body may have: raise it, or lower "
                            "http-max-body and http-max-lines");
     }
+    for (size_t i = 0; i < config->keep.count; i++) {
+        struct bytes pattern;
+        struct bytes limit;
+        uint64_t keep_ms = 0;
+
+        if (option_rule(config->keep.texts[i], &pattern, &limit)
+            && text_get_duration_ms(limit, &keep_ms) && keep_ms > config->max_keep_ms) {
+            config_say(report, "keep %s is longer than max-keep: raise that, or keep it shorter",
+                       config->keep.texts[i]);
+        }
+    }
     if (config->http_max_memory_bytes != 0
         && config->http_max_memory_bytes < config->http_max_body_bytes) {
         config_say(report, "http-max-memory is less than one document may have: raise it, or lower "

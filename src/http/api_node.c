@@ -130,6 +130,7 @@ static void store_put(struct json_writer *json, const struct http_context *conte
     uint64_t counts[PEER_STATE_COUNT];
 
     figure(json, "keys", stats.keys[TABLE_DATA]);
+    figure(json, "keys_ended", stats.ended);
     figure(json, "presence_keys", stats.keys[TABLE_MEMBERS]);
     figure(json, "elements", stats.elements);
     figure(json, "memory_bytes", stats.used_bytes);

@@ -88,6 +88,7 @@ void settings_node(const struct config *config, struct settings_lists *lists,
     options->probe_interval_us = config->probe_interval_ms * 1000;
     options->batch_delay_us = config->batch_delay_ms * 1000;
     options->bytes_per_second_max = config->gossip_rate_bytes;
+    options->keep_max_s = config->max_keep_ms / 1000;
     options->search_max = (uint32_t)config->search_max;
     options->ready_after_us = config->ready_after_ms * 1000;
     options->trust = lists->trust;

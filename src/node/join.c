@@ -1,5 +1,6 @@
 #include "node/join.h"
 
+#include "base/deadline.h"
 #include "node/bounds.h"
 #include "node/marks.h"
 #include "node/plain.h"
@@ -42,6 +43,34 @@ static int shown_size(struct bytes key)
     return key.size > KEY_SHOWN_MAX ? KEY_SHOWN_MAX : (int)key.size;
 }
 
+static enum status ended_tell(struct bytes key, struct fault *why)
+{
+    char text[DEADLINE_ISO_BYTES];
+
+    deadline_put_iso(text, deadline_of(key));
+    return fault_set(why, STATUS_ENDED,
+                     "'%.*s' ended at %.*s; write to a name that ends later, or does not",
+                     shown_size(key), (const char *)key.data, (int)sizeof text, text);
+}
+
+/* Judge a key that says when it ends. */
+static enum status deadline_check(const struct node *node, struct bytes key, struct fault *why)
+{
+    const uint32_t deadline = deadline_of(key);
+    const uint64_t now_s = guard_now_s(&node->guard, node->now);
+    char text[DEADLINE_ISO_BYTES];
+
+    if (deadline <= deadline_now(now_s)) {
+        return ended_tell(key, why);
+    }
+    if (deadline <= deadline_after(now_s, node->options.keep_max_s)) {
+        return STATUS_OK;
+    }
+    deadline_put_iso(text, deadline);
+    return fault_set(why, STATUS_INVALID, "'%.*s' ends at %.*s, further ahead than max-keep allows",
+                     shown_size(key), (const char *)key.data, (int)sizeof text, text);
+}
+
 enum status join_update_begin(const struct node *node, struct bytes key, struct node_update *update,
                               struct fault *why)
 {
@@ -54,6 +83,9 @@ enum status join_update_begin(const struct node *node, struct bytes key, struct 
     if (presence_address(key, &address)) {
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is reserved for a peer's presence",
                          shown_size(key), (const char *)key.data);
+    }
+    if (deadline_of(key) != DEADLINE_NONE && deadline_check(node, key, why) != STATUS_OK) {
+        return why->code;
     }
     *update = (struct node_update){ .key = key, .value_max = value_max_of(node, key) };
     return STATUS_OK;
@@ -108,6 +140,9 @@ enum status join_update(struct node *node, struct moment now, struct node_update
     if (status == STATUS_OK) {
         unseen = vector_size(entry_vector(entry)) == 0;
         status = table_merge(node->table, entry, block, CHANGE_FROM_CLIENT, merged);
+    }
+    if (status == STATUS_ENDED) {
+        return ended_tell(update->key, why); /* since it was begun */
     }
     if (status != STATUS_OK) {
         return refusal_tell(node, now, status, update->key, why);

@@ -64,7 +64,9 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
  *
  * why     the reason and the key at fault, for the problem document
  *
- * STATUS_CONFLICT  the key is reserved (a peer's presence), or is a pattern */
+ * STATUS_CONFLICT  the key is reserved (a peer's presence), or is a pattern
+ * STATUS_ENDED     its name says that it has ended
+ * STATUS_INVALID   or that it ends further ahead than options.keep_max_s allow */
 MUST_CHECK enum status node_update_begin(const struct node *node, struct bytes key,
                                          struct node_update *update, struct fault *why);
 
@@ -77,8 +79,8 @@ MUST_CHECK enum status node_update_check(const struct node_update *update,
  *
  * merged  what the store found (table_merge()); written only on STATUS_OK
  *
- * STATUS_FULL (a new key beyond max-keys), STATUS_MEMORY: everything is as it was before this
- * block. */
+ * STATUS_FULL (a new key beyond max-keys), STATUS_MEMORY, STATUS_ENDED (since it was begun):
+ * everything is as it was before this block. */
 MUST_CHECK enum status node_update_join(struct node *node, struct moment now,
                                         struct node_update *update, const struct block *block,
                                         struct merge_result *merged, struct fault *why);

@@ -49,6 +49,7 @@ struct node_options {
     uint64_t batch_delay_us; /* longest an update waits for company before it leaves */
     uint64_t bytes_per_second_max;
     uint64_t ready_after_us; /* node_readiness() no longer waits for a member that is equal */
+    uint64_t keep_max_s;     /* how far ahead a deadline may be, rounded up to the day */
     uint32_t search_max;     /* keys answered to one question */
 
     const struct address_range *trust; /* believed, and may get more bytes than they sent */

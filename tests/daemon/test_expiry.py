@@ -2,10 +2,12 @@
 
     what is shown    "expires", in every form of an answer
     names            ?expire= and keep: where an update goes, by a clock that the test sets
+    ends             410 for writers, 404 for readers, events for watchers
 """
 
 import calendar
 import json
+import threading
 import time
 import urllib.parse
 
@@ -13,7 +15,7 @@ import msgpack
 import pytest
 
 from clocks import Clocks
-from daemon import eventually
+from daemon import Watcher, eventually
 
 KEY = "visits~2030-12-29T08"
 EXPIRES = "2030-12-29T08:00Z"
@@ -161,3 +163,109 @@ def test_a_reload_applies_rules(start, tmp_path, clocks):
     node.signal(1)
     eventually(lambda: node.post("/keys/b", {"0": 1}).json()["key"] == "b~2027-04-04")
     assert node.post("/keys/a", {"0": 1}).json()["key"] == "a"
+
+
+# -- ends
+
+
+LINES_IN = {"Content-Type": "application/x-ndjson"}
+PACKED_IN = {"Content-Type": "application/msgpack"}
+ENDED = "visits~2027-02-27T12"
+NEXT = "visits~2027-02-27T13"
+
+
+def test_a_write_to_a_key_that_has_ended_is_gone(noon):
+    for method in ("POST", "PUT", "PATCH"):
+        answer = noon.request(method, f"/keys/{ENDED}", {"0": 1})
+        assert answer.status == 410, answer
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        problem = answer.json()
+        assert problem["title"] == "Gone" and "2027-02-27T12:00Z" in problem["detail"]
+    noon.post("/keys/other", {"0": 1})
+    assert noon.post(f"/keys/{ENDED}?join=other").status == 410
+    # Of many keys it is said which, and nothing of the body is stored.
+    answer = noon.post("/keys", {"a": {"0": 1}, ENDED: {"0": 1}})
+    assert (answer.status, answer.json()["pointer"]) == (410, f"/{ENDED.replace('~', '~0')}")
+    lines = "".join(json.dumps({"key": key, "vector": {"0": 1}}) + "\n" for key in ("a", ENDED))
+    answer = noon.post("/keys", lines, headers=LINES_IN)
+    assert (answer.status, answer.json()["line"]) == (410, 2)
+    answer = noon.post("/keys", msgpack.packb({"a": {0: 1}, ENDED: {0: 1}}), headers=PACKED_IN)
+    assert answer.status == 410 and ENDED in answer.json()["detail"]
+    assert noon.get("/keys/a").status == 404
+    assert list(noon.keys()) == ["other"]
+
+
+def test_a_key_that_would_end_too_far_ahead_is_refused(start, clocks):
+    node = start("--set", "max-keep=30d", environment=clocks(ahead(NOON)).environment)
+    assert node.post("/keys/visits~2027-03-30", {"0": 1}).status == 201
+    for path in ("/keys/visits~2027-03-30T00:01", "/keys/visits~9999-12-31",
+                 "/keys/visits?expire=31d"):
+        answer = node.post(path, {"0": 1})
+        assert answer.status == 400 and "max-keep" in answer.json()["detail"], answer
+    answer = node.post("/keys", {"a": {"0": 1}, "visits~2028-01-01": {"0": 1}})
+    assert (answer.status, answer.json()["pointer"]) == (400, "/visits~02028-01-01")
+    # What is as long as may be is rounded up as all is.
+    assert node.post("/keys/visits?expire=30d", {}).json()["key"] == "visits~2027-03-30"
+    assert list(node.keys()) == ["visits~2027-03-30"]
+    answer = node.post("/keys/visits?expire=3652058d", {"0": 1})
+    assert answer.status == 400 and "9999" in answer.json()["detail"]
+
+
+def test_a_key_goes_when_its_time_has_come(start, clocks):
+    clock = clocks(ahead(NOON))
+    node = start(environment=clock.environment)
+    node.post(f"/keys/{NEXT}", {"0": 5})
+    node.post("/keys/visits", {"0": 7})
+    assert node.vector(NEXT) == {0: 5}
+    clock.jump(ahead("2027-02-27T13:00"))
+    answer = eventually(lambda: (found := node.get(f"/keys/{NEXT}")).status == 404 and found)
+    assert "ended at 2027-02-27T13:00Z" in answer.json()["detail"]
+    # At once: there is nothing to wait for.
+    assert "ended" in node.get(f"/keys/{NEXT}?wait=5m").json()["detail"]
+    assert list(node.keys()) == ["visits"]
+    assert [item["key"] for item in node.get("/keys/visits%25").json()["results"]] == ["visits"]
+    assert node.get("/keys/visits*").json()["vector"] == {"0": 7}
+    assert node.post("/keys/sum?join=visits*").json()["changed"] == {"0": 7}
+    assert node.post(f"/keys/{NEXT}", {"0": 9}).status == 410
+    # A clock that was wrong hides and does not destroy.
+    clock.jump(ahead(NOON))
+    eventually(lambda: node.get(f"/keys/{NEXT}").status == 200)
+    assert node.vector(NEXT) == {0: 5} and set(node.keys()) == {"visits", NEXT, "sum"}
+
+
+def test_a_reader_who_waits_for_a_change_is_told_that_the_key_is_gone(start, clocks):
+    clock = clocks(ahead(NOON))
+    node = start(environment=clock.environment)
+    tag = f'"{node.post(f"/keys/{NEXT}", {"0": 5}).json()["digest"]}"'
+    found = []
+
+    def read():
+        found.append(node.get(f"/keys/{NEXT}?wait=5m", headers={"If-None-Match": tag}))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    eventually(lambda: node.stats()["http_parked"] == 1)
+    clock.jump(ahead("2027-02-27T13:00"))
+    reader.join(20)
+    assert found and found[0].status == 404 and "ended" in found[0].json()["detail"]
+
+
+def test_watchers_are_told_that_a_key_ended(start, clocks):
+    clock = clocks(ahead(NOON))
+    node = start(environment=clock.environment)
+    with Watcher(node, "?match=visits*") as lines, \
+            Watcher(node, accept="text/event-stream") as events, Watcher(node, "?key=a") as other:
+        for watcher in (lines, events, other):
+            watcher.line()
+        node.post(f"/keys/{NEXT}", {"0": 5})
+        update = lines.event()
+        assert (update["event"], update["expires"]) == ("update", "2027-02-27T13:00Z")
+        clock.jump(ahead("2027-02-27T13:00"))
+        assert lines.event() == {
+            "event": "expired", "key": NEXT, "expires": "2027-02-27T13:00Z"}
+        seen = []
+        while not seen or seen[-1]["event"] != "expired":
+            seen.append(events.named())
+        assert json.loads(seen[-1]["data"]) == {"key": NEXT, "expires": "2027-02-27T13:00Z"}
+        node.post("/keys/a", {"0": 1})
+        assert other.event()["key"] == "a"

@@ -1,6 +1,7 @@
 /* What this file tests: clients' and peers' data: what limits refuse leaves no trace, what rises is
  * told, what is larger here goes back. */
 
+#include "base/deadline.h"
 #include "node/join.h"
 #include "node/marks.h"
 #include "node/peers.h"
@@ -10,6 +11,7 @@
 #include "wire/writer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "unit/world_fixture.h"
 
@@ -50,6 +52,8 @@ static void test_join_refusals_leave_everything_as_it_was(void **state)
         { "fo%", 1, STATUS_CONFLICT },
         { "*", 1, STATUS_CONFLICT },
         { "hll:a", 65, STATUS_INVALID },
+        { "ends~2001-01-01T08:30", 1, STATUS_ENDED },
+        { "ends~9999-12-31", 1, STATUS_INVALID },
         { "fourth", 1, STATUS_FULL },
         { "n:host:6000", 1, STATUS_FULL }, /* ordinary data */
         { "hll:a", 64, STATUS_OK },
@@ -81,6 +85,42 @@ static void test_join_refusals_leave_everything_as_it_was(void **state)
                          before.keys[TABLE_DATA]);
         table_audit(world->nodes[0].table);
     }
+}
+
+/* Deadlines of clients may be as far ahead as max-keep, rounded up to the day, and a key may end
+ * between two blocks of its update. */
+static void test_join_of_a_key_that_ends(void **state)
+{
+    struct node_options options = world_options(0);
+    struct world *world = *state;
+    const uint64_t one = 1;
+    const struct block block = {
+        .values = &one, .offsets = &(const uint8_t){ 0 }, .count = 1, .width = 8
+    };
+    struct merge_result merged;
+    struct node_update begun;
+    struct world_node *place;
+    struct fault why;
+    uint32_t last;
+    char key[1 + DEADLINE_BYTES_MAX] = "k";
+    struct bytes bytes = { (const uint8_t *)key, 0 };
+
+    options.keep_max_s = UINT64_C(30) * 86400;
+    place = world_add(world, &options, 3);
+    world_run(world, WORLD_S);
+    last = deadline_after(place->node->now.unix_s, options.keep_max_s);
+    bytes.size = 1 + deadline_put(key + 1, last + 1);
+    assert_int_equal(node_update_begin(place->node, bytes, &begun, &why), STATUS_INVALID);
+    assert_non_null(strstr(why.text, "max-keep"));
+    bytes.size = 1 + deadline_put(key + 1, last);
+    assert_int_equal(node_update_begin(place->node, bytes, &begun, &why), STATUS_OK);
+    assert_int_equal(node_update_join(place->node, place->node->now, &begun, &block, &merged, &why),
+                     STATUS_OK);
+    table_set_minute(place->table, last);
+    assert_int_equal(node_update_join(place->node, place->node->now, &begun, &block, &merged, &why),
+                     STATUS_ENDED);
+    assert_non_null(strstr(why.text, "ended at"));
+    assert_false(node_is_full(place->node, place->node->now));
 }
 
 /* A vector of many blocks of so many elements. */
@@ -329,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_join_the_same_update_again_does_nothing),
         TEST(test_join_refusals_leave_everything_as_it_was),
+        TEST(test_join_of_a_key_that_ends),
         TEST(test_join_without_memory_keeps_exactly_the_blocks_before),
         TEST(test_join_without_memory_keeps_exactly_the_small_blocks_before),
         TEST(test_join_says_what_rose_and_what_goes_back),

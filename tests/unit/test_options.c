@@ -224,6 +224,19 @@ static void test_options_that_contradict_are_found(void **state)
     assert_non_null(strstr(fixture->said, "http-max-upload"));
 }
 
+static void test_options_keep_nothing_longer_than_max_keep(void **state)
+{
+    struct fixture *fixture = *state;
+    struct config *config = &fixture->config;
+
+    assert_true(config_put(config, "listen", "6001", &in_file, &fixture->report));
+    assert_true(config_put(config, "keep", "* 3650d", &in_file, &fixture->report));
+    assert_true(config_check(config, &fixture->report));
+    assert_true(config_put(config, "keep", "hits:* 3651d", &in_file, &fixture->report));
+    assert_false(config_check(config, &fixture->report));
+    assert_non_null(strstr(fixture->said, "keep hits:* 3651d is longer than max-keep"));
+}
+
 static void note_difference(void *owner, const char *name)
 {
     say(owner, name);
@@ -295,6 +308,7 @@ int main(void)
         TEST(test_options_higher_level_wins_whatever_the_order),
         TEST(test_options_unknown_name_is_told_the_nearest),
         TEST(test_options_that_contradict_are_found),
+        TEST(test_options_keep_nothing_longer_than_max_keep),
         TEST(test_options_compare_names_what_waits_for_a_restart),
         TEST(test_options_that_wait_for_a_restart_keep_what_is_in_force),
         TEST(test_options_of_a_unix_socket_have_a_path_that_fits),
