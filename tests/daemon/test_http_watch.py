@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from daemon import SLOWNESS, SPACIOUSNESS, Watcher, at_most, eventually
+from daemon import SPACIOUSNESS, Watcher, at_most, eventually
 
 
 def test_the_first_event_is_ready_with_the_digest_of_the_store(shared):
