@@ -160,6 +160,8 @@ static void gossip_put(struct json_writer *json, const struct node_stats *stats)
     figure(json, "refused_credit", stats->refused_credit);
     figure(json, "refused_keys", stats->refused_keys);
     figure(json, "refused_values", stats->refused_values);
+    figure(json, "refused_ended", stats->refused_ended);
+    figure(json, "refused_max_keep", stats->refused_max_keep);
     figure(json, "refused_presence", stats->refused_presence);
     figure(json, "elements_raised_peers", stats->elements_raised);
     figure(json, "elements_raised_clients", stats->elements_raised_clients);

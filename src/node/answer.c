@@ -128,7 +128,8 @@ static void send(const struct answer *answer, const struct entry *entry, uint64_
 
 static void ours_only(struct answer *answer, const struct entry *entry)
 {
-    if (!peer_refuses_keys(answer->exchange) && is_due(answer, entry)) {
+    if (!peer_refuses_keys(answer->exchange) && sync_exists(answer->node, answer->now, entry)
+        && is_due(answer, entry)) {
         send(answer, entry, 0, UINT64_MAX);
     }
 }

@@ -314,7 +314,7 @@ static size_t leave_emit(struct node *node, struct moment now, uint32_t position
         return 0;
     }
     outbox_begin(node, now, peer, &writer, space, &envelope);
-    (void)marks_put_items(&marks, node->mem, &writer, NULL);
+    (void)marks_put_items(&marks, node->table, node->mem, &writer, NULL);
     marks_clear(&marks, node->mem);
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PUSH);
     *to = peer->address;

@@ -615,7 +615,7 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     outbox_begin(node, now, peer, &writer, space, &envelope);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
         node->stats.sync_keys_sent +=
-            marks_put_items(&exchange->repairs[set], node->mem, &writer, &carried);
+            marks_put_items(&exchange->repairs[set], node->table, node->mem, &writer, &carried);
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_SYNC);
     exchange_fly(node, now, peer, &carried);

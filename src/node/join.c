@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "node/bounds.h"
+#include "node/expiry.h"
 #include "node/marks.h"
 #include "node/plain.h"
 #include "node/push.h"
@@ -9,6 +10,8 @@
 #include "node/state.h"
 #include "node/sync.h"
 #include "store/pattern.h"
+
+#include <assert.h>
 
 #define CLIENT_TTL      3  /* hops of what begins here, towards plain peers */
 #define KEY_SHOWN_MAX   80 /* bytes of a key in a fault's text */
@@ -57,13 +60,12 @@ static enum status ended_tell(struct bytes key, struct fault *why)
 static enum status deadline_check(const struct node *node, struct bytes key, struct fault *why)
 {
     const uint32_t deadline = deadline_of(key);
-    const uint64_t now_s = guard_now_s(&node->guard, node->now);
     char text[DEADLINE_ISO_BYTES];
 
-    if (deadline <= deadline_now(now_s)) {
+    if (deadline <= node->expiry.minute) {
         return ended_tell(key, why);
     }
-    if (deadline <= deadline_after(now_s, node->options.keep_max_s)) {
+    if (!expiry_is_far(node, deadline)) {
         return STATUS_OK;
     }
     deadline_put_iso(text, deadline);
@@ -194,6 +196,7 @@ static struct entry *entry_obtain(struct node *node, struct bytes key)
     if (status == STATUS_OK) {
         return entry;
     }
+    assert(status != STATUS_ENDED); /* expiry_refuses() was asked */
     node->full_us = node->now.mono_us;
     if (status == STATUS_FULL) {
         refused_count(node, keys, NULL, 1);
@@ -235,7 +238,7 @@ static void walk_begin(struct join_walk *walk, struct node *node, const struct i
     walk->unseen = walk->entry == NULL || vector_size(entry_vector(walk->entry)) == 0;
     walk->full = item->full;
     walk->repair = false;
-    walk->refused = false;
+    walk->refused = expiry_refuses(node, item->key);
 }
 
 /* Join the next block. False: no more. */

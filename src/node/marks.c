@@ -499,13 +499,17 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
     return count;
 }
 
-size_t marks_put_items(struct marks *marks, struct mem *mem, struct writer *writer,
-                       struct marks *carried)
+size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
+                       struct writer *writer, struct marks *carried)
 {
     size_t count = 0;
     bool all = true;
 
     while (all && marks->count > 0) {
+        if (entry_ended(table, marks_first(marks)->entry)) {
+            (void)marks_take(marks, mem);
+            continue;
+        }
         count += item_put_marks(marks, mem, writer, carried, &all);
     }
     return count;

@@ -8,6 +8,7 @@
 #include "node/detect.h"
 #include "node/events.h"
 #include "node/exchange.h"
+#include "node/expiry.h"
 #include "node/extended.h"
 #include "node/flights.h"
 #include "node/hear.h"
@@ -123,6 +124,7 @@ enum status node_create(const struct node_options *options, struct mem *mem, str
     if (!parts_create(node, now)) {
         goto free_node;
     }
+    expiry_note(node, now);
     *node_out = node;
     return STATUS_OK;
 
@@ -259,6 +261,7 @@ void node_receive(struct node *node, struct moment now, const struct address *fr
     struct peer *peer;
 
     node->now = now;
+    expiry_note(node, now);
     work_call_begin(node);
     work_count(node, 1 + datagram.size / EMIT_BYTES);
     if (drop != WIRE_OK) {
@@ -321,6 +324,7 @@ enum status node_update_join(struct node *node, struct moment now, struct node_u
                              struct fault *why)
 {
     node->now = now;
+    expiry_note(node, now);
     work_call_begin(node);
     return join_update(node, now, update, block, merged, why);
 }
@@ -340,6 +344,7 @@ static uint64_t later(uint64_t one_us, uint64_t other_us)
 void node_tick(struct node *node, struct moment now)
 {
     node->now = now;
+    expiry_tick(node, now);
     flights_tick(node, now);
     presence_tick(node, now);
     contact_tick(node, now);
@@ -360,6 +365,7 @@ uint64_t node_due_us(const struct node *node)
     sending_us = earlier(sending_us, plain_due_us(node));
     sending_us = earlier(sending_us, detect_due_us(node));
     due_us = earlier(due_us, contact_due_us(node));
+    due_us = earlier(due_us, expiry_due_us(node));
     due_us = earlier(due_us, later(sending_us, paced_us));
     if (work_is_cut(node) || spread_waits(node)) {
         return 0;
@@ -480,14 +486,14 @@ static void entries_drop(struct node *node, struct drops drops)
     outbox_drop_entries(node, drops);
 }
 
-/* Whatever still names an entry that was dropped forgets it. */
+/* Whatever still names an entry that was dropped or has ended forgets it. */
 static void dropped_forget(struct node *node, struct changes changes)
 {
     struct entry *entries[DROPS_AT_ONCE];
     size_t count = 0;
 
     for (size_t i = 0; i < changes.count; i++) {
-        if (changes.list[i].dropped) {
+        if (changes.list[i].dropped || changes.list[i].ended) {
             entries[count++] = changes.list[i].entry;
         }
         if (count == DROPS_AT_ONCE || (count > 0 && i + 1 == changes.count)) {

@@ -10,7 +10,8 @@
 
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry)
 {
-    return entry_set(entry) == TABLE_DATA || !presence_forgotten(node, now, entry_vector(entry));
+    return entry_set(entry) == TABLE_DATA ? !entry_ended(node->table, entry)
+                                          : !presence_forgotten(node, now, entry_vector(entry));
 }
 
 struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash)

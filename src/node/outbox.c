@@ -601,7 +601,7 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
     writer_begin_ordinary(&writer, space, &envelope);
     acks_put(&writer, owed);
     if (tells) {
-        (void)marks_put_items(&owed->larger, node->mem, &writer, NULL);
+        (void)marks_put_items(&owed->larger, node->table, node->mem, &writer, NULL);
     }
     owed->acks_count = 0;
     owed->has_who = false;

@@ -479,6 +479,10 @@ static size_t key_put(struct node *node, struct moment now, struct plain_queue *
     size_t size = 0;
 
     work_count(node, queue_next_work(queue));
+    if (entry_ended(node->table, key->entry)) {
+        queue_remove(queue, node->mem, key);
+        return 0;
+    }
     if (entry_set(key->entry) == TABLE_MEMBERS && (key->what & ~(unsigned)QUEUE_ASK) != 0) {
         size = presence_put(node, now, space, queue->peer, key);
         key->what &= QUEUE_ASK;

@@ -450,7 +450,7 @@ static size_t datagram_send(struct node *node, struct moment now, struct space s
     outbox_begin(node, now, peer, &writer, space, &envelope);
     for (unsigned i = 0; i < 2; i++) {
         if (sets[i] != NULL) {
-            items += marks_put_items(sets[i], node->mem, &writer, &carried);
+            items += marks_put_items(sets[i], node->table, node->mem, &writer, &carried);
         }
     }
     size = outbox_end(node, now, peer, &writer, NODE_KIND_PUSH);

@@ -32,6 +32,14 @@ enum random_purpose {
     RANDOM_COUNT
 };
 
+/* The clock as keys that end know it; expiry.c. */
+struct expiry {
+    struct moment looked; /* when it was last looked at the clock */
+    uint64_t now_s;       /* what it showed */
+    uint32_t minute;      /* that the table was told */
+    bool is_stuck;        /* there was no memory to put a key back */
+};
+
 struct node {
     struct node_options options; /* lists point into `lists` */
     void *lists;
@@ -58,6 +66,7 @@ struct node {
     struct entry *self; /* our own presence; presence.c */
     uint64_t self_id;
     struct guard guard;
+    struct expiry expiry;
     struct recent fresh; /* blocks changed in the last 500 ms, but by repair; sync.c */
     struct random random[RANDOM_COUNT];
     struct moment now;   /* of the last call */

@@ -49,7 +49,7 @@ struct node_options {
     uint64_t batch_delay_us; /* longest an update waits for company before it leaves */
     uint64_t bytes_per_second_max;
     uint64_t ready_after_us; /* node_readiness() no longer waits for a member that is equal */
-    uint64_t keep_max_s;     /* how far ahead a deadline may be, rounded up to the day */
+    uint64_t keep_max_s;     /* how far ahead a deadline may be, rounded up to the day; 0: any */
     uint32_t search_max;     /* keys answered to one question */
 
     const struct address_range *trust; /* believed, and may get more bytes than they sent */
@@ -153,6 +153,8 @@ struct node_stats {
     uint64_t refused_credit;   /* answers not sent: the address had no credit */
     uint64_t refused_keys;     /* new keys not taken: the table is full, or they are patterns */
     uint64_t refused_values;   /* elements above a max-value rule */
+    uint64_t refused_ended;    /* items of keys past their deadline */
+    uint64_t refused_max_keep; /* items of keys that end beyond options.keep_max_s */
     uint64_t refused_presence; /* presence elements out of bounds or from strangers */
     uint64_t elements_raised;  /* by peers */
     uint64_t elements_raised_clients;

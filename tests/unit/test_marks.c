@@ -1,5 +1,6 @@
 /* What this file tests: sets of marks that wait, against an array of all marks there could be. */
 
+#include "base/deadline.h"
 #include "base/random.h"
 #include "node/marks.h"
 #include "wire/message.h"
@@ -387,7 +388,8 @@ static void test_marks_put_items_loses_and_doubles_nothing(void **state)
             uint32_t carried_before = fixture->carried.count;
 
             writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
-            assert_true(marks_put_items(&fixture->marks, &fixture->mem, &writer, &fixture->carried)
+            assert_true(marks_put_items(&fixture->marks, fixture->table, &fixture->mem, &writer,
+                                        &fixture->carried)
                         > 0);
             assert_true(fixture->carried.count >= carried_before);
             model_receive(fixture, writer_end(&writer));
@@ -396,6 +398,30 @@ static void test_marks_put_items_loses_and_doubles_nothing(void **state)
         assert_false(marks_empty(&fixture->carried));
         marks_clear(&fixture->carried, &fixture->mem);
     }
+}
+
+/* What ended while it waited is not told. */
+static void test_marks_put_items_leaves_out_what_has_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct envelope envelope = { .has = WIRE_HAS_SENDER, .sender_id = 1 };
+    const struct mark mark = { .bits = { 1 } };
+    struct entry *entry = NULL;
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    struct writer writer;
+
+    assert_int_equal(table_obtain(fixture->table,
+                                  (struct bytes){ (const uint8_t *)"k~2000-01-02", 12 }, TABLE_DATA,
+                                  &entry),
+                     STATUS_OK);
+    assert_true(marks_add(&fixture->marks, &fixture->mem, entry, &mark));
+    table_set_minute(fixture->table, deadline_of(entry_key(entry)));
+    writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
+    assert_int_equal(
+        marks_put_items(&fixture->marks, fixture->table, &fixture->mem, &writer, &fixture->carried),
+        0);
+    assert_true(marks_empty(&fixture->marks));
+    assert_true(marks_empty(&fixture->carried));
 }
 
 static void test_marks_put_items_of_whole_entries_takes_several_datagrams(void **state)
@@ -415,7 +441,8 @@ static void test_marks_put_items_of_whole_entries_takes_several_datagrams(void *
         struct writer writer;
 
         writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
-        assert_true(marks_put_items(&fixture->marks, &fixture->mem, &writer, NULL) > 0);
+        assert_true(marks_put_items(&fixture->marks, fixture->table, &fixture->mem, &writer, NULL)
+                    > 0);
         model_receive(fixture, writer_end(&writer));
         model_compare(fixture);
         datagrams++;
@@ -463,6 +490,7 @@ int main(void)
         TEST(test_marks_add_of_an_empty_mark_adds_nothing),
         TEST(test_marks_add_entry_marks_every_element),
         TEST(test_marks_put_items_loses_and_doubles_nothing),
+        TEST(test_marks_put_items_leaves_out_what_has_ended),
         TEST(test_marks_put_items_of_whole_entries_takes_several_datagrams),
         TEST(test_marks_are_as_they_were_after_a_failed_allocation),
     };

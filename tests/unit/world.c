@@ -67,6 +67,15 @@ struct moment world_moment(const struct world *world)
                             .unix_s = WORLD_UNIX_S + world->now_us / WORLD_S };
 }
 
+/* As one of them has it. */
+static struct moment moment_of(const struct world *world, size_t i)
+{
+    struct moment now = world_moment(world);
+
+    now.unix_s += (uint64_t)world->nodes[i].ahead_s;
+    return now;
+}
+
 struct address world_address(size_t i)
 {
     return (struct address){
@@ -159,7 +168,7 @@ void world_wake(struct world *world, size_t node)
 static void turn_end(struct world *world, size_t i)
 {
     struct world_node *node = &world->nodes[i];
-    const struct moment now = world_moment(world);
+    const struct moment now = moment_of(world, i);
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
     const struct space space = { buffer, sizeof buffer };
     struct address to;
@@ -190,7 +199,7 @@ static void event_handle(struct world *world, struct world_event event)
         node->due_us = UINT64_MAX;
     }
     if (node->up && !is_tick) {
-        node_receive(node->node, world_moment(world), &event.from,
+        node_receive(node->node, moment_of(world, event.to), &event.from,
                      (struct bytes){ event.datagram, event.size });
     }
     free(event.datagram);
@@ -339,7 +348,7 @@ enum status world_update(struct world *world, size_t node, const char *key, uint
                          uint64_t value, struct client_done *done)
 {
     world_wake(world, node);
-    return client_write_one(world->nodes[node].node, world_moment(world), bytes_of(key), index,
+    return client_write_one(world->nodes[node].node, moment_of(world, node), bytes_of(key), index,
                             value, done);
 }
 

@@ -35,6 +35,7 @@ struct world_node {
     struct address address;
     uint64_t due_us;     /* of the tick in the queue */
     uint64_t sent_bytes; /* with headers */
+    int64_t ahead_s;     /* its wall clock, of the others' */
     uint8_t side;        /* of a partition */
     bool up;
 };
