@@ -105,10 +105,10 @@ def shared(module_starter):
 def cluster(start):
     """cluster(n) gives n daemons that know each other; each but the first has the first as seed."""
 
-    def build(count, *arguments):
-        members = [start(*arguments)]
+    def build(count, *arguments, **rest):
+        members = [start(*arguments, **rest)]
         for _ in range(count - 1):
-            members.append(start(*arguments, seeds=[members[0]]))
+            members.append(start(*arguments, seeds=[members[0]], **rest))
         for member in members:
             daemons.eventually(
                 lambda member=member: member.get("/peers").json()["alive"] == count - 1, 10

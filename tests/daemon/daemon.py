@@ -112,6 +112,19 @@ class Ports:
         return True
 
 
+def udp_socket(host, port=0):
+    """A socket at an IPv4 or IPv6 address."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((host, port))
+    return made
+
+
+def endpoint_text(address):
+    """What a socket calls its address, as a node writes it."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 PORTS = Ports()
 PORT_OWN = object()
 
@@ -120,16 +133,22 @@ class Daemon:
     """A vignetted that runs until stop() or kill()."""
 
     def __init__(
-        self, folder, *arguments, seeds=(), port=PORT_OWN, environment=None, descriptors=None
+        self, folder, *arguments, seeds=(), port=PORT_OWN, environment=None, descriptors=None,
+        host="127.0.0.1",
     ):
+        """`host`: of gossip; HTTP is on 127.0.0.1."""
         port = PORTS.take() if port is PORT_OWN else port
         self.log_path = pathlib.Path(folder) / f"daemon-{time.monotonic_ns()}.log"
+        self.host = host
         self.port = port
         self.http_port = None
         self.unix_path = None
         self.arguments = [PROGRAM, *arguments]
         if port is not None:  # None: the port is in the file that the arguments name
-            self.arguments += [str(port), *(seed_text(seed) for seed in seeds)]
+            if host != "127.0.0.1":
+                self.arguments += ["--set", f"http-listen=127.0.0.1:{port}"]
+            listen = str(port) if host == "127.0.0.1" else self.text
+            self.arguments += [listen, *(seed_text(seed) for seed in seeds)]
         self.start(environment, descriptors)
 
     def start(self, environment=None, descriptors=None):
@@ -172,11 +191,11 @@ class Daemon:
 
     @property
     def address(self):
-        return ("127.0.0.1", self.port)
+        return (self.host, self.port)
 
     @property
     def text(self):
-        return f"127.0.0.1:{self.port}"
+        return endpoint_text(self.address)
 
     @property
     def is_running(self):

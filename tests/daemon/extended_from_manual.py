@@ -8,13 +8,12 @@ strictly as the manual allows: what it does not say is refused.
 import collections
 import os
 import select
-import socket
 import time
 
 import msgpack
 
 import wire
-from daemon import PATIENCE
+from daemon import PATIENCE, endpoint_text, udp_socket
 
 MASK = 2**64 - 1
 C1 = 0x9E3779B97F4A7C15
@@ -394,11 +393,10 @@ class Peer:
     Nothing happens but within hear(): whoever waits for one thing takes what else comes.
     """
 
-    def __init__(self, daemon, host="127.0.0.1"):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((host, 0))
+    def __init__(self, daemon, host=None):
+        self.socket = udp_socket(host or daemon.host)
         self.daemon = daemon
-        self.text = "%s:%d" % self.socket.getsockname()
+        self.text = endpoint_text(self.socket.getsockname())
         self.key = f"n:{self.text}"
         self.id = peer_id(self.key)
         self.start = int(time.time())

@@ -1,9 +1,10 @@
 """Attacks over real sockets, on daemons that trust nobody.
 
-All of 127.0.0.0/8 is loopback, so an attacker has as many true source addresses as it likes. While
-it does its worst the node answers /health, keeps within its memory and serves its members; soon
-after it has stopped every view is right. What can be attacked by forged source addresses too, and
-every combination with other faults, is the simulator's (tests/sim/attack.h).
+All of 127.0.0.0/8 is loopback, so an attacker has as many true source addresses as it likes; of
+IPv6 it has one, with as many ports. While it does its worst the node answers /health, keeps within
+its memory and serves its members; soon after it has stopped every view is right. What can be
+attacked by forged source addresses too, and every combination with other faults, is the simulator's
+(tests/sim/attack.h).
 """
 
 import http.client
@@ -25,6 +26,7 @@ HEALTH_S = 0.1  # the 99th percentile of /health
 MEMORY = 64 << 20  # max-memory
 MEMORY_BESIDE = 48 << 20  # what the process and its queues may need beside the store
 FAR = 5_990_000_000  # unix seconds in the year 2159
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 EDGES = [0, 1, 255, 256, *(2**n + d for n in (32, 53, 63) for d in (-1, 0, 1)), 2**64 - 1]
 
 
@@ -101,7 +103,9 @@ def stays_right(nodes, for_s):
 @pytest.fixture
 def strange(cluster):
     """Daemons that know each other and trust nobody."""
-    return lambda count: cluster(count, *STRANGE, "--set", f"max-memory={MEMORY}")
+    return lambda count, **rest: cluster(
+        count, *STRANGE, "--set", f"max-memory={MEMORY}", **rest
+    )
 
 
 @pytest.fixture
@@ -124,8 +128,9 @@ class Liar(manual.Peer):
 # -- Membership
 
 
-def test_sockets_of_one_host_move_no_clock_and_evict_nobody(strange):
-    nodes = strange(3)
+@HOSTS
+def test_sockets_of_one_host_move_no_clock_and_evict_nobody(strange, host):
+    nodes = strange(3, host=host)
     victim = nodes[2]
     liars = [Liar(node) for node in nodes[:2] for _ in range(17)]
     for liar in liars:
@@ -145,8 +150,9 @@ def test_sockets_of_one_host_move_no_clock_and_evict_nobody(strange):
     stays_right(nodes, 0.5)
 
 
-def test_the_level_of_a_member_falls_by_its_own_word_alone(strange):
-    nodes = strange(3)
+@HOSTS
+def test_the_level_of_a_member_falls_by_its_own_word_alone(strange, host):
+    nodes = strange(3, host=host)
     with manual.Peer(nodes[0]) as host:
         host.join()
         for ahead_s in (1, 100, 86400, 170000):
@@ -157,8 +163,9 @@ def test_the_level_of_a_member_falls_by_its_own_word_alone(strange):
         stays_right(nodes, 1)
 
 
-def test_words_of_a_host_end_no_member(strange):
-    nodes = strange(3)
+@HOSTS
+def test_words_of_a_host_end_no_member(strange, host):
+    nodes = strange(3, host=host)
     with manual.Peer(nodes[0]) as host:
         host.join()
         for word in (1, 2, 3):

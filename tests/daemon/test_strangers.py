@@ -14,7 +14,7 @@ import pytest
 
 import extended_from_manual as manual
 import wire
-from daemon import SLOWNESS, eventually
+from daemon import SLOWNESS, endpoint_text, eventually, udp_socket
 
 HEADER = 28  # IPv4 and UDP
 FLOOR = 128 + HEADER  # one such datagram a second for whoever sent less
@@ -25,8 +25,7 @@ class Traffic:
     """A socket at an address of its own, and what went out and came back, headers counted."""
 
     def __init__(self, host="127.9.9.9", port=0):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((host, port))
+        self.socket = udp_socket(host, port)
         self.sent = []
         self.came = []
         self.began = time.monotonic()
@@ -39,7 +38,7 @@ class Traffic:
 
     @property
     def text(self):
-        return "%s:%d" % self.socket.getsockname()
+        return endpoint_text(self.socket.getsockname())
 
     def send(self, datagram, to):
         self.sent.append(len(datagram) + HEADER)
@@ -93,10 +92,20 @@ def within(seconds):
     return seconds * SLOWNESS
 
 
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def host(request):
+    """Where daemons gossip."""
+    return request.param
+
+
+def stranger_to(node):
+    return Traffic("127.9.9.9" if node.host == "127.0.0.1" else node.host)
+
+
 @pytest.fixture
-def node(start):
+def node(start, host):
     """A daemon that has much to tell."""
-    node = start(*STRANGE)
+    node = start(*STRANGE, host=host)
     node.post("/keys", {f"k{number:04}": {"0": number + 1} for number in range(1000)})
     node.post("/keys/sketch", {str(index): 1 + index % 60 for index in range(4096)})
     return node
@@ -107,22 +116,22 @@ def three(cluster):
     return cluster(3, *STRANGE)
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        wire.encode("sketch", ttl=3),
-        wire.encode("k%", ttl=3),
-        wire.encode("%", ttl=3),
-        wire.encode("k*", ttl=3),
-        wire.encode("n:%", ttl=3),
-        wire.encode("sketch", {0: 0}, ttl=3, full=True),
-        wire.encode("k0001", {7: 1}, ttl=3, full=True),
-        msgpack.packb({"key": "", "vector": {}, "ttl": 0, "x": {"q": 7, "?": 7}}),
-    ],
-    ids=["sketch", "search", "all", "join", "peers", "empty", "full", "extended"],
-)
+QUESTIONS = {
+    "sketch": wire.encode("sketch", ttl=3),
+    "search": wire.encode("k%", ttl=3),
+    "all": wire.encode("%", ttl=3),
+    "join": wire.encode("k*", ttl=3),
+    "peers": wire.encode("n:%", ttl=3),
+    "empty": wire.encode("sketch", {0: 0}, ttl=3, full=True),
+    "full": wire.encode("k0001", {7: 1}, ttl=3, full=True),
+    "extended": msgpack.packb({"key": "", "vector": {}, "ttl": 0, "x": {"q": 7, "?": 7}}),
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1"], indirect=True)
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
 def test_a_question_draws_no_more_than_it_brings(node, question):
-    with Traffic() as stranger:
+    with stranger_to(node) as stranger:
         for _ in range(3):
             stranger.send(question, node)
             stranger.listen(0.5)
@@ -130,8 +139,26 @@ def test_a_question_draws_no_more_than_it_brings(node, question):
         stranger.check()
 
 
+@pytest.mark.parametrize("host", ["::1"], indirect=True)
+def test_questions_of_an_ipv6_host_draw_no_more_than_they_bring(node):
+    """Each from a port of its own: to all of them together goes what may go to one network."""
+    strangers = [stranger_to(node) for _ in QUESTIONS]
+    for _ in range(3):
+        for stranger, question in zip(strangers, QUESTIONS.values()):
+            stranger.send(question, node)
+            stranger.listen(0.05)
+    strangers[0].listen(1)
+    seconds = int(time.monotonic() - strangers[0].began) + 1
+    came = 0
+    for stranger in strangers:
+        stranger.listen(0.05)
+        came += sum(stranger.came) - sum(stranger.sent)
+        stranger.socket.close()
+    assert came <= seconds * FLOOR
+
+
 def test_an_introduction_draws_no_more_than_it_brings(node):
-    with Traffic() as stranger:
+    with stranger_to(node) as stranger:
         key = f"n:{stranger.text}"
         first = wire.encode(key, presence(stranger.text), ttl=0, full=True)
         x = {"i": manual.peer_id(key), "q": 9, "t": bytes(6)}
@@ -147,7 +174,7 @@ def test_an_introduction_draws_no_more_than_it_brings(node):
 
 
 def test_an_update_does_not_go_to_strangers(node):
-    with Traffic() as stranger:
+    with stranger_to(node) as stranger:
         stranger.send(wire.encode("hello", {1: 1}, ttl=3), node)
         eventually(lambda: node.vector("hello"))
         node.post("/keys", {f"news{number}": {"0": 1} for number in range(300)})
@@ -166,10 +193,10 @@ def test_a_plain_peer_that_is_not_trusted_gets_what_it_sends(node):
         assert peer.text not in node.peers()
 
 
-def test_two_that_trust_nobody_join_within_two_seconds(start):
-    first = start(*STRANGE)
+def test_two_that_trust_nobody_join_within_two_seconds(start, host):
+    first = start(*STRANGE, host=host)
     began = time.monotonic()
-    second = start(*STRANGE, seeds=[first])
+    second = start(*STRANGE, seeds=[first], host=host)
     eventually(lambda: one_view([first, second]), 3)
     assert time.monotonic() - began < within(2)
 

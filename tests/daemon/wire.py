@@ -11,7 +11,7 @@ import time
 
 import msgpack
 
-from daemon import PATIENCE
+from daemon import PATIENCE, endpoint_text, udp_socket
 
 PLAIN_BYTES_MAX = 760
 DEPTH_MAX = 32
@@ -168,8 +168,7 @@ class Peer:
     """A plain peer: a socket, and all it heard."""
 
     def __init__(self, *daemons):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket = udp_socket(daemons[0].host if daemons else "127.0.0.1")
         self.daemons = daemons
         self.heard = []
 
@@ -184,7 +183,7 @@ class Peer:
 
     @property
     def text(self):
-        return f"127.0.0.1:{self.socket.getsockname()[1]}"
+        return endpoint_text(self.socket.getsockname())
 
     def send(self, datagram, to=None):
         self.socket.sendto(datagram, (to or self.daemons[0]).address)
@@ -199,7 +198,7 @@ class Peer:
         while (left := limit - time.monotonic()) > 0:
             if select.select([self.socket], [], [], left)[0]:
                 datagram, source = self.socket.recvfrom(65536)
-                if source in [daemon.address for daemon in self.daemons]:
+                if source[:2] in [daemon.address for daemon in self.daemons]:
                     found.append((*check_safe(datagram), source))
         self.heard += found
         return found
