@@ -35,11 +35,15 @@ static bool part_join(struct gather *gather, const struct vector *vector, const 
 
 /* Join one key's vector, from the block where the last step left it. */
 static enum gather_progress elements_join(struct gather *gather, const struct http_request *request,
-                                          const struct vector *vector)
+                                          const struct table *table, const struct entry *entry)
 {
+    const struct vector *vector = entry_vector(entry);
+    const uint64_t hash = entry_hash(table, entry);
     const size_t count = vector_blocks(vector);
     struct block_room room;
 
+    gather->number = gather->inside == hash ? gather->number : 0;
+    gather->inside = hash;
     if (count <= WHOLE_BLOCKS) {
         if (!part_join(gather, vector, NULL)) {
             return GATHER_MEMORY;
@@ -69,7 +73,7 @@ enum gather_progress gather_key(struct gather *gather, const struct http_request
 {
     const struct entry *entry = table_find(table, key);
 
-    return entry == NULL ? GATHER_DONE : elements_join(gather, request, entry_vector(entry));
+    return entry == NULL ? GATHER_DONE : elements_join(gather, request, table, entry);
 }
 
 static enum gather_progress slice_join(struct gather *gather, const struct http_request *request,
@@ -87,7 +91,7 @@ static enum gather_progress slice_join(struct gather *gather, const struct http_
         }
         if ((entry_set(entries[i]) == TABLE_DATA || has_presence) && pattern_matches(pattern, key)
             && !entry_ended(table, entries[i])) {
-            progress = elements_join(gather, request, entry_vector(entries[i]));
+            progress = elements_join(gather, request, table, entries[i]);
         }
         if (progress != GATHER_DONE) {
             return progress;

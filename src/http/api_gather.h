@@ -13,7 +13,8 @@ struct gather {
     struct mem *mem;
     struct vector join;                /* the result; to be read */
     uint64_t matched;                  /* keys that are wholly in; to be read */
-    uint64_t number;                   /* block to go on from */
+    uint64_t number;                   /* block to go on from, */
+    uint64_t inside;                   /* of the key with this hash, unless it has gone */
     uint8_t after[HTTP_KEY_BYTES_MAX]; /* the last key of a pattern that is wholly in */
     size_t after_size;
 };

@@ -26,7 +26,8 @@ struct search {
     uint64_t begun_us;
     uint64_t moved_us; /* when it last looked at keys or said something */
     uint64_t due_us;
-    uint64_t joining; /* `*`: the block where the join of the key after `after` goes on */
+    uint64_t joining; /* `*`: the block where the join of the key after `after` goes on, */
+    uint64_t inside;  /* if that is still the key with this hash */
     uint64_t number;  /* `*`: the block and the offset in it where the answer goes on */
     uint32_t left;    /* `%`: keys that may still be answered */
     uint16_t offset;
@@ -276,6 +277,7 @@ static enum taken key_join(struct node *node, struct search *search, const struc
                            uint64_t end)
 {
     const struct vector *vector = entry_vector(entry);
+    const uint64_t hash = entry_hash(node->table, entry);
     const size_t blocks = vector_blocks(vector);
     struct block_room room;
 
@@ -285,6 +287,8 @@ static enum taken key_join(struct node *node, struct search *search, const struc
     if (vector_heap_bytes(vector) > JOIN_MAX) {
         return TAKEN_NOT;
     }
+    search->joining = search->inside == hash ? search->joining : 0;
+    search->inside = hash;
     for (size_t i = vector_seek(vector, search->joining); i < blocks; i++) {
         const struct block block = vector_block(vector, i, &room);
 

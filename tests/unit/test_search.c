@@ -278,6 +278,29 @@ static void test_search_of_the_host_with_most_gives_way(void **state)
     assert_true(searches_for(world, "10.0.9", 2));
 }
 
+/* A key goes while a part of it is joined: of the next one all is, from its first block on. */
+static void test_search_of_a_join_forgets_where_it_was_in_a_key_that_goes(void **state)
+{
+    enum { BLOCKS = 3000, FIRST = 7 };
+    struct world *world = *state;
+    struct plain_queue *queue;
+
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        write_one(world, "wide-a", i << 8, 1);
+    }
+    write_one(world, "wide-b", 0, FIRST);
+    write_one(world, "wide-b", (uint64_t)BLOCKS << 8, 1);
+    world_meet(world, (const char *const[]){ A }, 1, 0);
+    hear(world, A, "wide-*", NULL, 0, 3, 0);
+    queue = peer_of(world, A)->plain;
+    search_step(world->node, world->now, queue);
+    assert_false(search_has_answer(queue));
+    table_drop(world->table, table_find(world->table, bytes_of("wide-a")));
+    node_turn_end(world->node);
+    world_run(world, SECOND);
+    assert_int_equal(said_value(said_find(world, A, "wide-*", 0), 0), FIRST);
+}
+
 /* So does a host that takes a new IPv6 address for each. */
 static void test_search_of_an_ipv6_network_gives_way_as_one_host(void **state)
 {
@@ -338,6 +361,7 @@ int main(void)
         TEST(test_search_ends_with_its_peer),
         TEST(test_search_takes_the_place_of_the_oldest_when_all_are_taken),
         TEST(test_search_of_the_host_with_most_gives_way),
+        TEST(test_search_of_a_join_forgets_where_it_was_in_a_key_that_goes),
         TEST(test_search_of_an_ipv6_network_gives_way_as_one_host),
         TEST(test_search_of_a_stranger_is_none),
         TEST(test_search_ends_when_nothing_can_be_said),
