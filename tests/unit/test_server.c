@@ -147,6 +147,52 @@ static void test_server_looks_at_so_much_a_turn_and_at_all_in_the_end(void **sta
     AWAIT(fixture, stats->watchers == 0);
 }
 
+static void on_flood(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    ++*(unsigned *)argument;
+}
+
+/* Datagrams are there in every pass of the loop, and each pass takes as many as it may: who asks
+ * waits for few passes, to be accepted, read and answered, and not for the flood to end. */
+static void test_server_answers_within_few_passes_whatever_else_is_ready(void **state)
+{
+    enum { PASSES = 5 };
+    static const char request[] = "GET /hello HTTP/1.1\r\n" HOST "\r\n";
+    struct fixture *fixture = *state;
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    unsigned passes = 0;
+    struct event *flood;
+    char answer[1024];
+    int pair[2];
+    int fd;
+
+    serve(fixture);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    assert_int_equal(send(pair[1], "x", 1, 0), 1);
+    flood = event_new(fixture->base, pair[0], EV_READ | EV_PERSIST, on_flood, &passes);
+    assert_non_null(flood);
+    assert_int_equal(event_add(flood, NULL), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        address.sin_port = htons(fixture->port);
+        assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+        assert_int_equal(send(fd, request, sizeof request - 1, 0), sizeof request - 1);
+        passes = 0;
+        while (recv(fd, answer, sizeof answer, MSG_DONTWAIT) <= 0) {
+            event_base_loop(fixture->base, EVLOOP_ONCE);
+        }
+        assert_in_range(passes, 1, PASSES);
+        close(fd);
+    }
+    event_free(flood);
+    close(pair[0]);
+    close(pair[1]);
+    AWAIT(fixture, http_server_stats(fixture->server)->connections == 0);
+}
+
 /* Many of one kind wait, each refused for its query and dear to look at; then one of the other
  * kind comes. Returns how many of the many are answered before it. */
 static uint64_t answered_before(struct fixture *fixture, const char *many, const char *one)
@@ -591,6 +637,7 @@ int main(void)
         TEST(test_server_answers_pipelined_requests_in_order),
         TEST(test_server_answers_a_client_that_half_closes),
         TEST(test_server_looks_at_so_much_a_turn_and_at_all_in_the_end),
+        TEST(test_server_answers_within_few_passes_whatever_else_is_ready),
         TEST(test_server_takes_an_open_route_before_others_that_wait),
         TEST(test_server_does_not_let_open_routes_hold_up_others),
         TEST(test_server_calls_no_step_while_the_output_is_full),
