@@ -8,7 +8,7 @@
  * A peer was last equal to us at the latest of: when what it said was ours; when ours last was what
  * it said now; when it said what became ours later; half a second before it listed keys of which
  * none differed but such as changed since, or as had not differed when it listed them before.
- * (Where many nodes write all the time, the last is all there is) Private to the room; used by
+ * (Where many nodes write all the time, the last is all there is.) Private to the room; used by
  * sync. */
 
 #include "base/moment.h"
@@ -38,8 +38,8 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
                uint32_t salt);
 
 /* A peer listed a key that differs from ours, which did not change lately: a change of the peer's
- * may be on its way to us, unless the same was found before. `difference` is
- * the key's hash and our digest of it. Returns whether it was. */
+ * may be on its way to us, unless the same was found before. `difference` is the key's hash and our
+ * digest of it. Returns whether it was. */
 bool lag_is_old(struct node *node, struct moment now, const struct peer *peer, uint64_t difference);
 
 /* A peer listed keys that differ from ours; `old`: not only by what is on its way. */
