@@ -132,6 +132,8 @@ static enum items_progress packed_item_go_on(struct items *items,
             packed_map(output, 1);
             packed_text(output, last_key(items));
             packed_map(output, vector_size(&items->copy.join));
+        } else {
+            gather_clear(&items->copy); /* of what was copied before it was gone nothing is said */
         }
     }
     if (!reply_vector(&items->reply, &items->copy.join, &items->number, request)) {
