@@ -67,6 +67,14 @@ struct http_context {
 #define API_AT_ONCE_BLOCKS 64    /* a vector this small is written at once, with its length */
 #define API_PACKED_BLOCKS  16    /* the same in a listing, where the next one follows */
 
+/* What an answer or a body is written as. */
+enum api_form {
+    API_EVENTS = 1 << 0, /* server-sent events */
+    API_JSON = 1 << 1,
+    API_LINES = 1 << 2, /* of JSON */
+    API_PACKED = 1 << 3 /* msgpack */
+};
+
 /* -- answers (api_reply.c) ------------------------------------------------------------------- */
 
 /* An answer on its way to a request. Open: on the stack of a handler or in the state of a step.
@@ -78,9 +86,9 @@ struct reply {
     uint8_t buffer[2048];
 };
 
-/* Write to what http_begin() or http_stream_begin() began, as JSON or as msgpack. */
+/* Write to what http_begin() or http_stream_begin() began: as JSON, or as msgpack too. */
 struct json_writer *reply_begin(struct reply *reply, struct http_request *request);
-struct output *reply_begin_packed(struct reply *reply, struct http_request *request);
+void reply_begin_form(struct reply *reply, struct http_request *request, enum api_form form);
 
 /* Hand over what is still in the buffer; at the end of each step. */
 void reply_flush(struct reply *reply);
@@ -91,6 +99,15 @@ void reply_end(struct reply *reply);
 /* The member that names a key, and where its name says when it ends, the one that shows it:
  * "key": "visits~2026-12-29", "expires": "2026-12-29T00:00Z". */
 void reply_key(struct json_writer *json, struct bytes key);
+
+/* What every answer about a key says first, that and its "size" and "digest": the beginning of an
+ * object, or of a map with `others` pairs behind these. `digest` NULL: it has none (presence). */
+void reply_facts(struct reply *reply, struct bytes key, uint64_t size, const uint64_t *digest,
+                 unsigned others);
+
+/* Begin the "vector" behind them, of so many elements, which reply_vector() puts; and end both. */
+void reply_vector_begin(struct reply *reply, uint64_t elements);
+void reply_vector_end(struct reply *reply);
 
 /* The members or pairs of a vector from block `*number` on, as far as the step allows. False: the
  * step is over, *number is where to go on. `request` NULL: all of it. As msgpack the vector must be
@@ -124,13 +141,6 @@ bool query_duration(struct http_request *request, const char *name, uint64_t *us
 bool query_only(struct http_request *request, const char *taker, const char *words);
 
 /* -- forms and the media types that name them (api_reply.c) ----------------------------------- */
-
-enum api_form {
-    API_EVENTS = 1 << 0, /* server-sent events */
-    API_JSON = 1 << 1,
-    API_LINES = 1 << 2, /* of JSON */
-    API_PACKED = 1 << 3 /* msgpack */
-};
 
 #define API_DOCUMENT_TYPES "application/json text/plain"
 #define API_PACKED_TYPES   "application/msgpack application/vnd.msgpack application/x-msgpack"

@@ -111,18 +111,13 @@ static enum http_step write_step(struct http_request *request, struct http_conte
                                  void *state)
 {
     struct aggregate *aggregate = (struct aggregate *)state;
-    struct json_writer *json = &aggregate->reply.json;
 
     (void)context;
     if (!reply_vector(&aggregate->reply, &aggregate->gather.join, &aggregate->number, request)) {
         reply_flush(&aggregate->reply);
         return HTTP_STEP_AGAIN;
     }
-    if (!aggregate->reply.is_packed) {
-        json_end_object(json);
-        json_end_object(json);
-    }
-    reply_end(&aggregate->reply);
+    reply_vector_end(&aggregate->reply);
     return HTTP_STEP_DONE;
 }
 
@@ -162,19 +157,20 @@ static void packed_head_put(struct output *output, const struct aggregate *aggre
 static enum http_step write_begin(struct http_request *request, struct aggregate *aggregate)
 {
     const char *type;
-    bool is_packed;
+    enum api_form form;
 
     if (http_etag_matches(request, aggregate->digest)) {
         http_not_modified(request, aggregate->digest);
         return HTTP_STEP_DONE;
     }
-    is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
+    form = reply_form(request, API_JSON | API_PACKED, &type);
     http_etag(request, aggregate->digest);
     http_stream_begin(request, 200, type, HTTP_LENGTH_UNKNOWN);
-    if (is_packed) {
-        packed_head_put(reply_begin_packed(&aggregate->reply, request), aggregate);
+    reply_begin_form(&aggregate->reply, request, form);
+    if (form == API_PACKED) {
+        packed_head_put(&aggregate->reply.output, aggregate);
     } else {
-        head_put(reply_begin(&aggregate->reply, request), aggregate);
+        head_put(&aggregate->reply.json, aggregate);
     }
     aggregate->number = 0;
     http_continue(request, write_step, aggregate, aggregate_free);

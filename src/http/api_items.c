@@ -18,15 +18,11 @@ void items_clear(struct items *items)
 
 void items_begin(struct items *items, struct http_request *request, const char *name)
 {
-    struct json_writer *json;
+    struct json_writer *json = &items->reply.json;
 
     http_header_add(request, "Vary", "Accept");
     http_stream_begin(request, 200, items->type, HTTP_LENGTH_UNKNOWN);
-    if (items->form == API_PACKED) {
-        (void)reply_begin_packed(&items->reply, request);
-        return;
-    }
-    json = reply_begin(&items->reply, request);
+    reply_begin_form(&items->reply, request, (enum api_form)items->form);
     if (items->form == API_JSON) {
         json_begin_object(json);
         json_name(json, name);
@@ -50,17 +46,9 @@ static void json_item_begin(struct items *items, struct bytes key, const struct 
     if (items->form == API_LINES) {
         json_restart(json);
     }
-    json_begin_object(json);
-    reply_key(json, key);
-    json_name(json, "size");
-    json_u64(json, vector_size(vector));
-    if (digest != NULL) {
-        json_name(json, "digest");
-        json_hex64(json, *digest);
-    }
+    reply_facts(&items->reply, key, vector_size(vector), digest, 0);
     if (items->has_vectors) {
-        json_name(json, "vector");
-        json_begin_object(json);
+        reply_vector_begin(&items->reply, vector_size(vector));
     }
 }
 
@@ -104,13 +92,7 @@ static void packed_item_put(struct items *items, const struct vector *vector,
         (void)reply_vector(&items->reply, vector, &items->number, NULL);
         return;
     }
-    packed_key(output, last_key(items), digest == NULL ? 1 : 2);
-    packed_name(output, "size");
-    packed_u64(output, vector_size(vector));
-    if (digest != NULL) {
-        packed_name(output, "digest");
-        packed_hex64(output, *digest);
-    }
+    reply_facts(&items->reply, last_key(items), vector_size(vector), digest, 0);
 }
 
 /* A large vector. Nothing is written before it is copied; gone by then, it is left out. */

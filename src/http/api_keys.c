@@ -33,20 +33,6 @@ static void reading_free(void *state)
     mem_free(reading->mem, reading, sizeof *reading);
 }
 
-/* All but the elements, up to the bracket in front of them. `digest` NULL: of presence. */
-static void head_put(struct json_writer *json, struct bytes key, const struct vector *vector,
-                     const uint64_t *digest)
-{
-    json_begin_object(json);
-    reply_key(json, key);
-    json_name(json, "size");
-    json_u64(json, vector_size(vector));
-    if (digest != NULL) {
-        json_name(json, "digest");
-        json_hex64(json, *digest);
-    }
-}
-
 static void larger_head_put(struct json_writer *json, struct bytes key, uint64_t digest)
 {
     json_begin_object(json);
@@ -56,6 +42,8 @@ static void larger_head_put(struct json_writer *json, struct bytes key, uint64_t
     json_end_object(json);
     json_name(json, "digest");
     json_hex64(json, digest);
+    json_name(json, "larger");
+    json_begin_object(json);
 }
 
 static enum http_step reading_step(struct http_request *request, struct http_context *context,
@@ -70,9 +58,7 @@ static enum http_step reading_step(struct http_request *request, struct http_con
         reply_flush(&reading->reply);
         return HTTP_STEP_AGAIN;
     }
-    json_end_object(&reading->reply.json);
-    json_end_object(&reading->reply.json);
-    reply_end(&reading->reply);
+    reply_vector_end(&reading->reply);
     return HTTP_STEP_DONE;
 }
 
@@ -104,42 +90,33 @@ enum http_step api_vector_answer(struct http_request *request, struct http_conte
     }
     json = reply_begin(&reading->reply, request);
     if (form == API_VECTOR) {
-        head_put(json, key, vector, &digest);
-        json_name(json, "vector");
+        reply_facts(&reading->reply, key, vector_size(vector), &digest, 1);
+        reply_vector_begin(&reading->reply, vector_size(vector));
     } else {
         larger_head_put(json, key, digest);
-        json_name(json, "larger");
     }
-    json_begin_object(json);
     if (is_large) {
         http_continue(request, reading_step, reading, reading_free);
         return HTTP_STEP_AGAIN;
     }
     (void)reply_vector(&reading->reply, vector, &reading->number, NULL);
-    json_end_object(json);
-    json_end_object(json);
-    reply_end(&reading->reply);
+    reply_vector_end(&reading->reply);
     reading_free(reading);
     return HTTP_STEP_DONE;
 }
 
 /* A vector that lies ready, with the head of the key it was asked for under. */
-static void ready_put(struct http_request *request, const struct vector *vector,
+static void ready_put(struct http_request *request, enum api_form form, const struct vector *vector,
                       const struct vector *whole, const uint64_t *digest)
 {
     struct reply reply;
-    struct json_writer *json;
     uint64_t number = 0;
 
-    http_begin(request, 200, "application/json");
-    json = reply_begin(&reply, request);
-    head_put(json, http_key(request), whole, digest);
-    json_name(json, "vector");
-    json_begin_object(json);
+    reply_begin_form(&reply, request, form);
+    reply_facts(&reply, http_key(request), vector_size(whole), digest, 1);
+    reply_vector_begin(&reply, vector_size(vector));
     (void)reply_vector(&reply, vector, &number, NULL);
-    json_end_object(json);
-    json_end_object(json);
-    reply_end(&reply);
+    reply_vector_end(&reply);
 }
 
 static void range_values_put(struct reply *reply, const struct vector *vector, uint64_t from,
@@ -176,9 +153,9 @@ static void range_get(struct http_request *request, const struct entry *entry)
     uint64_t from = 0;
     uint64_t count = API_RANGE_MAX;
     struct reply reply;
-    struct json_writer *json;
+    struct json_writer *json = &reply.json;
     const char *type;
-    bool is_packed;
+    enum api_form form;
 
     if (!query_u64(request, "from", 0, UINT64_MAX, &from)
         || !query_u64(request, "count", 1, API_RANGE_MAX, &count)) {
@@ -187,24 +164,27 @@ static void range_get(struct http_request *request, const struct entry *entry)
     if (count - 1 > UINT64_MAX - from) {
         count = UINT64_MAX - from + 1;
     }
-    is_packed = reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED;
+    form = reply_form(request, API_JSON | API_PACKED, &type);
     http_etag(request, digest);
     http_begin(request, 200, type);
-    if (is_packed) {
-        packed_range_head(reply_begin_packed(&reply, request), entry, from, count);
-        range_values_put(&reply, vector, from, count);
-        reply_flush(&reply);
-        return;
+    reply_begin_form(&reply, request, form);
+    reply_facts(&reply, http_key(request), vector_size(vector), &digest, 2);
+    if (form == API_PACKED) {
+        packed_name(&reply.output, "from");
+        packed_u64(&reply.output, from);
+        packed_name(&reply.output, "values");
+        packed_array(&reply.output, count);
+    } else {
+        json_name(json, "from");
+        json_u64(json, from);
+        json_name(json, "values");
+        json_begin_array(json);
     }
-    json = reply_begin(&reply, request);
-    head_put(json, http_key(request), vector, &digest);
-    json_name(json, "from");
-    json_u64(json, from);
-    json_name(json, "values");
-    json_begin_array(json);
     range_values_put(&reply, vector, from, count);
-    json_end_array(json);
-    json_end_object(json);
+    if (form != API_PACKED) {
+        json_end_array(json);
+        json_end_object(json);
+    }
     reply_end(&reply);
 }
 
@@ -216,6 +196,7 @@ static void chosen_get(struct http_request *request, struct http_context *contex
     struct vector chosen;
     struct bytes text;
     const char *type;
+    enum api_form form;
 
     vector_init(&chosen);
     for (size_t at = 0; http_query_next(request, "index", &at, &text);) {
@@ -236,12 +217,10 @@ static void chosen_get(struct http_request *request, struct http_context *contex
             goto clear_chosen;
         }
     }
-    if (reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED) {
-        packed_chosen(request, entry, &chosen, type);
-        goto clear_chosen;
-    }
+    form = reply_form(request, API_JSON | API_PACKED, &type);
     http_etag(request, digest);
-    ready_put(request, &chosen, entry_vector(entry), &digest);
+    http_begin(request, 200, type);
+    ready_put(request, form, &chosen, entry_vector(entry), &digest);
 clear_chosen:
     vector_clear(&chosen, context->mem);
 }
@@ -252,7 +231,8 @@ static void presence_get(struct http_request *request, struct http_context *cont
     struct vector vector;
 
     if (reply_presence(context, http_key(request), &vector)) {
-        ready_put(request, &vector, &vector, NULL);
+        http_begin(request, 200, "application/json");
+        ready_put(request, API_JSON, &vector, &vector, NULL);
     } else {
         http_refuse(request, 404, "no such peer is known here");
     }
@@ -338,9 +318,13 @@ void api_key_get(struct http_request *request, struct http_context *context)
         chosen_get(request, context, entry);
     } else if (http_query_count(request, "from") > 0 || http_query_count(request, "count") > 0) {
         range_get(request, entry);
-    } else if (reply_form(request, API_JSON | API_PACKED, &type) == API_PACKED) {
+    } else if (reply_form(request, API_JSON | API_PACKED, &type) == API_JSON) {
+        (void)api_vector_answer(request, context, entry, API_VECTOR);
+    } else if (vector_blocks(entry_vector(entry)) > API_AT_ONCE_BLOCKS) {
         packed_get(request, context, entry, type);
     } else {
-        (void)api_vector_answer(request, context, entry, API_VECTOR);
+        http_etag(request, digest);
+        http_begin(request, 200, type);
+        ready_put(request, API_PACKED, entry_vector(entry), entry_vector(entry), &digest);
     }
 }

@@ -24,11 +24,10 @@ struct json_writer *reply_begin(struct reply *reply, struct http_request *reques
     return &reply->json;
 }
 
-struct output *reply_begin_packed(struct reply *reply, struct http_request *request)
+void reply_begin_form(struct reply *reply, struct http_request *request, enum api_form form)
 {
     (void)reply_begin(reply, request);
-    reply->is_packed = true;
-    return &reply->output;
+    reply->is_packed = form == API_PACKED;
 }
 
 void reply_flush(struct reply *reply)
@@ -56,6 +55,67 @@ void reply_key(struct json_writer *json, struct bytes key)
         json_name(json, "expires");
         json_string(json, (struct bytes){ (const uint8_t *)text, sizeof text });
     }
+}
+
+static void packed_facts(struct output *output, struct bytes key, uint64_t size,
+                         const uint64_t *digest, unsigned others)
+{
+    const uint32_t deadline = deadline_of(key);
+    char text[DEADLINE_ISO_BYTES];
+
+    packed_map(output, UINT64_C(2) + (deadline != DEADLINE_NONE) + (digest != NULL) + others);
+    packed_name(output, "key");
+    packed_text(output, key);
+    if (deadline != DEADLINE_NONE) {
+        deadline_put_iso(text, deadline);
+        packed_name(output, "expires");
+        packed_text(output, (struct bytes){ (const uint8_t *)text, sizeof text });
+    }
+    packed_name(output, "size");
+    packed_u64(output, size);
+    if (digest != NULL) {
+        packed_name(output, "digest");
+        packed_hex64(output, *digest);
+    }
+}
+
+void reply_facts(struct reply *reply, struct bytes key, uint64_t size, const uint64_t *digest,
+                 unsigned others)
+{
+    struct json_writer *json = &reply->json;
+
+    if (reply->is_packed) {
+        packed_facts(&reply->output, key, size, digest, others);
+        return;
+    }
+    json_begin_object(json);
+    reply_key(json, key);
+    json_name(json, "size");
+    json_u64(json, size);
+    if (digest != NULL) {
+        json_name(json, "digest");
+        json_hex64(json, *digest);
+    }
+}
+
+void reply_vector_begin(struct reply *reply, uint64_t elements)
+{
+    if (reply->is_packed) {
+        packed_name(&reply->output, "vector");
+        packed_map(&reply->output, elements);
+    } else {
+        json_name(&reply->json, "vector");
+        json_begin_object(&reply->json);
+    }
+}
+
+void reply_vector_end(struct reply *reply)
+{
+    if (!reply->is_packed) {
+        json_end_object(&reply->json);
+        json_end_object(&reply->json);
+    }
+    reply_end(reply);
 }
 
 bool reply_vector(struct reply *reply, const struct vector *vector, uint64_t *number,
