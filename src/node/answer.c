@@ -128,7 +128,8 @@ static void send(const struct answer *answer, const struct entry *entry, uint64_
 
 static void ours_only(struct answer *answer, const struct entry *entry)
 {
-    if (!peer_refuses_keys(answer->exchange) && sync_exists(answer->node, answer->now, entry)
+    if (!peer_refuses_keys(answer->exchange)
+        && sync_exists_for(answer->node, answer->now, answer->exchange->peer, entry)
         && is_due(answer, entry)) {
         send(answer, entry, 0, UINT64_MAX);
     }
@@ -243,7 +244,12 @@ static void tree_judge(struct answer *answer, const struct message *message, str
         tree_answer(answer, tree, message->tree.left);
         return;
     }
-    outbox_roots(answer->node, answer->salt, ours);
+    if (tree.prefix.set == TABLE_DATA
+        && ((envelope->has & WIRE_HAS_LATER) != 0
+            || envelope->minute != table_root_minute(answer->node->table))) {
+        return; /* keys may have ended in between */
+    }
+    outbox_roots(answer->node, answer->salt, envelope->minute, ours);
     if (ours[tree.prefix.set] == envelope->roots[tree.prefix.set]) {
         audit_answer(answer, tree);
     }

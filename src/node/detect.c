@@ -617,13 +617,13 @@ static size_t probe_send(struct node *node, struct moment now, struct space spac
                          struct peer *peer, uint64_t tag, struct bytes target)
 {
     struct envelope envelope = {
-        .has = WIRE_HAS_SEQUENCE | WIRE_HAS_ROOTS,
+        .has = WIRE_HAS_SEQUENCE,
         .sequence = outbox_sequence(node, peer),
     };
     struct writer writer;
     size_t size;
 
-    outbox_roots(node, envelope.sequence, envelope.roots);
+    outbox_put_roots(node, peer, envelope.sequence, &envelope);
     outbox_begin(node, now, peer, &writer, space, &envelope);
     if (target.size > 0) {
         (void)writer_put_probe(&writer, target);

@@ -337,8 +337,8 @@ static bool tree_put(struct node *node, struct writer *writer, const struct orde
     return writer_put_tree(writer, &tree);
 }
 
-static bool leaf_put(struct node *node, struct moment now, struct writer *writer,
-                     struct order *order, uint32_t salt)
+static bool leaf_put(struct node *node, struct moment now, const struct peer *to,
+                     struct writer *writer, struct order *order, uint32_t salt)
 {
     struct wire_leaf_pair pairs[LEAF_ROOM];
     struct entry *entries[LEAF_ROOM];
@@ -346,7 +346,7 @@ static bool leaf_put(struct node *node, struct moment now, struct writer *writer
     size_t count = 0;
 
     for (size_t i = 0; i < found; i++) {
-        if (!sync_exists(node, now, entries[i])) {
+        if (!sync_exists_for(node, now, to, entries[i])) {
             continue;
         }
         pairs[count++] = (struct wire_leaf_pair){
@@ -400,12 +400,12 @@ static bool blocks_put(struct node *node, struct writer *writer, struct order *o
     return !more;
 }
 
-static bool order_put(struct node *node, struct moment now, struct writer *writer,
-                      struct order *order, uint32_t salt)
+static bool order_put(struct node *node, struct moment now, const struct peer *to,
+                      struct writer *writer, struct order *order, uint32_t salt)
 {
     switch (order->kind) {
     case ORDER_TREE: return tree_put(node, writer, order, salt);
-    case ORDER_LEAF: return leaf_put(node, now, writer, order, salt);
+    case ORDER_LEAF: return leaf_put(node, now, to, writer, order, salt);
     case ORDER_BLOCKS: return blocks_put(node, writer, order, salt);
     case ORDER_WANT: return writer_put_wanted(writer, &order->prefix.bits, 1) == 1;
     default: return false;
@@ -427,7 +427,7 @@ static uint32_t orders_put(struct node *node, struct moment now, struct writer *
         struct order *order = &exchange->orders[i];
 
         if (room && order->kind == kind) {
-            const bool done = order_put(node, now, writer, order, salt);
+            const bool done = order_put(node, now, exchange->peer, writer, order, salt);
 
             /* A list that has grown too long is a tree of the next datagram: in this one trees are
              * past. */
@@ -507,7 +507,8 @@ static bool key_advance(struct node *node, struct moment now, struct exchange *e
                         struct entry *entry, struct order *order)
 {
     const struct vector *vector = entry_vector(entry);
-    const size_t count = sync_exists(node, now, entry) ? vector_blocks(vector) : 0;
+    const size_t count =
+        sync_exists_for(node, now, exchange->peer, entry) ? vector_blocks(vector) : 0;
     struct block_room room;
 
     for (size_t i = vector_seek(vector, order->block); i < count; i++) {
@@ -609,8 +610,7 @@ static size_t repairs_emit(struct node *node, struct moment now, struct space sp
     }
     exchange->sent++;
     if (exchange->sent % ROOTS_EVERY == 0) {
-        envelope.has |= WIRE_HAS_ROOTS;
-        outbox_roots(node, envelope.sequence, envelope.roots);
+        outbox_put_roots(node, peer, envelope.sequence, &envelope);
     }
     outbox_begin(node, now, peer, &writer, space, &envelope);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {

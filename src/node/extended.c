@@ -92,6 +92,9 @@ static void envelope_note(struct peer *from, const struct envelope *envelope)
     if (has(envelope, WIRE_HAS_WINDOW)) {
         from->window_theirs = envelope->window;
     }
+    if (has(envelope, WIRE_HAS_MINUTE)) {
+        from->minute = has(envelope, WIRE_HAS_LATER) ? envelope->later : envelope->minute;
+    }
     from->flags_theirs = envelope->flags;
 }
 
@@ -150,7 +153,7 @@ static bool acks_receive(struct node *node, struct moment now, struct peer *from
         acked = flights_acked(node, now, from, sequence) || acked;
     }
     if (has(envelope, WIRE_HAS_ROOTS) && (!answering || !first)) {
-        sync_roots_received(node, now, from, envelope->roots, salt, answering);
+        sync_roots_received(node, now, from, envelope, salt, answering);
     }
     return acked;
 }

@@ -14,7 +14,7 @@
 #define STATES_UNIT  16      /* compared for one unit of work */
 
 struct lag_state {
-    uint64_t root;
+    uint64_t root;     /* with all that ended: table_root_ever() */
     uint64_t since_us; /* mono; until the next one's */
 };
 
@@ -69,7 +69,7 @@ void lag_free(struct node *node)
 void lag_note(struct node *node, struct moment now)
 {
     struct lag *lag = node->lag;
-    const uint64_t root = table_root(node->table, TABLE_DATA);
+    const uint64_t root = table_root_ever(node->table);
 
     if (lag->count > 0 && state_at(lag, lag->last)->root == root) {
         return;
@@ -85,9 +85,15 @@ void lag_note(struct node *node, struct moment now)
     *state_at(lag, lag->last) = (struct lag_state){ .root = root, .since_us = now.mono_us };
 }
 
+/* Whether it is of a state of ours. */
+static bool is_of(const struct node *node, uint64_t ever, struct lag_said said)
+{
+    return digest_salted(table_root_of(node->table, ever, said.minute), said.salt) == said.root;
+}
+
 /* Until when a state was ours whose digest this is, of those that were later than a time. 0: there
  * was none. */
-static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, uint32_t salt,
+static uint64_t ours_until(struct node *node, struct moment now, struct lag_said said,
                            uint64_t later_us)
 {
     const struct lag *lag = node->lag;
@@ -98,7 +104,7 @@ static uint64_t ours_until(struct node *node, struct moment now, uint32_t root, 
     while (i < lag->count && until_us >= later_us && found_us == 0) {
         const struct lag_state *state = state_at(lag, lag->last - i);
 
-        if (digest_salted(state->root, salt) == root) {
+        if (is_of(node, state->root, said)) {
             found_us = until_us;
         }
         until_us = state->since_us;
@@ -120,14 +126,14 @@ static bool tells(const struct node *node, struct moment now, const struct peer 
     return !changing || peer->checked_us == 0 || now.mono_us - peer->checked_us > untold_us;
 }
 
-bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
-               uint32_t salt)
+bool lag_check(struct node *node, struct moment now, struct peer *peer, struct lag_said said)
 {
     const uint64_t kept_us = 2 * NODE_CONVERGED_US;
     const uint64_t later_us = now.mono_us < kept_us ? 0 : now.mono_us - kept_us;
-    const uint64_t until_us = digest_salted(table_root(node->table, TABLE_DATA), salt) == root
+    const uint64_t until_us = is_of(node, table_root_ever(node->table), said)
                                   ? now.mono_us
-                                  : ours_until(node, now, root, salt, later_us);
+                                  : ours_until(node, now, said, later_us);
+    const struct lag_said before = { peer->told_root, peer->told_salt, peer->told_minute };
 
     bool was_ours = until_us != 0;
 
@@ -135,14 +141,14 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t
         peer->equal_us = until_us;
     }
     /* It was ahead of us, and we have come to where it was. */
-    if (peer->told_us > peer->equal_us
-        && ours_until(node, now, peer->told_root, peer->told_salt, peer->told_us) != 0) {
+    if (peer->told_us > peer->equal_us && ours_until(node, now, before, peer->told_us) != 0) {
         peer->equal_us = peer->told_us;
         was_ours = true;
     }
     peer->told_us = until_us == 0 ? now.mono_us : 0;
-    peer->told_root = root;
-    peer->told_salt = salt;
+    peer->told_root = said.root;
+    peer->told_salt = said.salt;
+    peer->told_minute = said.minute;
     if (was_ours || tells(node, now, peer)) {
         peer->checked_us = now.mono_us;
     }

@@ -30,12 +30,18 @@ void lag_free(struct node *node);
  * remembered so far is all there is. */
 void lag_note(struct node *node, struct moment now);
 
-/* A peer said the digest of its data, salted. Notes when it was last equal to us (peer->equal_us),
- * and that it was compared (peer->checked_us), unless its digest is none of ours only as that of
- * data that change all the time may be. Returns whether its digest, or the one it said before,
+/* A salted digest, and the minute as of which it is, not after that of our own roots. */
+struct lag_said {
+    uint32_t root;
+    uint32_t salt;
+    uint32_t minute;
+};
+
+/* A peer said the digest of its data. Notes when it was last equal to us (peer->equal_us), and that
+ * it was compared (peer->checked_us), unless its digest is none of ours only as that of data that
+ * change all the time may be. Returns whether its digest, or the one it said before,
  * is one that our data have or had. Time O(LAG_STATES_MAX), counted. */
-bool lag_check(struct node *node, struct moment now, struct peer *peer, uint32_t root,
-               uint32_t salt);
+bool lag_check(struct node *node, struct moment now, struct peer *peer, struct lag_said said);
 
 /* A peer listed a key that differs from ours, which did not change lately: a change of the peer's
  * may be on its way to us, unless the same was found before. `difference` is the key's hash and our

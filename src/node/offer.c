@@ -1,7 +1,9 @@
 #include "node/offer.h"
 
+#include "base/deadline.h"
 #include "base/hash.h"
 #include "node/bounds.h"
+#include "node/peers.h"
 #include "node/recent.h"
 #include "node/state.h"
 
@@ -12,6 +14,17 @@ bool sync_exists(const struct node *node, struct moment now, const struct entry 
 {
     return entry_set(entry) == TABLE_DATA ? !entry_ended(node->table, entry)
                                           : !presence_forgotten(node, now, entry_vector(entry));
+}
+
+bool sync_exists_for(const struct node *node, struct moment now, const struct peer *peer,
+                     const struct entry *entry)
+{
+    const uint32_t ours = table_root_minute(node->table);
+    const bool is_ahead = peer->minute > ours && peer->minute - ours <= TABLE_MINUTES_KEPT;
+
+    return sync_exists(node, now, entry)
+           && !(is_ahead && entry_set(entry) == TABLE_DATA
+                && deadline_of(entry_key(entry)) <= peer->minute);
 }
 
 struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash)

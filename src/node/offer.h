@@ -12,12 +12,17 @@
 #include <stdint.h>
 
 struct node;
+struct peer;
 
 /* By what a block of a key is remembered. */
 uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t number);
 
-/* Whether a key counts in exchanges: a forgotten presence does not. */
+/* Whether a key counts in exchanges: a forgotten presence does not, nor what has ended. */
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
+
+/* Whether it counts for a peer, too, whose clock may be some minutes ahead of ours. */
+bool sync_exists_for(const struct node *node, struct moment now, const struct peer *peer,
+                     const struct entry *entry);
 
 /* table_find_hash() and table_slice_hash(), and the work they take is counted: hashes are chosen by
  * peers, and to find one costs a walk of some dozen entries all over the memory. */

@@ -317,11 +317,28 @@ void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, b
     }
 }
 
-void outbox_roots(const struct node *node, uint32_t salt, uint32_t roots[2])
+void outbox_roots(const struct node *node, uint32_t salt, uint32_t minute, uint32_t roots[2])
 {
-    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-        roots[set] = digest_salted(table_root(node->table, (enum table_set)set), salt);
+    const struct table *table = node->table;
+
+    roots[TABLE_MEMBERS] = digest_salted(table_root(table, TABLE_MEMBERS), salt);
+    roots[TABLE_DATA] = digest_salted(table_root_of(table, table_root_ever(table), minute), salt);
+}
+
+void outbox_put_roots(const struct node *node, const struct peer *peer, uint32_t salt,
+                      struct envelope *envelope)
+{
+    const uint32_t ours = table_root_minute(node->table);
+    const bool is_behind = peer->minute < ours && ours - peer->minute <= TABLE_MINUTES_KEPT;
+
+    envelope->has |= WIRE_HAS_ROOTS | WIRE_HAS_MINUTE;
+    envelope->minute = ours;
+    if (is_behind) {
+        envelope->has |= WIRE_HAS_LATER;
+        envelope->later = ours;
+        envelope->minute = peer->minute;
     }
+    outbox_roots(node, salt, envelope->minute, envelope->roots);
 }
 
 /* The fields that every datagram of ours has to this peer. */
@@ -589,8 +606,7 @@ static size_t answer_emit(struct node *node, struct moment now, struct owed *owe
         kind = NODE_KIND_PROBE;
     }
     if (owed->has_roots) {
-        envelope.has |= WIRE_HAS_ROOTS;
-        outbox_roots(node, owed->roots_salt, envelope.roots);
+        outbox_put_roots(node, owed->peer, owed->roots_salt, &envelope);
     }
     if (tells) {
         envelope.has |= WIRE_HAS_DEPTH;

@@ -107,8 +107,13 @@ void outbox_owe_hello(struct node *node, struct moment now, struct peer *peer, b
 /* The same, not before so many milliseconds have passed. */
 void outbox_owe_hello_later(struct moment now, struct peer *peer, uint32_t wait_ms);
 
-/* Digests of both sets for a probe or an ack, salted. */
-void outbox_roots(const struct node *node, uint32_t salt, uint32_t roots[2]);
+/* Digests of both sets, salted, that of data as of a minute (table_root_of()). */
+void outbox_roots(const struct node *node, uint32_t salt, uint32_t minute, uint32_t roots[2]);
+
+/* Put them into what goes to a peer: as of its minute, where that is not after ours, so that it
+ * can compare them. */
+void outbox_put_roots(const struct node *node, const struct peer *peer, uint32_t salt,
+                      struct envelope *envelope);
 
 /* Begin an ordinary datagram to a peer: sender, flags, cluster, our token until it was echoed, its
  * echo once it sent one, and whatever acks it is owed. `envelope` has the producer's own fixed

@@ -51,7 +51,9 @@ struct peer {
     uint32_t srtt_us;      /* 0: not measured */
     struct credit credit;  /* as long as it is not trusted */
     uint32_t told_root;    /* that digest, */
-    uint32_t told_salt;    /* and its salt */
+    uint32_t told_salt;    /* and its salt, */
+    uint32_t told_minute;  /* and the minute as of which it was */
+    uint32_t minute;       /* that its data are as of, as it said last; 0: never */
     uint32_t avoid_until_ms; /* mono, wrapping: push chooses others until then */
     uint32_t suspect_ms; /* mono, wrapping: when we first saw the present state or incarnation */
     uint32_t sync_due_ms[TABLE_SET_COUNT];    /* mono, wrapping: no exchange of that set before */

@@ -34,8 +34,10 @@
 #define QUIET_US       100000  /* after its last: it has ended, and what is left is looked for */
 #define ASKED_MAX      3       /* times that an exchange is begun until somebody answers */
 #define STALE_US       3000000
-#define LOSSES_MAX     16 /* in a row: nobody is there */
-#define AUDIT_EVERY    24 /* probes: one of them carries an audit, 81 bytes */
+#define BETWEEN_FEW    64 /* keys that ended between two clocks: they are listed, and passed over */
+#define BETWEEN_US     300000000 /* without being equal: many are looked through all the same */
+#define LOSSES_MAX     16        /* in a row: nobody is there */
+#define AUDIT_EVERY    24        /* probes: one of them carries an audit, 81 bytes */
 
 /* Who repairs us. While one peer sends much of a set, others are not asked for the same; and when
  * it has ended, or something of it or the question was lost, that one is asked at once for what may
@@ -257,29 +259,55 @@ static void set_equal(struct node *node, struct peer *peer, enum table_set set)
     }
 }
 
-void sync_roots_received(struct node *node, struct moment now, struct peer *from,
-                         const uint32_t roots[2], uint32_t salt, bool answering)
+/* Whether it is worth looking what differs while the two clocks do: where many keys ended in
+ * between, every prefix differs by them, and what else does is found once both have ended them.
+ * Clocks that stay apart do not put that off for ever. */
+static bool clocks_allow(const struct node *node, struct moment now, const struct peer *peer)
 {
-    uint32_t ours[2];
+    const uint32_t ours = table_root_minute(node->table);
+    const uint32_t apart = peer->minute > ours ? peer->minute - ours : ours - peer->minute;
 
-    outbox_roots(node, salt, ours);
-    /* That no old difference was listed lately is good enough for a lag, not to be ready by. */
-    if (lag_check(node, now, from, roots[TABLE_DATA], salt)) {
-        node->was_equal = true;
-    }
+    return apart > TABLE_MINUTES_KEPT
+           || table_keys_between(node->table, peer->minute) <= BETWEEN_FEW || peer->equal_us == 0
+           || now.mono_us - peer->equal_us > BETWEEN_US;
+}
+
+void sync_roots_received(struct node *node, struct moment now, struct peer *from,
+                         const struct envelope *envelope, uint32_t salt, bool answering)
+{
+    const uint32_t *roots = envelope->roots;
+    const uint32_t now_min = table_root_minute(node->table);
+    const uint32_t minute = (envelope->has & WIRE_HAS_MINUTE) != 0 ? envelope->minute : now_min;
+    const struct lag_said said = { roots[TABLE_DATA], salt, minute };
+    bool differs[TABLE_SET_COUNT];
+    uint32_t ours[TABLE_SET_COUNT];
+
+    outbox_roots(node, salt, minute, ours);
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-        if (ours[set] == roots[set]) {
-            set_equal(node, from, (enum table_set)set);
+        differs[set] = ours[set] != roots[set];
+    }
+    if (minute > now_min) {
+        differs[TABLE_DATA] = false; /* not known; its answers to us are as of our minute */
+    } else {
+        /* That no old difference was listed lately is good enough for a lag, not to be ready by. */
+        if (lag_check(node, now, from, said)) {
+            node->was_equal = true;
+        }
+        if (!differs[TABLE_DATA]) {
+            set_equal(node, from, TABLE_DATA);
         }
     }
-    if (!answering
-        || (ours[TABLE_MEMBERS] == roots[TABLE_MEMBERS] && ours[TABLE_DATA] == roots[TABLE_DATA])
+    if (!differs[TABLE_MEMBERS]) {
+        set_equal(node, from, TABLE_MEMBERS);
+    }
+    if (!answering || (!differs[TABLE_MEMBERS] && !differs[TABLE_DATA])
         || state_obtain(node) == NULL) {
         return;
     }
+    differs[TABLE_DATA] = differs[TABLE_DATA] && clocks_allow(node, now, from);
     /* Both at once where both differ, as after a partition; membership is ordered first. */
     for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-        if (ours[set] != roots[set] && may_begin(node, now, from, (enum table_set)set)) {
+        if (differs[set] && may_begin(node, now, from, (enum table_set)set)) {
             begin(node, now, from, (enum table_set)set);
         }
     }

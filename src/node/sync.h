@@ -31,7 +31,7 @@ void sync_free(struct node *node);
 /* Roots came: salted with `salt`. Notes how far that peer is from us; begins an exchange where
  * due. `answering`: they came in an ack to our probe (the prober begins). */
 void sync_roots_received(struct node *node, struct moment now, struct peer *from,
-                         const uint32_t roots[2], uint32_t salt, bool answering);
+                         const struct envelope *envelope, uint32_t salt, bool answering);
 
 /* Put an audit into a probe, if it is one's turn; `salt` is its `q`, and it carries our roots. Time
  * O(256 keys). */

@@ -13,6 +13,8 @@
 
 #include <assert.h>
 
+_Static_assert(TABLE_MINUTES_KEPT == PAST_MINUTES, "what is kept of them");
+
 /* Counted work lies apart, because reading a table counts too. */
 struct work {
     struct lookup_work lookup;
@@ -625,15 +627,17 @@ uint32_t table_root_minute(const struct table *table)
     return table->past.minute;
 }
 
-uint64_t table_root_at(const struct table *table, uint32_t minute)
-{
-    return (root_settled(table, TABLE_DATA) + past_after(&table->past, minute).sum)
-           & table->digest_mask;
-}
-
 uint64_t table_root_ever(const struct table *table)
 {
-    return (table->trees[TABLE_DATA].digest + table->past.all) & table->digest_mask;
+    return table->trees[TABLE_DATA].digest + table->past.all;
+}
+
+/* What had left by that minute is taken off. */
+uint64_t table_root_of(const struct table *table, uint64_t ever, uint32_t minute)
+{
+    const uint64_t left = table->past.settled - past_after(&table->past, minute).sum;
+
+    return (ever - left) & table->digest_mask;
 }
 
 uint64_t table_keys_between(const struct table *table, uint32_t minute)

@@ -43,6 +43,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define TABLE_MINUTES_KEPT 4 /* clocks that differ by more are wrong, not skewed */
+
 struct table; /* opaque */
 struct entry; /* opaque: a key and its vector */
 
@@ -151,12 +153,14 @@ size_t table_slice(const struct table *table, struct bytes prefix, struct bytes 
 uint64_t table_root(const struct table *table, enum table_set set);
 uint32_t table_root_minute(const struct table *table);
 
-/* The root of TABLE_DATA as it would be at an earlier minute: with what ended since, as far back as
- * that is kept (store/past.h). Of a later minute it is not known, and the root is as it is. */
-uint64_t table_root_at(const struct table *table, uint32_t minute);
-
-/* The same with all that ever ended while the table was there: it changes by writes alone. */
+/* The digest (not masked) of TABLE_DATA with all that ever ended while the table was there: it
+ * changes by writes alone. */
 uint64_t table_root_ever(const struct table *table);
+
+/* The root of TABLE_DATA as of an earlier minute, of a state whose table_root_ever() was this: with
+ * what ended since, up to TABLE_MINUTES_KEPT back. As of a later minute it is not known, and is
+ * what it is as of table_root_minute(). */
+uint64_t table_root_of(const struct table *table, uint64_t ever, uint32_t minute);
 
 /* By how many keys the root as of another minute differs: those that ended since. Of those that are
  * still to end it is only known whether there are any: UINT64_MAX or 0. */

@@ -15,6 +15,7 @@ const struct envelope_field envelope_fields[ENVELOPE_FIELDS] = {
     { WIRE_HAS_SEQUENCE, 'q', ENVELOPE_U32, AT(sequence) },
     { WIRE_HAS_ROOTS, 'r', ENVELOPE_ROOTS, AT(roots) },
     { WIRE_HAS_MINUTE, 'm', ENVELOPE_U32, AT(minute) },
+    { WIRE_HAS_LATER, 'M', ENVELOPE_U32, AT(later) },
     { WIRE_HAS_CLOCK, 'c', ENVELOPE_U32, AT(clock_s) },
     { WIRE_HAS_DEPTH, 'd', ENVELOPE_U8, AT(depth) },
     { WIRE_HAS_WINDOW, 'W', ENVELOPE_U8, AT(window) },

@@ -25,6 +25,7 @@ enum wire_field {
     WIRE_HAS_FLAGS = 1 << 10,
     WIRE_HAS_CLOCK = 1 << 11,
     WIRE_HAS_MINUTE = 1 << 12,
+    WIRE_HAS_LATER = 1 << 13,
 };
 
 #define WIRE_FLAG_FULL 1 /* envelope.flags: my store refuses new keys, send only what I ask for */
@@ -39,6 +40,7 @@ struct envelope {
     uint32_t refused;   /* `n`: the `q` of the request whose probe failed */
     uint32_t clock_s;   /* `c`: the sender's wall clock, unix seconds */
     uint32_t minute;    /* `m`: as of which the roots are, minutes since 1970 */
+    uint32_t later;     /* `M`: the sender's minute, where it is later than that */
     uint32_t
         roots[2]; /* `r`: digests of members and data, salted with `q` (in an ack: with its `a`) */
     uint8_t token[WIRE_TOKEN_BYTES]; /* `t`: for the receiver */
@@ -48,11 +50,11 @@ struct envelope {
     uint8_t flags;                   /* `F` */
 };
 
-#define ENVELOPE_FIELDS 13 /* from here on: private to the room */
+#define ENVELOPE_FIELDS 14 /* from here on: private to the room */
 
 /* Bytes of all fixed fields at their longest: name, header and content. */
 #define ENVELOPE_BYTES_MAX \
-    (7 * (2 + 5) + 3 * (2 + 2) + (2 + 2 + 8) + 2 * (2 + 2 + WIRE_TOKEN_BYTES))
+    (8 * (2 + 5) + 3 * (2 + 2) + (2 + 2 + 8) + 2 * (2 + 2 + WIRE_TOKEN_BYTES))
 
 enum envelope_form {
     ENVELOPE_U8,

@@ -46,7 +46,7 @@ struct item {
 /* How the fields of `x` look on the wire. Names are strings of one letter. Numbers are msgpack
  * integers, whole numbers inside a bin are little endian, varints those of wire/varint.h.
  *
- *     i ? q l n c m   number of 32 bits
+ *     i ? q l n c m M   number of 32 bits
  *     d W F       number of 8 bits
  *     r           bin of 8: roots[0], roots[1], 4 bytes each
  *     t e         bin of 6

@@ -24,8 +24,8 @@
 #include <stdint.h>
 
 #define WRITER_MAP_ELEMENTS_MAX 8   /* an item with more elements than this is packed */
-#define WRITER_ORDINARY_BYTES   126 /* an ordinary datagram with every fixed field of `x` */
-#define WRITER_HELLO_BYTES      128 /* a hello with every fixed field, less its key and elements */
+#define WRITER_ORDINARY_BYTES   133 /* an ordinary datagram with every fixed field of `x` */
+#define WRITER_HELLO_BYTES      144 /* a hello with every fixed field, less its key and elements */
 
 /* Open, because it lives on a stack; only wire/writer.c touches the fields. */
 struct writer {

@@ -351,6 +351,7 @@ FORMS = {
     "n": lambda x: is_u(x, 32),
     "c": lambda x: is_u(x, 32),
     "m": lambda x: is_u(x, 32),
+    "M": lambda x: is_u(x, 32),
     "W": lambda x: is_u(x, 8),
     "l": lambda x: is_u(x, 32),
     "F": lambda x: is_u(x, 8),

@@ -408,6 +408,7 @@ static void put_fixed(const struct forge *forge, struct input *input, struct pen
     case 'n': put_number(pen, odd ? (uint32_t)input_number(input) : heard->sequence); break;
     case 'c':
     case 'm':
+    case 'M':
     case 'q': put_number(pen, (uint32_t)input_number(input)); break;
     case 'd': put_number(pen, odd ? input_byte(input) : input_below(input, 5)); break;
     case 'W':
@@ -458,7 +459,7 @@ static void put_field(const struct forge *forge, struct input *input, struct pen
 
 static void put_x(const struct forge *forge, struct input *input, struct pen *pen)
 {
-    static const char letters[] = "ieqtdrWbavLBwpnlF?cm";
+    static const char letters[] = "ieqtdrWbavLBwpnlF?cmM";
     /* Who it is and that it is there are in nearly all. */
     const unsigned wish = (unsigned)input_byte(input) << 2 | (unsigned)input_byte(input) << 10 | 3U;
     const unsigned fields = input_rarely(input, 16) ? wish & ~3U : wish;

@@ -180,6 +180,111 @@ static void test_expiry_minute_does_not_waver(void **state)
     assert_int_equal(node->expiry.minute, minute - 2);
 }
 
+#define TOGETHER 5000 /* keys that end in the same minute */
+
+static uint64_t sent_bytes(const struct world *world)
+{
+    return world->nodes[0].sent_bytes + world->nodes[1].sent_bytes;
+}
+
+static bool world_equal(const struct world *world, void *unused)
+{
+    (void)unused;
+    return table_root(world->nodes[0].table, TABLE_DATA)
+           == table_root(world->nodes[1].table, TABLE_DATA);
+}
+
+static void many_write(struct world *world, uint32_t minutes)
+{
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        char front[32];
+        char text[64];
+
+        (void)snprintf(front, sizeof front, "k%u", i);
+        world_write(world, 0, name(world, text, front, minutes), i, 5);
+        if (i % 100 == 0) {
+            world_run(world, WORLD_S / 10);
+        }
+    }
+    world_write(world, 0, "stays", 1, 1);
+}
+
+/* Two clocks a minute apart, and many keys that end: whoever is ahead lacks them for a minute, and
+ * neither sends them, lists them nor looks what differs; what differs beside them is found. */
+static void test_expiry_clocks_a_minute_apart_cost_next_to_nothing(void **state)
+{
+    struct world *world = *state;
+    uint64_t at_rest;
+    uint64_t bytes;
+    uint32_t minute;
+    char text[64];
+
+    world_begin(world, 2);
+    many_write(world, 10);
+    minute = minute_of(world);
+    assert_true(world_run_until(world, 2 * MINUTE_US, world_equal, NULL));
+    world_run(world, MINUTE_US - world_moment(world).unix_s % MINUTE_S * WORLD_S);
+    world->nodes[1].ahead_s = MINUTE_S;
+    world_wake(world, 1);
+    world_run(world, MINUTE_US);
+    at_rest = sent_bytes(world);
+    world_run(world, 4 * MINUTE_US);
+    at_rest = (sent_bytes(world) - at_rest) / 4;
+    while (keys_of(world, 1) > 1) {
+        world_run(world, WORLD_S);
+    }
+    assert_int_equal(keys_of(world, 0), TOGETHER + 1);
+    bytes = sent_bytes(world);
+    world_run(world, MINUTE_US / 4);
+    world_write(world, 0, "stays", 1, 2);
+    world_write(world, 0, name(world, text, "k7", minute + 10 - minute_of(world)), 7, 9);
+    world_run(world, MINUTE_US * 3 / 4);
+    assert_true(sent_bytes(world) - bytes <= at_rest + 2 * 2048);
+    assert_int_equal(world_count(world, "stays", 1, 2), 2);
+    while (keys_of(world, 0) > 1) {
+        world_run(world, WORLD_S);
+    }
+    world_run(world, 10 * WORLD_S);
+    assert_true(world_equal(world, NULL));
+    assert_true(sent_bytes(world) - bytes <= 2 * (at_rest + 2 * 2048));
+    assert_int_equal(stats_of(world, 0)->refused_ended, 0);
+    assert_in_range(stats_of(world, 1)->refused_ended, 1, 8); /* that one, and its tries */
+}
+
+static bool is_equal_lately(const struct world *world, size_t node, size_t other)
+{
+    struct peer_view view = { .equal_us = 0 };
+
+    return node_peer(world->nodes[node].node, &world->nodes[other].address, &view)
+           && world->now_us - view.equal_us < 10 * WORLD_S;
+}
+
+/* Of few keys between two clocks each side knows that the rest is equal, and who is behind does not
+ * offer them again and again. */
+static void test_expiry_of_few_keys_between_two_clocks_is_no_difference(void **state)
+{
+    struct world *world = *state;
+    char text[64];
+
+    world_begin(world, 2);
+    world->nodes[1].ahead_s = MINUTE_S;
+    world_write(world, 0, name(world, text, "k", 4), 1, 5);
+    world_write(world, 0, "stays", 1, 5);
+    while (keys_of(world, 1) != 1) {
+        world_run(world, WORLD_S);
+    }
+    world_run(world, MINUTE_US / 3);
+    assert_int_equal(keys_of(world, 0), 2);
+    assert_true(is_equal_lately(world, 0, 1));
+    assert_true(is_equal_lately(world, 1, 0));
+    assert_int_equal(stats_of(world, 0)->sync_rounds + stats_of(world, 1)->sync_rounds,
+                     2); /* as they met */
+    world_write(world, 0, text, 1, 6);
+    world_run(world, MINUTE_US / 2);
+    assert_in_range(stats_of(world, 1)->refused_ended, 1, 8);
+    assert_int_equal(keys_of(world, 0), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +294,8 @@ int main(void)
         TEST(test_expiry_refuses_at_the_door),
         TEST(test_expiry_neither_answers_nor_asks),
         TEST(test_expiry_minute_does_not_waver),
+        TEST(test_expiry_clocks_a_minute_apart_cost_next_to_nothing),
+        TEST(test_expiry_of_few_keys_between_two_clocks_is_no_difference),
     };
 
     return cmocka_run_group_tests_name("expiry", tests, NULL, NULL);

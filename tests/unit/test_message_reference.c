@@ -216,6 +216,7 @@ static void make_field(struct maker *maker, char letter)
     case 'n':
     case 'c':
     case 'm':
+    case 'M':
     case 'l':
         make_number(maker, random_next(&maker->random) >> (32 + maker_below(maker, 32)));
         break;
@@ -250,7 +251,7 @@ static void make_field(struct maker *maker, char letter)
 
 static void make_x(struct maker *maker)
 {
-    static const char letters[] = "iqnld?WFretwpabvLBzycm";
+    static const char letters[] = "iqnld?WFretwpabvLBzycmM";
     const unsigned first = (unsigned)maker_below(maker, sizeof letters - 1);
     const unsigned fields = (unsigned)maker_below(maker, 7);
 
@@ -466,6 +467,7 @@ static bool object_field(const msgpack_object *object, uint8_t letter)
     case 'n':
     case 'c':
     case 'm':
+    case 'M':
     case 'l': return object_number(object, UINT32_MAX);
     case 'd':
     case 'W':

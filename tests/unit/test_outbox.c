@@ -179,7 +179,7 @@ static void test_outbox_salts_roots_with_the_first_ack(void **state)
     assert_true(has(fixture, WIRE_HAS_ROOTS));
     assert_true(message_next_ack(&fixture->message.acks, &sequence));
     assert_int_equal(sequence, 8);
-    outbox_roots(fixture->node, 8, roots);
+    outbox_roots(fixture->node, 8, table_root_minute(fixture->node->table), roots);
     assert_memory_equal(fixture->message.envelope.roots, roots, sizeof roots);
 }
 

@@ -253,6 +253,11 @@ static void test_table_clock_back_restores(void **state)
     }
 }
 
+static uint64_t root_at(const struct fixture *fixture, uint32_t minute)
+{
+    return table_root_of(fixture->table, table_root_ever(fixture->table), minute);
+}
+
 /* Roots are told as of one minute until all that ended is out, and known as of earlier ones. */
 static void test_table_roots_are_as_of_a_minute(void **state)
 {
@@ -277,7 +282,7 @@ static void test_table_roots_are_as_of_a_minute(void **state)
         assert_int_equal(table_root_minute(fixture->table), NOW + minute);
         roots[minute] = table_root(fixture->table, TABLE_DATA);
         for (unsigned earlier = 0; earlier <= minute; earlier++) {
-            assert_true(table_root_at(fixture->table, NOW + earlier) == roots[earlier]);
+            assert_true(root_at(fixture, NOW + earlier) == roots[earlier]);
             assert_int_equal(table_keys_between(fixture->table, NOW + earlier),
                              (minute - earlier) * (MANY / 3) + (earlier == 0 && minute > 0));
         }
@@ -285,15 +290,14 @@ static void test_table_roots_are_as_of_a_minute(void **state)
     }
     assert_int_equal(table_keys_between(fixture->table, NOW + 5), 0);
     (void)key_put(fixture->table, "another", 1, 1);
-    assert_true(table_root_at(fixture->table, NOW) - roots[0]
-                == table_root(fixture->table, TABLE_DATA));
+    assert_true(root_at(fixture, NOW) - roots[0] == table_root(fixture->table, TABLE_DATA));
     /* Back and on again: what is kept of a minute is of the last time it came. */
-    roots[0] = table_root_at(fixture->table, NOW);
+    roots[0] = root_at(fixture, NOW);
     roots[3] = table_root(fixture->table, TABLE_DATA);
     table_set_minute(fixture->table, NOW + 1);
     while (table_expires(fixture->table)) {
         assert_true(table_root(fixture->table, TABLE_DATA) == roots[3]);
-        assert_true(table_root_at(fixture->table, NOW) == roots[0]);
+        assert_true(root_at(fixture, NOW) == roots[0]);
         (void)table_expire(fixture->table, 20);
     }
     table_set_minute(fixture->table, NOW);
@@ -305,7 +309,7 @@ static void test_table_roots_are_as_of_a_minute(void **state)
     (void)table_expire(fixture->table, 10);
     table_set_minute(fixture->table, NOW + 2);
     expire_all(fixture);
-    assert_true(table_root_at(fixture->table, NOW) == roots[0]);
+    assert_true(root_at(fixture, NOW) == roots[0]);
 }
 
 static void test_table_drop_takes_a_dated_key_out_wherever_it_is(void **state)

@@ -227,7 +227,7 @@ static void test_writer_fits_whatever_space_it_gets(void **state)
 
 static struct envelope random_envelope(struct random *random)
 {
-    struct envelope envelope = { .has = (uint32_t)random_next(random) & ((1u << 13) - 1) };
+    struct envelope envelope = { .has = (uint32_t)random_next(random) & ((1u << 14) - 1) };
     const uint64_t bits = random_next(random) >> random_below(random, 33);
 
     envelope.sender_id = (envelope.has & WIRE_HAS_SENDER) != 0 ? (uint32_t)bits : 0;
@@ -237,6 +237,7 @@ static struct envelope random_envelope(struct random *random)
     envelope.refused = (envelope.has & WIRE_HAS_REFUSED) != 0 ? 255 : 0;
     envelope.clock_s = (envelope.has & WIRE_HAS_CLOCK) != 0 ? 1800000000 : 0;
     envelope.minute = (envelope.has & WIRE_HAS_MINUTE) != 0 ? (uint32_t)bits >> 7 : 0;
+    envelope.later = (envelope.has & WIRE_HAS_LATER) != 0 ? (uint32_t)bits >> 8 : 0;
     if ((envelope.has & WIRE_HAS_ROOTS) != 0) {
         envelope.roots[0] = 0x01020304;
         envelope.roots[1] = (uint32_t)bits;
@@ -263,6 +264,7 @@ static void assert_envelope(const struct envelope *one, const struct envelope *o
     assert_int_equal(one->refused, other->refused);
     assert_int_equal(one->clock_s, other->clock_s);
     assert_int_equal(one->minute, other->minute);
+    assert_int_equal(one->later, other->later);
     assert_memory_equal(one->roots, other->roots, sizeof one->roots);
     assert_memory_equal(one->token, other->token, sizeof one->token);
     assert_memory_equal(one->echo, other->echo, sizeof one->echo);
@@ -304,7 +306,7 @@ static void test_writer_carries_every_fixed_field(void **state)
 static void test_writer_hello_has_presence_and_x(void **state)
 {
     struct fixture *const fixture = *state;
-    const struct envelope all = { .has = (1u << 13) - 1, .sender_id = UINT32_MAX };
+    const struct envelope all = { .has = (1u << 14) - 1, .sender_id = UINT32_MAX };
     const uint8_t offsets[] = { 1, 2, 4, 5 };
     const uint64_t values[] = { 1ull << 47, 6871947673, UINT64_MAX, 3 };
     const struct block block = { .values = values, .offsets = offsets, .count = 4, .width = 8 };
@@ -494,7 +496,7 @@ static void test_writer_takes_back_an_item_without_elements(void **state)
 static void test_writer_full_sketch_fits_eight_datagrams(void **state)
 {
     struct fixture *const fixture = *state;
-    const struct envelope envelope = { .has = (1u << 13) - 1 };
+    const struct envelope envelope = { .has = (1u << 14) - 1 };
     static uint8_t registers[64][BLOCK_ELEMENTS];
     struct mark mark = { .bits = { ~0ull, ~0ull, ~0ull, ~0ull } };
     unsigned datagrams = 0;
