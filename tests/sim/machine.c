@@ -59,14 +59,25 @@ static void entry_copy(struct table *table, const struct entry *from)
     }
 }
 
-struct table *machine_table_copy(struct world *world, uint32_t machine, const struct table *from,
+/* What has ended is listed by none but a table that is told that nothing has yet. */
+static void minute_set(struct table *table, uint32_t minute)
+{
+    table_set_minute(table, minute);
+    while (table_expires(table)) {
+        (void)table_expire(table, SLICE);
+    }
+}
+
+struct table *machine_table_copy(struct world *world, uint32_t machine, struct table *from,
                                  const struct entry *except)
 {
+    const uint32_t minute = table_root_minute(from);
     struct table *table = machine_table(world, machine);
     struct entry *entries[SLICE];
     struct bytes after = { NULL, 0 };
     size_t count;
 
+    minute_set(from, 0);
     do {
         count = table_slice(from, (struct bytes){ NULL, 0 }, after, entries, SLICE);
         for (size_t i = 0; i < count; i++) {
@@ -77,6 +88,7 @@ struct table *machine_table_copy(struct world *world, uint32_t machine, const st
         }
         table_turn_end(table);
     } while (count == SLICE);
+    minute_set(from, minute);
     return table;
 }
 
@@ -134,6 +146,7 @@ void machine_start(struct world *world, uint32_t number, struct table *table)
     machine->prototype =
         prototype_create(machine->kind == MACHINE_RUBY ? PROTOTYPE_RUBY : PROTOTYPE_CLOJURE,
                          &machine->address, hash_mix(world->options.seed, number));
+    prototype_repeat(machine->prototype, world->options.repeats);
 }
 
 void machine_seed(struct world *world, uint32_t number)
@@ -331,16 +344,17 @@ static const struct entry *presence_of(const struct machine *machine)
     return table_find(machine->table, node_presence_key(&machine->address, key));
 }
 
-/* The third datagram of a handshake: who I am, my token for you, and yours back. */
+/* The third datagram of a handshake: who I am, my token for you, yours back, and my clock. */
 static size_t hello_write(struct world *world, const struct machine *from, const struct machine *to,
                           struct space space)
 {
     const struct entry *presence = presence_of(from);
     struct envelope envelope = {
-        .has = WIRE_HAS_SENDER | WIRE_HAS_TOKEN | WIRE_HAS_ECHO
+        .has = WIRE_HAS_SENDER | WIRE_HAS_TOKEN | WIRE_HAS_ECHO | WIRE_HAS_CLOCK
                | (world->options.node.cluster_id == 0 ? 0u : (unsigned)WIRE_HAS_CLUSTER),
         .sender_id = (uint32_t)entry_hash(from->table, presence),
         .cluster = world->options.node.cluster_id,
+        .clock_s = (uint32_t)world_moment(world, from).unix_s,
     };
     struct block_room room;
     const struct block block = vector_block(entry_vector(presence), 0, &room);

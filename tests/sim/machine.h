@@ -8,9 +8,10 @@
 /* Start a node over a table that may hold something already (NULL: make an empty one). */
 void machine_start(struct world *world, uint32_t machine, struct table *table);
 
-/* An empty table of this machine, and one with all that another has but one entry (NULL: all). */
+/* An empty table of this machine, and one with all that another has but one entry (NULL: all): also
+ * with what has ended and is kept, as on a disk. */
 struct table *machine_table(struct world *world, uint32_t machine);
-struct table *machine_table_copy(struct world *world, uint32_t machine, const struct table *from,
+struct table *machine_table_copy(struct world *world, uint32_t machine, struct table *from,
                                  const struct entry *except);
 
 /* The seeds of a machine: the first nodes. */

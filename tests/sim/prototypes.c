@@ -17,6 +17,7 @@
 #define CLOJURE_FANOUT    4
 #define OUT_BYTES_MAX     8192
 #define HLL_REGISTERS     1024
+#define REPEATS           5 /* keys at once */
 
 struct element {
     uint64_t index;
@@ -51,7 +52,9 @@ struct prototype {
     struct address seed;
     uint64_t tick_us;   /* Ruby: of the next element of hll; Clojure: of the next heartbeat */
     uint64_t output_us; /* Clojure: of what changed; UINT64_MAX: nothing did */
+    size_t repeated;    /* keys that were said again */
     uint8_t kind;       /* enum prototype_kind */
+    bool repeats;
     bool has_seed;
     bool greeted; /* Ruby: asked its seed for all it knows */
     bool dead;    /* takes nothing any more */
@@ -252,9 +255,7 @@ static void frame_add(struct frame *frame, uint64_t index, uint64_t value)
     }
 }
 
-/* Ruby. */
-
-static struct address *ruby_pick(struct prototype *prototype, const struct address *except,
+static struct address *peer_pick(struct prototype *prototype, const struct address *except,
                                  struct address *picked)
 {
     struct address list[256];
@@ -271,6 +272,36 @@ static struct address *ruby_pick(struct prototype *prototype, const struct addre
     *picked = list[random_below(&prototype->random, count)];
     return picked;
 }
+
+void prototype_repeat(struct prototype *prototype, bool repeats)
+{
+    prototype->repeats = repeats;
+}
+
+static void some_repeat(struct prototype *prototype)
+{
+    struct frame *frame = calloc(1, sizeof *frame);
+    struct address to;
+
+    assert(frame != NULL);
+    for (size_t i = 0; i < REPEATS && i < prototype->count; i++) {
+        const struct kept *kept = &prototype->keys[prototype->repeated++ % prototype->count];
+        const struct bytes key = { (const uint8_t *)kept->key, kept->key_size };
+
+        *frame = (struct frame){ .key = key,
+                                 .ttl = RUBY_TTL,
+                                 .has_ttl = prototype->kind == PROTOTYPE_RUBY };
+        for (size_t k = 0; k < kept->count && !is_presence(key); k++) {
+            frame_add(frame, kept->elements[k].index, kept->elements[k].value);
+        }
+        if (frame->count > 0 && peer_pick(prototype, NULL, &to) != NULL) {
+            frame_send(prototype, &to, frame);
+        }
+    }
+    free(frame);
+}
+
+/* Ruby. */
 
 /* What the rule says of one message: what rose goes to one random peer, where ours is larger to
  * the sender. */
@@ -305,7 +336,7 @@ static void ruby_apply(struct prototype *prototype, const struct address *from,
             frame_add(larger, index, element_find(kept, index)->value);
         }
     }
-    if (message->ttl > 1 && raised->count > 0 && ruby_pick(prototype, from, &to) != NULL) {
+    if (message->ttl > 1 && raised->count > 0 && peer_pick(prototype, from, &to) != NULL) {
         frame_send(prototype, &to, raised);
     }
     if (message->ttl > 1 && larger->count > 0 && from != NULL) {
@@ -579,6 +610,9 @@ bool prototype_emit(struct prototype *prototype, struct moment now, struct bytes
             ruby_tick(prototype, now);
         } else {
             clojure_beat(prototype, now);
+        }
+        if (prototype->repeats) {
+            some_repeat(prototype);
         }
     }
     if (now.mono_us >= prototype->output_us) {

@@ -32,6 +32,9 @@ void prototype_free(struct prototype *prototype);
 /* Whom it contacts first. */
 void prototype_seed(struct prototype *prototype, const struct address *seed);
 
+/* Whether it tells a peer some of all it knows whenever it does something by itself, for ever. */
+void prototype_repeat(struct prototype *prototype, bool repeats);
+
 /* Returns NULL, or what would have become of the real one: "would have crashed: ...",
  * "would storm: ...". */
 const char *prototype_receive(struct prototype *prototype, struct moment now,

@@ -150,6 +150,7 @@ void world_free(struct world *world)
         machine_deafen(machine);
         node_free(machine->node);
         table_free(machine->table);
+        table_free(machine->saved);
         prototype_free(machine->prototype);
         if (machine->mem.used_bytes != 0 || machine->node_mem.used_bytes != 0) {
             red("memory", "machine %u has %llu and %llu bytes left after its end", i,
@@ -222,10 +223,15 @@ void world_run(struct world *world, uint64_t span_us)
     while (schedule_due_us(&world->schedule) <= end_us) {
         const struct event event = schedule_pop(&world->schedule);
 
-        world->now_us = event.at_us;
+        world->now_us = event.at_us > world->now_us ? event.at_us : world->now_us;
         event_handle(world, &event);
     }
     world->now_us = end_us;
+}
+
+void world_leap(struct world *world, uint64_t span_us)
+{
+    world->now_us += span_us;
 }
 
 uint64_t world_run_until(struct world *world, uint64_t span_us, uint64_t step_us,
@@ -264,21 +270,24 @@ void world_write_all(struct world *world, uint32_t machine, const char *key,
     machine_finish(world, at);
 }
 
+bool world_offer(struct world *world, uint32_t machine, const char *key, uint64_t index,
+                 uint64_t value)
+{
+    struct machine *at = &world->machines[machine];
+    enum status status;
+
+    check_written(world->checks, bytes_of(key), GENERATION_FIRST, index, value);
+    status = client_write_one(at->node, world_moment(world, at), bytes_of(key), index, value, NULL);
+    machine_finish(world, at);
+    return status == STATUS_OK;
+}
+
 void world_write(struct world *world, uint32_t machine, const char *key, uint64_t index,
                  uint64_t value)
 {
-    const uint8_t offset = (uint8_t)index;
-    const struct block block = element_block(&value, &offset, index);
-    struct vector vector;
-    struct mem mem = { 0 };
-
-    check_written(world->checks, bytes_of(key), GENERATION_FIRST, index, value);
-    vector_init(&vector);
-    if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
-        red("update", "no memory");
+    if (!world_offer(world, machine, key, index, value)) {
+        red("update", "%s was refused", key);
     }
-    world_write_all(world, machine, key, &vector);
-    vector_clear(&vector, &mem);
 }
 
 void world_scribble(struct world *world, uint32_t machine, const char *key, uint64_t index_end,
@@ -341,13 +350,14 @@ void world_wake(struct world *world, uint32_t machine)
     machine_turn(world, &world->machines[machine]);
 }
 
-void world_restart(struct world *world, uint32_t machine, bool kept)
+/* Start a machine anew over a copy of a table; NULL: over nothing. */
+static void start_over(struct world *world, uint32_t machine, struct table *from)
 {
     struct machine *at = &world->machines[machine];
     struct table *table = NULL;
 
     if (at->kind == MACHINE_NODE) {
-        table = kept ? machine_table_copy(world, machine, at->table, NULL) : NULL;
+        table = from == NULL ? NULL : machine_table_copy(world, machine, from, NULL);
         node_free(at->node);
         table_free(at->table);
         at->node = NULL;
@@ -357,6 +367,24 @@ void world_restart(struct world *world, uint32_t machine, bool kept)
     machine_start(world, machine, table);
     machine_seed(world, machine);
     machine_finish(world, at);
+}
+
+void world_restart(struct world *world, uint32_t machine, bool kept)
+{
+    start_over(world, machine, kept ? world->machines[machine].table : NULL);
+}
+
+void world_save(struct world *world, uint32_t machine)
+{
+    struct machine *at = &world->machines[machine];
+
+    table_free(at->saved);
+    at->saved = machine_table_copy(world, machine, at->table, NULL);
+}
+
+void world_restore(struct world *world, uint32_t machine)
+{
+    start_over(world, machine, world->machines[machine].saved);
 }
 
 void world_move(struct world *world, uint32_t machine)

@@ -37,6 +37,7 @@ struct machine {
     struct mem mem;      /* of its store */
     struct mem node_mem; /* of all else */
     struct table *table;
+    struct table *saved;         /* a copy of an earlier one; NULL: there is none */
     struct node *node;           /* NULL while down */
     struct prototype *prototype; /* of a MACHINE_RUBY or MACHINE_CLOJURE */
     struct datagram *received_first;
@@ -65,6 +66,7 @@ struct world_options {
     size_t rubies;   /* machines after the nodes */
     size_t clojures; /* and after those */
     size_t strangers;
+    bool repeats; /* prototypes say all they know again and again */
     struct faults faults;
     unsigned checks;      /* enum check bits */
     uint64_t unix_s;      /* 0: WORLD_UNIX_S */
@@ -120,6 +122,10 @@ bool world_is_trusted(const struct world *world, const struct address *address);
 /* Let time pass. */
 void world_run(struct world *world, uint64_t span_us);
 
+/* Let time pass at once, in which nobody does anything, as if all had been asleep: what was under
+ * way and what was due comes late. That is how days pass. */
+void world_leap(struct world *world, uint64_t span_us);
+
 /* Let time pass until a condition holds, which is asked every `step_us`. Returns how long it took;
  * UINT64_MAX: it did not hold within the span. */
 uint64_t world_run_until(struct world *world, uint64_t span_us, uint64_t step_us,
@@ -127,6 +133,10 @@ uint64_t world_run_until(struct world *world, uint64_t span_us, uint64_t step_us
 
 /* A client's update of one element at a node that is up. */
 void world_write(struct world *world, uint32_t machine, const char *key, uint64_t index,
+                 uint64_t value);
+
+/* The same, which the node may refuse because the key has ended. False: it did. */
+bool world_offer(struct world *world, uint32_t machine, const char *key, uint64_t index,
                  uint64_t value);
 
 /* A client's update of many elements at once. */
@@ -158,6 +168,11 @@ void world_wake(struct world *world, uint32_t machine);
 /* Start it again. With `kept`, the store is what it was when the machine was killed, presence
  * included, as after a restart with a disk; else all is forgotten but that it ran. */
 void world_restart(struct world *world, uint32_t machine, bool kept);
+
+/* Keep a copy of a store, in place of an earlier one; and start the machine over that copy, as from
+ * a backup, which there must be. */
+void world_save(struct world *world, uint32_t machine);
+void world_restore(struct world *world, uint32_t machine);
 
 /* Give a machine another address, which takes effect when it starts. */
 void world_move(struct world *world, uint32_t machine);
