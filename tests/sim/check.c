@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/ended.h"
 #include "sim/frame.h"
 #include "sim/ledger.h"
 #include "sim/limits.h"
@@ -29,22 +30,25 @@ struct checks {
     struct ledger drops;   /* machine, key: how often it was forgotten */
     uint64_t *lives;       /* of each machine: how often its store began anew */
     struct limits *limits;
+    struct ended *ended;
     uint64_t *slandered_us; /* node, member: since when it is held for less; 0: it is not */
     size_t machines;
     uint64_t turns;
 };
 
-struct checks *checks_create(unsigned which, size_t machines)
+struct checks *checks_create(const struct world *world)
 {
+    const size_t machines = world->count;
     struct checks *checks = calloc(1, sizeof *checks);
 
     assert(checks != NULL);
-    checks->which = which;
+    checks->which = world->options.checks;
     checks->lives = calloc(machines, sizeof *checks->lives);
     checks->slandered_us = calloc(machines * machines, sizeof *checks->slandered_us);
     assert(checks->lives != NULL && checks->slandered_us != NULL);
     checks->machines = machines;
     checks->limits = limits_create(machines);
+    checks->ended = ended_create(world);
     return checks;
 }
 
@@ -57,6 +61,7 @@ void checks_free(struct checks *checks)
     free(checks->lives);
     free(checks->slandered_us);
     limits_free(checks->limits);
+    ended_free(checks->ended);
     free(checks);
 }
 
@@ -101,6 +106,9 @@ void check_written(struct checks *checks, struct bytes key, uint64_t generation,
     if ((checks->which & CHECK_SOUND) != 0) {
         ledger_set(&checks->written, value_name(key_name(key), generation, index, value), 1);
     }
+    if ((checks->which & CHECK_ENDED) != 0) {
+        ended_written(checks->ended, key);
+    }
 }
 
 static void elements_written(struct checks *checks, const struct item *item)
@@ -135,6 +143,7 @@ void check_forget(struct checks *checks, const struct world *world, const struct
 {
     checks->lives[number_of(world, machine)]++;
     limits_forget(checks->limits, number_of(world, machine));
+    ended_forget(checks->ended, number_of(world, machine));
 }
 
 /* Sound. */
@@ -248,6 +257,9 @@ static void change_check(struct world *world, struct machine *machine, const str
         ledger_set(&world->checks->drops, place, ledger_get(&world->checks->drops, place) + 1);
         return;
     }
+    if ((world->checks->which & CHECK_ENDED) != 0 && !mark_empty(raised)) {
+        ended_raised(world, world->checks->ended, machine, entry_key(change->entry));
+    }
     block = vector_block(vector, vector_seek(vector, raised->number), &room);
     for (unsigned o = mark_next(raised, 0); o < BLOCK_ELEMENTS; o = mark_next(raised, o + 1)) {
         element_check(world, machine, change, raised->number << 8 | o, block_get(&block, o));
@@ -272,7 +284,9 @@ static void entry_check(struct world *world, struct machine *machine, const stru
             const uint64_t name = element_name(place, index);
             const uint64_t shadow = ledger_get(&world->checks->shadows, name);
 
-            element_sound(world, machine, entry, index, block_value(&block, j));
+            if (block_value(&block, j) != 0) { /* 0 is no element */
+                element_sound(world, machine, entry, index, block_value(&block, j));
+            }
             if (learn) {
                 ledger_set(&world->checks->shadows, name, block_value(&block, j));
             } else if (block_value(&block, j) != shadow) {
@@ -338,6 +352,23 @@ static void members_check(struct world *world, const struct machine *machine)
     }
 }
 
+/* All of a node. */
+static void node_look(struct world *world, struct machine *machine)
+{
+    struct checks *checks = world->checks;
+
+    if ((checks->which & CHECK_AUDIT) != 0) {
+        table_audit(machine->table);
+        node_audit(machine->node);
+    }
+    if ((checks->which & CHECK_MONOTONE) != 0) {
+        store_check(world, machine, false);
+    }
+    if ((checks->which & CHECK_ENDED) != 0) {
+        ended_listed(world, checks->ended, machine);
+    }
+}
+
 void check_turn(struct world *world, struct machine *machine)
 {
     struct checks *checks = world->checks;
@@ -347,20 +378,16 @@ void check_turn(struct world *world, struct machine *machine)
         members_check(world, machine);
     }
 
-    if ((checks->which & (CHECK_MONOTONE | CHECK_SOUND | CHECK_DEPTH)) != 0) {
+    if ((checks->which & (CHECK_MONOTONE | CHECK_SOUND | CHECK_DEPTH | CHECK_ENDED)) != 0) {
         for (size_t i = 0; i < changes.count; i++) {
             change_check(world, machine, &changes.list[i]);
         }
     }
-    if (checks->turns++ % AUDIT_TURNS != 0 || machine->node == NULL) {
-        return;
+    if ((checks->which & CHECK_ENDED) != 0) {
+        ended_turn(world, checks->ended, machine);
     }
-    if ((checks->which & CHECK_AUDIT) != 0) {
-        table_audit(machine->table);
-        node_audit(machine->node);
-    }
-    if ((checks->which & CHECK_MONOTONE) != 0) {
-        store_check(world, machine, false);
+    if (checks->turns++ % AUDIT_TURNS == 0 && machine->node != NULL) {
+        node_look(world, machine);
     }
 }
 
@@ -395,15 +422,8 @@ void check_end(struct world *world)
     for (size_t i = 0; i < world->count; i++) {
         struct machine *machine = &world->machines[i];
 
-        if (machine->node == NULL || !machine->up) {
-            continue;
-        }
-        if ((world->checks->which & CHECK_AUDIT) != 0) {
-            table_audit(machine->table);
-            node_audit(machine->node);
-        }
-        if ((world->checks->which & CHECK_MONOTONE) != 0) {
-            store_check(world, machine, false);
+        if (machine->node != NULL && machine->up) {
+            node_look(world, machine);
         }
     }
 }
@@ -517,7 +537,8 @@ void check_sent(struct world *world, struct machine *machine, const struct addre
     if ((checks->which & CHECK_CREDIT) != 0) {
         limits_credit_sent(world, checks->limits, number_of(world, machine), to, datagram.size);
     }
-    if ((checks->which & (CHECK_WIRE | CHECK_DEPTH | CHECK_RATE | CHECK_WINDOW)) == 0) {
+    if ((checks->which & (CHECK_WIRE | CHECK_DEPTH | CHECK_RATE | CHECK_WINDOW | CHECK_ENDED))
+        == 0) {
         return;
     }
     if (message_decode(datagram, &message) != WIRE_OK) {
@@ -532,6 +553,9 @@ void check_sent(struct world *world, struct machine *machine, const struct addre
                    && world->machines[receiver].kind != MACHINE_STRANGER) {
             red("wire", "a plain peer is sent `x`");
         }
+    }
+    if ((checks->which & CHECK_ENDED) != 0) {
+        ended_sent(world, checks->ended, machine, &message);
     }
     if ((checks->which & CHECK_DEPTH) != 0 && message.extended) {
         push_walk(world, number_of(world, machine), &message, depth_sent);
@@ -579,6 +603,9 @@ void check_turn_begin(struct world *world, struct machine *machine)
 {
     if ((world->checks->which & CHECK_WORK) != 0) {
         limits_work_begin(world, world->checks->limits, number_of(world, machine));
+    }
+    if ((world->checks->which & CHECK_ENDED) != 0) {
+        ended_begin(world, world->checks->ended, machine);
     }
 }
 

@@ -17,7 +17,8 @@
  *             floor
  *  work       what a datagram makes a node do is bounded by its size, and a turn's work by itself
  *  members    who lives, hears and is heard (machine.is_steady) is a member of the extended level
- *             to all others of that kind; what others say against it ends soon */
+ *             to all others of that kind; what others say against it ends soon
+ *  ended      what is past its deadline to a node it neither lists, digests nor sends */
 
 #include "base/address.h"
 #include "base/bytes.h"
@@ -41,10 +42,11 @@ enum check {
     CHECK_CREDIT = 128,
     CHECK_WORK = 256,
     CHECK_MEMBERS = 512,
-    CHECK_EVERY = 1023
+    CHECK_ENDED = 1024,
+    CHECK_EVERY = 2047
 };
 
-struct checks *checks_create(unsigned which, size_t machines);
+struct checks *checks_create(const struct world *world);
 void checks_free(struct checks *checks);
 
 /* The generation of a key that was never deleted. */

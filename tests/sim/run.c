@@ -9,6 +9,7 @@
 #include "sim/attack.h"
 #include "sim/check.h"
 #include "sim/draw.h"
+#include "sim/ended.h"
 #include "sim/explain.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
@@ -28,7 +29,7 @@
 
 const char *const run_fault_names[] = { "loss",      "duplicate", "reorder", "corrupt", "partition",
                                         "oneway",    "crash",     "clock",   "pause",   "plain",
-                                        "strangers", "forgers",   "floods",  NULL };
+                                        "strangers", "forgers",   "floods",  "dated",   NULL };
 
 struct course {
     const struct run_options *options;
@@ -117,6 +118,24 @@ static void steady_begin(struct course *run)
 
 /* Clients. */
 
+/* A key that ends in one to four minutes, or in up to two months. A node whose clock is wrong may
+ * refuse it. */
+static void dated_write(struct course *run, uint32_t machine)
+{
+    struct world *world = run->world;
+    struct random *random = &world->clients;
+    const uint32_t minute = (uint32_t)(world_moment(world, &world->machines[0]).unix_s / 60);
+    const uint64_t ahead = random_below(random, random_below(random, 3) == 0 ? 90000 : 4);
+    const uint64_t number = random_below(random, KEYS);
+    const uint64_t index = random_below(random, 1000);
+    char stem[32];
+    char key[ENDED_KEY_MAX];
+
+    snprintf(stem, sizeof stem, "dated%llu", (unsigned long long)number);
+    ended_name(key, stem, minute + 1 + (uint32_t)ahead);
+    (void)world_offer(world, machine, key, index, 1 + random_below(random, 100));
+}
+
 static void write_something(struct course *run)
 {
     struct world *world = run->world;
@@ -126,6 +145,10 @@ static void write_something(struct course *run)
     uint64_t index;
     uint64_t value;
 
+    if (has(run, RUN_DATED) && random_below(random, 3) == 0) {
+        dated_write(run, machine);
+        return;
+    }
     if (random_below(random, 4) == 0) {
         snprintf(key, sizeof key, "once:%u", run->once++);
         world_scribble(world, machine, key, 3, 100);

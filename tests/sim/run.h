@@ -22,6 +22,7 @@ enum run_fault {
     RUN_STRANGERS = 1 << 10, /* attacks, as sim/attack.h names them */
     RUN_FORGERS = 1 << 11,
     RUN_FLOODS = 1 << 12,
+    RUN_DATED = 1 << 13, /* clients write keys that end in some minutes, or much later */
 
     RUN_EVERY = RUN_PLAIN - 1, /* of nodes and networks */
     RUN_ATTACKS = RUN_STRANGERS | RUN_FORGERS | RUN_FLOODS,

@@ -127,7 +127,7 @@ struct world *world_create(const struct world_options *options)
     network_init(&world->network, options->seed);
     random_seed(&world->clients, options->seed, PURPOSE_CLIENTS);
     random_seed(&world->chaos, options->seed, PURPOSE_CHAOS);
-    world->checks = checks_create(options->checks, world->count);
+    world->checks = checks_create(world);
     machines_create(world);
     if (options->prejoined) {
         machine_prejoin(world);
