@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/check.h"
+#include "sim/ended.h"
 #include "sim/figures.h"
 #include "sim/red.h"
 #include "sim/report.h"
@@ -342,6 +343,103 @@ void figure_rejoin(const struct figure_options *options)
 
     (void)rejoin_measure(options, REJOIN_LOAD / 5, bare_bytes);
     (void)rejoin_measure(options, REJOIN_LOAD, bare_bytes);
+}
+
+/* Many keys end in the same minute at three nodes, too few to tell each other the time, with clocks
+ * a minute apart. */
+
+#define DEADLINE_NODES   3
+#define DEADLINE_SKEW_S  30   /* from one to the next */
+#define DEADLINE_OTHERS  1000 /* keys that do not end */
+#define DEADLINE_MINUTES 5    /* looked at, the one before them included */
+
+struct deadline {
+    uint64_t bytes; /* of anti-entropy, in this minute */
+    uint64_t rest;  /* the digest of what does not end */
+    uint64_t listed_us[DEADLINE_NODES];
+    uint64_t kept_us[DEADLINE_NODES];
+    uint32_t minute;
+};
+
+static void deadline_load(struct world *world, struct deadline *deadline, uint64_t keys)
+{
+    for (uint64_t i = 0; i < DEADLINE_OTHERS + keys; i++) {
+        char stem[32];
+        char key[ENDED_KEY_MAX];
+
+        snprintf(stem, sizeof stem, "key-%010llu", (unsigned long long)i);
+        ended_name(key, stem, deadline->minute);
+        if (i == DEADLINE_OTHERS) {
+            deadline->rest = table_root(world->machines[0].table, TABLE_DATA);
+        }
+        for (uint32_t machine = 0; machine < DEADLINE_NODES; machine++) {
+            world_load(world, machine, i < DEADLINE_OTHERS ? stem : key, i % 1000, 1 + i % 50);
+        }
+    }
+}
+
+/* For how long, since it is that minute by its own clock, a node has keys that end then in its
+ * digest, and in memory. */
+static void deadline_look(const struct world *world, struct deadline *deadline)
+{
+    for (uint32_t i = 0; i < DEADLINE_NODES; i++) {
+        const struct machine *machine = &world->machines[i];
+
+        if (world_moment(world, machine).unix_s / 60 >= deadline->minute) {
+            const bool listed = table_root(machine->table, TABLE_DATA) != deadline->rest;
+            const bool kept = listed || table_stats(machine->table).ended > 0;
+
+            deadline->listed_us[i] += listed ? STEP_US : 0;
+            deadline->kept_us[i] += kept ? STEP_US : 0;
+        }
+    }
+}
+
+static double most_s(const uint64_t us[DEADLINE_NODES])
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < DEADLINE_NODES; i++) {
+        most = us[i] > most ? us[i] : most;
+    }
+    return (double)most / 1e6;
+}
+
+void figure_deadline(const struct figure_options *options)
+{
+    const uint64_t keys = figure_scaled(options, 1000000, 20000);
+    struct world *world = world_create(&(struct world_options){
+        .seed = options->seed,
+        .nodes = DEADLINE_NODES,
+        .faults = { .latency_us = 800, .jitter_us = 400 },
+        .checks = CHECK_WIRE | CHECK_RATE | CHECK_WORK,
+        .prejoined = true,
+    });
+    struct deadline deadline = { .minute = (uint32_t)(world->options.unix_s / 60) + 3 };
+    uint64_t bytes = 0;
+    char text[80];
+
+    for (uint32_t i = 0; i < DEADLINE_NODES; i++) {
+        world->machines[i].unix_offset_s = (int64_t)i * DEADLINE_SKEW_S;
+    }
+    deadline_load(world, &deadline, keys);
+    world_run(world, 60 * WORLD_S);
+    world->look = sync_count;
+    world->context = &deadline.bytes;
+    for (unsigned minute = 0; minute < DEADLINE_MINUTES; minute++) {
+        deadline.bytes = 0;
+        for (unsigned step = 0; step < 60 * WORLD_S / STEP_US; step++) {
+            world_run(world, STEP_US);
+            deadline_look(world, &deadline);
+        }
+        bytes = deadline.bytes > bytes ? deadline.bytes : bytes;
+    }
+    snprintf(text, sizeof text, "%llu keys end in one minute, clocks 60 s apart: bytes a node",
+             (unsigned long long)keys);
+    report_most(text, (double)bytes / DEADLINE_NODES, 2000, "B");
+    report_most("  until they have left the digests of a node", most_s(deadline.listed_us), 5, "s");
+    report_most("  until their memory is given back", most_s(deadline.kept_us), 60, "s");
+    world_free(world);
 }
 
 /* One question from an address that has not shown that it receives there: how many bytes go to it

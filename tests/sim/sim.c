@@ -34,6 +34,8 @@ const struct figure figures[] = {
     { "lossy", "anti-entropy where datagrams are lost", figure_lossy },
     { "pull", "an empty node catches up", figure_pull },
     { "rejoin", "a node that was away catches up under load", figure_rejoin },
+    { "ends", "what ended stays away", figure_ends },
+    { "deadline", "many keys end in one minute", figure_deadline },
 };
 const size_t figures_count = sizeof figures / sizeof figures[0];
 
@@ -57,6 +59,8 @@ const struct scenario scenarios[] = {
     { "prototypes", "both kinds, with us between them", scenario_prototypes },
     { "afar", "an empty node catches up across an ocean", scenario_afar },
     { "hot", "nothing is allocated for good", scenario_hot },
+    { "ends", "keys end, whatever copies and clocks turn up", scenario_ends },
+    { "wild", "clocks far ahead hide and free nothing", scenario_wild },
 };
 const size_t scenarios_count = sizeof scenarios / sizeof scenarios[0];
 
