@@ -326,7 +326,7 @@ def test_pages_of_other_origins_may_read_our_headers(start):
     origin = {"Origin": "https://app.example"}
     exposed = node.get("/keys/shown", headers=origin).headers["Access-Control-Expose-Headers"]
     assert {name.strip() for name in exposed.split(",")} == {
-        "ETag", "Retry-After", "X-Vignette-Node", "Preference-Applied"}
+        "ETag", "Location", "Retry-After", "X-Vignette-Node", "Preference-Applied"}
     answer = node.request("OPTIONS", "/keys/shown", headers={
         **origin, "Access-Control-Request-Method": "POST"})
     allowed = answer.headers["Access-Control-Allow-Headers"]
