@@ -358,6 +358,7 @@ void node_tick(struct node *node, struct moment now)
 uint64_t node_due_us(const struct node *node)
 {
     const uint64_t paced_us = pace_due_us(node, (struct moment){ 0 });
+    const uint64_t expiry_us = expiry_due_us(node); /* it sends nothing, and no window holds it */
     uint64_t due_us = earlier(outbox_due_us(node), presence_due_us(node));
     uint64_t sending_us = earlier(push_due_us(node), sync_due_us(node));
 
@@ -365,17 +366,16 @@ uint64_t node_due_us(const struct node *node)
     sending_us = earlier(sending_us, plain_due_us(node));
     sending_us = earlier(sending_us, detect_due_us(node));
     due_us = earlier(due_us, contact_due_us(node));
-    due_us = earlier(due_us, expiry_due_us(node));
     due_us = earlier(due_us, later(sending_us, paced_us));
-    if (work_is_cut(node) || spread_waits(node)) {
+    if (work_is_cut(node) || spread_waits(node) || expiry_us == 0) {
         return 0;
     }
     /* What was due when node_emit() last found nothing to send is held back by a window. Its ack
      * opens it and is a turn of its own; failing that, a look now and then. */
     if (node->dry_us != 0 && due_us <= node->dry_us) {
-        return node->dry_us + BLOCKED_US;
+        due_us = node->dry_us + BLOCKED_US;
     }
-    return due_us;
+    return earlier(due_us, expiry_us);
 }
 
 /* What a cluster's view of itself hangs on, and answers that others wait for. */
