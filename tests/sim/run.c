@@ -19,6 +19,7 @@
 #define REST_US       (20 * WORLD_S)
 #define HOSTS_REST_US (2 * REST_US)   /* among so many members a suspicion takes longer */
 #define NEWS_US       (10 * WORLD_S)  /* until two have exchanged what differed */
+#define MINUTE_US     (3 * WORLD_S)   /* until a minute has begun to all */
 #define HAUNTED_US    (900 * WORLD_S) /* until an address that was left is dead to all */
 #define STEP_US       (100 * WORLD_MS)
 #define YEAR_S        31536000
@@ -437,7 +438,8 @@ static void rest_check(struct course *run)
     world->context = run;
     world_run(world, REST_US);
     world->look = NULL;
-    if (world_run_until(world, attacked ? NEWS_US : 0, STEP_US, is_settled, NULL) == UINT64_MAX) {
+    if (world_run_until(world, attacked ? NEWS_US : MINUTE_US, STEP_US, is_settled, NULL)
+        == UINT64_MAX) {
         red("convergence", "it did not last");
     }
 }
