@@ -237,6 +237,8 @@ static void audit_answer(struct answer *answer, struct wire_tree theirs)
 static void tree_judge(struct answer *answer, const struct message *message, struct wire_tree tree)
 {
     const struct envelope *envelope = &message->envelope;
+    const uint32_t now_min = table_root_minute(answer->node->table);
+    const uint32_t minute = (envelope->has & WIRE_HAS_MINUTE) != 0 ? envelope->minute : now_min;
     uint32_t ours[2];
 
     tree.prefix.bits &= prefix_mask(tree.prefix.nibbles);
@@ -245,11 +247,10 @@ static void tree_judge(struct answer *answer, const struct message *message, str
         return;
     }
     if (tree.prefix.set == TABLE_DATA
-        && ((envelope->has & WIRE_HAS_LATER) != 0
-            || envelope->minute != table_root_minute(answer->node->table))) {
+        && ((envelope->has & WIRE_HAS_LATER) != 0 || minute != now_min)) {
         return; /* keys may have ended in between */
     }
-    outbox_roots(answer->node, answer->salt, envelope->minute, ours);
+    outbox_roots(answer->node, answer->salt, minute, ours);
     if (ours[tree.prefix.set] == envelope->roots[tree.prefix.set]) {
         audit_answer(answer, tree);
     }

@@ -92,7 +92,7 @@ static void envelope_note(struct peer *from, const struct envelope *envelope)
     if (has(envelope, WIRE_HAS_WINDOW)) {
         from->window_theirs = envelope->window;
     }
-    if (has(envelope, WIRE_HAS_MINUTE)) {
+    if (has(envelope, WIRE_HAS_ROOTS)) {
         from->minute = has(envelope, WIRE_HAS_LATER) ? envelope->later : envelope->minute;
     }
     from->flags_theirs = envelope->flags;

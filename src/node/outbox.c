@@ -1,3 +1,4 @@
+#include "base/deadline.h"
 #include "base/hash.h"
 #include "node/clock.h"
 #include "node/credit.h"
@@ -325,15 +326,26 @@ void outbox_roots(const struct node *node, uint32_t salt, uint32_t minute, uint3
     roots[TABLE_DATA] = digest_salted(table_root_of(table, table_root_ever(table), minute), salt);
 }
 
+/* Whether roots depend on the minute: not where no key has ended lately, and none is to. */
+static bool roots_have_minute(const struct table *table, uint32_t minute)
+{
+    return table_keys_between(table, DEADLINE_MAX) > 0
+           || (minute > TABLE_MINUTES_KEPT
+               && table_keys_between(table, minute - TABLE_MINUTES_KEPT) > 0);
+}
+
 void outbox_put_roots(const struct node *node, const struct peer *peer, uint32_t salt,
                       struct envelope *envelope)
 {
     const uint32_t ours = table_root_minute(node->table);
     const bool is_behind = peer->minute < ours && ours - peer->minute <= TABLE_MINUTES_KEPT;
 
-    envelope->has |= WIRE_HAS_ROOTS | WIRE_HAS_MINUTE;
+    envelope->has |= WIRE_HAS_ROOTS;
     envelope->minute = ours;
-    if (is_behind) {
+    if (roots_have_minute(node->table, ours)) {
+        envelope->has |= WIRE_HAS_MINUTE;
+    }
+    if (is_behind && (envelope->has & WIRE_HAS_MINUTE) != 0) {
         envelope->has |= WIRE_HAS_LATER;
         envelope->later = ours;
         envelope->minute = peer->minute;
@@ -358,7 +370,10 @@ static struct envelope envelope_for(const struct node *node, struct moment now,
         envelope.has |= WIRE_HAS_ECHO;
         memcpy(envelope.echo, peer->token, sizeof envelope.echo);
     }
-    if ((envelope.has & (WIRE_HAS_ECHO | WIRE_HAS_ROOTS)) != 0) {
+    /* It counts for nothing beside neither. */
+    if ((envelope.has & WIRE_HAS_ECHO) != 0
+        || ((envelope.has & WIRE_HAS_ROOTS) != 0 && peer->owed != NULL
+            && peer->owed->acks_count > 0)) {
         envelope.has |= WIRE_HAS_CLOCK;
         envelope.clock_s = now.unix_s < UINT32_MAX ? (uint32_t)now.unix_s : UINT32_MAX;
     }
