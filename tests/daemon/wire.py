@@ -168,7 +168,7 @@ class Peer:
     """A plain peer: a socket, and all it heard."""
 
     def __init__(self, *daemons):
-        self.socket = udp_socket(daemons[0].host if daemons else "127.0.0.1")
+        self.socket = udp_socket(daemons[0].address[0] if daemons else "127.0.0.1")
         self.daemons = daemons
         self.heard = []
 

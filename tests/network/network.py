@@ -66,6 +66,7 @@ class Member(daemons.Daemon):
         super().__init__(
             folder, "-H", f"unix:{web}", *arguments, seeds=seeds, port=f"{place.address}:{port}"
         )
+        self.host = place.address
 
     def start(self, environment=None, descriptors=None):
         del environment, descriptors
@@ -102,18 +103,6 @@ class Member(daemons.Daemon):
     def restart(self):
         self.start_again()
         return self.await_ready()
-
-    @property
-    def host(self):
-        return self.place.address
-
-    @property
-    def address(self):
-        return (self.host, self.port)
-
-    @property
-    def text(self):
-        return f"{self.host}:{self.port}"
 
     def peer(self, other):
         """What it says of another: a dict, empty where it knows none."""
