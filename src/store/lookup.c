@@ -9,6 +9,7 @@
 #define BUCKETS_MIN       64
 #define BUCKETS_MAX       (UINT64_C(1) << 32)
 #define BUCKETS_PER_ENTRY 2
+#define BUCKETS_SPARE     4 /* an entry; more are given back, at once no faster than grown */
 
 static uint32_t *bucket_at(const struct lookup *lookup, uint64_t bucket)
 {
@@ -74,6 +75,21 @@ static void bucket_split(struct lookup *lookup, const struct slabs *slabs)
     }
     *to_old = 0;
     *to_fresh = 0;
+}
+
+/* The way back: the last bucket's chain goes to the end of that of the one it was split from. */
+static void bucket_join(struct lookup *lookup, const struct slabs *slabs)
+{
+    const uint64_t last = lookup->bucket_count - 1;
+    const uint32_t first = *bucket_at(lookup, last);
+    uint32_t *to;
+
+    lookup->bucket_count = last;
+    to = bucket_at(lookup, bucket_of(lookup, last));
+    while (*to != 0) {
+        to = &slabs_entry(slabs, *to)->lookup_next;
+    }
+    *to = first;
 }
 
 bool lookup_init(struct lookup *lookup, struct mem *mem, const uint8_t secret[16])
@@ -167,6 +183,21 @@ uint32_t lookup_remove(struct lookup *lookup, const struct slabs *slabs, const s
     *link = entry->lookup_next;
     lookup->entry_count--;
     return id;
+}
+
+void lookup_shrink(struct lookup *lookup, const struct slabs *slabs, struct mem *mem)
+{
+    for (unsigned i = 0; i <= BUCKETS_SPARE; i++) {
+        if (lookup->bucket_count <= BUCKETS_SPARE * lookup->entry_count
+            || lookup->bucket_count <= BUCKETS_MIN) {
+            break;
+        }
+        bucket_join(lookup, slabs);
+        if (lookup->bucket_count % LOOKUP_SEGMENT_BUCKETS == 0) {
+            lookup->segment_count--;
+            mem_free(mem, lookup->segments[lookup->segment_count], SEGMENT_BYTES);
+        }
+    }
 }
 
 void lookup_audit(const struct lookup *lookup, const struct slabs *slabs)

@@ -8,7 +8,8 @@
  * is there and 0.5 when it is not. Each insertion splits up to LOOKUP_SPLITS buckets, whose
  * chains are shared out between the old bucket and a new one at the end; buckets lie in segments
  * of 4 KiB, and nothing is ever copied but pointers to segments. Without memory for a segment the
- * chains get longer until there is some. It never shrinks: what drops are is few.
+ * chains get longer until there is some. It shrinks the same way backwards, once there are more
+ * than four buckets for each key.
  *
  * Source: Litwin, "Linear hashing: a new tool for file and table addressing" (1980), in the form
  * for memory of Larson, "Dynamic hash tables" (1988). Watched by bench/table. */
@@ -65,6 +66,9 @@ void lookup_grow(struct lookup *lookup, const struct slabs *slabs, struct mem *m
 
 /* Take out an entry that is there. Returns its id. */
 uint32_t lookup_remove(struct lookup *lookup, const struct slabs *slabs, const struct entry *entry);
+
+/* Join buckets that are too many after a removal, and give back their memory. */
+void lookup_shrink(struct lookup *lookup, const struct slabs *slabs, struct mem *mem);
 
 /* Abort unless each entry is in its bucket. */
 void lookup_audit(const struct lookup *lookup, const struct slabs *slabs);

@@ -157,6 +157,32 @@ static void test_lookup_grows_ahead_of_entries_that_are_foreseen(void **state)
     }
 }
 
+/* Whatever is left is found on the way, and the memory goes with the keys. */
+static void test_lookup_shrinks_with_its_entries(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t used_bytes = fixture->mem.used_bytes;
+    uint32_t ids[KEYS];
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        ids[i] = key_insert(fixture, i, true);
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        const struct entry *entry = slabs_entry(&fixture->slabs, ids[i * 7919 % KEYS]);
+
+        (void)lookup_remove(&fixture->lookup, &fixture->slabs, entry);
+        lookup_shrink(&fixture->lookup, &fixture->slabs, &fixture->mem);
+        slabs_free(&fixture->slabs, &fixture->mem, ids[i * 7919 % KEYS]);
+        assert_true(fixture->lookup.bucket_count >= 2 * fixture->lookup.entry_count);
+        if (i % 256 == 0) {
+            lookup_audit(&fixture->lookup, &fixture->slabs);
+        }
+    }
+    assert_true(fixture->lookup.bucket_count <= LOOKUP_SEGMENT_BUCKETS);
+    assert_true(fixture->mem.used_bytes <= used_bytes + 8192); /* rows of slabs, pointers */
+    (void)key_insert(fixture, 0, true);
+}
+
 static void test_lookup_touches_a_bucket_and_few_entries(void **state)
 {
     struct fixture *fixture = *state;
@@ -185,6 +211,7 @@ int main(void)
         TEST(test_lookup_catches_up_after_memory_was_short),
         TEST(test_lookup_grows_with_its_entries),
         TEST(test_lookup_grows_ahead_of_entries_that_are_foreseen),
+        TEST(test_lookup_shrinks_with_its_entries),
         TEST(test_lookup_touches_a_bucket_and_few_entries),
     };
 
