@@ -8,6 +8,8 @@
  *     one_element_malloc     set: bytes a key by the account, and what malloc holds for it
  *     four_elements_account  the same keys with a view header and three registers: still no
  *     four_elements_malloc   allocation beside the entry
+ *     tombstones_account     the same keys once all were deleted, a turn for each 256
+ *     tombstones_malloc
  *     dense_account          one sketch of 16,384 registers in a table of its own: bytes that the
  *     dense_malloc           vector adds
  *
@@ -71,6 +73,25 @@ static struct entry *key_put(struct table *table, uint64_t number)
     return entry;
 }
 
+static void key_print(const char *name, const struct mem *mem, uint64_t before, uint64_t keys)
+{
+    printf("%s_account %.1f B/key\n", name, (double)mem->used_bytes / (double)keys);
+    printf("%s_malloc %.1f B/key\n", name, (double)(malloc_bytes() - before) / (double)keys);
+}
+
+static void keys_delete(struct table *table, uint64_t keys)
+{
+    for (uint64_t i = 0; i < keys; i++) {
+        struct entry *entry = key_put(table, i);
+
+        must(table_delete(table, &entry, entry_hash(table, entry), 1, CHANGE_FROM_CLIENT));
+        if (i % TURN_KEYS == 0) {
+            table_turn_end(table);
+        }
+    }
+    table_turn_end(table);
+}
+
 static void keys_measure(const char *name, uint64_t keys, unsigned registers)
 {
     struct mem mem = { 0 };
@@ -91,8 +112,11 @@ static void keys_measure(const char *name, uint64_t keys, unsigned registers)
         }
     }
     table_turn_end(table);
-    printf("%s_account %.1f B/key\n", name, (double)mem.used_bytes / (double)keys);
-    printf("%s_malloc %.1f B/key\n", name, (double)(malloc_bytes() - before) / (double)keys);
+    key_print(name, &mem, before, keys);
+    if (registers > 1) {
+        keys_delete(table, keys);
+        key_print("tombstones", &mem, before, keys);
+    }
     table_free(table);
 }
 

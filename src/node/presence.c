@@ -885,7 +885,7 @@ static void self_renew(struct node *node, struct moment now, const struct claim 
         all.values[i] = own.values[i] > all.values[i] ? own.values[i] : all.values[i];
     }
     block = claim_block(&all, &room);
-    if (table_renew(node->table, &node->self, &block, CHANGE_FROM_SELF, &result) != STATUS_OK) {
+    if (table_renew(node->table, &node->self, 0, &block, CHANGE_FROM_SELF, &result) != STATUS_OK) {
         node->stats.memory_refused++;
         return;
     }

@@ -27,6 +27,7 @@ struct change {
     bool created : 1; /* first change of a key unseen before */
     bool ended : 1;   /* the key is past its deadline, and was taken out; raised is empty */
     bool dropped : 1; /* the key goes; raised is empty */
+    bool deleted : 1; /* dropped: for good, by a deletion or what was written after one */
     uint32_t before;  /* store/feed.c alone: an earlier change in the same bucket */
 };
 

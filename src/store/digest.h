@@ -24,6 +24,13 @@ static inline uint64_t digest_element(uint64_t key_hash, uint64_t index, uint64_
     return hash_mix(key_hash + index * UINT64_C(0xBF58476D1CE4E5B9), value);
 }
 
+/* What a generation above 0 adds to the digest of a key's vector, so that what was deleted and
+ * written again differs from what never was; of a tombstone it is all there is. */
+static inline uint64_t digest_generation(uint64_t key_hash, uint64_t generation)
+{
+    return generation == 0 ? 0 : hash_mix(key_hash ^ UINT64_C(0xD1B54A32D192ED03), generation);
+}
+
 /* What a key whose vector has the digest h adds to its set and to every prefix it lies under. A
  * key without elements adds nothing: it does not exist. */
 static inline uint64_t digest_contribution(uint64_t key_hash, uint64_t h)

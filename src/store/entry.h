@@ -29,7 +29,8 @@ enum entry_flag {
     ENTRY_DROPPED = 2,
     ENTRY_DATED = 4,      /* its name says when it ends; in a list of the calendar */
     ENTRY_GENERATION = 8, /* it was deleted before: its generation is not 0 */
-    ENTRY_HIDDEN = 16     /* past its deadline, and taken out of order and tree */
+    ENTRY_HIDDEN = 16,    /* past its deadline, and taken out of order and tree */
+    ENTRY_DELETED = 32    /* dropped for good: by a deletion, or by what was written after one */
 };
 
 #define ENTRY_DATED_BYTES      8

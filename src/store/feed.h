@@ -35,7 +35,7 @@ struct change *feed_find(const struct feed *feed, const struct entry *entry, uin
 /* That feed_find() will be asked for it soon: what it looks at first is fetched meanwhile. */
 void feed_expect(const struct feed *feed, const struct entry *entry, uint64_t number);
 
-/* Make sure that the next so many feed_append() have a slot, 1 or 2. False: no memory. */
+/* Make sure that the next so many feed_append() have a slot, 1 to 3. False: no memory. */
 bool feed_ready(struct feed *feed, struct mem *mem, size_t slots);
 
 /* Append a change; feed_ready() said true just before. */

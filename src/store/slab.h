@@ -2,7 +2,7 @@
 #define STORE_SLAB_H
 
 /* Where entries live: slabs of 4 KiB, each for entries of one size in steps of 8 bytes. An entry is
- * known by an id of 4 bytes, slab number << 9 | first unit, and never moves. Called by store/table
+ * known by an id of 31 bits, slab number << 9 | first unit, and never moves. Called by store/table
  * for memory, and by its indexes to follow ids.
  *
  * The directory of slabs is kept in pieces of 512 rows, so that its growth copies nothing but
@@ -23,7 +23,7 @@
 #define SLAB_ROWS         512
 #define SLAB_ID_SHIFT     9
 #define SLAB_ROW_SHIFT    9
-#define SLAB_NUMBERS_MAX  (UINT32_C(1) << (32 - SLAB_ID_SHIFT))
+#define SLAB_NUMBERS_MAX  (UINT32_C(1) << (31 - SLAB_ID_SHIFT)) /* ids leave the top bit alone */
 
 struct slab {
     uint32_t before; /* neighbours in its list, by number */

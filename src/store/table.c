@@ -1,51 +1,21 @@
 #include "store/table.h"
 
 #include "base/deadline.h"
-#include "store/calendar.h"
 #include "store/digest.h"
 #include "store/entry.h"
-#include "store/feed.h"
-#include "store/lookup.h"
-#include "store/order.h"
-#include "store/past.h"
-#include "store/slab.h"
-#include "store/tree.h"
+#include "store/state.h"
+#include "store/tombstone.h"
 
 #include <assert.h>
+#include <string.h>
 
 _Static_assert(TABLE_MINUTES_KEPT == PAST_MINUTES, "what is kept of them");
 
-/* Counted work lies apart, because reading a table counts too. */
-struct work {
-    struct lookup_work lookup;
-    uint64_t nodes;
-};
-
-struct table {
-    struct mem *mem;
-    struct work *work;
-    uint64_t keys_max;
-    uint64_t keys_expected; /* to be created in this turn */
-    uint64_t digest_mask;
-    uint64_t elements;
-    uint32_t cluster_id;
-    uint32_t empty_first;  /* entries that were obtained and not merged into: id */
-    uint32_t untold_first; /* dropped entries for which the feed had no room: id */
-    struct slabs slabs;
-    struct lookup lookup;
-    struct order order;
-    struct tree trees[TABLE_SET_COUNT];
-    struct feed feed;
-    struct calendar calendar;
-    struct past past;
-    uint64_t hidden;            /* entries that have ended, and are out of order and tree */
-    const struct entry *hashed; /* the last that was merged into, and its hash */
-    uint64_t hashed_hash;
-};
+const struct mark table_tombstone_mark = { .bits = { 1 } };
 
 static uint64_t shared_hash(const struct table *table, const struct entry *entry)
 {
-    return digest_key_hash(table->cluster_id, entry_key_of(entry));
+    return either_hash(table->cluster_id, entry);
 }
 
 /* The same for merging, where one block of an entry follows the other. */
@@ -100,11 +70,66 @@ static void entry_free(struct table *table, uint32_t id)
     slabs_free(&table->slabs, table->mem, id);
 }
 
+/* Tombstones. */
+
+/* That of a hash, or NULL. */
+static struct entry *tombstone_find(const struct table *table, uint64_t hash)
+{
+    return table->tombstones == 0 ? NULL
+                                  : tree_find_tombstone(&table->trees[TABLE_DATA], &table->slabs,
+                                                        hash, &table->work->nodes);
+}
+
+/* Take it out, if there is one; readers of the feed forget it. */
+static void tombstone_drop(struct table *table, uint64_t hash)
+{
+    struct entry *entry = tombstone_find(table, hash);
+    struct tombstone *tombstone;
+    uint32_t id;
+
+    if (entry == NULL) {
+        return;
+    }
+    tombstone = entry_tombstone(entry);
+    id = tree_remove(&table->trees[TABLE_DATA], &table->slabs, table->mem, entry, hash,
+                     &table->work->nodes);
+    tombstone->link = id;
+    tombstone->generation = 0;
+    table->tombstones--;
+    feed_append(&table->feed, table->mem,
+                &(struct change){
+                    .entry = entry,
+                    .origin = CHANGE_FROM_SELF,
+                    .dropped = true,
+                });
+}
+
+static void tombstone_free(struct table *table, const struct entry *entry)
+{
+    slabs_free(&table->slabs, table->mem, entry_tombstone(entry)->link & ~SLAB_TOMBSTONE);
+}
+
+/* One that no tree has yet. NULL: no memory. */
+static struct entry *tombstone_create(struct table *table, uint64_t hash, uint32_t generation)
+{
+    uint32_t id;
+    struct tombstone *tombstone =
+        (void *)slabs_alloc(&table->slabs, table->mem, sizeof *tombstone, &id);
+
+    if (tombstone == NULL) {
+        return NULL;
+    }
+    *tombstone =
+        (struct tombstone){ .hash = hash, .link = id | SLAB_TOMBSTONE, .generation = generation };
+    return tombstone_entry(tombstone);
+}
+
 static struct entry *entry_create(struct table *table, struct bytes key, enum table_set set,
-                                  uint64_t hash)
+                                  uint32_t generation, uint64_t hash)
 {
     const bool is_dated = set == TABLE_DATA && deadline_of(key) != DEADLINE_NONE;
-    const unsigned flags = (set == TABLE_DATA ? ENTRY_DATA : 0) | (is_dated ? ENTRY_DATED : 0);
+    const unsigned flags = (set == TABLE_DATA ? ENTRY_DATA : 0) | (is_dated ? ENTRY_DATED : 0)
+                           | (generation > 0 ? ENTRY_GENERATION : 0);
     uint32_t id;
     struct entry *entry = slabs_alloc(&table->slabs, table->mem, entry_bytes(key.size, flags), &id);
 
@@ -116,6 +141,9 @@ static struct entry *entry_create(struct table *table, struct bytes key, enum ta
     entry->key_size = (uint8_t)key.size;
     entry->flags = (uint8_t)flags;
     memcpy(entry->key, key.data, key.size);
+    if (generation > 0) {
+        entry_set_generation(entry, generation);
+    }
     empty_add(table, entry);
     lookup_insert(&table->lookup, &table->slabs, id, hash);
     table->keys_expected -= table->keys_expected > 0 ? 1 : 0;
@@ -141,13 +169,42 @@ static void entry_unshow(struct table *table, struct entry *entry)
                 shared_hash(table, entry), &table->work->nodes);
 }
 
-/* The key begins to exist: its vector has its first elements, and `digest` is theirs. */
-static void entry_appear(struct table *table, struct entry *entry, uint64_t hash, uint64_t digest)
+/* No look-up finds it any more. Returns its id. */
+static uint32_t entry_unlook(struct table *table, struct entry *entry)
 {
-    const uint32_t id = entry->link;
+    const uint32_t id = lookup_remove(&table->lookup, &table->slabs, entry);
+
+    lookup_shrink(&table->lookup, &table->slabs, table->mem);
+    return id;
+}
+
+/* An entry without elements goes at once: nobody was told of it. */
+static void empty_forget(struct table *table, struct entry *entry)
+{
+    const uint32_t id = entry_unlook(table, entry);
 
     empty_remove(table, entry);
-    entry->digest = digest;
+    entry_free(table, id);
+}
+
+/* Slots of the feed that entry_appear() and the change that follows take. */
+static size_t appear_slots(const struct entry *entry)
+{
+    return entry_generation_of(entry) > 0 ? 2 : 1;
+}
+
+/* The key begins to exist: its vector has its first elements, and `digest` is theirs. It takes the
+ * place of a tombstone; the feed has a slot to tell of that (appear_slots()). */
+static void entry_appear(struct table *table, struct entry *entry, uint64_t hash, uint64_t digest)
+{
+    const uint32_t generation = entry_generation_of(entry);
+    const uint32_t id = entry->link;
+
+    if (generation > 0) {
+        tombstone_drop(table, hash);
+    }
+    empty_remove(table, entry);
+    entry->digest = digest + digest_generation(hash, generation);
     entry_show(table, entry, id, hash);
     if ((entry->flags & ENTRY_DATED) != 0) {
         calendar_add(&table->calendar, &table->slabs, id, deadline_of(entry_key_of(entry)));
@@ -201,13 +258,14 @@ static void drops_tell(struct table *table)
                         .entry = entry,
                         .origin = CHANGE_FROM_SELF,
                         .dropped = true,
+                        .deleted = (entry->flags & ENTRY_DELETED) != 0,
                     });
     }
 }
 
 bool entry_ended(const struct table *table, const struct entry *entry)
 {
-    return (entry->flags & ENTRY_DATED) != 0
+    return !entry_is_tombstone(entry) && (entry->flags & ENTRY_DATED) != 0
            && deadline_of(entry_key_of(entry)) <= table->calendar.minute;
 }
 
@@ -220,10 +278,28 @@ static void end_tell(struct table *table, struct entry *entry)
     }
 }
 
+/* Whether it was deleted while it had ended, which no look-up by hash saw. */
+static bool entry_buried(const struct table *table, const struct entry *entry)
+{
+    const struct entry *tombstone = (entry->flags & ENTRY_HIDDEN) == 0
+                                        ? NULL
+                                        : tombstone_find(table, shared_hash(table, entry));
+
+    return tombstone != NULL && entry_tombstone(tombstone)->generation > entry_generation_of(entry);
+}
+
 /* What of the data's digest came or went since. */
 static uint64_t digest_since(const struct table *table, uint64_t before)
 {
     return table->trees[TABLE_DATA].digest - before;
+}
+
+/* There is nothing left to be taken out or back: the roots are those of the minute. */
+static void expire_settle(struct table *table)
+{
+    if (!table_expires(table) && table->past.minute != table->calendar.minute) {
+        past_settle(&table->past, table->calendar.minute);
+    }
 }
 
 /* Put an entry that the calendar is to look at where it belongs. False: no memory to show it. */
@@ -235,6 +311,11 @@ static bool entry_sort(struct table *table, uint32_t id)
     const bool is_hidden = (entry->flags & ENTRY_HIDDEN) != 0;
     const bool ended = deadline <= table->calendar.minute;
 
+    if (!ended && entry_buried(table, entry)) {
+        entry->flags |= ENTRY_DELETED;
+        table_drop(table, entry);
+        return true;
+    }
     if (is_hidden && !ended && !order_ready(&table->order, table->mem)) {
         return false;
     }
@@ -314,7 +395,7 @@ static void vectors_clear(struct table *table)
         vector_clear(&next->vector, table->mem);
     }
     for (size_t i = 0; i < table->feed.count; i++) {
-        if (table->feed.list[i].dropped) {
+        if (table->feed.list[i].dropped && !entry_is_tombstone(table->feed.list[i].entry)) {
             vector_clear(&table->feed.list[i].entry->vector, table->mem);
         }
     }
@@ -356,14 +437,6 @@ void table_expect(struct table *table, uint64_t keys)
 }
 
 /* Keys that end. */
-
-/* There is nothing left to be taken out or back: the roots are those of the minute. */
-static void expire_settle(struct table *table)
-{
-    if (!table_expires(table) && table->past.minute != table->calendar.minute) {
-        past_settle(&table->past, table->calendar.minute);
-    }
-}
 
 void table_set_minute(struct table *table, uint32_t minute)
 {
@@ -414,7 +487,7 @@ struct entry *table_find(const struct table *table, struct bytes key)
 {
     struct entry *entry = entry_find(table, key, lookup_hash(&table->lookup, key));
 
-    return entry == NULL || entry_ended(table, entry) ? NULL : entry;
+    return entry == NULL || entry_ended(table, entry) || entry_buried(table, entry) ? NULL : entry;
 }
 
 void table_prefetch(const struct table *table, struct bytes key)
@@ -428,10 +501,24 @@ static uint64_t keys_counted(const struct table *table)
     return table->lookup.entry_count - table->trees[TABLE_MEMBERS].keys;
 }
 
+struct entry *table_tombstone(const struct table *table, struct bytes key)
+{
+    return table->tombstones == 0 ? NULL : tombstone_find(table, table_hash(table, key));
+}
+
+/* The generation that a deleted key is written to. */
+static uint32_t tombstone_generation(const struct table *table, struct bytes key)
+{
+    const struct entry *entry = table_tombstone(table, key);
+
+    return entry == NULL ? 0 : entry_tombstone(entry)->generation;
+}
+
 enum status table_obtain(struct table *table, struct bytes key, enum table_set set,
                          struct entry **entry_out)
 {
     const uint64_t hash = lookup_hash(&table->lookup, key);
+    uint32_t generation = 0;
     struct entry *entry;
 
     assert(key.size >= 1);
@@ -440,15 +527,27 @@ enum status table_obtain(struct table *table, struct bytes key, enum table_set s
         return STATUS_ENDED;
     }
     entry = entry_find(table, key, hash);
+    assert(entry == NULL || entry_set(entry) == set);
+    if (entry != NULL && entry_buried(table, entry)) {
+        (void)entry_sort(table, entry->link); /* it is dropped, */
+        expire_settle(table);                 /* and may have been the last */
+        entry = NULL;
+    }
+    if (set == TABLE_DATA && (entry == NULL || entry_empty(entry))) {
+        generation = tombstone_generation(table, key);
+    }
+    if (entry != NULL && generation > entry_generation_of(entry)) {
+        empty_forget(table, entry); /* of the same turn, before the deletion came */
+        entry = NULL;
+    }
     if (entry != NULL) {
-        assert(entry_set(entry) == set);
         *entry_out = entry;
         return STATUS_OK;
     }
     if (set == TABLE_DATA && table->keys_max > 0 && keys_counted(table) >= table->keys_max) {
         return STATUS_FULL;
     }
-    entry = entry_create(table, key, set, hash);
+    entry = entry_create(table, key, set, generation, hash);
     if (entry == NULL) {
         return STATUS_MEMORY;
     }
@@ -465,7 +564,7 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
     struct merge_result own;
     enum status status;
 
-    assert((entry->flags & ENTRY_DROPPED) == 0);
+    assert(!entry_is_tombstone(entry) && (entry->flags & ENTRY_DROPPED) == 0);
     if (entry_ended(table, entry)) {
         return STATUS_ENDED;
     }
@@ -475,7 +574,7 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
         }
         expire_settle(table); /* it may have been the last */
     }
-    if (!feed_ready(&table->feed, table->mem, 1)
+    if (!feed_ready(&table->feed, table->mem, created ? appear_slots(entry) : 1)
         || (created && !order_ready(&table->order, table->mem))) {
         return STATUS_MEMORY;
     }
@@ -502,46 +601,96 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
 
 void table_drop(struct table *table, struct entry *entry)
 {
-    assert((entry->flags & ENTRY_DROPPED) == 0);
+    assert(!entry_is_tombstone(entry) && (entry->flags & ENTRY_DROPPED) == 0);
     if (entry_empty(entry)) {
         empty_remove(table, entry);
     } else {
         entry_vanish(table, entry);
     }
-    entry->link = lookup_remove(&table->lookup, &table->slabs, entry);
+    entry->link = entry_unlook(table, entry);
     entry->flags |= ENTRY_DROPPED;
     entry->lookup_next = table->untold_first;
     table->untold_first = entry->link;
     drops_tell(table);
+    expire_settle(table); /* it may have been the last that was to be looked at */
 }
 
-enum status table_renew(struct table *table, struct entry **entry, const struct block *block,
-                        enum change_origin origin, struct merge_result *result)
+enum status table_renew(struct table *table, struct entry **entry, uint32_t generation,
+                        const struct block *block, enum change_origin origin,
+                        struct merge_result *result)
 {
     struct entry *old = *entry;
     const struct bytes key = entry_key_of(old);
     struct entry *fresh;
     uint64_t hash;
 
-    assert(!entry_empty(old) && block->count > 0);
-    if (table->untold_first != 0 || !feed_ready(&table->feed, table->mem, 2)
+    assert(!entry_is_tombstone(old));
+    assert(generation >= entry_generation_of(old) && block->count > 0);
+    if (table->untold_first != 0 || !feed_ready(&table->feed, table->mem, 3)
         || !order_ready(&table->order, table->mem)) {
         return STATUS_MEMORY;
     }
-    fresh = entry_create(table, key, entry_set(old), lookup_hash(&table->lookup, key));
+    fresh = entry_create(table, key, entry_set(old), generation, lookup_hash(&table->lookup, key));
     if (fresh == NULL) {
         return STATUS_MEMORY;
     }
     hash = shared_hash(table, fresh);
     if (vector_merge(&fresh->vector, table->mem, block, hash, result) != STATUS_OK) {
-        table_drop(table, fresh);
+        empty_forget(table, fresh);
         return STATUS_MEMORY;
     }
     /* From here on nothing can fail. */
-    table_drop(table, old);
+    if (entry_empty(old)) {
+        empty_forget(table, old);
+    } else {
+        old->flags |= generation > entry_generation_of(old) ? ENTRY_DELETED : 0;
+        table_drop(table, old);
+    }
     entry_appear(table, fresh, hash, result->digest_delta);
     change_note(table, fresh, &result->raised, origin, true);
     *entry = fresh;
+    return STATUS_OK;
+}
+
+/* Whether there is a place for the tombstone of a key that is not known here. */
+static bool tombstones_full(const struct table *table)
+{
+    return table->keys_max > 0 && table->tombstones >= table->keys_max;
+}
+
+enum status table_delete(struct table *table, struct entry **entry, uint64_t hash,
+                         uint32_t generation, enum change_origin origin)
+{
+    struct tree *tree = &table->trees[TABLE_DATA];
+    struct entry *old = *entry;
+    struct entry *tombstone = old;
+
+    assert(generation > (old == NULL ? 0 : entry_generation(old)));
+    if (old == NULL && tombstones_full(table)) {
+        return STATUS_FULL;
+    }
+    if (table->untold_first != 0 || !feed_ready(&table->feed, table->mem, 2)) {
+        return STATUS_MEMORY;
+    }
+    if (old != NULL && entry_is_tombstone(old)) {
+        tree_change(tree, hash, either_digest(old), digest_generation(hash, generation),
+                    &table->work->nodes);
+        entry_tombstone(old)->generation = generation;
+    } else {
+        tombstone = tombstone_create(table, hash, generation);
+        if (tombstone == NULL) {
+            return STATUS_MEMORY;
+        }
+        if (old != NULL) {
+            old->flags |= ENTRY_DELETED;
+            table_drop(table, old);
+        }
+        tree_insert(tree, &table->slabs, table->mem, entry_tombstone(tombstone)->link, hash,
+                    &table->work->nodes);
+        table->tombstones++;
+    }
+    change_note(table, tombstone, &table_tombstone_mark, origin, false);
+    *entry = tombstone;
     return STATUS_OK;
 }
 
@@ -549,17 +698,42 @@ enum status table_renew(struct table *table, struct entry **entry, const struct 
 
 struct bytes entry_key(const struct entry *entry)
 {
+    assert(!entry_is_tombstone(entry));
     return entry_key_of(entry);
 }
 
 const struct vector *entry_vector(const struct entry *entry)
 {
-    return &entry->vector;
+    return entry_is_tombstone(entry) ? &vector_one : &entry->vector;
 }
 
 uint64_t entry_digest(const struct entry *entry)
 {
+    if (entry_is_tombstone(entry)) {
+        return either_digest(entry);
+    }
     return entry_empty(entry) ? 0 : entry->digest;
+}
+
+uint32_t entry_generation(const struct entry *entry)
+{
+    return entry_is_tombstone(entry) ? entry_tombstone(entry)->generation
+                                     : entry_generation_of(entry);
+}
+
+uint64_t entry_deleted_hash(const struct entry *tombstone)
+{
+    return entry_tombstone(tombstone)->hash;
+}
+
+bool entry_deleted(const struct entry *entry)
+{
+    return entry_is_tombstone(entry);
+}
+
+uint64_t table_hash(const struct table *table, struct bytes key)
+{
+    return digest_key_hash(table->cluster_id, key);
 }
 
 uint64_t entry_hash(const struct table *table, const struct entry *entry)
@@ -569,12 +743,14 @@ uint64_t entry_hash(const struct table *table, const struct entry *entry)
 
 enum table_set entry_set(const struct entry *entry)
 {
-    return (entry->flags & ENTRY_DATA) != 0 ? TABLE_DATA : TABLE_MEMBERS;
+    return entry_is_tombstone(entry) || (entry->flags & ENTRY_DATA) != 0 ? TABLE_DATA
+                                                                         : TABLE_MEMBERS;
 }
 
 bool entry_dropped(const struct entry *entry)
 {
-    return (entry->flags & ENTRY_DROPPED) != 0;
+    return entry_is_tombstone(entry) ? entry_tombstone(entry)->generation == 0
+                                     : (entry->flags & ENTRY_DROPPED) != 0;
 }
 
 /* Listings and digests. */
@@ -683,18 +859,18 @@ struct changes table_changes(const struct table *table)
 void table_turn_end(struct table *table)
 {
     for (size_t i = 0; i < table->feed.count; i++) {
-        if (table->feed.list[i].dropped) {
-            entry_free(table, table->feed.list[i].entry->link);
+        const struct change *change = &table->feed.list[i];
+
+        if (change->dropped && entry_is_tombstone(change->entry)) {
+            tombstone_free(table, change->entry);
+        } else if (change->dropped) {
+            entry_free(table, change->entry->link);
         }
     }
     feed_end(&table->feed, table->mem);
     table->keys_expected = 0;
     while (table->empty_first != 0) {
-        struct entry *entry = slabs_entry(&table->slabs, table->empty_first);
-        const uint32_t id = lookup_remove(&table->lookup, &table->slabs, entry);
-
-        empty_remove(table, entry);
-        entry_free(table, id);
+        empty_forget(table, slabs_entry(&table->slabs, table->empty_first));
     }
     drops_tell(table);
 }
@@ -702,7 +878,9 @@ void table_turn_end(struct table *table)
 struct table_stats table_stats(const struct table *table)
 {
     return (struct table_stats){
-        .keys = { table->trees[TABLE_MEMBERS].keys, table->trees[TABLE_DATA].keys },
+        .keys = { table->trees[TABLE_MEMBERS].keys,
+                  table->trees[TABLE_DATA].keys - table->tombstones },
+        .tombstones = table->tombstones,
         .elements = table->elements,
         .ended = table->hidden,
         .used_bytes = table->mem->used_bytes,
@@ -712,110 +890,4 @@ struct table_stats table_stats(const struct table *table)
         .probes = table->work->lookup.probes,
         .nodes = table->work->nodes,
     };
-}
-
-/* Whether an entry is found by its key. */
-static bool entry_audit_find(const struct table *table, const struct entry *entry)
-{
-    const struct bytes key = entry_key_of(entry);
-
-    return entry_find(table, key, lookup_hash(&table->lookup, key)) == entry;
-}
-
-/* Every key that exists is what it should be; returns how many there are. */
-static uint64_t entries_audit(const struct table *table)
-{
-    struct order_cursor cursor = order_begin(&table->order);
-    const struct entry *entry;
-    uint64_t keys = 0;
-    uint64_t elements = 0;
-    uint64_t dated = 0;
-
-    while ((entry = order_next(&cursor, &table->slabs)) != NULL) {
-        vector_audit(&entry->vector);
-        assert(!entry_empty(entry));
-        assert((entry->flags & (ENTRY_DROPPED | ENTRY_HIDDEN)) == 0);
-        assert(entry->digest == vector_digest(&entry->vector, shared_hash(table, entry)));
-        assert(entry_audit_find(table, entry));
-        elements += vector_size(&entry->vector);
-        dated += (entry->flags & ENTRY_DATED) != 0;
-        keys++;
-    }
-    assert(elements == table->elements);
-    assert(calendar_audit(&table->calendar, &table->slabs) == dated + table->hidden);
-    return keys;
-}
-
-/* Those that have ended and are kept are all there, and as they were. Returns how many. */
-static uint64_t hidden_audit(const struct table *table)
-{
-    static const enum calendar_list_number lists[] = { CALENDAR_ENDED, CALENDAR_UNSORTED };
-    uint64_t hidden = 0;
-
-    for (unsigned i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        for (uint32_t id = calendar_first(&table->calendar, lists[i]); id != 0;) {
-            const struct entry *entry = slabs_entry(&table->slabs, id);
-
-            if ((entry->flags & ENTRY_HIDDEN) != 0) {
-                vector_audit(&entry->vector);
-                assert(!entry_empty(entry) && entry->link == id);
-                assert(entry->digest == vector_digest(&entry->vector, shared_hash(table, entry)));
-                assert(entry_audit_find(table, entry));
-                hidden++;
-            }
-            id = calendar_after(entry);
-        }
-    }
-    assert(hidden == table->hidden);
-    return hidden;
-}
-
-/* Entries that are dropped and still readable. */
-static uint64_t dropped_audit(const struct table *table)
-{
-    uint64_t dropped = 0;
-
-    for (size_t i = 0; i < table->feed.count; i++) {
-        const struct change *change = &table->feed.list[i];
-
-        assert(mark_empty(&change->raised) == (change->dropped || change->ended));
-        if (change->dropped) {
-            assert((change->entry->flags & ENTRY_DROPPED) != 0);
-            dropped++;
-        }
-    }
-    for (uint32_t id = table->untold_first; id != 0;
-         id = slabs_entry(&table->slabs, id)->lookup_next) {
-        assert((slabs_entry(&table->slabs, id)->flags & ENTRY_DROPPED) != 0);
-        dropped++;
-    }
-    return dropped;
-}
-
-void table_audit(const struct table *table)
-{
-    const uint64_t keys = entries_audit(table);
-    const uint64_t hidden = hidden_audit(table);
-    uint64_t empty = 0;
-
-    for (uint32_t id = table->empty_first; id != 0;) {
-        const struct entry *entry = slabs_entry(&table->slabs, id);
-
-        assert(entry_empty(entry));
-        assert(entry->link == id);
-        assert(entry_audit_find(table, entry));
-        empty++;
-        id = entry->empty.after;
-    }
-    assert(keys == table->order.count);
-    assert(keys == (uint64_t)table->trees[TABLE_MEMBERS].keys + table->trees[TABLE_DATA].keys);
-    assert(keys + empty + hidden == table->lookup.entry_count);
-    assert(slabs_audit(&table->slabs) == keys + empty + hidden + dropped_audit(table));
-    assert(table_expires(table) || table->past.minute == table->calendar.minute);
-    lookup_audit(&table->lookup, &table->slabs);
-    order_audit(&table->order, &table->slabs);
-    for (unsigned set = 0; set < TABLE_SET_COUNT; set++) {
-        tree_audit(&table->trees[set], &table->slabs);
-    }
-    feed_audit(&table->feed);
 }

@@ -26,6 +26,14 @@
  * they change roots, all at once (table_root()), and are in the feed. They are freed by
  * table_drop_ended().
  *
+ * Deletion. A key has a generation, 0 at first. (generation, vector) is joined lexicographically:
+ * the greater generation wins whole, within one the larger elements do. So a deletion is a greater
+ * generation without elements, and what had not seen it loses to it, whenever and however often it
+ * comes back. What is kept of a deleted key is a tombstone, 16 bytes without a name: no listing and
+ * no look-up by name knows it, digests, prefixes and look-ups by hash do, which give it as an
+ * entry. Its vector is {0: 1}, so that it can be marked, queued and sent as any other; it has no
+ * key. Who writes to a deleted key writes to its generation; the tombstone then is dropped.
+ *
  * Lifetime. An entry never moves, and stays until the table_turn_end() after its drop was in the
  * feed: a reader that keeps entry pointers between turns need only read the feed. (Where no memory
  * is left for the feed, a drop is told in a later turn, and the entry stays until then.) */
@@ -34,6 +42,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "store/change.h"
+#include "store/set.h"
 #include "store/tree_child.h"
 #include "store/vector.h"
 #include "wire/block.h"
@@ -46,11 +55,7 @@
 #define TABLE_MINUTES_KEPT 4 /* clocks that differ by more are wrong, not skewed */
 
 struct table; /* opaque */
-struct entry; /* opaque: a key and its vector */
-
-/* Presence is reconciled before data and apart from it. Named by the caller when an entry is
- * created: the store does not parse keys. The numbers are those of the wire. */
-enum table_set { TABLE_MEMBERS, TABLE_DATA, TABLE_SET_COUNT };
+struct entry; /* opaque: a key and its vector, or a tombstone */
 
 struct table_options {
     struct mem *mem;         /* outlives the table */
@@ -90,7 +95,7 @@ struct entry *table_find(const struct table *table, struct bytes key);
  * ahead. */
 void table_prefetch(const struct table *table, struct bytes key);
 
-/* Entry of a key, created empty when there is none.
+/* Entry of a key, created empty when there is none, in the generation that its deletion left.
  *
  * set  of a new entry; asserted to be the same for an old one
  *
@@ -117,19 +122,42 @@ MUST_CHECK enum status table_merge(struct table *table, struct entry *entry,
 /* Forget a key here. It leaves indexes and digests at once and memory at the end of the turn. */
 void table_drop(struct table *table, struct entry *entry);
 
-/* Forget what is in an entry, which has some, and begin anew with a block, which has some: as
- * table_drop(), table_obtain() and table_merge(), but all of it or nothing.
+/* Forget what is in an entry, which is no tombstone, and begin anew with a block, which has some:
+ * as table_drop(), table_obtain() and table_merge(), but all of it or nothing.
  *
- * entry  in and out: the old one, the new one
+ * entry       in and out: the old one, the new one
+ * generation  of the new one: that of the old one or a greater one
  *
  * STATUS_MEMORY: nothing changed. */
-MUST_CHECK enum status table_renew(struct table *table, struct entry **entry,
+MUST_CHECK enum status table_renew(struct table *table, struct entry **entry, uint32_t generation,
                                    const struct block *block, enum change_origin origin,
                                    struct merge_result *result);
 
-struct bytes entry_key(const struct entry *entry); /* lives as long as the entry */
+/* Delete a key of TABLE_DATA: what it held goes, and a tombstone is left.
+ *
+ * entry       in: what there is of it, by table_find(), table_tombstone() or table_find_hash();
+ *             NULL: nothing is known. Out: the tombstone
+ * hash        of the key
+ * generation  greater than that of what there is
+ *
+ * STATUS_FULL when nothing was known of it and there are as many tombstones as keys may be,
+ * STATUS_MEMORY: nothing changed. */
+MUST_CHECK enum status table_delete(struct table *table, struct entry **entry, uint64_t hash,
+                                    uint32_t generation, enum change_origin origin);
+
+/* Tombstone of a key, or NULL. Time O(1) where there are none at all, else O(log keys). */
+struct entry *table_tombstone(const struct table *table, struct bytes key);
+
+/* The mark of a tombstone's one element. */
+extern const struct mark table_tombstone_mark;
+
+struct bytes entry_key(const struct entry *entry); /* lives as long as the entry; no tombstone */
 const struct vector *entry_vector(const struct entry *entry);
-uint64_t entry_digest(const struct entry *entry); /* h of vignette(7); also the ETag */
+uint64_t entry_digest(const struct entry *entry); /* as in vignette(7); also the ETag */
+uint32_t entry_generation(const struct entry *entry);
+uint64_t entry_deleted_hash(const struct entry *tombstone);                /* its shared key hash */
+bool entry_deleted(const struct entry *entry);                             /* it is a tombstone */
+uint64_t table_hash(const struct table *table, struct bytes key);          /* shared key hash */
 uint64_t entry_hash(const struct table *table, const struct entry *entry); /* shared key hash */
 enum table_set entry_set(const struct entry *entry);
 
@@ -166,20 +194,22 @@ uint64_t table_root_of(const struct table *table, uint64_t ever, uint32_t minute
  * still to end it is only known whether there are any: UINT64_MAX or 0. */
 uint64_t table_keys_between(const struct table *table, uint32_t minute);
 
-/* The 16 children of a prefix of the key hash: digest (masked) and number of keys each. Prefixes
+/* The 16 children of a prefix of the key hash: digest (masked) and number of keys each, tombstones
+ * included. Prefixes
  * finer than the tree is grown are computed from the leaf: at most a few dozen entries. */
 void table_children(const struct table *table, struct prefix prefix,
                     struct tree_child children[WIRE_TREE_CHILDREN]);
 
-/* Keys under a prefix, ascending by hash, those whose hash is >= `from`; as in table_slice(), some
- * may have ended. Returns how many were
- * written; fewer than room = the end, otherwise the next slice begins at the last hash + 1. (Keys
- * of equal hash, which somebody would have to look for, may be parted by that, and the rest missed:
- * a finer prefix finds them.) Time O(log keys + room). */
+/* Keys and tombstones under a prefix, ascending by hash, those whose hash is >= `from`; as in
+ * table_slice(), some may have ended. Returns how many were written; fewer than room = the end,
+ * otherwise the next slice begins at the last hash + 1. (Keys of equal hash, which somebody would
+ * have to look for, may be parted by that, and the rest missed: a finer prefix finds them.) Time
+ * O(log keys + room). */
 size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_t from,
                         struct entry **entries, size_t room);
 
-/* Entry of a set by its key hash (any, where two share it), or NULL, also when it has ended.
+/* Entry or tombstone of a set by its key hash (any, where two share it), or NULL, also when it has
+ * ended.
  * Time O(32), some 6 us. */
 struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash);
 
@@ -188,6 +218,7 @@ void table_turn_end(struct table *table);
 
 struct table_stats {
     uint64_t keys[TABLE_SET_COUNT];
+    uint64_t tombstones;
     uint64_t elements;
     uint64_t ended;      /* keys past their deadlines that are kept, and in neither of the above */
     uint64_t used_bytes; /* of the account */

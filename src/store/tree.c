@@ -2,6 +2,7 @@
 
 #include "base/search.h"
 #include "store/digest.h"
+#include "store/tombstone.h"
 
 #include <assert.h>
 #include <string.h>
@@ -27,7 +28,7 @@ struct path {
 
 static uint64_t entry_shared_hash(const struct tree *tree, const struct entry *entry)
 {
-    return digest_key_hash(tree->cluster_id, entry_key_of(entry));
+    return either_hash(tree->cluster_id, entry);
 }
 
 static unsigned nibble_of(uint64_t hash, unsigned depth)
@@ -75,6 +76,19 @@ static void path_add(struct tree *tree, const struct path *path, uint64_t contri
     tree->digest += contribution;
 }
 
+/* Take a key into a leaf: tombstones first, so that one is found without a look at the entries. */
+static void leaf_add(const struct slabs *slabs, uint32_t *first, uint32_t id)
+{
+    struct entry *entry = slabs_either(slabs, id);
+    uint32_t *link = first;
+
+    while (!entry_is_tombstone(entry) && (*link & SLAB_TOMBSTONE) != 0) {
+        link = either_link(slabs_either(slabs, *link));
+    }
+    *either_link(entry) = *link;
+    *link = id;
+}
+
 /* Make a node of a leaf at `depth` nibbles. */
 static void leaf_split(const struct tree *tree, const struct slabs *slabs, struct step leaf,
                        unsigned depth, struct tree_node *node)
@@ -83,15 +97,14 @@ static void leaf_split(const struct tree *tree, const struct slabs *slabs, struc
 
     memset(node, 0, sizeof *node);
     while (id != 0) {
-        struct entry *entry = slabs_entry(slabs, id);
+        struct entry *entry = slabs_either(slabs, id);
         const uint64_t hash = entry_shared_hash(tree, entry);
         const unsigned child = nibble_of(hash, depth);
-        const uint32_t next = entry->link;
+        const uint32_t next = either_next(entry);
 
-        entry->link = node->links[child].entry;
-        node->links[child].entry = id;
+        leaf_add(slabs, &node->links[child].entry, id);
         node->keys[child]++;
-        node->digests[child] += digest_contribution(hash, entry->digest);
+        node->digests[child] += digest_contribution(hash, either_digest(entry));
         id = next;
     }
     leaf.node->links[leaf.child].node = node;
@@ -137,18 +150,17 @@ void tree_clear(struct tree *tree, struct mem *mem)
 void tree_insert(struct tree *tree, const struct slabs *slabs, struct mem *mem, uint32_t id,
                  uint64_t hash, uint64_t *nodes)
 {
-    struct entry *entry = slabs_entry(slabs, id);
+    const struct entry *entry = slabs_either(slabs, id);
     struct tree_node *node = NULL;
     struct path path;
     const struct step leaf = path_find(tree, hash, &path, nodes);
 
-    path_add(tree, &path, digest_contribution(hash, entry->digest));
+    path_add(tree, &path, digest_contribution(hash, either_digest(entry)));
     for (unsigned i = 0; i < path.depth; i++) {
         path.steps[i].node->keys[path.steps[i].child]++;
     }
     tree->keys++;
-    entry->link = leaf.node->links[leaf.child].entry;
-    leaf.node->links[leaf.child].entry = id;
+    leaf_add(slabs, &leaf.node->links[leaf.child].entry, id);
     if (leaf.node->keys[leaf.child] > TREE_LEAF_KEYS && path.depth < TREE_DEPTH_MAX) {
         node = mem_alloc(mem, sizeof *node);
     }
@@ -167,19 +179,21 @@ void tree_change(struct tree *tree, uint64_t hash, uint64_t digest_before, uint6
              digest_contribution(hash, digest_after) - digest_contribution(hash, digest_before));
 }
 
-void tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem, struct entry *entry,
-                 uint64_t hash, uint64_t *nodes)
+uint32_t tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem,
+                     struct entry *entry, uint64_t hash, uint64_t *nodes)
 {
     struct path path;
     const struct step leaf = path_find(tree, hash, &path, nodes);
     uint32_t *link = &leaf.node->links[leaf.child].entry;
+    uint32_t id;
 
-    while (slabs_entry(slabs, *link) != entry) {
-        link = &slabs_entry(slabs, *link)->link;
+    while (slabs_either(slabs, *link) != entry) {
+        link = either_link(slabs_either(slabs, *link));
         assert(*link != 0);
     }
-    *link = entry->link;
-    path_add(tree, &path, 0 - digest_contribution(hash, entry->digest));
+    id = *link;
+    *link = either_next(entry);
+    path_add(tree, &path, 0 - digest_contribution(hash, either_digest(entry)));
     tree->keys--;
     for (unsigned i = path.depth; i-- > 0;) {
         const struct step step = path.steps[i];
@@ -192,6 +206,7 @@ void tree_remove(struct tree *tree, const struct slabs *slabs, struct mem *mem, 
             step.node->grown = (uint16_t)(step.node->grown & ~(1U << step.child));
         }
     }
+    return id;
 }
 
 struct entry *tree_find(const struct tree *tree, const struct slabs *slabs, uint64_t hash,
@@ -201,13 +216,31 @@ struct entry *tree_find(const struct tree *tree, const struct slabs *slabs, uint
     const struct step leaf = path_find(tree, hash, &path, nodes);
 
     for (uint32_t id = leaf.node->links[leaf.child].entry; id != 0;) {
-        struct entry *entry = slabs_entry(slabs, id);
+        struct entry *entry = slabs_either(slabs, id);
 
         ++*nodes;
         if (entry_shared_hash(tree, entry) == hash) {
             return entry;
         }
-        id = entry->link;
+        id = either_next(entry);
+    }
+    return NULL;
+}
+
+struct entry *tree_find_tombstone(const struct tree *tree, const struct slabs *slabs, uint64_t hash,
+                                  uint64_t *nodes)
+{
+    struct path path;
+    const struct step leaf = path_find(tree, hash, &path, nodes);
+    uint32_t id = leaf.node->links[leaf.child].entry;
+
+    while ((id & SLAB_TOMBSTONE) != 0) {
+        struct entry *entry = slabs_either(slabs, id);
+
+        if (entry_tombstone(entry)->hash == hash) {
+            return entry;
+        }
+        id = either_next(entry);
     }
     return NULL;
 }
@@ -234,16 +267,16 @@ void tree_children(const struct tree *tree, const struct slabs *slabs, struct pr
         return;
     }
     for (uint32_t id = node->links[nibble_of(prefix.bits, depth)].entry; id != 0;) {
-        const struct entry *entry = slabs_entry(slabs, id);
+        const struct entry *entry = slabs_either(slabs, id);
         const uint64_t hash = entry_shared_hash(tree, entry);
 
         if (((hash ^ prefix.bits) & ~mask) == 0) {
             struct tree_child *child = &children[nibble_of(hash, prefix.nibbles)];
 
-            child->digest += digest_contribution(hash, entry->digest);
+            child->digest += digest_contribution(hash, either_digest(entry));
             child->keys++;
         }
-        id = entry->link;
+        id = either_next(entry);
     }
 }
 
@@ -352,14 +385,14 @@ size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct pre
         const uint64_t below = below_mask(path.depth);
 
         for (uint32_t id = leaf.node->links[leaf.child].entry; id != 0;) {
-            struct entry *entry = slabs_entry(slabs, id);
+            struct entry *entry = slabs_either(slabs, id);
             const uint64_t hash = entry_shared_hash(tree, entry);
 
             ++*nodes;
             if (hash >= at && hash <= last) {
                 slice_add(&slice, entry, hash);
             }
-            id = entry->link;
+            id = either_next(entry);
         }
         slice.sorted = slice.count;
         if ((at | below) == UINT64_MAX) {
@@ -370,9 +403,10 @@ size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct pre
     return slice.count;
 }
 
-/* One child of the node on top: its sum and its number of keys, from below. */
+/* One child of the node on top: its sum and its number of keys, from below; tombstones are counted
+ * in a leaf. */
 static struct tree_child child_measure(const struct tree *tree, const struct slabs *slabs,
-                                       const struct path *path)
+                                       const struct path *path, uint64_t *tombstones)
 {
     const struct step top = path->steps[path->depth - 1];
     struct tree_child sum = { 0 };
@@ -388,24 +422,27 @@ static struct tree_child child_measure(const struct tree *tree, const struct sla
         return sum;
     }
     for (uint32_t id = top.node->links[top.child].entry; id != 0;) {
-        const struct entry *entry = slabs_entry(slabs, id);
+        const struct entry *entry = slabs_either(slabs, id);
         const uint64_t hash = entry_shared_hash(tree, entry);
 
+        assert(entry_is_tombstone(entry) || (either_next(entry) & SLAB_TOMBSTONE) == 0);
         for (unsigned i = 0; i < path->depth; i++) {
             assert(nibble_of(hash, i) == path->steps[i].child);
         }
-        sum.digest += digest_contribution(hash, entry->digest);
+        sum.digest += digest_contribution(hash, either_digest(entry));
         sum.keys++;
-        id = entry->link;
+        *tombstones += entry_is_tombstone(entry);
+        id = either_next(entry);
     }
     return sum;
 }
 
-void tree_audit(const struct tree *tree, const struct slabs *slabs)
+uint64_t tree_audit(const struct tree *tree, const struct slabs *slabs)
 {
     struct path path = { .depth = 1 };
     uint64_t digest = 0;
     uint64_t keys = 0;
+    uint64_t tombstones = 0;
 
     path.steps[0] = (struct step){ tree->root, 0 };
     while (path.depth > 0) {
@@ -419,7 +456,7 @@ void tree_audit(const struct tree *tree, const struct slabs *slabs)
             }
             continue;
         }
-        sum = child_measure(tree, slabs, &path);
+        sum = child_measure(tree, slabs, &path, &tombstones);
         assert(sum.digest == top->node->digests[top->child]);
         assert(sum.keys == top->node->keys[top->child]);
         if (node_grown(top->node, top->child)) {
@@ -433,4 +470,5 @@ void tree_audit(const struct tree *tree, const struct slabs *slabs)
     }
     assert(digest == tree->digest);
     assert(keys == tree->keys);
+    return tombstones;
 }

@@ -13,6 +13,10 @@
 
 enum form { FORM_INLINED, FORM_RUN, FORM_DIRECTORY };
 
+const struct vector vector_one = {
+    .inlined = { .elements = { 0x01, 1 }, .count = 1, .form = FORM_INLINED }
+};
+
 /* The runs of a long vector. A run's first number bounds what is put into it, so that a block is
  * always found in the last run whose number is not above its own. */
 struct directory_row {

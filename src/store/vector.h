@@ -55,6 +55,9 @@ struct vector {
 
 _Static_assert(sizeof(struct vector) == INLINED_BYTES + 2, "no byte of a vector is lost");
 
+/* {0: 1}, for what only is or is not. */
+extern const struct vector vector_one;
+
 /* Make an empty vector. Cannot fail; allocates nothing. */
 void vector_init(struct vector *vector);
 

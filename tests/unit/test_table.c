@@ -45,13 +45,13 @@ static void test_table_renews_an_entry_with_smaller_elements(void **state)
     assert_non_null(key_put(fixture->table, "a", 4, 1));
     table_turn_end(fixture->table);
     fixture->mem.limit_bytes = 1;
-    assert_int_equal(table_renew(fixture->table, &entry, &block, CHANGE_FROM_SELF, &result),
+    assert_int_equal(table_renew(fixture->table, &entry, 0, &block, CHANGE_FROM_SELF, &result),
                      STATUS_MEMORY);
     assert_ptr_equal(entry, old);
     assert_int_equal(vector_get(entry_vector(entry), 3), 5);
     table_audit(fixture->table);
     fixture->mem.limit_bytes = 0;
-    assert_int_equal(table_renew(fixture->table, &entry, &block, CHANGE_FROM_SELF, &result),
+    assert_int_equal(table_renew(fixture->table, &entry, 0, &block, CHANGE_FROM_SELF, &result),
                      STATUS_OK);
     assert_ptr_equal(table_find(fixture->table, bytes_of("a")), entry);
     assert_int_equal(vector_get(entry_vector(entry), 3), 2);
