@@ -243,7 +243,7 @@ static void pack_begin(struct bench *bench, struct writer *writer)
     const struct space space = { datagram->bytes, WIRE_EXTENDED_BYTES_MAX };
 
     writer_begin_ordinary(writer, space, &envelope);
-    if (!writer_begin_item(writer, (struct bytes){ (const uint8_t *)"visitors:1", 10 }, false)) {
+    if (!writer_begin_item(writer, (struct bytes){ (const uint8_t *)"visitors:1", 10 }, false, 0)) {
         exit(1);
     }
 }

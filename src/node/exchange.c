@@ -379,7 +379,7 @@ static bool blocks_put(struct node *node, struct writer *writer, struct order *o
     vector = entry_vector(entry);
     count = vector_blocks(vector);
     position = vector_seek(vector, order->block);
-    if (!writer_begin_blocks(writer, order->prefix.set, hash)) {
+    if (!writer_begin_blocks(writer, order->prefix.set, hash, entry_generation(entry))) {
         return false;
     }
     more = !writer_put_block_digest(

@@ -119,7 +119,9 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
                                           .depth = depth,
                                           .proved = proved };
 
-        if (presence_address(item.key, &report.about)) {
+        if (item.by_hash || item.generation > 0) {
+            refused_count(node, keys, &from->address, 1);
+        } else if (presence_address(item.key, &report.about)) {
             report.source = (uint8_t)presence_source_of(from, &report.about, true, proved);
             report.reply = reply_of(node, from);
             presence_receive(node, now, from, &report);

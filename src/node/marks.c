@@ -469,7 +469,7 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
     uint64_t number = 0;
     size_t count = 0;
 
-    *all = writer_begin_item(writer, entry_key(entry), false);
+    *all = writer_begin_item(writer, entry_key(entry), false, entry_generation(entry));
     if (!*all) {
         return 0;
     }

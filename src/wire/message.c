@@ -161,31 +161,64 @@ static bool map_next(struct elements *elements, struct block_room *room, struct 
     return true;
 }
 
-static bool item_read(struct read *read, struct item *item)
+/* The name of an item's key, or its hash. */
+static bool item_read_key(struct read *read, struct item *item)
 {
     struct bytes bin;
+
+    item->by_hash = read_bin_is_next(read);
+    if (!item->by_hash) {
+        return key_read(read, 1, &item->key);
+    }
+    if (!read_bin(read, &bin)) {
+        return false;
+    }
+    if (bin.size != sizeof item->hash) {
+        return read_refuse(read, WIRE_BAD_ITEM);
+    }
+    item->hash = little_get64(bin.data);
+    return true;
+}
+
+static bool item_read_elements(struct read *read, struct item *item)
+{
+    struct bytes bin;
+
+    if (read_map_is_next(read)) {
+        return map_read(read, &item->elements);
+    }
+    if (!read_bin(read, &bin)) {
+        return false;
+    }
+    return packed_judge(bin, &item->elements) || read_refuse(read, WIRE_BAD_ITEM);
+}
+
+/* Whether nothing is said of any element, not even that it is 0. */
+static bool item_says_nothing(const struct item *item)
+{
+    return item->elements.form == ELEMENTS_MAP && item->elements.left == 0;
+}
+
+static bool item_read(struct read *read, struct item *item)
+{
     uint32_t members;
 
     if (!read_array(read, &members)) {
         return false;
     }
-    if (members != 2 && members != 3) {
+    if (members < 2 || members > 4) {
         return read_refuse(read, WIRE_BAD_ITEM);
     }
     *item = (struct item){ .full = false };
-    if (!key_read(read, 1, &item->key)) {
+    if (!item_read_key(read, item) || !item_read_elements(read, item)
+        || (members > 2 && !read_bool(read, &item->full))
+        || (members > 3 && !read_number(read, &item->generation))) {
         return false;
     }
-    if (read_map_is_next(read)) {
-        if (!map_read(read, &item->elements)) {
-            return false;
-        }
-    } else if (!read_bin(read, &bin)) {
-        return false;
-    } else if (!packed_judge(bin, &item->elements)) {
+    if (item->by_hash && (item->generation == 0 || !item_says_nothing(item))) {
         return read_refuse(read, WIRE_BAD_ITEM);
     }
-    return members == 2 || read_bool(read, &item->full);
+    return true;
 }
 
 static bool ack_read(struct read *read, uint32_t *sequence)
@@ -205,15 +238,15 @@ static uint64_t prefix_below(unsigned nibbles)
     return nibbles == 16 ? 0 : ~UINT64_C(0) >> (4 * nibbles);
 }
 
-static bool entry_begin(struct read *read, uint8_t *set)
+/* The head of an entry of 4 members, or of up to `most`. */
+static bool entry_begin(struct read *read, uint32_t most, uint32_t *members, uint8_t *set)
 {
-    uint32_t members;
     uint64_t number;
 
-    if (!read_array(read, &members)) {
+    if (!read_array(read, members)) {
         return false;
     }
-    if (members != 4) {
+    if (*members < 4 || *members > most) {
         return read_refuse(read, WIRE_BAD_ITEM);
     }
     if (!read_number_upto(read, 1, &number)) {
@@ -225,9 +258,10 @@ static bool entry_begin(struct read *read, uint8_t *set)
 
 static bool prefix_read(struct read *read, unsigned nibbles_max, struct prefix *prefix)
 {
+    uint32_t members;
     uint64_t nibbles;
 
-    if (!entry_begin(read, &prefix->set) || !read_number(read, &prefix->bits)
+    if (!entry_begin(read, 4, &members, &prefix->set) || !read_number(read, &prefix->bits)
         || !read_number_upto(read, nibbles_max, &nibbles)) {
         return false;
     }
@@ -301,9 +335,12 @@ static bool blocks_read(struct read *read, struct wire_blocks *view)
 {
     struct read inside;
     uint64_t position = 0;
+    uint32_t members;
 
-    if (!entry_begin(read, &view->set) || !read_number(read, &view->hash)
-        || !read_bool(read, &view->more) || !read_bin(read, &view->rest)) {
+    view->generation = 0;
+    if (!entry_begin(read, 5, &members, &view->set) || !read_number(read, &view->hash)
+        || !read_bool(read, &view->more) || !read_bin(read, &view->rest)
+        || (members > 4 && !read_number(read, &view->generation))) {
         return false;
     }
     view->position = 0;

@@ -38,8 +38,11 @@ struct run {
 };
 
 struct item {
-    struct bytes key; /* 1..255 bytes of valid UTF-8 without NUL */
+    struct bytes key; /* 1..255 bytes of valid UTF-8 without NUL; of one by hash: empty */
     struct elements elements;
+    uint64_t generation; /* of the vector; 0 at the plain level. Without elements: it was deleted */
+    uint64_t hash;       /* of one by hash: the key hash; there are no elements */
+    bool by_hash;
     bool full;
 };
 
@@ -56,11 +59,15 @@ struct item {
  *     v           array of [set, bits, nibbles, bin of 64]: nibbles 0..15; 16 digests of 4 bytes
  *     L           array of [set, bits, nibbles, bin of 12n]: nibbles 0..16; hash 8, digest 4, the
  *                 hashes ascending (equal ones may come) and all under the prefix
- *     B           array of [set, hash, more, bin]: more is a bool; in the bin any number of times
- *                 a varint, the block's number - (number before + 1), of the first the number
- *                 itself, then a digest of 4 bytes
- *     b           array of [key, elements] or [key, elements, full]: elements a map as in `vector`,
- *                 or a bin as in wire/packed.h; full a bool
+ *     B           array of [set, hash, more, bin] or [set, hash, more, bin, generation]: more is a
+ *                 bool; in the bin any number of times a varint, the block's number - (number
+ *                 before + 1), of the first the number itself, then a digest of 4 bytes
+ *     b           array of [key, elements], [key, elements, full] or [key, elements, full,
+ *                 generation]: elements a map as in `vector`, or a bin as in wire/packed.h; full a
+ *                 bool. The key is a string; or a bin of 8, the key hash, where elements is an
+ *                 empty map and generation above 0: a tombstone
+ *
+ * generation is a number of 64 bits.
  *
  * set is 0 or 1; bits is a number of 64 bits with nothing below the prefix. */
 
@@ -154,7 +161,8 @@ struct wire_leaf_pair wire_leaf_at(const struct wire_leaf *leaf, size_t position
 /* Digests of the blocks of one big vector, ascending by number. A sender that had no room for all
  * of them says so by `more`: what lies above the last number is then not judged. */
 struct wire_blocks {
-    uint64_t hash; /* of the key */
+    uint64_t hash;       /* of the key */
+    uint64_t generation; /* of the vector */
     struct bytes rest;
     uint64_t position; /* where the next gap counts from */
     uint8_t set;

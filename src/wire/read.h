@@ -91,7 +91,11 @@ static inline bool read_text(struct read *read, struct bytes *text_out)
     return read_text_wide(read, text_out);
 }
 
-/* Bin only. */
+/* Bin only; and whether one comes next. */
+static inline bool read_bin_is_next(const struct read *read)
+{
+    return read->at < read->end && *read->at >= 0xc4 && *read->at <= 0xc6;
+}
 bool read_bin(struct read *read, struct bytes *bin_out);
 
 /* How many pairs, or values, follow. A count that the rest cannot hold is WIRE_TRUNCATED. */

@@ -590,12 +590,20 @@ static size_t sparse_cost(const struct picked *picked, uint64_t position)
     return size;
 }
 
-/* Bytes an item of `b` costs until its elements. */
-static size_t item_cost(const struct writer *writer, struct bytes key, bool full)
+/* Bytes of an item behind its elements. */
+static size_t item_tail(bool full, uint64_t generation)
+{
+    return (full || generation > 0 ? 1 : 0) + (generation > 0 ? number_size(generation) : 0);
+}
+
+/* Bytes an item of `b` costs beside its elements. */
+static size_t item_cost(const struct writer *writer, struct bytes key, bool full,
+                        uint64_t generation)
 {
     const size_t count = field_entries(writer, 'b') + 1;
 
-    return field_cost(writer, 'b', HEADER_ARRAY, count) + 1 + text_size(key.size) + (full ? 1 : 0);
+    return field_cost(writer, 'b', HEADER_ARRAY, count) + 1 + text_size(key.size)
+           + item_tail(full, generation);
 }
 
 /* Turn the open map of few elements into a sparse bin. False, and nothing done: no room. */
@@ -658,16 +666,18 @@ static bool item_form_choose(struct writer *writer, const struct picked *picked)
         return true;
     }
     dense += varint_size(picked->mark.number << 1 | 1) + 3
-             + item_cost(writer, writer->key, writer->full);
+             + item_cost(writer, writer->key, writer->full, writer->generation);
     if (dense < sparse
-        && item_cost(writer, writer->key, writer->full) + WRITER_ELEMENT_BYTES_MAX
+        && item_cost(writer, writer->key, writer->full, writer->generation)
+                   + WRITER_ELEMENT_BYTES_MAX
                <= writer_room(writer)) {
         const struct bytes key = writer->key;
         const bool full = writer->full;
+        const uint64_t generation = writer->generation;
         bool begun;
 
         writer_end_item(writer);
-        begun = writer_begin_item(writer, key, full);
+        begun = writer_begin_item(writer, key, full, generation);
         assert(begun);
         packed_begin(writer, PACKED_DENSE);
         return true;
@@ -699,23 +709,24 @@ unsigned writer_put_block(struct writer *writer, const struct block *block, cons
     }
 }
 
-bool writer_begin_item(struct writer *writer, struct bytes key, bool full)
+bool writer_begin_item(struct writer *writer, struct bytes key, bool full, uint64_t generation)
 {
     assert(writer->stage == STAGE_X);
     assert(key.size >= 1);
     assert(key.size <= WIRE_KEY_BYTES_MAX);
-    if (item_cost(writer, key, full) + WRITER_ELEMENT_BYTES_MAX > writer_room(writer)) {
+    if (item_cost(writer, key, full, generation) + WRITER_ELEMENT_BYTES_MAX > writer_room(writer)) {
         return false;
     }
     field_count(writer, 'b', HEADER_ARRAY, field_entries(writer, 'b') + 1);
-    writer->item_at = header_begin(writer, HEADER_ARRAY, full ? 3 : 2);
+    writer->item_at = header_begin(writer, HEADER_ARRAY, generation > 0 ? 4 : full ? 3 : 2);
     text_put(writer, key);
     writer->entry_at = header_begin(writer, HEADER_MAP, 0);
     writer->entry_count = 0;
     writer->form = 0;
     writer->key = key;
     writer->full = full;
-    writer->tail = full ? 1 : 0;
+    writer->generation = generation;
+    writer->tail = item_tail(full, generation);
     writer->stage = STAGE_ITEM;
     return true;
 }
@@ -728,9 +739,32 @@ void writer_end_item(struct writer *writer)
     if (item_empty(writer)) {
         writer->used = writer->item_at;
         field_uncount(writer, 'b', HEADER_ARRAY);
-    } else if (writer->full) {
-        bool_put(writer, true);
+        return;
     }
+    if (writer->full || writer->generation > 0) {
+        bool_put(writer, writer->full);
+    }
+    if (writer->generation > 0) {
+        number_put(writer, writer->generation);
+    }
+}
+
+bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint64_t generation)
+{
+    const size_t size = 1 + (2 + sizeof hash) + 1 + item_tail(false, generation);
+    uint8_t bytes[sizeof hash];
+
+    assert(generation > 0);
+    if (!entry_begin(writer, 'b', size)) {
+        return false;
+    }
+    (void)header_begin(writer, HEADER_ARRAY, 4);
+    little_put64(bytes, hash);
+    bin_put(writer, bytes, sizeof bytes);
+    (void)header_begin(writer, HEADER_MAP, 0);
+    bool_put(writer, false);
+    number_put(writer, generation);
+    return true;
 }
 
 size_t writer_put_acks(struct writer *writer, const uint32_t *sequences, size_t count)
@@ -825,19 +859,20 @@ bool writer_put_probe(struct writer *writer, struct bytes key)
     return true;
 }
 
-bool writer_begin_blocks(struct writer *writer, uint8_t set, uint64_t hash)
+bool writer_begin_blocks(struct writer *writer, uint8_t set, uint64_t hash, uint64_t generation)
 {
     const size_t head = 1 + 1 + number_size(hash) + 1 + header_size(HEADER_BIN, 0);
+    const size_t tail = generation > 0 ? number_size(generation) : 0;
     const size_t count = field_entries(writer, 'B') + 1;
     const size_t cost = field_cost(writer, 'B', HEADER_ARRAY, count);
 
     assert(writer->stage == STAGE_X);
     assert(set <= 1);
-    if (cost + head + VARINT_BYTES_MAX + 4 > writer_room(writer)) {
+    if (cost + head + VARINT_BYTES_MAX + 4 + tail > writer_room(writer)) {
         return false;
     }
     field_count(writer, 'B', HEADER_ARRAY, count);
-    writer->item_at = header_begin(writer, HEADER_ARRAY, 4);
+    writer->item_at = header_begin(writer, HEADER_ARRAY, generation > 0 ? 5 : 4);
     number_put(writer, set);
     number_put(writer, hash);
     bool_put(writer, false);
@@ -845,6 +880,8 @@ bool writer_begin_blocks(struct writer *writer, uint8_t set, uint64_t hash)
     writer->entry_count = 0;
     writer->position = 0;
     writer->more = false;
+    writer->generation = generation;
+    writer->tail = tail;
     writer->stage = STAGE_BLOCKS;
     return true;
 }
@@ -874,6 +911,10 @@ void writer_end_blocks(struct writer *writer, bool more)
     writer->used = writer->entry_at - 1;
     bool_put(writer, more || writer->more);
     writer->used = used;
+    writer->tail = 0;
+    if (writer->generation > 0) {
+        number_put(writer, writer->generation);
+    }
     writer->stage = STAGE_X;
 }
 

@@ -40,6 +40,7 @@ struct writer {
     uint32_t x_count;     /* fields of `x` so far */
     uint32_t field_count; /* what the open field's header says */
     uint32_t entry_count; /* what the open entry's header says */
+    uint64_t generation;  /* of the open item, or entry of `B` */
     struct bytes key;     /* of the open item; lent by the caller until the item ends */
     uint8_t fields;       /* variable fields of `x` so far, a bit each */
     uint8_t field;        /* the letter that is open */
@@ -79,7 +80,7 @@ void writer_begin_ordinary(struct writer *writer, struct space space,
  * Blocks come in ascending order of number, each once. Values that are 0 are skipped and count as
  * taken. Into an item, what it has room for goes in the smallest form: a map of few elements, a
  * sparse or a dense packing (wire/packed.h). An item whose form no longer suits is ended and taken
- * up again in another form under the same key; both say `full` then.
+ * up again in another form under the same key; both say `full` and the generation then.
  *
  * Returns the first offset not taken: BLOCK_ELEMENTS when all is in; less means the datagram is
  * full, and the caller goes on from that offset in another one. */
@@ -88,11 +89,17 @@ unsigned writer_put_block(struct writer *writer, const struct block *block,
 
 /* Begin an item of `b`. False, and nothing written, when not even one element would fit.
  *
- * key   lent until the item ends */
-bool writer_begin_item(struct writer *writer, struct bytes key, bool full);
+ * key         lent until the item ends
+ * generation  of the vector; 0 is not written */
+bool writer_begin_item(struct writer *writer, struct bytes key, bool full, uint64_t generation);
 
 /* End it. An item without elements is taken back. */
 void writer_end_item(struct writer *writer);
+
+/* Add the item of a deleted key, by its hash. False, and nothing written, when it does not fit.
+ *
+ * generation  above 0 */
+bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint64_t generation);
 
 /* Add entries to a field of `x`. Each returns how many of `count` were taken, from the first. */
 size_t writer_put_acks(struct writer *writer, const uint32_t *sequences, size_t count);
@@ -107,7 +114,7 @@ bool writer_put_probe(struct writer *writer, struct bytes key);
 /* Begin the digests of one vector's blocks, add them ascending by number, end them. Begin says
  * false when not even one fits; put says false when the datagram is full, and end then writes that
  * there is more. */
-bool writer_begin_blocks(struct writer *writer, uint8_t set, uint64_t hash);
+bool writer_begin_blocks(struct writer *writer, uint8_t set, uint64_t hash, uint64_t generation);
 bool writer_put_block_digest(struct writer *writer, uint64_t number, uint32_t digest);
 void writer_end_blocks(struct writer *writer, bool more);
 

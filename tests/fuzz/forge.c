@@ -136,7 +136,10 @@ static uint64_t known_hash(const struct forge *forge, struct input *input)
     if (input_rarely(input, 4)) {
         return input_number(input);
     }
-    count = table_slice(table, (struct bytes){ NULL, 0 }, (struct bytes){ NULL, 0 }, entries, 16);
+    count =
+        input_rarely(input, 3)
+            ? table_slice_hash(table, (struct prefix){ .set = TABLE_DATA }, 0, entries, 16)
+            : table_slice(table, (struct bytes){ NULL, 0 }, (struct bytes){ NULL, 0 }, entries, 16);
     return count == 0 ? 0 : entry_hash(table, entries[input_below(input, (unsigned)count)]);
 }
 
@@ -260,6 +263,28 @@ size_t forge_plain(const struct forge *forge, struct input *input, uint8_t *to)
 
 /* Fields of x. */
 
+static void put_item_elements(const struct forge *forge, struct input *input, struct pen *pen,
+                              bool presence)
+{
+    if (!presence && input_rarely(input, 3)) {
+        put_packed(input, pen);
+    } else {
+        put_elements(forge, input, pen, 16, presence);
+    }
+}
+
+/* Low ones, which follow each other, as those of a clock, or any. */
+static void put_generation(const struct forge *forge, struct input *input, struct pen *pen)
+{
+    const uint64_t now_s = forge->members->now.unix_s;
+
+    switch (input_below(input, 8)) {
+    case 0: put_number(pen, now_s + input_number(input) % 400000 - 200000); break;
+    case 1: put_number(pen, input_number(input)); break;
+    default: put_number(pen, input_below(input, 5)); break;
+    }
+}
+
 static void put_items(const struct forge *forge, struct input *input, struct pen *pen)
 {
     const unsigned count = input_below(input, 6);
@@ -267,19 +292,26 @@ static void put_items(const struct forge *forge, struct input *input, struct pen
     put_array(pen, count);
     for (unsigned i = 0; i < count; i++) {
         uint8_t room[64];
+        uint8_t hash[8];
         const struct bytes key = forge_key(input, room);
         const bool presence = key.size > 2 && memcmp(key.data, "n:", 2) == 0;
         const bool full = input_rarely(input, 3);
+        const bool deleted = input_rarely(input, 8);
 
-        put_array(pen, full ? 3 : 2);
-        put_text(pen, key);
-        if (!presence && input_rarely(input, 3)) {
-            put_packed(input, pen);
+        put_array(pen, deleted ? 4 : full ? 3 : 2);
+        if (deleted && input_rarely(input, 2)) {
+            little_put64(hash, known_hash(forge, input));
+            put_bin(pen, hash, sizeof hash);
+            put_map(pen, 0);
         } else {
-            put_elements(forge, input, pen, 16, presence);
+            put_text(pen, key);
+            put_item_elements(forge, input, pen, presence);
         }
-        if (full) {
+        if (full || deleted) {
             put_byte(pen, 0xc2U + (input_byte(input) & 1));
+        }
+        if (deleted) {
+            put_generation(forge, input, pen);
         }
     }
 }
@@ -356,6 +388,7 @@ static void put_blocks(const struct forge *forge, struct input *input, struct pe
     put_array(pen, count);
     for (unsigned i = 0; i < count; i++) {
         const unsigned digests = input_below(input, 10);
+        const bool generation = input_rarely(input, 8);
         uint8_t bytes[10 * 14];
         uint8_t *to = bytes;
 
@@ -366,11 +399,14 @@ static void put_blocks(const struct forge *forge, struct input *input, struct pe
             little_put32(to, (uint32_t)input_number(input));
             to += 4;
         }
-        put_array(pen, 4);
+        put_array(pen, generation ? 5 : 4);
         put_number(pen, input_below(input, 2));
         put_number(pen, known_hash(forge, input));
         put_byte(pen, 0xc2U + (input_byte(input) & 1));
         put_bin(pen, bytes, (size_t)(to - bytes));
+        if (generation) {
+            put_generation(forge, input, pen);
+        }
     }
 }
 

@@ -32,6 +32,22 @@ static size_t elements_walk(struct elements elements)
     return count;
 }
 
+/* What a deleted key's item says is what one that is written says. */
+static void tombstone_rewrite(const struct item *item)
+{
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    const struct envelope none = { .has = 0 };
+    struct writer writer;
+    struct message again;
+    struct item read;
+
+    writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &none);
+    assert(writer_put_tombstone(&writer, item->hash, item->generation));
+    assert(message_decode(writer_end(&writer), &again) == WIRE_OK);
+    assert(message_next_item(&again.items, &read));
+    assert(read.by_hash && read.hash == item->hash && read.generation == item->generation);
+}
+
 static size_t x_walk(struct message *message)
 {
     struct item item;
@@ -44,9 +60,13 @@ static size_t x_walk(struct message *message)
     size_t count = 0;
 
     while (message_next_item(&message->items, &item)) {
-        assert(item.key.size >= 1);
+        assert(item.by_hash ? item.key.size == 0 && item.generation > 0 : item.key.size >= 1);
         assert(item.key.size <= WIRE_KEY_BYTES_MAX);
         count += elements_walk(item.elements);
+        assert(!item.by_hash || elements_walk(item.elements) == 0);
+        if (item.by_hash) {
+            tombstone_rewrite(&item);
+        }
     }
     while (message_next_ack(&message->acks, &word)) {
     }
@@ -89,7 +109,7 @@ static void plain_rewrite(const struct message *message)
         unsigned count = 0;
 
         writer_begin_ordinary(&writer, space, &none);
-        if (!writer_begin_item(&writer, message->plain.key, message->plain.full)) {
+        if (!writer_begin_item(&writer, message->plain.key, message->plain.full, block.number)) {
             return;
         }
         next = writer_put_block(&writer, &block, NULL);
@@ -101,6 +121,7 @@ static void plain_rewrite(const struct message *message)
         assert(count > 0);
         assert(message_next_item(&again.items, &item));
         assert(item.full == message->plain.full);
+        assert(item.generation == block.number);
         assert(elements_walk(item.elements) == count);
     }
 }

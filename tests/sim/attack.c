@@ -266,7 +266,7 @@ static void item_put(struct writer *writer, struct bytes key, const struct words
 {
     const struct block block = words_block(words);
 
-    if (writer_begin_item(writer, key, false)) {
+    if (writer_begin_item(writer, key, false, 0)) {
         (void)writer_put_block(writer, &block, NULL);
         writer_end_item(writer);
     }
@@ -665,7 +665,7 @@ static void act_blocks(struct attack *attack)
 
     say_hello(attack, host, to);
     host_begin(attack, host, to, true, &writer);
-    for (unsigned i = 0; i < 50 && writer_begin_blocks(&writer, TABLE_DATA, wide_hash(attack));
+    for (unsigned i = 0; i < 50 && writer_begin_blocks(&writer, TABLE_DATA, wide_hash(attack), 0);
          i++) {
         (void)writer_put_block_digest(&writer, below(attack, 3), (uint32_t)i);
         writer_end_blocks(&writer, false);

@@ -77,7 +77,7 @@ static void forge_presence(const struct forgery *forgery, struct slander slander
     struct writer writer;
 
     writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
-    if (!writer_begin_item(&writer, node_presence_key(victim, key), false)) {
+    if (!writer_begin_item(&writer, node_presence_key(victim, key), false, 0)) {
         red("forged", "no room for an item");
     }
     for (size_t i = 0; i < count; i++) {
@@ -86,7 +86,7 @@ static void forge_presence(const struct forgery *forgery, struct slander slander
         (void)writer_put_block(&writer, &block, NULL);
         if (i + 1 < count) {
             writer_end_item(&writer);
-            (void)writer_begin_item(&writer, node_presence_key(victim, key), false);
+            (void)writer_begin_item(&writer, node_presence_key(victim, key), false, 0);
         }
     }
     writer_end_item(&writer);

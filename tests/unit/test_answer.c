@@ -128,7 +128,7 @@ static void test_answer_of_many_block_lists_walks_no_vector(void **state)
     struct fixture *fixture = *state;
     uint64_t number = 0;
 
-    while (writer_begin_blocks(&fixture->writer, TABLE_DATA, fixture->big)) {
+    while (writer_begin_blocks(&fixture->writer, TABLE_DATA, fixture->big, 0)) {
         if (writer_put_block_digest(&fixture->writer, number++, 17)) {
             (void)writer_put_block_digest(&fixture->writer, number + 9000, 17);
         }

@@ -61,7 +61,7 @@ static struct bytes words_write(struct world *world, const struct words *words, 
         writer_begin_ordinary(&writer, space, &envelope);
     }
     if (words->key != NULL) {
-        assert_true(writer_begin_item(&writer, bytes_of(words->key), false));
+        assert_true(writer_begin_item(&writer, bytes_of(words->key), false, 0));
         assert_int_equal(writer_put_block(&writer, &block, NULL), BLOCK_ELEMENTS);
         writer_end_item(&writer);
     }

@@ -162,7 +162,18 @@ static const struct {
     { WIRE_BAD_TYPE, X "81a17005" },
     { WIRE_BAD_TYPE, X "81a16291a0" },
     { WIRE_BAD_ITEM, X "81a1629191a161" },
-    { WIRE_BAD_ITEM, X "81a1629194a16180c3c3" },
+    { WIRE_BAD_TYPE, X "81a1629194a16180c3c3" },
+    { WIRE_BAD_TYPE, X "81a1629194a161800505" },
+    { WIRE_BAD_NUMBER, X "81a1629194a16180c2ff" },
+    { WIRE_BAD_ITEM, X "81a1629195a16180c20505" },
+    { WIRE_BAD_ITEM, X "81a1629194c4070102030405060780c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c409010203040506070809 80c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 80c200" },
+    { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 810005c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 810000c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 c403010005c205" },
+    { WIRE_BAD_ITEM, X "81a1629193c4080102030405060708 80c2" },
+    { WIRE_BAD_ITEM, X "81a1629192c4080102030405060708 80" },
     { WIRE_BAD_KEY, X "81a1629192a080" },
     { WIRE_BAD_TYPE, X "81a1629192a16190" },
     { WIRE_BAD_NUMBER, X "81a1629192a1618101ff" },
@@ -180,6 +191,10 @@ static const struct {
     { WIRE_BAD_ITEM, X "81a1769194000000c400" },
     { WIRE_BAD_TYPE, X "81a14291940000 00c400" },
     { WIRE_BAD_ITEM, X "81a14291940000c2c40100" },
+    { WIRE_BAD_TYPE, X "81a14291950000c2c400c3" },
+    { WIRE_BAD_NUMBER, X "81a14291950000c2c400ff" },
+    { WIRE_BAD_ITEM, X "81a14291960000c2c4000505" },
+    { WIRE_BAD_ITEM, X "81a14c9195000000c40005" },
     { WIRE_BAD_ITEM, X "81a14291940000c2c406 8000 00000000" },
     { WIRE_BAD_ITEM, X "81a14291940000c2c40c 808080808080808001 00000000" },
 };
@@ -402,6 +417,42 @@ static void test_elements_next_sorts_the_largest_datagram(void **state)
     free(frame);
 }
 
+/* The examples of vignette(7), and an absent generation, which is 0. */
+static void test_generations_are_read(void **state)
+{
+    struct message message;
+    struct wire_blocks blocks;
+    struct item item;
+
+    (void)state;
+    assert_int_equal(decode_hex(X "81a16293"
+                                  "94a3666f6f810005c2ce69248100"
+                                  "94c4081474ae8ed48be3dd80c2cfffffffffffffffff"
+                                  "92a3666f6f810005",
+                                &message),
+                     WIRE_OK);
+    assert_true(message_next_item(&message.items, &item));
+    assert_int_equal(item.generation, 0x69248100);
+    assert_int_equal(item.key.size, 3);
+    assert_false(item.by_hash);
+    assert_false(item.full);
+    assert_true(message_next_item(&message.items, &item));
+    assert_true(item.generation == UINT64_MAX);
+    assert_true(item.by_hash);
+    assert_int_equal(item.key.size, 0);
+    assert_true(item.hash == UINT64_C(0xdde38bd48eae7414));
+    assert_true(message_next_item(&message.items, &item));
+    assert_int_equal(item.generation, 0);
+    assert_false(message_next_item(&message.items, &item));
+    assert_int_equal(decode_hex(X "81a14292 950105c2c40507 01020304 2a 940005c3c400", &message),
+                     WIRE_OK);
+    assert_true(message_next_blocks(&message.block_digests, &blocks));
+    assert_int_equal(blocks.generation, 42);
+    assert_true(message_next_blocks(&message.block_digests, &blocks));
+    assert_int_equal(blocks.generation, 0);
+    assert_true(blocks.more);
+}
+
 static void test_items_in_any_order_are_sorted_each_for_itself(void **state)
 {
     uint8_t bytes[HEX_MAX];
@@ -460,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_message_refuses_every_beginning_of_a_valid_frame),
         cmocka_unit_test(test_elements_next_gives_each_block_once_in_whatever_order_pairs_come),
         cmocka_unit_test(test_elements_next_sorts_the_largest_datagram),
+        cmocka_unit_test(test_generations_are_read),
         cmocka_unit_test(test_items_in_any_order_are_sorted_each_for_itself),
         cmocka_unit_test(test_wire_drop_labels_are_all_there_and_differ),
     };

@@ -122,6 +122,17 @@ static void make_key(struct maker *maker)
     make_text(maker, key, strlen(key));
 }
 
+/* Of items, where a bin is a hash. */
+static void make_string_key(struct maker *maker)
+{
+    const size_t at = maker->size;
+
+    do {
+        maker->size = at;
+        make_key(maker);
+    } while (maker->bytes[at] >= 0xc4 && maker->bytes[at] <= 0xc6);
+}
+
 /* A number of any width. */
 static uint64_t make_wide(struct maker *maker)
 {
@@ -165,28 +176,42 @@ static void make_anything(struct maker *maker)
     }
 }
 
+static void make_item_elements(struct maker *maker)
+{
+    if (maker_below(maker, 4) == 0) {
+        make_byte(maker, 0xc4);
+        make_byte(maker, 5);
+        make_big(maker, 0x0100050201, 5);
+    } else {
+        make_elements(maker);
+    }
+}
+
 static void make_entry(struct maker *maker, char letter)
 {
     const unsigned pairs = (unsigned)maker_below(maker, 2);
+    const unsigned with_generation = (unsigned)maker_below(maker, 2);
 
     if (letter == 'b') {
-        const bool full = maker_below(maker, 2) == 0;
+        const unsigned members = 2 + (unsigned)maker_below(maker, 3);
 
-        make_array(maker, full ? 3 : 2);
-        make_key(maker);
-        if (maker_below(maker, 4) == 0) {
-            make_byte(maker, 0xc4);
-            make_byte(maker, 5);
-            make_big(maker, 0x0100050201, 5);
+        make_array(maker, members);
+        if (members == 4 && maker_below(maker, 2) == 0) {
+            make_bin(maker, 8);
+            make_map(maker, 0);
         } else {
-            make_elements(maker);
+            make_string_key(maker);
+            make_item_elements(maker);
         }
-        if (full) {
+        if (members > 2) {
             make_byte(maker, 0xc2 + (unsigned)maker_below(maker, 2));
+        }
+        if (members > 3) {
+            make_number(maker, make_wide(maker));
         }
         return;
     }
-    make_array(maker, 4);
+    make_array(maker, letter == 'B' ? 4 + with_generation : 4);
     make_number(maker, maker_below(maker, 2));
     if (letter == 'B') {
         make_number(maker, random_next(&maker->random));
@@ -194,6 +219,9 @@ static void make_entry(struct maker *maker, char letter)
         make_byte(maker, 0xc4);
         make_byte(maker, 5 * pairs);
         make_big(maker, 0x0701020304, 5 * pairs);
+        if (with_generation == 1) {
+            make_number(maker, make_wide(maker));
+        }
         return;
     }
     make_number(maker, maker_below(maker, 16) << 60);
@@ -419,11 +447,28 @@ static bool object_blocks(struct bytes bin)
     return true;
 }
 
+static bool object_item(const msgpack_object *members, uint32_t count)
+{
+    struct bytes bin = { NULL, 0 };
+    struct elements elements;
+
+    if (count < 2 || count > 4 || (count > 2 && members[2].type != MSGPACK_OBJECT_BOOLEAN)
+        || (count > 3 && !object_number(&members[3], UINT64_MAX))) {
+        return false;
+    }
+    if (object_bin(&members[0], &bin)) {
+        return bin.size == 8 && members[1].type == MSGPACK_OBJECT_MAP
+               && members[1].via.map.size == 0 && count == 4 && members[3].via.u64 > 0;
+    }
+    return object_key(&members[0], 1)
+           && (object_pairs(&members[1])
+               || (object_bin(&members[1], &bin) && packed_judge(bin, &elements)));
+}
+
 static bool object_entry(const msgpack_object *object, uint8_t letter)
 {
     const msgpack_object *const members = object->via.array.ptr;
     struct bytes bin = { NULL, 0 };
-    struct elements elements;
     unsigned nibbles;
 
     if (letter == 'a') {
@@ -433,14 +478,15 @@ static bool object_entry(const msgpack_object *object, uint8_t letter)
         return false;
     }
     if (letter == 'b') {
-        return (object->via.array.size == 2
-                || (object->via.array.size == 3 && members[2].type == MSGPACK_OBJECT_BOOLEAN))
-               && object_key(&members[0], 1)
-               && (object_pairs(&members[1])
-                   || (object_bin(&members[1], &bin) && packed_judge(bin, &elements)));
+        return object_item(members, object->via.array.size);
     }
-    if (object->via.array.size != 4 || !object_number(&members[0], 1)
-        || !object_number(&members[1], UINT64_MAX) || !object_bin(&members[3], &bin)) {
+    if (object->via.array.size != 4
+        && (letter != 'B' || object->via.array.size != 5
+            || !object_number(&members[4], UINT64_MAX))) {
+        return false;
+    }
+    if (!object_number(&members[0], 1) || !object_number(&members[1], UINT64_MAX)
+        || !object_bin(&members[3], &bin)) {
         return false;
     }
     if (letter == 'B') {
@@ -650,12 +696,16 @@ static void assert_x(struct message *message, const msgpack_object *x)
     object = x_field(x, 'b');
     for (i = 0; message_next_item(&message->items, &item); i++) {
         const msgpack_object *const members = object->via.array.ptr[i].via.array.ptr;
+        const uint32_t count = object->via.array.ptr[i].via.array.size;
 
         if (members[1].type == MSGPACK_OBJECT_MAP) {
             assert_elements(item.elements, &members[1]);
         }
-        assert_int_equal(item.full,
-                         object->via.array.ptr[i].via.array.size == 3 && members[2].via.boolean);
+        assert_int_equal(item.full, count > 2 && members[2].via.boolean);
+        assert_true(item.generation == (count > 3 ? members[3].via.u64 : 0));
+        assert_int_equal(item.by_hash, members[0].type == MSGPACK_OBJECT_BIN);
+        assert_true(!item.by_hash
+                    || item.hash == little((const uint8_t *)members[0].via.bin.ptr, 8));
     }
     assert_true(i == (object == NULL ? 0 : object->via.array.size));
     object = x_field(x, 'w');
@@ -676,7 +726,11 @@ static void assert_x(struct message *message, const msgpack_object *x)
     }
     object = x_field(x, 'B');
     for (i = 0; message_next_blocks(&message->block_digests, &blocks); i++) {
-        assert_true(blocks.more == object->via.array.ptr[i].via.array.ptr[2].via.boolean);
+        const msgpack_object *const members = object->via.array.ptr[i].via.array.ptr;
+
+        assert_true(blocks.more == members[2].via.boolean);
+        assert_true(blocks.generation
+                    == (object->via.array.ptr[i].via.array.size > 4 ? members[4].via.u64 : 0));
         while (wire_blocks_next(&blocks, &number, &digest)) {
             assert_true(number < 1ull << 56);
         }

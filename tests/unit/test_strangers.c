@@ -270,7 +270,7 @@ static void presence_tell(struct world *world, unsigned at, const struct address
 
     assert_non_null(peer);
     writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &envelope);
-    assert_true(writer_begin_item(&writer, node_presence_key(about, key), false));
+    assert_true(writer_begin_item(&writer, node_presence_key(about, key), false, 0));
     assert_int_equal(writer_put_block(&writer, &block, NULL), BLOCK_ELEMENTS);
     writer_end_item(&writer);
     node_receive(node, world_moment(world), &from, writer_end(&writer));

@@ -84,8 +84,9 @@ static void collect(struct fixture *fixture, struct elements elements)
     }
 }
 
-/* All items of the datagram that was read back must have this key; their elements in order. */
-static unsigned collect_items(struct fixture *fixture, struct bytes key, bool full)
+/* All items of the datagram that was read back must have these; their elements in order. */
+static unsigned collect_items(struct fixture *fixture, struct bytes key, bool full,
+                              uint64_t generation)
 {
     struct run items = fixture->message.items;
     struct item item;
@@ -95,6 +96,7 @@ static unsigned collect_items(struct fixture *fixture, struct bytes key, bool fu
         assert_int_equal(item.key.size, key.size);
         assert_memory_equal(item.key.data, key.data, key.size);
         assert_int_equal(item.full, full);
+        assert_true(item.generation == generation);
         collect(fixture, item.elements);
         count++;
     }
@@ -343,7 +345,8 @@ static void random_block(struct random *random, uint64_t values[BLOCK_ELEMENTS])
 }
 
 /* Elements out, through as many datagrams as it takes, must be elements in. */
-static void items_trip(struct fixture *fixture, unsigned blocks, struct bytes key, bool full)
+static void items_trip(struct fixture *fixture, unsigned blocks, struct bytes key, bool full,
+                       uint64_t generation)
 {
     static const struct envelope none = { .has = 0 };
     static uint64_t values[16][BLOCK_ELEMENTS];
@@ -369,7 +372,7 @@ static void items_trip(struct fixture *fixture, unsigned blocks, struct bytes ke
         struct writer *const writer = &fixture->writer;
 
         writer_begin_ordinary(writer, space_of(fixture), &none);
-        assert_true(writer_begin_item(writer, key, full));
+        assert_true(writer_begin_item(writer, key, full, generation));
         for (unsigned next = BLOCK_ELEMENTS; at < blocks && next == BLOCK_ELEMENTS;) {
             const struct block block = {
                 .number = numbers[at], .values = values[at], .count = BLOCK_ELEMENTS, .width = 8
@@ -387,7 +390,7 @@ static void items_trip(struct fixture *fixture, unsigned blocks, struct bytes ke
         }
         writer_end_item(writer);
         assert_true(reread(fixture) <= WIRE_EXTENDED_BYTES_MAX);
-        (void)collect_items(fixture, key, full);
+        (void)collect_items(fixture, key, full, generation);
         assert_true(++datagrams < 60);
     }
     for (unsigned i = 0; i < blocks; i++) {
@@ -415,7 +418,8 @@ static void test_writer_items_carry_all_elements_in_order(void **state)
         const struct bytes name = { (const uint8_t *)key, size };
 
         items_trip(fixture, 1 + (unsigned)random_below(&fixture->random, 16), name,
-                   (round & 1) != 0);
+                   (round & 1) != 0,
+                   (round & 2) == 0 ? 0 : random_next(&fixture->random) >> round % 64);
     }
 }
 
@@ -435,7 +439,7 @@ static void test_writer_item_of_eight_is_a_map_and_of_nine_a_bin(void **state)
     for (unsigned count = 1; count <= 9; count++) {
         block.count = (uint16_t)(count < 9 ? count : 8);
         writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
-        assert_true(writer_begin_item(&fixture->writer, text("k"), false));
+        assert_true(writer_begin_item(&fixture->writer, text("k"), false, 0));
         assert_int_equal(writer_put_block(&fixture->writer, &block, NULL), BLOCK_ELEMENTS);
         if (count == 9) {
             assert_int_equal(writer_put_block(&fixture->writer, &more, NULL), BLOCK_ELEMENTS);
@@ -467,12 +471,12 @@ static void test_writer_takes_up_an_item_again_where_dense_is_smaller(void **sta
 
     memset(registers, 3, sizeof registers);
     writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
-    assert_true(writer_begin_item(&fixture->writer, text("k"), true));
+    assert_true(writer_begin_item(&fixture->writer, text("k"), true, 9));
     assert_int_equal(writer_put_block(&fixture->writer, &few, NULL), BLOCK_ELEMENTS);
     assert_int_equal(writer_put_block(&fixture->writer, &all, NULL), BLOCK_ELEMENTS);
     writer_end_item(&fixture->writer);
     assert_true(reread(fixture) < 60);
-    assert_int_equal(collect_items(fixture, text("k"), true), 2);
+    assert_int_equal(collect_items(fixture, text("k"), true, 9), 2);
     assert_int_equal(fixture->count, BLOCK_ELEMENTS + 2);
 }
 
@@ -487,7 +491,7 @@ static void test_writer_takes_back_an_item_without_elements(void **state)
 
     writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
     assert_int_equal(writer_put_acks(&fixture->writer, acks, 2), 2);
-    assert_true(writer_begin_item(&fixture->writer, text("k"), true));
+    assert_true(writer_begin_item(&fixture->writer, text("k"), true, 0));
     assert_int_equal(writer_put_block(&fixture->writer, &block, NULL), BLOCK_ELEMENTS);
     writer_end_item(&fixture->writer);
     assert_frame(fixture, "84a36b6579a0a6766563746f7280a374746c00a178 81 a161 920102");
@@ -516,7 +520,7 @@ static void test_writer_full_sketch_fits_eight_datagrams(void **state)
     }
     while (at < 64) {
         writer_begin_ordinary(&fixture->writer, space_of(fixture), &envelope);
-        assert_true(writer_begin_item(&fixture->writer, text("visitors:2026-07-01"), false));
+        assert_true(writer_begin_item(&fixture->writer, text("visitors:2026-07-01"), false, 0));
         while (at < 64) {
             const struct block block = {
                 .number = at, .values = registers[at], .count = BLOCK_ELEMENTS, .width = 1
@@ -538,7 +542,7 @@ static void test_writer_full_sketch_fits_eight_datagrams(void **state)
         total += reread(fixture) + 28; /* and the headers of IP and UDP */
         datagrams++;
         fixture->count = 0;
-        (void)collect_items(fixture, text("visitors:2026-07-01"), false);
+        (void)collect_items(fixture, text("visitors:2026-07-01"), false, 0);
         for (size_t i = 0; i < fixture->count; i++) {
             const uint64_t index = fixture->elements[i].index;
 
@@ -607,7 +611,7 @@ static void test_writer_carries_tree_leaf_and_block_digests(void **state)
     assert_true(writer_put_leaf(&fixture->writer, prefix, pairs, 2));
     assert_true(writer_put_leaf(&fixture->writer, prefix, NULL, 0));
     assert_true(writer_put_probe(&fixture->writer, text("n:10.0.0.1:6000")));
-    assert_true(writer_begin_blocks(&fixture->writer, 1, UINT64_MAX));
+    assert_true(writer_begin_blocks(&fixture->writer, 1, UINT64_MAX, 0));
     assert_true(writer_put_block_digest(&fixture->writer, 0, 9));
     assert_true(writer_put_block_digest(&fixture->writer, (1ull << 56) - 1, UINT32_MAX));
     writer_end_blocks(&fixture->writer, false);
@@ -637,6 +641,41 @@ static void test_writer_carries_tree_leaf_and_block_digests(void **state)
     assert_true(number == (1ull << 56) - 1);
     assert_true(digest == UINT32_MAX);
     assert_false(wire_blocks_next(&blocks, &number, &digest));
+}
+
+/* The examples of vignette(7), "Deletion". */
+static void test_writer_says_the_generation_where_there_is_one(void **state)
+{
+    struct fixture *const fixture = *state;
+    static const struct envelope none = { .has = 0 };
+    const uint64_t hash = UINT64_C(0xdde38bd48eae7414);
+    const uint64_t value = 5;
+    const uint8_t offset = 0;
+    const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
+    struct wire_blocks blocks;
+
+    writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
+    assert_true(writer_begin_item(&fixture->writer, text("foo"), false, 1764000000));
+    assert_int_equal(writer_put_block(&fixture->writer, &block, NULL), BLOCK_ELEMENTS);
+    writer_end_item(&fixture->writer);
+    assert_true(writer_put_tombstone(&fixture->writer, hash, 1764000000));
+    assert_frame(fixture, "84a36b6579a0a6766563746f7280a374746c00a178 81a16292"
+                          "94a3666f6f810005c2ce69248100"
+                          "94c4081474ae8ed48be3dd80c2ce69248100");
+    writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
+    assert_true(writer_begin_blocks(&fixture->writer, 1, 5, 42));
+    assert_true(writer_put_block_digest(&fixture->writer, 7, 0x04030201));
+    writer_end_blocks(&fixture->writer, false);
+    assert_true(writer_begin_blocks(&fixture->writer, 1, 6, 0));
+    assert_true(writer_put_block_digest(&fixture->writer, 7, 1));
+    writer_end_blocks(&fixture->writer, true);
+    (void)reread(fixture);
+    assert_true(message_next_blocks(&fixture->message.block_digests, &blocks));
+    assert_int_equal(blocks.generation, 42);
+    assert_false(blocks.more);
+    assert_true(message_next_blocks(&fixture->message.block_digests, &blocks));
+    assert_int_equal(blocks.generation, 0);
+    assert_true(blocks.more);
 }
 
 static void test_writer_puts_a_probe_where_it_just_fits(void **state)
@@ -671,12 +710,12 @@ static void test_writer_says_more_when_digests_did_not_fit(void **state)
     uint32_t digest;
 
     writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
-    assert_true(writer_begin_blocks(&fixture->writer, 0, 5));
+    assert_true(writer_begin_blocks(&fixture->writer, 0, 5, 0));
     while (writer_put_block_digest(&fixture->writer, 3 * taken, (uint32_t)taken)) {
         taken++;
     }
     writer_end_blocks(&fixture->writer, false);
-    assert_false(writer_begin_blocks(&fixture->writer, 0, 6));
+    assert_false(writer_begin_blocks(&fixture->writer, 0, 6, 0));
     assert_true(reread(fixture) > WIRE_EXTENDED_BYTES_MAX - 6);
     assert_true(message_next_blocks(&fixture->message.block_digests, &blocks));
     assert_true(blocks.more);
@@ -708,6 +747,7 @@ static void test_writer_never_exceeds_its_space(void **state)
         const struct wire_tree tree = { .prefix = prefix };
         struct writer *const writer = &fixture->writer;
         const size_t key_size = 1 + (round % 48);
+        const uint64_t generation = 1 + (random_next(random) >> (1 + round % 63));
         size_t counted[5] = { 0 };
         uint64_t values[BLOCK_ELEMENTS];
 
@@ -733,10 +773,22 @@ static void test_writer_never_exceeds_its_space(void **state)
 
             random_block(random, values);
             values[3] = 1;
-            if (writer_begin_item(writer, (struct bytes){ key, key_size }, (i & 1) != 0)) {
+            if (i % 4 == 0) {
+                counted[4] += writer_put_tombstone(writer, i, generation);
+            } else if (writer_begin_item(writer, (struct bytes){ key, key_size }, (i & 1) != 0,
+                                         i % 3 == 0 ? 0 : generation)) {
                 assert_true(writer_put_block(writer, &block, NULL) > 0);
                 writer_end_item(writer);
                 counted[4]++;
+            }
+        }
+        for (uint64_t i = random_below(random, 4); i > 0; i--) {
+            if (writer_begin_blocks(writer, 1, i, i % 3 == 0 ? 0 : generation)) {
+                while (writer_put_block_digest(writer, i, 1) && random_below(random, 8) > 0) {
+                    i++;
+                }
+                writer_end_blocks(writer, false);
+                break;
             }
         }
         assert_true(reread(fixture) <= space.size);
@@ -766,6 +818,7 @@ int main(void)
         TEST(test_writer_takes_up_an_item_again_where_dense_is_smaller),
         TEST(test_writer_takes_back_an_item_without_elements),
         TEST(test_writer_full_sketch_fits_eight_datagrams),
+        TEST(test_writer_says_the_generation_where_there_is_one),
         TEST(test_writer_fills_fields_up_to_the_limit),
         TEST(test_writer_carries_tree_leaf_and_block_digests),
         TEST(test_writer_puts_a_probe_where_it_just_fits),
