@@ -132,7 +132,11 @@ void http_server_turn_end(struct http_server *server, struct changes changes)
     server->turn_work = 0;
     server->turn_us = 0;
     for (size_t i = 0; i < changes.count && park_count(server->park) > 0; i++) {
-        park_note(server->park, entry_key(changes.list[i].entry), on_park_wake);
+        const struct entry *entry = changes.list[i].entry;
+
+        if (!entry_deleted(entry)) { /* the key is told with the drop of what it held */
+            park_note(server->park, entry_key(entry), on_park_wake);
+        }
     }
 }
 

@@ -458,7 +458,7 @@ bool watch_note(struct watch *watch, struct changes changes)
         return true;
     }
     for (size_t i = 0; i < changes.count; i++) {
-        if (changes.list[i].origin != CHANGE_FROM_DISK) {
+        if (changes.list[i].origin != CHANGE_FROM_DISK && !entry_deleted(changes.list[i].entry)) {
             change_take(watch, &changes.list[i]);
         }
     }

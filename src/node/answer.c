@@ -152,7 +152,7 @@ static void prefix_offer(const struct answer *answer, struct prefix prefix, uint
 /* How many keys of ours are to be expected under a prefix: hashes are spread evenly. */
 static uint64_t keys_likely(const struct answer *answer, struct prefix prefix)
 {
-    const uint64_t keys = table_stats(answer->node->table).keys[prefix.set];
+    const uint64_t keys = sync_keys(answer->node, prefix.set);
 
     return prefix.nibbles == 16 ? 1 : keys >> 4 * prefix.nibbles;
 }
@@ -430,9 +430,25 @@ static void gap_offer(const struct answer *answer, const struct entry *entry, ui
     }
 }
 
+/* Blocks of another generation than ours, or of ours where it has none, say nothing of our blocks:
+ * whoever has the lesser gets all. Returns whether it was so. */
+static bool generations_differ(struct answer *answer, const struct entry *entry,
+                               const struct wire_blocks *blocks)
+{
+    if (blocks->generation == entry_generation(entry) && !entry_deleted(entry)) {
+        return false;
+    }
+    if (blocks->generation >= entry_generation(entry)) {
+        want(answer, blocks->set, blocks->hash);
+    } else if (is_due(answer, entry)) {
+        send(answer, entry, 0, UINT64_MAX);
+    }
+    return true;
+}
+
 /* Judge all our blocks from the first number listed to the last, and to the end where there are no
  * more. Where they have blocks that we have not, our own digests make them send these. */
-static void blocks_answer(const struct answer *answer, struct wire_blocks blocks)
+static void blocks_answer(struct answer *answer, struct wire_blocks blocks)
 {
     struct entry *entry;
     bool lacking = false;
@@ -449,7 +465,8 @@ static void blocks_answer(const struct answer *answer, struct wire_blocks blocks
         return;
     }
     entry = sync_find(answer->node, (enum table_set)blocks.set, blocks.hash);
-    if (entry == NULL || !sync_exists(answer->node, answer->now, entry)) {
+    if (entry == NULL || !sync_exists(answer->node, answer->now, entry)
+        || generations_differ(answer, entry, &blocks)) {
         return;
     }
     while (wire_blocks_next(&blocks, &number, &digest)) {

@@ -42,7 +42,7 @@ struct prefix audit_choose(struct node *node, enum table_set set)
 {
     const uint64_t hash = random_next(&node->random[RANDOM_SYNC]);
     struct prefix prefix = { .set = (uint8_t)set };
-    uint64_t keys = table_stats(node->table).keys[set];
+    uint64_t keys = sync_keys(node, set);
 
     while (keys > AUDIT_KEYS && prefix.nibbles < 15) {
         struct tree_child children[WIRE_TREE_CHILDREN];

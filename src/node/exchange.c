@@ -136,7 +136,7 @@ void exchange_order(struct node *node, struct exchange *exchange, struct order o
 /* The number of nibbles at which a prefix of a set holds a few keys. */
 static uint8_t nibbles_of_few(const struct node *node, uint8_t set)
 {
-    uint64_t keys = table_stats(node->table).keys[set];
+    uint64_t keys = sync_keys(node, set);
     uint8_t nibbles = 0;
 
     while (keys > SPILL_KEYS) {
@@ -373,7 +373,7 @@ static bool blocks_put(struct node *node, struct writer *writer, struct order *o
     size_t count;
     bool more;
 
-    if (entry == NULL) {
+    if (entry == NULL || entry_deleted(entry)) {
         return true;
     }
     vector = entry_vector(entry);

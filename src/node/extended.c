@@ -119,8 +119,8 @@ static void items_receive(struct node *node, struct moment now, struct peer *fro
                                           .depth = depth,
                                           .proved = proved };
 
-        if (item.by_hash || item.generation > 0) {
-            refused_count(node, keys, &from->address, 1);
+        if (item.by_hash) {
+            join_item(node, now, from, &item, depth, reply_of(node, from));
         } else if (presence_address(item.key, &report.about)) {
             report.source = (uint8_t)presence_source_of(from, &report.about, true, proved);
             report.reply = reply_of(node, from);

@@ -3,7 +3,9 @@
 #include "base/deadline.h"
 #include "node/bounds.h"
 #include "node/expiry.h"
+#include "node/guard.h"
 #include "node/marks.h"
+#include "node/offer.h"
 #include "node/plain.h"
 #include "node/push.h"
 #include "node/spread.h"
@@ -23,6 +25,11 @@
 #define JOIN_ELEMENTS   32 /* joined in a unit, beside one for their block */
 #define LIST_ELEMENTS   4  /* looked up one by one in a unit */
 #define MATCH_BYTES     64 /* of a key matched with a pattern, in a unit */
+#define DELETE_WORK     8  /* units: two ways down the tree, one of them through a leaf */
+
+/* A generation is the time of a deletion, or one more than the one before: so far ahead of now it
+ * may lie. A greater one is forged, or of a clock that is wrong. */
+#define GENERATION_AHEAD_S UINT64_C(172800)
 
 /* The largest value that the rules allow under a key. */
 static uint64_t value_max_of(const struct node *node, struct bytes key)
@@ -73,8 +80,8 @@ static enum status deadline_check(const struct node *node, struct bytes key, str
                      shown_size(key), (const char *)key.data, (int)sizeof text, text);
 }
 
-enum status join_update_begin(const struct node *node, struct bytes key, struct node_update *update,
-                              struct fault *why)
+/* Whether clients may change a key. */
+static enum status key_judge(struct bytes key, struct fault *why)
 {
     struct address address;
 
@@ -85,6 +92,17 @@ enum status join_update_begin(const struct node *node, struct bytes key, struct 
     if (presence_address(key, &address)) {
         return fault_set(why, STATUS_CONFLICT, "'%.*s' is reserved for a peer's presence",
                          shown_size(key), (const char *)key.data);
+    }
+    return STATUS_OK;
+}
+
+enum status join_update_begin(const struct node *node, struct bytes key, struct node_update *update,
+                              struct fault *why)
+{
+    const enum status status = key_judge(key, why);
+
+    if (status != STATUS_OK) {
+        return status;
     }
     if (deadline_of(key) != DEADLINE_NONE && deadline_check(node, key, why) != STATUS_OK) {
         return why->code;
@@ -160,6 +178,38 @@ enum status join_update(struct node *node, struct moment now, struct node_update
     return STATUS_OK;
 }
 
+enum status join_delete(struct node *node, struct moment now, struct bytes key,
+                        uint32_t *generation_out, struct fault *why)
+{
+    struct entry *entry = table_find(node->table, key);
+    uint64_t generation = guard_now_s(&node->guard, now);
+    enum status status = key_judge(key, why);
+
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (entry == NULL || vector_size(entry_vector(entry)) == 0) {
+        return fault_set(why, STATUS_INVALID, "there is no key '%.*s'", shown_size(key),
+                         (const char *)key.data);
+    }
+    if (generation <= entry_generation(entry)) {
+        generation = entry_generation(entry) + UINT64_C(1);
+    }
+    if (generation > UINT32_MAX) {
+        return fault_set(why, STATUS_FULL, "'%.*s' was deleted too often", shown_size(key),
+                         (const char *)key.data);
+    }
+    work_count(node, DELETE_WORK);
+    status = table_delete(node->table, &entry, table_hash(node->table, key), (uint32_t)generation,
+                          CHANGE_FROM_CLIENT);
+    if (status != STATUS_OK) {
+        return refusal_tell(node, now, status, key, why);
+    }
+    *generation_out = (uint32_t)generation;
+    node_spread(node, now, entry, &table_tombstone_mark, (struct push_route){ .ttl = CLIENT_TTL });
+    return STATUS_OK;
+}
+
 /* Peers' data. */
 
 /* Take out what is above a limit. Returns whether anything is left; the block then is unpacked in
@@ -187,15 +237,8 @@ static bool block_limit(struct node *node, struct block *block, uint64_t value_m
     return count > 0;
 }
 
-/* Entry of a peer's key, created when it is unseen. NULL: refused, counted. */
-static struct entry *entry_obtain(struct node *node, struct bytes key)
+static void refusal_count(struct node *node, enum status status)
 {
-    struct entry *entry = NULL;
-    const enum status status = table_obtain(node->table, key, TABLE_DATA, &entry);
-
-    if (status == STATUS_OK) {
-        return entry;
-    }
     assert(status != STATUS_ENDED); /* expiry_refuses() was asked */
     node->full_us = node->now.mono_us;
     if (status == STATUS_FULL) {
@@ -204,7 +247,35 @@ static struct entry *entry_obtain(struct node *node, struct bytes key)
     } else {
         node->stats.memory_refused++;
     }
-    return NULL;
+}
+
+/* Entry of a peer's key, created when it is unseen. NULL: refused, counted. */
+static struct entry *entry_obtain(struct node *node, struct bytes key)
+{
+    struct entry *entry = NULL;
+    const enum status status = table_obtain(node->table, key, TABLE_DATA, &entry);
+
+    if (status != STATUS_OK) {
+        refusal_count(node, status);
+        return NULL;
+    }
+    return entry;
+}
+
+/* What we have of an item's key: an entry with elements or a tombstone. NULL: nothing. */
+static struct entry *ours_find(struct node *node, const struct item *item)
+{
+    struct entry *entry;
+
+    if (item->by_hash) {
+        return sync_find(node, TABLE_DATA, item->hash);
+    }
+    entry = table_find(node->table, item->key);
+    if (entry != NULL && vector_size(entry_vector(entry)) > 0) {
+        return entry;
+    }
+    work_count(node, 1);
+    return table_tombstone(node->table, item->key);
 }
 
 /* The blocks of one item, one after another, as far as rules allow them. */
@@ -212,7 +283,10 @@ struct join_walk {
     struct node *node;
     struct bytes key;
     struct elements elements;
-    struct entry *entry; /* NULL: there is none so far */
+    struct entry *ours;       /* what there was before; void once something was joined */
+    struct entry *entry;      /* NULL: there is none so far */
+    uint32_t generation;      /* of the item; a greater one than there was is begun */
+    uint32_t generation_ours; /* of what there was */
     uint64_t value_max;
     uint64_t blocks; /* looked at */
     uint64_t listed; /* elements of `full` items */
@@ -222,6 +296,7 @@ struct join_walk {
     bool full;    /* this is all that the sender has of it */
     bool repair;  /* it came by anti-entropy */
     bool refused; /* the key: nothing more of it is looked at */
+    bool begun;   /* a greater generation than there was has elements now */
 };
 
 static void walk_begin(struct join_walk *walk, struct node *node, const struct item *item)
@@ -229,16 +304,35 @@ static void walk_begin(struct join_walk *walk, struct node *node, const struct i
     walk->node = node;
     walk->key = item->key;
     walk->elements = item->elements;
-    walk->entry = table_find(node->table, item->key);
+    walk->ours = ours_find(node, item);
+    walk->entry = walk->ours == NULL || entry_deleted(walk->ours) ? NULL : walk->ours;
+    walk->generation = (uint32_t)item->generation;
+    walk->generation_ours = walk->ours == NULL ? 0 : entry_generation(walk->ours);
     walk->value_max =
         node->options.value_rules_count == 0 ? VALUE_UNLIMITED : value_max_of(node, item->key);
     work_count(node, node->options.value_rules_count * (1 + item->key.size / MATCH_BYTES));
     walk->blocks = 0;
     walk->listed = 0;
-    walk->unseen = walk->entry == NULL || vector_size(entry_vector(walk->entry)) == 0;
+    walk->unseen = walk->entry == NULL;
     walk->full = item->full;
     walk->repair = false;
-    walk->refused = expiry_refuses(node, item->key);
+    walk->refused = !item->by_hash && expiry_refuses(node, item->key);
+    walk->begun = false;
+}
+
+/* Join a block to what there is of the same generation; or forget that, and begin the greater. */
+static enum status walk_merge(struct join_walk *walk, const struct block *block,
+                              struct merge_result *merged)
+{
+    const enum change_origin origin = walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER;
+    enum status status;
+
+    if (entry_generation(walk->entry) >= walk->generation) {
+        return table_merge(walk->node->table, walk->entry, block, origin, merged);
+    }
+    status = table_renew(walk->node->table, &walk->entry, walk->generation, block, origin, merged);
+    walk->begun = walk->begun || status == STATUS_OK;
+    return status;
 }
 
 /* Join the next block. False: no more. */
@@ -261,9 +355,7 @@ static bool walk_next(struct join_walk *walk, struct block *block, struct merge_
             break;
         }
         spread_expect(node, walk->entry, block->number);
-        if (table_merge(node->table, walk->entry, block,
-                        walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER, merged)
-            == STATUS_OK) {
+        if (walk_merge(walk, block, merged) == STATUS_OK) {
             if (!mark_empty(&merged->raised)) {
                 node->stats.elements_raised += mark_count(&merged->raised);
             }
@@ -350,6 +442,16 @@ static void unlisted_answer(struct node *node, struct moment now, struct peer *t
     marks_clear(&marks, node->mem);
 }
 
+/* Plain peers know no generations: whatever they say of a key that was deleted once may be of
+ * before, and is not taken. */
+static bool walk_is_closed(const struct join_walk *walk, const struct address *from)
+{
+    if (walk->generation_ours > 0) {
+        refused_count(walk->node, generations, from, 1);
+    }
+    return walk->generation_ours > 0;
+}
+
 struct entry *join_plain(struct node *node, struct moment now, struct peer *from,
                          const struct item *item, uint8_t ttl)
 {
@@ -358,6 +460,9 @@ struct entry *join_plain(struct node *node, struct moment now, struct peer *from
     struct block block;
 
     walk_begin(&walk, node, item);
+    if (walk_is_closed(&walk, &from->address)) {
+        return NULL;
+    }
     while (walk_next(&walk, &block, &merged)) {
         if (!mark_empty(&merged.larger)) {
             plain_queue(node, now, from, walk.entry, &merged.larger, ttl);
@@ -381,6 +486,9 @@ struct entry *join_stranger(struct node *node, struct moment now, const struct i
     struct block block;
 
     walk_begin(&walk, node, item);
+    if (walk_is_closed(&walk, NULL)) {
+        return NULL;
+    }
     while (walk_next(&walk, &block, &merged)) {
         if (!mark_empty(&merged.larger) && mark_empty(larger)) {
             *larger = merged.larger;
@@ -392,6 +500,68 @@ struct entry *join_stranger(struct node *node, struct moment now, const struct i
     return walk.refused ? NULL : walk.entry;
 }
 
+static bool is_in_bounds(const struct node *node, struct moment now, uint64_t generation)
+{
+    return generation == 0
+           || (generation <= UINT32_MAX
+               && generation <= guard_latest_s(&node->guard, now) + GENERATION_AHEAD_S);
+}
+
+/* The item is of a lesser generation than ours: nothing of it is taken, and ours goes back. Of a
+ * large one anti-entropy has it. */
+static void newer_note(struct node *node, struct entry *ours, struct marks *reply)
+{
+    const size_t blocks = vector_blocks(entry_vector(ours));
+
+    if (reply != NULL && blocks <= UNLISTED_BLOCKS) {
+        work_count(node, blocks);
+        if (!marks_add_entry(reply, node->mem, ours)) {
+            node->stats.memory_refused++;
+        }
+    }
+}
+
+/* An item of a greater generation than ours without elements, or of which rules allow none: what we
+ * have goes all the same. Returns the tombstone; NULL: refused. */
+static struct entry *item_delete(struct node *node, const struct join_walk *walk,
+                                 const struct item *item)
+{
+    struct entry *entry = walk->ours;
+    const uint64_t hash = item->by_hash ? item->hash : table_hash(node->table, item->key);
+    const enum status status = table_delete(node->table, &entry, hash, walk->generation,
+                                            walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER);
+
+    if (status != STATUS_OK) {
+        refusal_count(node, status);
+        return NULL;
+    }
+    return entry;
+}
+
+/* What is left to do of an item for which nothing was joined: a deletion. Returns whether it was
+ * one that was not known. */
+static bool item_join_deletion(struct node *node, struct moment now, struct peer *from,
+                               const struct join_walk *walk, const struct item *item, uint8_t depth)
+{
+    struct entry *entry = walk->ours;
+
+    if (walk->generation == 0 || walk->begun || walk->refused) {
+        return false;
+    }
+    if (walk->generation > walk->generation_ours) {
+        entry = item_delete(node, walk, item);
+        if (entry != NULL) {
+            spread_pushed(node, now, entry, &table_tombstone_mark,
+                          (struct push_route){ .from = from, .depth = depth, .ttl = PUSH_TTL });
+        }
+        return entry != NULL;
+    }
+    if (entry_deleted(entry) && walk->entry == NULL && depth != WIRE_DEPTH_STOP) {
+        spread_repeat(node, now, entry, &table_tombstone_mark, depth, from);
+    }
+    return false;
+}
+
 void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,
                uint8_t depth, struct marks *reply)
 {
@@ -400,8 +570,16 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
     struct block block;
     bool any_raised = false;
 
+    if (!is_in_bounds(node, now, item->generation)) {
+        refused_count(node, generations, &from->address, 1);
+        return;
+    }
     walk_begin(&walk, node, item);
     walk.repair = depth == WIRE_DEPTH_STOP;
+    if (walk.generation < walk.generation_ours) {
+        newer_note(node, walk.ours, reply);
+        walk.refused = true;
+    }
     while (walk_next(&walk, &block, &merged)) {
         struct mark same = block_mark(&block);
 
@@ -418,6 +596,7 @@ void join_item(struct node *node, struct moment now, struct peer *from, const st
             spread_repeat(node, now, walk.entry, &same, depth, from);
         }
     }
+    any_raised = item_join_deletion(node, now, from, &walk, item, depth) || any_raised;
     /* Of a larger one anti-entropy has the rest; no node of our kind says `full` in an item. */
     if (reply != NULL && walk_leaves_out(&walk) && walk_compares(&walk)) {
         unlisted_note(node, walk.entry, item->elements, reply);

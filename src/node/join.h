@@ -26,9 +26,14 @@ MUST_CHECK enum status join_update(struct node *node, struct moment now, struct 
                                    const struct block *block, struct merge_result *merged,
                                    struct fault *why);
 
+/* node_delete() of node/node.h. */
+MUST_CHECK enum status join_delete(struct node *node, struct moment now, struct bytes key,
+                                   uint32_t *generation_out, struct fault *why);
+
 /* A plain message about data: joined, what rose is spread, and where ours is larger it goes back to
  * the sender, with that ttl; 0: to nobody plain. Where it says `full`, what it does not list goes
- * back too. Returns the entry where there was nothing of the key before, else NULL. */
+ * back too. Of a key that was deleted once, nothing is taken. Returns the entry where there was
+ * nothing of the key before, else NULL. */
 struct entry *join_plain(struct node *node, struct moment now, struct peer *from,
                          const struct item *item, uint8_t ttl);
 
@@ -38,7 +43,7 @@ struct entry *join_plain(struct node *node, struct moment now, struct peer *from
 struct entry *join_stranger(struct node *node, struct moment now, const struct item *item,
                             uint8_t ttl, struct mark *larger);
 
-/* An item of an extended datagram: joined, and passed on from `depth`, raised or not.
+/* An item of an extended datagram: joined by its generation (vignette(7), "Deletion"), and passed on from `depth`, raised or not.
  * WIRE_DEPTH_STOP: a repair, not passed on. `reply` takes what goes back to the sender; NULL: there
  * was no memory for it. */
 void join_item(struct node *node, struct moment now, struct peer *from, const struct item *item,

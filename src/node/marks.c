@@ -460,6 +460,28 @@ static unsigned item_put(struct writer *writer, const struct marked *marked)
     return writer_put_block(writer, &block, &marked->mark);
 }
 
+/* Put the oldest mark, which is of a tombstone. False: it does not fit. */
+static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *writer,
+                          struct marks *carried)
+{
+    const struct marked marked = *marks_first(marks);
+
+    /* What was written to it in this turn says its generation too. */
+    if (entry_dropped(marked.entry)) {
+        marks_remove(marks, mem, marked.entry, &marked.mark);
+        return true;
+    }
+    if (!writer_put_tombstone(writer, entry_deleted_hash(marked.entry),
+                              entry_generation(marked.entry))) {
+        return false;
+    }
+    if (carried != NULL) {
+        (void)marks_add(carried, mem, marked.entry, &marked.mark);
+    }
+    marks_remove(marks, mem, marked.entry, &marked.mark);
+    return true;
+}
+
 /* Put the oldest mark, and those after it that continue the same vector, as one item. Returns how
  * many marks it took from; *all says whether the datagram has room for another item. */
 static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer *writer,
@@ -469,6 +491,10 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
     uint64_t number = 0;
     size_t count = 0;
 
+    if (entry_deleted(entry)) {
+        *all = tombstone_put(marks, mem, writer, carried);
+        return *all;
+    }
     *all = writer_begin_item(writer, entry_key(entry), false, entry_generation(entry));
     if (!*all) {
         return 0;

@@ -40,9 +40,14 @@ static bool presence_may_go(const struct node *node, const struct peer *to,
 
 bool plain_may_get(const struct node *node, const struct peer *to, const struct entry *entry)
 {
-    const struct bytes key = entry_key(entry);
+    struct bytes key;
     struct address address;
 
+    /* They would send back what was before the deletion, for ever. */
+    if (entry_generation(entry) > 0) {
+        return false;
+    }
+    key = entry_key(entry);
     if (has_control(key)) {
         return false;
     }

@@ -329,6 +329,14 @@ enum status node_update_join(struct node *node, struct moment now, struct node_u
     return join_update(node, now, update, block, merged, why);
 }
 
+enum status node_delete(struct node *node, struct moment now, struct bytes key,
+                        uint32_t *generation_out, struct fault *why)
+{
+    node->now = now;
+    work_call_begin(node);
+    return join_delete(node, now, key, generation_out, why);
+}
+
 /* Time. */
 
 static uint64_t earlier(uint64_t one_us, uint64_t other_us)

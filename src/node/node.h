@@ -4,7 +4,7 @@
 /* What a node decides: gossip, membership, anti-entropy. Pure. The daemon and the simulator link
  * this same archive and drive it the same way, one turn after another:
  *
- *     node_receive() / node_update() / node_apply() / node_tick()   any number, at one moment
+ *     node_receive() / node_update_join() / node_delete() / node_tick()   any number, at one moment
  *     node_changes()                                   disk and watch note what changed
  *     node_emit() until it says 0                      datagrams, encoded into the caller's buffer
  *     node_turn_end()
@@ -84,6 +84,17 @@ MUST_CHECK enum status node_update_check(const struct node_update *update,
 MUST_CHECK enum status node_update_join(struct node *node, struct moment now,
                                         struct node_update *update, const struct block *block,
                                         struct merge_result *merged, struct fault *why);
+
+/* Delete a key, here and in the cluster: all that it held, and whatever is written elsewhere by who
+ * has not seen the deletion.
+ *
+ * generation_out  that the key is in from now on; written only on STATUS_OK
+ *
+ * STATUS_CONFLICT  the key is reserved or a pattern
+ * STATUS_INVALID   there is none of this name
+ * STATUS_MEMORY, STATUS_FULL (not before the year 2106): nothing changed */
+MUST_CHECK enum status node_delete(struct node *node, struct moment now, struct bytes key,
+                                   uint32_t *generation_out, struct fault *why);
 
 /* Let time pass. Call when the moment node_due_us() names has come; earlier or later is allowed
  * and late calls make the node patient with others, not wrong. */

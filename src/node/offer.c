@@ -46,6 +46,13 @@ size_t sync_slice(struct node *node, struct prefix prefix, uint64_t from, struct
     return found;
 }
 
+uint64_t sync_keys(const struct node *node, unsigned set)
+{
+    const struct table_stats stats = table_stats(node->table);
+
+    return stats.keys[set] + (set == TABLE_DATA ? stats.tombstones : 0);
+}
+
 uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t number)
 {
     return hash_mix(entry_hash(node->table, entry), number);

@@ -30,6 +30,9 @@ struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash);
 size_t sync_slice(struct node *node, struct prefix prefix, uint64_t from, struct entry **entries,
                   size_t room);
 
+/* Keys and tombstones of a set: what its tree counts. */
+uint64_t sync_keys(const struct node *node, unsigned set);
+
 /* Our store refused a key lately: it asks for nothing new, as our `F` says. */
 bool sync_is_full(const struct node *node, struct moment now);
 

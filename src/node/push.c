@@ -232,7 +232,8 @@ static uint64_t handled_hash(const struct node *node, const struct entry *entry,
     const struct vector *vector = entry_vector(entry);
     const uint64_t key_hash = entry_hash(node->table, entry);
     const size_t position = vector_seek(vector, mark->number);
-    uint64_t hash = hash_mix(key_hash, mark->number);
+    uint64_t hash =
+        hash_mix(key_hash, mark->number) + digest_generation(key_hash, entry_generation(entry));
     struct block_room room;
     struct block block;
 

@@ -281,8 +281,8 @@ static enum taken key_join(struct node *node, struct search *search, const struc
     const size_t blocks = vector_blocks(vector);
     struct block_room room;
 
-    if (entry_set(entry) == TABLE_MEMBERS) {
-        return TAKEN_ALL; /* presence is about its own key, a join of it says nothing */
+    if (entry_set(entry) == TABLE_MEMBERS || entry_generation(entry) > 0) {
+        return TAKEN_ALL; /* presence is about its own key, and plain_may_get() says no */
     }
     if (vector_heap_bytes(vector) > JOIN_MAX) {
         return TAKEN_NOT;

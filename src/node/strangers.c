@@ -382,7 +382,8 @@ static size_t answer_put(struct node *node, const struct stranger *stranger, str
     size_t position;
     bool any = false;
 
-    if (entry == NULL || room < MESSAGE_BYTES + entry_key(entry).size + ELEMENT_BYTES) {
+    if (entry == NULL || entry_generation(entry) > 0
+        || room < MESSAGE_BYTES + entry_key(entry).size + ELEMENT_BYTES) {
         return 0;
     }
     space.size = room < WIRE_PLAIN_BYTES_MAX ? room : WIRE_PLAIN_BYTES_MAX;

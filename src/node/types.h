@@ -149,14 +149,15 @@ struct node_stats {
     uint64_t sent[NODE_KIND_COUNT];
     uint64_t sent_bytes[NODE_KIND_COUNT];
     uint64_t dropped[WIRE_DROP_COUNT];
-    uint64_t refused_cluster;  /* datagrams of another cluster, or plain where not taken */
-    uint64_t refused_credit;   /* answers not sent: the address had no credit */
-    uint64_t refused_keys;     /* new keys not taken: the table is full, or they are patterns */
-    uint64_t refused_values;   /* elements above a max-value rule */
-    uint64_t refused_ended;    /* items of keys past their deadline */
-    uint64_t refused_max_keep; /* items of keys that end beyond options.keep_max_s */
-    uint64_t refused_presence; /* presence elements out of bounds or from strangers */
-    uint64_t elements_raised;  /* by peers */
+    uint64_t refused_cluster;     /* datagrams of another cluster, or plain where not taken */
+    uint64_t refused_credit;      /* answers not sent: the address had no credit */
+    uint64_t refused_keys;        /* new keys not taken: the table is full, or they are patterns */
+    uint64_t refused_values;      /* elements above a max-value rule */
+    uint64_t refused_ended;       /* items of keys past their deadline */
+    uint64_t refused_max_keep;    /* items of keys that end beyond options.keep_max_s */
+    uint64_t refused_generations; /* items too far ahead, plain messages of keys deleted once */
+    uint64_t refused_presence;    /* presence elements out of bounds or from strangers */
+    uint64_t elements_raised;     /* by peers */
     uint64_t elements_raised_clients;
     uint64_t copies; /* items sent by push, each a block of a key */
     uint64_t copies_received;
@@ -176,7 +177,7 @@ struct node_stats {
 /* The bounds of counted work, see node_work(). */
 #define NODE_TURN_WORK_MAX      20000 /* 2 to 10 ms (bench/costs) */
 #define NODE_EMIT_WORK_MIN      4000 /* of what leaves, so that neither it nor what comes starves */
-#define NODE_DATAGRAM_WORK      512  /* a hello or a probe, whatever it finds */
+#define NODE_DATAGRAM_WORK      768  /* a hello, a probe or deletions, whatever they find */
 #define NODE_DATAGRAM_WORK_BYTE 1    /* a block takes 4 bytes and more, and makes 2 or 3 units */
 
 #endif /* NODE_TYPES_H */

@@ -249,6 +249,9 @@ static void change_check(struct world *world, struct machine *machine, const str
     struct block_room room;
     struct block block;
 
+    if (entry_deleted(change->entry)) {
+        return;
+    }
     if (change->dropped) {
         const uint64_t life =
             hash_mix(world->checks->lives[number_of(world, machine)], number_of(world, machine));

@@ -9,10 +9,15 @@
 
 #include "defaults.h"
 
-/* The server asks an entry for its key alone. */
+/* The server asks an entry for its key alone, once it has one. */
 struct entry {
     struct bytes key;
 };
+
+bool entry_deleted(const struct entry *entry)
+{
+    return entry->key.size == 0;
+}
 
 struct bytes entry_key(const struct entry *entry)
 {
