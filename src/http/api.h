@@ -173,6 +173,8 @@ http_handler api_key_get;     /* api_keys.c: one key, an aggregate or a search *
 http_handler api_key_post;    /* api_update.c: the max-update of one key */
 http_handler api_keys_get;    /* api_list.c: a page of keys */
 http_handler api_keys_post;   /* api_bulk.c: many keys */
+http_handler api_key_delete;  /* api_delete.c */
+http_handler api_keys_delete; /* api_delete.c: all that match a pattern */
 http_handler api_peers_get;   /* api_peers.c */
 http_handler api_peers_post;  /* api_peers.c */
 http_handler api_peer_get;    /* api_peers.c */

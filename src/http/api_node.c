@@ -132,6 +132,7 @@ static void store_put(struct json_writer *json, const struct http_context *conte
     figure(json, "keys", stats.keys[TABLE_DATA]);
     figure(json, "keys_ended", stats.ended);
     figure(json, "presence_keys", stats.keys[TABLE_MEMBERS]);
+    figure(json, "tombstones", stats.tombstones);
     figure(json, "elements", stats.elements);
     figure(json, "memory_bytes", stats.used_bytes);
     figure(json, "http_memory_bytes", context->mem->used_bytes);
@@ -162,6 +163,7 @@ static void gossip_put(struct json_writer *json, const struct node_stats *stats)
     figure(json, "refused_values", stats->refused_values);
     figure(json, "refused_ended", stats->refused_ended);
     figure(json, "refused_max_keep", stats->refused_max_keep);
+    figure(json, "refused_generations", stats->refused_generations);
     figure(json, "refused_presence", stats->refused_presence);
     figure(json, "elements_raised_peers", stats->elements_raised);
     figure(json, "elements_raised_clients", stats->elements_raised_clients);

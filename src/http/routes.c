@@ -9,10 +9,6 @@
 /* PUT and PATCH stand wherever POST is a max-update: it is idempotent, and curl -T sends PUT. */
 #define UPDATE_METHODS (HTTP_POST | HTTP_PUT | HTTP_PATCH)
 
-static const char delete_refusal[] =
-    "a vector cannot be deleted: a maximum cannot be taken back, and a peer that holds it would "
-    "bring it again; put the period into the key instead";
-
 const struct http_route http_routes[] = {
     { .path = "", .methods = HTTP_GET, .access = HTTP_OPEN, .handler = api_index_get },
     { .path = "health", .methods = HTTP_GET, .access = HTTP_OPEN, .handler = api_health_get },
@@ -28,6 +24,11 @@ const struct http_route http_routes[] = {
       .types = BULK_TYPES,
       .lines = LINES_TYPES,
       .handler = api_keys_post },
+    { .path = "keys",
+      .methods = HTTP_DELETE,
+      .access = HTTP_WRITE,
+      .query = "match",
+      .handler = api_keys_delete },
     { .path = "keys",
       .takes_key = true,
       .methods = HTTP_GET,
@@ -48,7 +49,7 @@ const struct http_route http_routes[] = {
       .takes_key = true,
       .methods = HTTP_DELETE,
       .access = HTTP_WRITE,
-      .refusal = delete_refusal },
+      .handler = api_key_delete },
     { .path = "openapi.json",
       .methods = HTTP_GET,
       .access = HTTP_READ,

@@ -65,6 +65,7 @@ static const struct report_rise {
     { "values_refused", offsetof(struct node_stats, refused_values), LOG_LEVEL_WARN },
     { "memory_refused", offsetof(struct node_stats, memory_refused), LOG_LEVEL_WARN },
     { "max_keep_refused", offsetof(struct node_stats, refused_max_keep), LOG_LEVEL_WARN },
+    { "generations_refused", offsetof(struct node_stats, refused_generations), LOG_LEVEL_DEBUG },
     { "presence_refused", offsetof(struct node_stats, refused_presence), LOG_LEVEL_DEBUG },
     { "cluster_refused", offsetof(struct node_stats, refused_cluster), LOG_LEVEL_DEBUG },
 };

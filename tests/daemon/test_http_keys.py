@@ -541,17 +541,50 @@ def test_put_and_patch_are_updates_too(shared):
         assert shared.vector(method) == shared.vector(f"bulk{method}") == {0: 5}
 
 
-def test_a_key_cannot_be_deleted_and_the_answer_says_why(shared):
-    shared.post("/keys/stays", {"0": 5})
-    answer = shared.request("DELETE", "/keys/stays")
-    assert answer.status == 405 and "maximum" in answer.json()["detail"]
-    assert "POST" in answer.headers["Allow"] and "DELETE" not in answer.headers["Allow"]
-    assert shared.vector("stays") == {0: 5}
+def test_a_key_is_deleted_and_begins_anew(shared):
+    shared.post("/keys/goes", {"0": 5})
+    before = shared.request("GET", "/keys/goes").headers["ETag"]
+    answer = shared.request("DELETE", "/keys/goes")
+    assert answer.status == 200 and answer.json()["key"] == "goes"
+    generation = answer.json()["generation"]
+    assert abs(generation - time.time()) < 60
+    assert shared.request("GET", "/keys/goes").status == 404
+    assert shared.request("DELETE", "/keys/goes").status == 404
+    assert shared.request("GET", "/keys?match=goes").json()["keys"] == []
+    assert shared.post("/keys/goes", {"0": 5}).status == 201
+    after = shared.request("GET", "/keys/goes").headers["ETag"]
+    assert after != before and shared.vector("goes") == {0: 5}
+    assert shared.request("GET", "/keys/goes", headers={"If-None-Match": before}).status == 200
+    assert shared.request("GET", "/keys/goes", headers={"If-None-Match": after}).status == 304
+    again = shared.request("DELETE", "/keys/goes")
+    assert again.json()["generation"] > generation
+    shared.post("/keys/goes", {"0": 1})
+    assert shared.request("DELETE", "/keys/goes", headers={"Prefer": "return=minimal"}).status == 204
+
+
+def test_what_is_no_key_is_not_deleted(shared):
+    assert shared.request("DELETE", "/keys/never").status == 404
+    assert shared.request("DELETE", "/keys/some%25").status == 400
+    assert shared.request("DELETE", "/keys/n:127.0.0.1:6001").status == 403
+    for match in ("", "?match=", "?match=*", "?match=%25%25*", "?match=" + "a" * 256):
+        assert shared.request("DELETE", "/keys" + match).status == 400
+
+
+def test_keys_that_match_are_deleted(shared):
+    shared.post("/keys", {f"many:{i}": {"0": 5} for i in range(1000)} | {"manx": {"0": 5}})
+    answer = shared.request("DELETE", "/keys?match=many:*")
+    assert answer.status == 200 and answer.json() == {"deleted": 1000}
+    assert shared.request("DELETE", "/keys?match=many:*").json() == {"deleted": 0}
+    assert shared.vector("manx") == {0: 5}
+    assert shared.request("GET", "/keys?match=many*").json()["keys"] == []
+    peers = shared.request("GET", "/keys?prefix=n:").json()["keys"]
+    assert shared.request("DELETE", "/keys?match=n:*").json() == {"deleted": 0}
+    assert len(shared.request("GET", "/keys?prefix=n:").json()["keys"]) == len(peers) > 0
 
 
 @pytest.mark.parametrize("path, allowed", [
-    ("/keys/x", {"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"}),
-    ("/keys", {"GET", "HEAD", "POST", "PUT", "PATCH", "OPTIONS"}),
+    ("/keys/x", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}),
+    ("/keys", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}),
     ("/health", {"GET", "HEAD", "OPTIONS"}), ("/peers", {"GET", "HEAD", "POST", "OPTIONS"}),
     ("/peers/127.0.0.1:1", {"GET", "HEAD", "DELETE", "OPTIONS"}),
     ("/watch", {"GET", "HEAD", "OPTIONS"}),

@@ -1,0 +1,166 @@
+/* Deleting keys: one, or all that match a pattern. */
+
+#include "http/api.h"
+#include "store/pattern.h"
+
+#include <string.h>
+
+#define SLICE_KEYS 64
+
+#define PATTERN_GIVEN "this is a pattern; DELETE /keys?match= deletes all keys that match one"
+#define PATTERN_NONE                                                       \
+    "'match' must be a pattern with at least one character beside %% and " \
+    "*: nothing deletes all keys"
+
+void api_key_delete(struct http_request *request, struct http_context *context)
+{
+    const struct bytes key = http_key(request);
+    const struct entry *entry = table_find(context->table, key);
+    uint32_t generation;
+    struct fault why;
+    struct reply reply;
+    struct json_writer *json;
+
+    if (pattern_is(key)) {
+        http_refuse(request, 400, PATTERN_GIVEN);
+        return;
+    }
+    if (!node_is_reserved(key) && (entry == NULL || vector_size(entry_vector(entry)) == 0)) {
+        http_refuse(request, 404, "no such key here");
+        return;
+    }
+    if (node_delete(context->node, http_now(request), key, &generation, &why) != STATUS_OK) {
+        reply_fault(request, key, &why, NULL);
+        return;
+    }
+    if (reply_minimal(request)) {
+        return;
+    }
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "key");
+    json_string(json, key);
+    json_name(json, "generation");
+    json_u64(json, generation);
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* A pattern whose keys are being deleted. The cursor is a copy of the last key that was looked at:
+ * what is written meanwhile behind it is not met again. */
+struct deleting {
+    struct mem *mem;
+    uint64_t deleted;
+    size_t pattern_size;
+    size_t after_size;
+    uint8_t pattern[HTTP_KEY_BYTES_MAX];
+    uint8_t after[HTTP_KEY_BYTES_MAX];
+};
+
+static void deleting_free(void *state)
+{
+    struct deleting *deleting = (struct deleting *)state;
+
+    mem_free(deleting->mem, deleting, sizeof *deleting);
+}
+
+static void deleted_answer(struct http_request *request, uint64_t deleted)
+{
+    struct reply reply;
+    struct json_writer *json;
+
+    http_begin(request, 200, "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "deleted");
+    json_u64(json, deleted);
+    json_end_object(json);
+    reply_end(&reply);
+}
+
+/* Delete what matches in a slice, as far as the step goes. */
+static enum status slice_delete(struct deleting *deleting, struct http_request *request,
+                                struct http_context *context, struct entry *const *entries,
+                                size_t count, struct fault *why)
+{
+    const struct bytes pattern = { deleting->pattern, deleting->pattern_size };
+
+    for (size_t i = 0; i < count && !http_step_is_over(request); i++) {
+        const struct bytes key = entry_key(entries[i]);
+        enum status status;
+        uint32_t generation;
+
+        deleting->after_size = key.size;
+        memcpy(deleting->after, key.data, key.size);
+        if (entry_set(entries[i]) != TABLE_DATA || entry_ended(context->table, entries[i])
+            || !pattern_matches(pattern, key)) {
+            continue;
+        }
+        status = node_delete(context->node, http_now(request), key, &generation, why);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        deleting->deleted++;
+    }
+    return STATUS_OK;
+}
+
+static enum http_step deleting_step(struct http_request *request, struct http_context *context,
+                                    void *state)
+{
+    struct deleting *deleting = (struct deleting *)state;
+    const struct bytes pattern = { deleting->pattern, deleting->pattern_size };
+    struct entry *entries[SLICE_KEYS];
+    struct fault why;
+    size_t count;
+
+    do {
+        const struct bytes after = { deleting->after, deleting->after_size };
+
+        if (http_step_is_over(request)) {
+            return HTTP_STEP_AGAIN;
+        }
+        count = table_slice(context->table, pattern_prefix(pattern), after, entries, SLICE_KEYS);
+        if (slice_delete(deleting, request, context, entries, count, &why) != STATUS_OK) {
+            (void)fault_prefix(&why, "%llu keys were deleted, then ",
+                               (unsigned long long)deleting->deleted);
+            reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
+            return HTTP_STEP_DONE;
+        }
+    } while (count > 0);
+    deleted_answer(request, deleting->deleted);
+    return HTTP_STEP_DONE;
+}
+
+/* Whether a pattern says anything of the keys that match. */
+static bool is_literal_somewhere(struct bytes pattern)
+{
+    for (size_t i = 0; i < pattern.size; i++) {
+        if (pattern.data[i] != '%' && pattern.data[i] != '*') {
+            return true;
+        }
+    }
+    return false;
+}
+
+void api_keys_delete(struct http_request *request, struct http_context *context)
+{
+    struct deleting *deleting;
+    struct bytes pattern;
+
+    if (!http_query(request, "match", &pattern) || pattern.size > sizeof deleting->pattern
+        || !is_literal_somewhere(pattern)) {
+        http_refuse(request, 400, PATTERN_NONE);
+        return;
+    }
+    deleting = (struct deleting *)mem_alloc_zeroed(context->mem, sizeof *deleting);
+    if (deleting == NULL) {
+        http_refuse_memory(request);
+        return;
+    }
+    deleting->mem = context->mem;
+    deleting->pattern_size = pattern.size;
+    memcpy(deleting->pattern, pattern.data, pattern.size);
+    http_continue(request, deleting_step, deleting, deleting_free);
+}
