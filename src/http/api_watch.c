@@ -175,12 +175,13 @@ static bool update_put(struct http_request *request, struct http_context *contex
     return vector_put(request, context, watching);
 }
 
-/* That a key ended. */
+/* That a key ended, or was deleted. */
 static void end_put(struct watching *watching, const struct watch_event *event)
 {
-    struct json_writer *json = event_begin(watching, "expired");
+    const char *kind = event->is_deleted ? "deleted" : "expired";
+    struct json_writer *json = event_begin(watching, kind);
 
-    kind_put(watching, json, "expired");
+    kind_put(watching, json, kind);
     reply_key(json, (struct bytes){ event->key, event->key_size });
     event_end(watching);
 }

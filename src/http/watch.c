@@ -24,6 +24,7 @@ struct waiting {
     uint8_t marks_count;
     uint8_t marks_room;
     bool is_whole;
+    bool is_deleted;  /* so it ended */
     uint8_t key_size; /* of one that ended, which nobody else keeps */
     uint8_t key[];
 };
@@ -143,15 +144,15 @@ static size_t waiting_bytes(size_t key_size)
     return sizeof(struct waiting) + key_size;
 }
 
-/* Add that a key ended. False: no memory. */
-static bool waits_add_end(struct waits *waits, struct bytes key)
+/* Add that a key ended, or was deleted. False: no memory. */
+static bool waits_add_end(struct waits *waits, struct bytes key, bool is_deleted)
 {
     struct waiting *item = (struct waiting *)mem_alloc(waits->mem, waiting_bytes(key.size));
 
     if (item == NULL) {
         return false;
     }
-    *item = (struct waiting){ .key_size = (uint8_t)key.size };
+    *item = (struct waiting){ .key_size = (uint8_t)key.size, .is_deleted = is_deleted };
     memcpy(item->key, key.data, key.size);
     TAILQ_INSERT_TAIL(&waits->order, item, order);
     waits->bytes += waiting_bytes(key.size);
@@ -260,7 +261,8 @@ static bool mark_note(struct waits *waits, struct waiting *item, const struct ma
 static bool waits_note(struct waits *waits, struct waiting *item, const struct watch_event *event)
 {
     if (event->entry == NULL) {
-        return waits_add_end(waits, (struct bytes){ event->key, event->key_size });
+        return waits_add_end(waits, (struct bytes){ event->key, event->key_size },
+                             event->is_deleted);
     }
     if (item == NULL) {
         item = waits_add(waits, event->entry);
@@ -291,6 +293,7 @@ static bool waits_take(struct waits *waits, struct watch_event *event)
     event->entry = item->entry;
     event->marks_count = item->marks_count;
     event->is_whole = item->is_whole;
+    event->is_deleted = item->is_deleted;
     event->key_size = item->key_size;
     memcpy(event->key, item->key, item->key_size);
     if (item->marks_count > 0) {
@@ -400,7 +403,7 @@ static void entry_forget(struct watch *watch, const struct entry *entry)
     }
 }
 
-/* What is to be told of a change that is no drop. False: no memory for it. */
+/* What is to be told of a change; the entry of a drop is forgotten. False: no memory for it. */
 static bool change_note(struct waits *backlog, const struct change *change)
 {
     const struct watch_event event = { .entry = change->entry,
@@ -409,7 +412,12 @@ static bool change_note(struct waits *backlog, const struct change *change)
 
     if (change->ended) {
         waits_forget(backlog, change->entry);
-        return waits_add_end(backlog, entry_key(change->entry));
+    }
+    if (change->ended || change->deleted) {
+        return waits_add_end(backlog, entry_key(change->entry), change->deleted);
+    }
+    if (change->dropped) {
+        return true;
     }
     return waits_note(backlog, waits_find(backlog, change->entry), &event);
 }
@@ -418,8 +426,8 @@ static void change_take(struct watch *watch, const struct change *change)
 {
     if (change->dropped) {
         entry_forget(watch, change->entry);
-    } else if (!change_note(&watch->backlog, change)
-               || watch->backlog.bytes > WATCH_BACKLOG_BYTES) {
+    }
+    if (!change_note(&watch->backlog, change) || watch->backlog.bytes > WATCH_BACKLOG_BYTES) {
         backlog_overflow(watch);
     }
 }

@@ -3,9 +3,9 @@
 
 /* Who watches which keys, and what they have not yet been told. A watcher keeps marks, not values:
  * changes of a key that waits merge by OR, and what is written in the end is read then; of a key
- * that ended it keeps the name. So a slow watcher gets fewer and coarser events and misses nothing.
- * What waits is bounded by the bytes it was created with; past them the watcher overflows and is to
- * be closed.
+ * that ended or was deleted it keeps the name. So a slow watcher gets fewer and coarser events and
+ * misses nothing. What waits is bounded by the bytes it was created with; past them the watcher
+ * overflows and is to be closed.
  *
  * Comparing every change with every key and pattern is work of changes x watchers x pattern: so it
  * goes through a backlog, of which each turn takes as much as WATCH_WORK_MAX allows.
@@ -77,12 +77,13 @@ MUST_CHECK enum status watcher_add_pattern(struct watcher *watcher, struct bytes
 /* How many keys and patterns each change is compared with; 1 where all keys are watched. */
 size_t watcher_filters(const struct watcher *watcher);
 
-/* What is to be told about one key: what rose, or that it ended. */
+/* What is to be told about one key: what rose, or that it ended or was deleted. */
 struct watch_event {
     struct entry *entry; /* NULL: it ended, and `key` was its name */
     struct mark marks[WATCH_MARKS_MAX];
     size_t marks_count;
-    bool is_whole; /* more blocks than that: the whole vector */
+    bool is_whole;   /* more blocks than that: the whole vector */
+    bool is_deleted; /* so it ended */
     uint8_t key_size;
     uint8_t key[HTTP_KEY_BYTES_MAX];
 };

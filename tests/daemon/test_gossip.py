@@ -64,6 +64,22 @@ def test_updates_at_all_nodes_at_once_become_the_same_maximum(cluster):
     assert len({node.digest() for node in nodes}) == 1
 
 
+def test_a_deletion_is_everywhere_and_known_to_who_joins_late(start):
+    first = start()
+    second = start(seeds=[first])
+    eventually(lambda: first.peers() == {second.text: "alive"})
+    first.post("/keys/foo", {"0": 5})
+    eventually(lambda: second.get("/keys/foo").status == 200)
+    assert second.request("DELETE", "/keys/foo").status == 200
+    eventually(lambda: first.get("/keys/foo").status == 404)
+    late = start(seeds=[first])
+    eventually(lambda: late.stats()["tombstones"] == 1)
+    late.post("/keys/foo", {"1": 1})
+    for node in (first, second, late):
+        eventually(lambda node=node: node.vector("foo") == {1: 1})
+        assert node.stats()["tombstones"] == 0
+
+
 def test_a_node_that_joins_late_gets_all_there_was(start):
     first = start()
     lines = "".join(

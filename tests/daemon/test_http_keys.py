@@ -562,6 +562,20 @@ def test_a_key_is_deleted_and_begins_anew(shared):
     assert shared.request("DELETE", "/keys/goes", headers={"Prefer": "return=minimal"}).status == 204
 
 
+def test_who_waits_for_a_change_is_told_that_the_key_is_gone(shared):
+    shared.post("/keys/waited", {"0": 5})
+    tag = shared.request("GET", "/keys/waited").headers["ETag"]
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(
+        shared.request("GET", "/keys/waited?wait=60s", headers={"If-None-Match": tag})))
+    before = shared.stats()["http_parked"]
+    thread.start()
+    eventually(lambda: shared.stats()["http_parked"] > before)
+    assert shared.request("DELETE", "/keys/waited").status == 200
+    thread.join(10 * SLOWNESS)
+    assert answers and answers[0].status == 404
+
+
 def test_what_is_no_key_is_not_deleted(shared):
     assert shared.request("DELETE", "/keys/never").status == 404
     assert shared.request("DELETE", "/keys/some%25").status == 400

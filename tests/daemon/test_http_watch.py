@@ -195,3 +195,17 @@ def test_a_stream_ends_when_the_node_stops(node):
         assert node.stop() == 0
         assert time.monotonic() - begin < at_most(3)
         assert watcher.line() == ""
+
+
+def test_watchers_are_told_of_deletions(shared):
+    shared.post("/keys/watched", {"0": 5})
+    with Watcher(shared, "?key=watched") as lines, \
+            Watcher(shared, "?key=watched", accept="text/event-stream") as events:
+        assert lines.event()["event"] == "ready" and events.named()["event"] == "ready"
+        assert shared.request("DELETE", "/keys/watched").status == 200
+        assert lines.event() == {"event": "deleted", "key": "watched"}
+        told = events.named()
+        assert told["event"] == "deleted" and json.loads(told["data"]) == {"key": "watched"}
+        shared.post("/keys/watched", {"1": 2})
+        update = lines.event()
+        assert update["event"] == "update" and update["changed"] == {"1": 2}

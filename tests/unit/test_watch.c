@@ -245,6 +245,7 @@ static void told_end(struct watcher *watcher, const char *key, struct watch_even
 {
     assert_true(watcher_take(watcher, event));
     assert_null(event->entry);
+    assert_int_equal(event->is_deleted, strstr(key, END) == NULL);
     assert_int_equal(event->key_size, strlen(key));
     assert_memory_equal(event->key, key, event->key_size);
 }
@@ -279,6 +280,41 @@ static void test_watcher_is_told_of_an_end_that_it_watches_once(void **state)
     assert_false(watcher_is_due(other));
     watcher_free(watcher);
     watcher_free(other);
+}
+
+static void delete_key(const char *key, uint32_t generation)
+{
+    struct entry *entry = table_find(fixture.table, bytes_of(key));
+
+    assert_int_equal(table_delete(fixture.table, &entry, table_hash(fixture.table, bytes_of(key)),
+                                  generation, CHANGE_FROM_PEER),
+                     STATUS_OK);
+}
+
+/* What waited of it is told no more; what is written to it afterwards is. */
+static void test_watcher_is_told_of_a_deletion(void **state)
+{
+    struct watcher *watcher = watcher_make(1 << 20);
+    struct watch_event event;
+
+    (void)state;
+    assert_int_equal(watcher_add_pattern(watcher, bytes_of("a*")), STATUS_OK);
+    raise("a", 1, 1);
+    raise("b", 1, 1);
+    turn_end();
+    delete_key("a", 1);
+    delete_key("b", 1);
+    delete_key("a never seen here", 1);
+    raise("a", 1, 1);
+    delete_key("a", 2);
+    turn_end();
+    raise("a", 2, 1);
+    turn_end();
+    told_end(watcher, "a", &event);
+    told_end(watcher, "a", &event);
+    told(watcher, "a", &event);
+    assert_false(watcher_take(watcher, &event));
+    watcher_free(watcher);
 }
 
 /* What rose in the turn of the end is told no more; what rises after a clock that went back is. */
@@ -556,6 +592,7 @@ int main(void)
         TEST(test_watcher_forgets_a_key_that_is_dropped),
         TEST(test_watcher_is_told_of_an_end_that_it_watches_once),
         TEST(test_watcher_is_told_in_order_of_ends_and_returns),
+        TEST(test_watcher_is_told_of_a_deletion),
         TEST(test_ends_count_as_what_waits),
         TEST(test_watcher_overflows_at_its_limit),
         TEST(test_watch_counts_the_blocks_that_it_tells),
