@@ -23,7 +23,7 @@ bool sync_exists_for(const struct node *node, struct moment now, const struct pe
     const bool is_ahead = peer->minute > ours && peer->minute - ours <= TABLE_MINUTES_KEPT;
 
     return sync_exists(node, now, entry)
-           && !(is_ahead && entry_set(entry) == TABLE_DATA
+           && !(is_ahead && entry_set(entry) == TABLE_DATA && !entry_deleted(entry)
                 && deadline_of(entry_key(entry)) <= peer->minute);
 }
 

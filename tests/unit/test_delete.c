@@ -2,6 +2,8 @@
  * comes back, and plain peers have no part in it. */
 
 #include "node/join.h"
+#include "node/offer.h"
+#include "node/peers.h"
 
 #include <stdio.h>
 
@@ -252,6 +254,22 @@ static void test_blocks_of_one_generation_are_compared(void **state)
     assert_in_range(blocks_sent(world) - sent, 1, 3);
 }
 
+/* A tombstone has no name that says when it ends: a peer whose clock is ahead gets it. */
+static void test_tombstones_exist_for_peers_whose_clock_is_ahead(void **state)
+{
+    struct world *world = *state;
+    struct peer peer = { .level = 1 };
+    const struct entry *tombstone;
+
+    nodes_create(world, 1);
+    world_write(world, 0, "foo", 1, 5);
+    (void)key_delete(world, 0, "foo");
+    world_run(world, WORLD_S);
+    peer.minute = table_root_minute(world->nodes[0].table) + 1;
+    tombstone = table_tombstone(world->nodes[0].table, bytes_of("foo"));
+    assert_true(sync_exists_for(world->nodes[0].node, world_moment(world), &peer, tombstone));
+}
+
 /* Whether the plain peer is told anything of data within a second. */
 static bool is_told(struct world *world)
 {
@@ -391,6 +409,7 @@ int main(void)
         TEST(test_writer_that_missed_a_deletion_is_told_at_once),
         TEST(test_old_copies_bring_nothing_back),
         TEST(test_blocks_of_one_generation_are_compared),
+        TEST(test_tombstones_exist_for_peers_whose_clock_is_ahead),
         TEST(test_plain_peers_have_no_part_in_what_was_deleted),
         TEST(test_strangers_are_told_nothing_of_what_was_deleted),
         TEST(test_generations_far_ahead_are_refused),
