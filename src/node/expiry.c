@@ -21,6 +21,7 @@ void expiry_note(struct node *node, struct moment now)
     expiry->looked = now;
     guard_tick(&node->guard, now);
     expiry->now_s = guard_now_s(&node->guard, now);
+    expiry->is_confirmed = guard_is_confirmed(&node->guard, now);
     minute = deadline_now(expiry->now_s);
     if (minute > expiry->minute || minute + EXPIRY_BACK_MINUTES <= expiry->minute) {
         expiry->minute = minute;
@@ -54,7 +55,7 @@ void expiry_tick(struct node *node, struct moment now)
 
     expiry_note(node, now);
     done = calendar_run(node);
-    if (table_stats(node->table).ended == 0 || !guard_is_confirmed(&node->guard, now)) {
+    if (table_stats(node->table).ended == 0 || !node->expiry.is_confirmed) {
         return;
     }
     while (done < EXPIRY_KEYS_MAX && work_allows(node)) {
@@ -76,7 +77,7 @@ uint64_t expiry_due_us(const struct node *node)
     if (table_expires(node->table)) {
         return expiry->is_stuck ? looked_us + RETRY_US : 0;
     }
-    if (table_stats(node->table).ended > 0 && guard_is_confirmed(&node->guard, expiry->looked)) {
+    if (table_stats(node->table).ended > 0 && expiry->is_confirmed) {
         return 0;
     }
     if (table_keys_between(node->table, DEADLINE_MAX) == 0) {

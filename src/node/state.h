@@ -38,6 +38,7 @@ struct expiry {
     uint64_t now_s;       /* what it showed */
     uint32_t minute;      /* that the table was told */
     bool is_stuck;        /* there was no memory to put a key back */
+    bool is_confirmed;    /* the clock, when it was looked at */
 };
 
 struct node {
