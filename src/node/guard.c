@@ -13,6 +13,7 @@ void guard_begin(struct guard *guard, struct moment now)
         .wall_at_start_s = now.unix_s,
         .mono_at_start_us = now.mono_us,
         .steady = now,
+        .ticked_us = now.mono_us,
     };
 }
 
@@ -21,15 +22,18 @@ static uint64_t apart_s(uint64_t one_s, uint64_t other_s)
     return one_s > other_s ? one_s - other_s : other_s - one_s;
 }
 
-/* Measured from one point: many small steps are a jump, too. */
+/* Measured from one point: many small steps are a jump, too. Of a while in which nobody looked,
+ * nobody knows whether others would have disagreed. */
 void guard_tick(struct guard *guard, struct moment now)
 {
     const uint64_t expected_s =
         guard->steady.unix_s + (now.mono_us - guard->steady.mono_us) / US_PER_S;
 
-    if (apart_s(now.unix_s, expected_s) > GUARD_JUMP_S) {
+    if (apart_s(now.unix_s, expected_s) > GUARD_JUMP_S
+        || now.mono_us - guard->ticked_us > GUARD_JUMP_S * US_PER_S) {
         guard->steady = now;
     }
+    guard->ticked_us = now.mono_us;
 }
 
 /* The place of a host: its own, a free one, or the one that was told longest ago. */
@@ -56,6 +60,10 @@ void guard_vote(struct guard *guard, struct moment now, const struct address *fr
 {
     if (clock_s == 0 || clock_s > GUARD_CLOCK_MAX_S) {
         return;
+    }
+    /* Who was contradicted is not alone with its clock for a day after that, either. */
+    if (apart_s(clock_s, now.unix_s) > GUARD_NEAR_S) {
+        guard->steady = now;
     }
     *vote_place(guard, from) =
         (struct guard_vote){ .from = *from, .clock_s = clock_s, .told_us = now.mono_us };

@@ -37,7 +37,8 @@ struct guard_vote {
 struct guard {
     uint64_t wall_at_start_s;
     uint64_t mono_at_start_us;
-    struct moment steady; /* since when the wall clock has run as the other one */
+    struct moment steady; /* since when the wall clock has run as the other one, undisputed */
+    uint64_t ticked_us;
     struct guard_vote votes[GUARD_VOTES_MAX];
     uint8_t count;
 };

@@ -470,6 +470,26 @@ static void wild_while(const struct wild *wild, uint32_t machine, uint64_t span_
     world_run(world, 10 * WORLD_S);
 }
 
+/* Nor is it confirmed that nobody disagrees where nobody was awake to say so. */
+static void wild_asleep(const struct wild *wild, uint32_t machine)
+{
+    struct world *world = wild->world;
+
+    world->machines[machine].unix_offset_s = TEN_YEARS;
+    world_run(world, 20 * WORLD_S);
+    world_leap(world, 3 * DAY_S * WORLD_S);
+    world_run(world, 20 * WORLD_S);
+    world->machines[machine].side = 1;
+    network_cut(&world->network, 0, 1);
+    network_cut(&world->network, 1, 0);
+    world->machines[machine].unix_offset_s = 0;
+    world_run(world, 10 * WORLD_S);
+    wild_expect(wild, machine, true, "after it slept with a clock that was ahead");
+    network_heal(&world->network);
+    world->machines[machine].side = 0;
+    world_run(world, 10 * WORLD_S);
+}
+
 void scenario_wild(uint64_t seed)
 {
     struct wild wild = wild_begin(seed, 1);
@@ -485,6 +505,7 @@ void scenario_wild(uint64_t seed)
     wild = wild_begin(seed, 2);
     wild_while(&wild, 1, 3600);
     wild_while(&wild, 1, 3 * DAY_S);
+    wild_asleep(&wild, 1);
     check_end(wild.world);
     world_free(wild.world);
 

@@ -140,16 +140,26 @@ static void test_guard_two_that_agree_confirm(void **state)
     assert_true(guard_is_confirmed(guard, start));
 }
 
+/* Both clocks run for so many minutes, and are looked at. */
+static struct moment minutes_pass(struct guard *guard, struct moment now, unsigned minutes)
+{
+    for (unsigned i = 0; i < minutes; i++) {
+        now.mono_us += 60 * SECOND;
+        now.unix_s += 60;
+        guard_tick(guard, now);
+    }
+    return now;
+}
+
 /* Ours is wild: others tell so, and we go by theirs. Two of them alone cannot, but ours frees
  * nothing against their word. */
 static void test_guard_a_wild_clock_of_ours_is_not_confirmed(void **state)
 {
     struct guard *guard = *state;
-    const struct moment wild = { .mono_us = start.mono_us + GUARD_STEADY_US,
-                                 .unix_s = NOW + 315360000 };
+    struct moment wild = { .mono_us = start.mono_us, .unix_s = NOW + 315360000 - 86400 };
 
-    guard_begin(guard, (struct moment){ .mono_us = start.mono_us, .unix_s = wild.unix_s - 86400 });
-    guard_tick(guard, wild);
+    guard_begin(guard, wild);
+    wild = minutes_pass(guard, wild, 24 * 60);
     assert_true(guard_is_confirmed(guard, wild)); /* nobody says otherwise */
     vote(guard, wild, "10.0.0.1:1", NOW);
     assert_false(guard_is_confirmed(guard, wild));
@@ -179,11 +189,26 @@ static void test_guard_alone_confirms_after_a_day_without_a_jump(void **state)
     now.unix_s += GUARD_JUMP_S + 41;
     guard_tick(guard, now);
     assert_false(guard_is_confirmed(guard, now));
-    now.mono_us += GUARD_STEADY_US;
-    now.unix_s += 86400;
-    guard_tick(guard, now);
+    now = minutes_pass(guard, now, 24 * 60);
     assert_true(guard_is_confirmed(guard, now));
     now.unix_s -= 86400;
+    guard_tick(guard, now);
+    assert_false(guard_is_confirmed(guard, now));
+}
+
+/* Whoever was contradicted, or slept, has not been alone with its clock all the while. */
+static void test_guard_a_day_counts_from_the_last_word_against_it(void **state)
+{
+    struct guard *guard = *state;
+    struct moment now = minutes_pass(guard, start, 20 * 60);
+
+    vote(guard, now, "10.0.0.1:1", FAR);
+    now = minutes_pass(guard, now, 23 * 60);
+    assert_false(guard_is_confirmed(guard, now)); /* though that word counts no more */
+    now = minutes_pass(guard, now, 60);
+    assert_true(guard_is_confirmed(guard, now));
+    now.mono_us += GUARD_STEADY_US;
+    now.unix_s += 86400;
     guard_tick(guard, now);
     assert_false(guard_is_confirmed(guard, now));
 }
@@ -252,6 +277,7 @@ int main(void)
         TEST(test_guard_two_that_agree_confirm),
         TEST(test_guard_a_wild_clock_of_ours_is_not_confirmed),
         TEST(test_guard_alone_confirms_after_a_day_without_a_jump),
+        TEST(test_guard_a_day_counts_from_the_last_word_against_it),
         TEST(test_guard_takes_no_clock_that_can_be_none),
         TEST(test_guard_a_new_host_gets_the_place_told_longest_ago),
         TEST(test_guard_hosts_that_are_trusted_no_more_have_no_vote),
