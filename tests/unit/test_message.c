@@ -420,16 +420,18 @@ static void test_elements_next_sorts_the_largest_datagram(void **state)
 /* The examples of vignette(7), and an absent generation, which is 0. */
 static void test_generations_are_read(void **state)
 {
+    uint8_t bytes[HEX_MAX];
     struct message message;
     struct wire_blocks blocks;
     struct item item;
 
     (void)state;
-    assert_int_equal(decode_hex(X "81a16293"
-                                  "94a3666f6f810005c2ce69248100"
-                                  "94c4081474ae8ed48be3dd80c2cfffffffffffffffff"
-                                  "92a3666f6f810005",
-                                &message),
+    assert_int_equal(message_decode(hex_bytes(X "81a16293"
+                                                "94a3666f6f810005c2ce69248100"
+                                                "94c4081474ae8ed48be3dd80c2cfffffffffffffffff"
+                                                "92a3666f6f810005",
+                                              bytes, sizeof bytes),
+                                    &message),
                      WIRE_OK);
     assert_true(message_next_item(&message.items, &item));
     assert_int_equal(item.generation, 0x69248100);
@@ -444,7 +446,9 @@ static void test_generations_are_read(void **state)
     assert_true(message_next_item(&message.items, &item));
     assert_int_equal(item.generation, 0);
     assert_false(message_next_item(&message.items, &item));
-    assert_int_equal(decode_hex(X "81a14292 950105c2c40507 01020304 2a 940005c3c400", &message),
+    assert_int_equal(message_decode(hex_bytes(X "81a14292 950105c2c40507 01020304 2a 940005c3c400",
+                                              bytes, sizeof bytes),
+                                    &message),
                      WIRE_OK);
     assert_true(message_next_blocks(&message.block_digests, &blocks));
     assert_int_equal(blocks.generation, 42);
