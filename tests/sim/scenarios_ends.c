@@ -444,7 +444,23 @@ static void wild_many(const struct wild *wild)
     }
 }
 
-/* A clock goes wrong for so long, and right again while nobody can be asked. */
+/* The clock is right again while nobody can be asked, and all has come back. */
+static void wild_right(const struct wild *wild, uint32_t machine, const char *when)
+{
+    struct world *world = wild->world;
+
+    world->machines[machine].side = 1;
+    network_cut(&world->network, 0, 1);
+    network_cut(&world->network, 1, 0);
+    world->machines[machine].unix_offset_s = 0;
+    world_run(world, 10 * WORLD_S);
+    wild_expect(wild, machine, true, when);
+    network_heal(&world->network);
+    world->machines[machine].side = 0;
+    world_run(world, 10 * WORLD_S);
+}
+
+/* A clock goes wrong for so long, and right again. */
 static void wild_while(const struct wild *wild, uint32_t machine, uint64_t span_s)
 {
     struct world *world = wild->world;
@@ -459,15 +475,7 @@ static void wild_while(const struct wild *wild, uint32_t machine, uint64_t span_
     world_kill(world, machine);
     world_restart(world, machine, true); /* and loads what it has by that clock */
     world_run(world, 20 * WORLD_S);
-    world->machines[machine].side = 1;
-    network_cut(&world->network, 0, 1);
-    network_cut(&world->network, 1, 0);
-    world->machines[machine].unix_offset_s = 0;
-    world_run(world, 10 * WORLD_S);
-    wild_expect(wild, machine, true, "once its clock is right");
-    network_heal(&world->network);
-    world->machines[machine].side = 0;
-    world_run(world, 10 * WORLD_S);
+    wild_right(wild, machine, "once its clock is right");
 }
 
 /* Nor is it confirmed that nobody disagrees where nobody was awake to say so. */
@@ -479,15 +487,7 @@ static void wild_asleep(const struct wild *wild, uint32_t machine)
     world_run(world, 20 * WORLD_S);
     world_leap(world, 3 * DAY_S * WORLD_S);
     world_run(world, 20 * WORLD_S);
-    world->machines[machine].side = 1;
-    network_cut(&world->network, 0, 1);
-    network_cut(&world->network, 1, 0);
-    world->machines[machine].unix_offset_s = 0;
-    world_run(world, 10 * WORLD_S);
-    wild_expect(wild, machine, true, "after it slept with a clock that was ahead");
-    network_heal(&world->network);
-    world->machines[machine].side = 0;
-    world_run(world, 10 * WORLD_S);
+    wild_right(wild, machine, "after it slept with a clock that was ahead");
 }
 
 void scenario_wild(uint64_t seed)
