@@ -43,33 +43,43 @@ void reply_end(struct reply *reply)
     output_flush(&reply->output);
 }
 
-void reply_key(struct json_writer *json, struct bytes key)
+/* When a key ends, as text in `room`; empty for one that does not. */
+static struct bytes expires_of(struct bytes key, char room[DEADLINE_ISO_BYTES])
 {
     const uint32_t deadline = deadline_of(key);
-    char text[DEADLINE_ISO_BYTES];
+
+    if (deadline == DEADLINE_NONE) {
+        return (struct bytes){ NULL, 0 };
+    }
+    deadline_put_iso(room, deadline);
+    return (struct bytes){ (const uint8_t *)room, DEADLINE_ISO_BYTES };
+}
+
+void reply_key(struct json_writer *json, struct bytes key)
+{
+    char room[DEADLINE_ISO_BYTES];
+    const struct bytes expires = expires_of(key, room);
 
     json_name(json, "key");
     json_string(json, key);
-    if (deadline != DEADLINE_NONE) {
-        deadline_put_iso(text, deadline);
+    if (expires.size > 0) {
         json_name(json, "expires");
-        json_string(json, (struct bytes){ (const uint8_t *)text, sizeof text });
+        json_string(json, expires);
     }
 }
 
 static void packed_facts(struct output *output, struct bytes key, uint64_t size,
                          const uint64_t *digest, unsigned others)
 {
-    const uint32_t deadline = deadline_of(key);
-    char text[DEADLINE_ISO_BYTES];
+    char room[DEADLINE_ISO_BYTES];
+    const struct bytes expires = expires_of(key, room);
 
-    packed_map(output, UINT64_C(2) + (deadline != DEADLINE_NONE) + (digest != NULL) + others);
+    packed_map(output, UINT64_C(2) + (expires.size > 0) + (digest != NULL) + others);
     packed_name(output, "key");
     packed_text(output, key);
-    if (deadline != DEADLINE_NONE) {
-        deadline_put_iso(text, deadline);
+    if (expires.size > 0) {
         packed_name(output, "expires");
-        packed_text(output, (struct bytes){ (const uint8_t *)text, sizeof text });
+        packed_text(output, expires);
     }
     packed_name(output, "size");
     packed_u64(output, size);
