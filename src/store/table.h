@@ -195,8 +195,8 @@ uint64_t table_root_of(const struct table *table, uint64_t ever, uint32_t minute
 uint64_t table_keys_between(const struct table *table, uint32_t minute);
 
 /* The 16 children of a prefix of the key hash: digest (masked) and number of keys each, tombstones
- * included. Prefixes
- * finer than the tree is grown are computed from the leaf: at most a few dozen entries. */
+ * included. Prefixes finer than the tree is grown are computed from the leaf: at most a few dozen
+ * entries. */
 void table_children(const struct table *table, struct prefix prefix,
                     struct tree_child children[WIRE_TREE_CHILDREN]);
 
@@ -209,8 +209,7 @@ size_t table_slice_hash(const struct table *table, struct prefix prefix, uint64_
                         struct entry **entries, size_t room);
 
 /* Entry or tombstone of a set by its key hash (any, where two share it), or NULL, also when it has
- * ended.
- * Time O(32), some 6 us. */
+ * ended. Time O(32), some 6 us. */
 struct entry *table_find_hash(const struct table *table, enum table_set set, uint64_t hash);
 
 struct changes table_changes(const struct table *table);
