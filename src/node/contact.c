@@ -2,13 +2,13 @@
 
 #include "base/hash.h"
 #include "node/claim.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/pace.h"
 #include "node/peers.h"
 #include "node/plain.h"
 #include "node/presence.h"
 #include "node/state.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

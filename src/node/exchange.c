@@ -1,7 +1,6 @@
 #include "node/exchange.h"
 
 #include "node/clock.h"
-#include "node/marks.h"
 #include "node/offer.h"
 #include "node/outbox.h"
 #include "node/pace.h"
@@ -9,6 +8,7 @@
 #include "node/state.h"
 #include "node/work.h"
 #include "store/digest.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

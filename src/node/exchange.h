@@ -16,8 +16,8 @@
  * hash on, so that a long repair goes on where it stood. */
 
 #include "base/moment.h"
-#include "node/marks.h"
 #include "node/outbox.h"
+#include "store/marks.h"
 #include "wire/message.h"
 
 #include <stdbool.h>

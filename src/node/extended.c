@@ -4,11 +4,11 @@
 #include "node/detect.h"
 #include "node/flights.h"
 #include "node/join.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/presence.h"
 #include "node/state.h"
 #include "node/sync.h"
+#include "store/marks.h"
 #include "store/pattern.h"
 
 #include <assert.h>

@@ -2,13 +2,13 @@
 
 #include "node/contact.h"
 #include "node/detect.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/pace.h"
 #include "node/peers.h"
 #include "node/push.h"
 #include "node/state.h"
 #include "node/sync.h"
+#include "store/marks.h"
 
 bool flights_acked(struct node *node, struct moment now, struct peer *peer, uint32_t sequence)
 {

@@ -2,11 +2,11 @@
 
 #include "node/bounds.h"
 #include "node/join.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/plain.h"
 #include "node/presence.h"
 #include "node/state.h"
+#include "store/marks.h"
 #include "store/pattern.h"
 
 #include <assert.h>

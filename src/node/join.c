@@ -4,13 +4,13 @@
 #include "node/bounds.h"
 #include "node/expiry.h"
 #include "node/guard.h"
-#include "node/marks.h"
 #include "node/offer.h"
 #include "node/plain.h"
 #include "node/push.h"
 #include "node/spread.h"
 #include "node/state.h"
 #include "node/sync.h"
+#include "store/marks.h"
 #include "store/pattern.h"
 
 #include <assert.h>

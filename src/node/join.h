@@ -7,8 +7,8 @@
 
 #include "base/moment.h"
 #include "base/status.h"
-#include "node/marks.h"
 #include "node/types.h"
+#include "store/marks.h"
 #include "wire/message.h"
 
 #include <stdbool.h>

@@ -2,12 +2,12 @@
 #include "base/hash.h"
 #include "node/clock.h"
 #include "node/credit.h"
-#include "node/marks.h"
 #include "node/outbox_private.h"
 #include "node/pace.h"
 #include "node/peers.h"
 #include "node/state.h"
 #include "store/digest.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

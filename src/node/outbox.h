@@ -11,8 +11,8 @@
  * each remembers as marks what it carried. */
 
 #include "base/moment.h"
-#include "node/marks.h"
 #include "node/peers.h"
+#include "store/marks.h"
 #include "wire/writer.h"
 
 #include <stdbool.h>

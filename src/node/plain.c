@@ -3,7 +3,6 @@
 #include "node/agenda.h"
 #include "node/bounds.h"
 #include "node/claim.h"
-#include "node/marks.h"
 #include "node/may.h"
 #include "node/pace.h"
 #include "node/peers.h"
@@ -11,6 +10,7 @@
 #include "node/search.h"
 #include "node/state.h"
 #include "node/work.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  * stamps, no presence across dialects, questions. Private to the room. */
 
 #include "base/moment.h"
-#include "node/marks.h"
 #include "node/peers.h"
+#include "store/marks.h"
 #include "wire/message.h"
 
 #include <stdbool.h>

@@ -6,7 +6,6 @@
 #include "node/clock.h"
 #include "node/credit.h"
 #include "node/events.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/peers.h"
 #include "node/plain.h"
@@ -15,6 +14,7 @@
 #include "node/state.h"
 #include "node/suspicion.h"
 #include "node/sync.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

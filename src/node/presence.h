@@ -9,8 +9,8 @@
 #include "base/address.h"
 #include "base/moment.h"
 #include "node/claim.h"
-#include "node/marks.h"
 #include "node/peers.h"
+#include "store/marks.h"
 #include "wire/message.h"
 
 #include <stdbool.h>

@@ -2,7 +2,6 @@
 
 #include "base/hash.h"
 #include "node/clock.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/pace.h"
 #include "node/peers.h"
@@ -11,6 +10,7 @@
 #include "node/state.h"
 #include "node/work.h"
 #include "store/digest.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

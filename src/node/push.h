@@ -7,8 +7,8 @@
 
 #include "base/moment.h"
 #include "base/random.h"
-#include "node/marks.h"
 #include "node/outbox.h"
+#include "store/marks.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 #include "node/queue.h"
 
 #include "base/hash.h"
-#include "node/marks.h"
 #include "node/peers.h"
+#include "store/marks.h"
 
 #include <assert.h>
 

@@ -12,8 +12,8 @@
 
 #include "base/mem.h"
 #include "base/moment.h"
-#include "node/marks.h"
 #include "node/peers.h"
+#include "store/marks.h"
 #include "store/table.h"
 #include "wire/block.h"
 

@@ -1,10 +1,10 @@
 #include "node/search.h"
 
-#include "node/marks.h"
 #include "node/may.h"
 #include "node/peers.h"
 #include "node/queue.h"
 #include "node/state.h"
+#include "store/marks.h"
 #include "store/pattern.h"
 
 #include <assert.h>

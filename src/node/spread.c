@@ -1,11 +1,11 @@
 #include "node/spread.h"
 
-#include "node/marks.h"
 #include "node/peers.h"
 #include "node/plain.h"
 #include "node/push.h"
 #include "node/state.h"
 #include "node/work.h"
+#include "store/marks.h"
 
 #include <assert.h>
 

@@ -6,7 +6,6 @@
 #include "node/clock.h"
 #include "node/exchange.h"
 #include "node/lag.h"
-#include "node/marks.h"
 #include "node/offer.h"
 #include "node/outbox.h"
 #include "node/pace.h"
@@ -14,6 +13,7 @@
 #include "node/recent.h"
 #include "node/state.h"
 #include "store/digest.h"
+#include "store/marks.h"
 
 #include <assert.h>
 #include <string.h>

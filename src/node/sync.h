@@ -15,9 +15,9 @@
 #include "base/moment.h"
 #include "base/random.h"
 #include "node/lag.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/recent.h"
+#include "store/marks.h"
 #include "wire/message.h"
 
 #include <stdbool.h>

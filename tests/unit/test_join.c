@@ -3,11 +3,11 @@
 
 #include "base/deadline.h"
 #include "node/join.h"
-#include "node/marks.h"
 #include "node/peers.h"
 #include "node/plain.h"
 #include "node/presence.h"
 #include "node/queue.h"
+#include "store/marks.h"
 #include "wire/writer.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 
 #include "base/deadline.h"
 #include "base/random.h"
-#include "node/marks.h"
+#include "store/marks.h"
 #include "wire/message.h"
 
 #include <string.h>

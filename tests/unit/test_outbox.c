@@ -3,13 +3,13 @@
 
 #include "base/hash.h"
 #include "node/flights.h"
-#include "node/marks.h"
 #include "node/node.h"
 #include "node/outbox_private.h"
 #include "node/pace.h"
 #include "node/peers.h"
 #include "node/state.h"
 #include "store/digest.h"
+#include "store/marks.h"
 #include "wire/message.h"
 #include "wire/writer.h"
 

@@ -3,11 +3,11 @@
 
 #include "node/bounds.h"
 #include "node/claim.h"
-#include "node/marks.h"
 #include "node/outbox.h"
 #include "node/peers.h"
 #include "node/presence.h"
 #include "node/suspicion.h"
+#include "store/marks.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* What this file tests: keys that wait for one plain peer, and when it may get them. */
 
-#include "node/marks.h"
 #include "node/peers.h"
 #include "node/queue.h"
+#include "store/marks.h"
 
 #include "unit/test.h"
 

@@ -1,4 +1,4 @@
-#include "node/marks.h"
+#include "store/marks.h"
 
 #include "base/hash.h"
 

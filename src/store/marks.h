@@ -1,12 +1,12 @@
-#ifndef NODE_MARKS_H
-#define NODE_MARKS_H
+#ifndef STORE_MARKS_H
+#define STORE_MARKS_H
 
 /* A set of marks that waits: which elements of which blocks of which entries somebody is still to
  * be told. Marks of the same block merge by OR, so a set is bounded by the state, whatever the
- * load, and values are read when they are encoded. Oldest first. Used by push (buckets), plain
- * (queues), spread, sync (repairs) and outbox (what a datagram carried). Private to the room.
+ * load, and values are read when they are encoded. Oldest first. Used by node (what peers are to be
+ * told, and what a datagram carried) and by disk (what is to be written).
  *
- * Open, because it is embedded; only node/marks.c touches the fields. All zero is empty and holds
+ * Open, because it is embedded; only store/marks.c touches the fields. All zero is empty and holds
  * no memory. */
 
 #include "base/hash_index.h"
@@ -92,7 +92,7 @@ struct drops {
 /* Forget entries. They are looked up by their blocks or the set is gone through once, whichever is
  * less: so time is O(count) at most, however large what goes is.
  *
- * Returns how much work it was, in units (node/work.h). */
+ * Returns how much work it was, in units: a look-up is one, and so are eight marks passed by. */
 uint64_t marks_drop(struct marks *marks, struct mem *mem, struct drops drops);
 
 /* Abort unless every invariant above holds. O(count). */
@@ -105,4 +105,4 @@ void marks_audit(const struct marks *marks);
 size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
                        struct writer *writer, struct marks *carried);
 
-#endif /* NODE_MARKS_H */
+#endif /* STORE_MARKS_H */
