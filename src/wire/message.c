@@ -635,8 +635,29 @@ bool message_next_item(struct run *items, struct item *item)
     if (item->elements.form == ELEMENTS_UNSORTED) {
         pairs_sort(&item->elements, items->order);
     }
-    items->order += item->elements.left; /* of all maps together no more than WIRE_PAIRS_MAX */
+    if (items->order != NULL) {
+        items->order += item->elements.left; /* of all maps together no more than WIRE_PAIRS_MAX */
+    }
     return true;
+}
+
+bool items_judge(struct bytes bytes, struct run *items)
+{
+    struct read read = read_begin(bytes);
+
+    *items = (struct run){ .left = 0 };
+    if (!read_array(&read, &items->left)) {
+        return false;
+    }
+    items->rest = read_rest(&read);
+    for (uint32_t i = 0; i < items->left; i++) {
+        struct item item;
+
+        if (!item_read(&read, &item) || item.elements.form == ELEMENTS_UNSORTED) {
+            return false;
+        }
+    }
+    return read.at == read.end;
 }
 
 bool message_next_ack(struct run *acks, uint32_t *sequence)

@@ -33,7 +33,7 @@
 /* Entries of one variable field of `x`, still in wire form. Copy it to walk it again. */
 struct run {
     struct bytes rest;
-    uint16_t *order; /* of items: room in struct message for what is sorted */
+    uint16_t *order; /* of items: room in struct message for what is sorted; NULL: nothing is */
     uint32_t left;
 };
 
@@ -125,6 +125,11 @@ enum wire_drop message_decode(struct bytes datagram, struct message *message);
  *
  * Time of a whole walk: O(bytes), of a packed item O(86 * bytes). Watched by bench/decode. */
 bool elements_next(struct elements *elements, struct block_room *room, struct block *block);
+
+/* Items alone, as writer_begin_items() makes them: judged whole, to be walked with
+ * message_next_item(). False: they are of another form, or the pairs of a map do not rise, which
+ * need room to be sorted in. */
+bool items_judge(struct bytes bytes, struct run *items);
 
 /* The cursors of `x`. Each takes the next entry of its field; false: no more. */
 bool message_next_item(struct run *items, struct item *item);

@@ -315,17 +315,6 @@ void writer_begin_ordinary(struct writer *writer, struct space space,
     x_begin(writer, envelope);
 }
 
-/* Bytes that opening a field, or adding to it when it is open, costs beside the entry. */
-static size_t field_cost(const struct writer *writer, char letter, enum writer_header header,
-                         size_t count)
-{
-    if (writer->field == (uint8_t)letter) {
-        return header_growth(header, writer->field_count, count);
-    }
-    return header_growth(HEADER_MAP, writer->x_count, writer->x_count + 1) + 2
-           + header_size(header, count);
-}
-
 static uint8_t field_bit(char letter)
 {
     unsigned at = 0;
@@ -335,6 +324,27 @@ static uint8_t field_bit(char letter)
         assert(at < sizeof writer_letters);
     }
     return (uint8_t)(1u << at);
+}
+
+void writer_begin_items(struct writer *writer, struct space space)
+{
+    writer_begin(writer, space, UINT16_MAX);
+    writer->is_bare = true;
+    writer->stage = STAGE_X;
+    writer->field = 'b';
+    writer->fields = field_bit('b');
+    writer->field_at = header_begin(writer, HEADER_ARRAY, 0);
+}
+
+/* Bytes that opening a field, or adding to it when it is open, costs beside the entry. */
+static size_t field_cost(const struct writer *writer, char letter, enum writer_header header,
+                         size_t count)
+{
+    if (writer->field == (uint8_t)letter) {
+        return header_growth(header, writer->field_count, count);
+    }
+    return header_growth(HEADER_MAP, writer->x_count, writer->x_count + 1) + 2
+           + header_size(header, count);
 }
 
 /* Make it the open field, if it is not. */
@@ -369,7 +379,7 @@ static void field_count(struct writer *writer, char letter, enum writer_header h
 static void field_uncount(struct writer *writer, char letter, enum writer_header header)
 {
     assert(writer->field == (uint8_t)letter);
-    if (writer->field_count > 1) {
+    if (writer->field_count > 1 || writer->is_bare) {
         header_change(writer, writer->field_at, header, &writer->field_count,
                       writer->field_count - (size_t)1);
         return;

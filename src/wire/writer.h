@@ -1,9 +1,9 @@
 #ifndef WIRE_WRITER_H
 #define WIRE_WRITER_H
 
-/* Building one outgoing datagram in the sender's own buffer. Called by node alone, at the moment
- * the socket has room. Whatever does not fit is left for the next datagram: every put says how
- * much it took, and nothing is ever written in half. Never allocates.
+/* Building one outgoing datagram in the sender's own buffer. Called by node, at the moment the
+ * socket has room, and by disk for items alone. Whatever does not fit is left for the next
+ * datagram: every put says how much it took, and nothing is ever written in half. Never allocates.
  *
  * What goes to plain peers is the frame that both prototypes survive: exactly {key, vector, full?,
  * ttl}, fixstr or raw16 strings, minimal integers. Strings of 32 bytes and more get a raw16 header
@@ -13,6 +13,7 @@
  * Order of calls, plain:     begin_plain, put_block*, end.
  *           hello:           begin_hello, put_block*, begin_x, fields, end.
  *           ordinary:        begin_ordinary, fields, end.
+ *           items alone:     begin_items, items, end.
  * A field's puts must follow one another; a field cannot be taken up again after another one. */
 
 #include "base/bytes.h"
@@ -48,7 +49,8 @@ struct writer {
     uint8_t stage;        /* what may be called next */
     uint8_t ttl;
     bool full;
-    bool more; /* a digest of the open entry of `B` was refused */
+    bool is_bare; /* items alone, in no datagram */
+    bool more;    /* a digest of the open entry of `B` was refused */
 };
 
 /* Begin a plain message of at most WIRE_PLAIN_BYTES_MAX bytes.
@@ -75,6 +77,12 @@ void writer_begin_x(struct writer *writer, const struct envelope *envelope);
  * space  at least WRITER_ORDINARY_BYTES */
 void writer_begin_ordinary(struct writer *writer, struct space space,
                            const struct envelope *envelope);
+
+/* Begin items alone, an array as the field `b`, which items_judge() reads: what lies on disk.
+ * Nothing but items goes in; writer_end() ends it.
+ *
+ * space  up to 64 KiB */
+void writer_begin_items(struct writer *writer, struct space space);
 
 /* Add the marked elements of one block, all of it when mark is NULL, to the open vector or item.
  * Blocks come in ascending order of number, each once. Values that are 0 are skipped and count as

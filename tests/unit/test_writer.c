@@ -803,6 +803,77 @@ static void test_writer_never_exceeds_its_space(void **state)
     assert_true(items > 1000);
 }
 
+/* -- items alone ------------------------------------------------------------------------------ */
+
+static void test_items_alone_are_read_back(void **state)
+{
+    struct fixture *const fixture = *state;
+    struct block_room room;
+    struct run run;
+    struct item item;
+    struct bytes bytes;
+    uint32_t items = 0;
+    uint32_t read = 0;
+
+    writer_begin_items(&fixture->writer, (struct space){ fixture->buffer, 16384 });
+    while (writer_begin_item(&fixture->writer, text("key"), false, items)) {
+        struct block block;
+
+        room.values[0] = items + 1;
+        room.offsets[0] = (uint8_t)items;
+        block = block_unpacked(&room, items, 1);
+        (void)writer_put_block(&fixture->writer, &block, NULL);
+        writer_end_item(&fixture->writer);
+        items++;
+    }
+    while (writer_put_tombstone(&fixture->writer, items, 9)) {
+        items++;
+    }
+    bytes = writer_end(&fixture->writer);
+    assert_true(bytes.size > 16384 - 32);
+    assert_true(items_judge(bytes, &run));
+    while (message_next_item(&run, &item)) {
+        struct block block;
+
+        if (item.by_hash) {
+            assert_int_equal(item.hash, read);
+        } else {
+            assert_int_equal(item.generation, read);
+            assert_true(elements_next(&item.elements, &room, &block));
+            assert_int_equal(block_get(&block, (uint8_t)read), read + 1);
+        }
+        read++;
+    }
+    assert_int_equal(read, items);
+    for (size_t size = 0; size < bytes.size; size++) {
+        assert_false(items_judge((struct bytes){ bytes.data, size }, &run));
+    }
+    assert_false(items_judge((struct bytes){ bytes.data, bytes.size + 1 }, &run));
+}
+
+static void test_no_items_alone_are_an_empty_array(void **state)
+{
+    struct fixture *const fixture = *state;
+    struct run run;
+
+    writer_begin_items(&fixture->writer, space_of(fixture));
+    assert_true(writer_begin_item(&fixture->writer, text("key"), false, 0));
+    writer_end_item(&fixture->writer);
+    assert_true(items_judge(writer_end(&fixture->writer), &run));
+    assert_int_equal(run.left, 0);
+}
+
+static void test_items_alone_that_need_sorting_are_refused(void **state)
+{
+    static const uint8_t rising[] = { 0x91, 0x92, 0xa1, 'k', 0x82, 1, 1, 2, 1 };
+    static const uint8_t falling[] = { 0x91, 0x92, 0xa1, 'k', 0x82, 2, 1, 1, 1 };
+    struct run run;
+
+    (void)state;
+    assert_true(items_judge((struct bytes){ rising, sizeof rising }, &run));
+    assert_false(items_judge((struct bytes){ falling, sizeof falling }, &run));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -824,6 +895,9 @@ int main(void)
         TEST(test_writer_puts_a_probe_where_it_just_fits),
         TEST(test_writer_says_more_when_digests_did_not_fit),
         TEST(test_writer_never_exceeds_its_space),
+        cmocka_unit_test_setup_teardown(test_items_alone_are_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_items_alone_are_an_empty_array, setup, teardown),
+        cmocka_unit_test(test_items_alone_that_need_sorting_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,138 @@
+#ifndef DISK_JOURNAL_H
+#define DISK_JOURNAL_H
+
+/* What is kept of a table, and when: a log of what rose, and snapshots that let old logs go. Pure:
+ * it decides, and somebody else does it (disk/operation.h):
+ *
+ *     journal_note()                    at the end of each turn: what changed
+ *     journal_next() -> journal_done()  one operation after the other, as long as there is one
+ *
+ * What is noted is marks (store/marks.h), so that what waits merges by OR and a register is written
+ * once a group however often it rose. A group is as much of what was noted as fits into one write;
+ * values are read when it is encoded. While one is written the next one gathers.
+ *
+ * Tickets. What has been noted up to now has a ticket, journal_ticket(). Once journal_kept() has
+ * come to it, all of that outlives a crash, as far as `durability` promises. What journal_lost()
+ * has come to and journal_kept() has not may outlive it or not: whoever waits for it is told so.
+ *
+ * Snapshots. When the logs are longer than the last snapshot (and than snapshot_bytes_min) a new
+ * log is begun, and the table is walked in order, a piece a turn, into a draft of the same number.
+ * What rises behind the walk is in the new log, and to replay it is to join it, so no copy of
+ * anything is made and nobody waits. Once the draft is synced and has its name, what is older goes.
+ *
+ * Failures. A file of which a write or a sync failed is let go of and never synced again: the
+ * kernel may have dropped its pages and call the next sync good. All that it had not kept is noted
+ * again, a new log is begun, and so on every second (JOURNAL_RETRY_US) until that succeeds.
+ * Meanwhile journal_health() says what is wrong. A log is extended while it still has
+ * JOURNAL_RESERVE_BYTES, so what is noted on a full disk, deletions above all, still finds room.
+ *
+ * Called by main and the simulator. Calls store and wire. Errors: none but of memory; where a mark
+ * cannot be noted for want of it, nothing is called kept any more until a snapshot was made. */
+
+#include "base/mem.h"
+#include "base/moment.h"
+#include "base/status.h"
+#include "disk/operation.h"
+#include "disk/peers.h"
+#include "store/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct journal; /* opaque */
+
+#define JOURNAL_GROUP_BYTES        (UINT64_C(256) << 10) /* of a write: a millisecond to encode */
+#define JOURNAL_EXTEND_BYTES       (UINT64_C(16) << 20)  /* by which a log grows */
+#define JOURNAL_RESERVE_BYTES      (UINT64_C(4) << 20)   /* left in a log when it is made to grow */
+#define JOURNAL_SNAPSHOT_BYTES_MIN (UINT64_C(64) << 20)  /* of logs, before there is one */
+#define JOURNAL_LOGS_MAX           16                    /* or as many, however short they are */
+#define JOURNAL_RETRY_US           UINT64_C(1000000)
+#define JOURNAL_FILES_MAX          64 /* that a directory may hold: each failure begins one */
+
+enum journal_durability {
+    JOURNAL_COMMIT,   /* kept: written and synced */
+    JOURNAL_INTERVAL, /* kept: written; synced once each interval */
+    JOURNAL_NONE      /* nothing is written but a snapshot at journal_stop() */
+};
+
+enum journal_health {
+    JOURNAL_FINE,
+    JOURNAL_FULL,   /* no space: updates are to be refused, deletions may pass */
+    JOURNAL_FAILING /* a write or sync failed, and no new log could be begun yet */
+};
+
+struct journal_options {
+    struct mem *mem;     /* outlives the journal */
+    struct table *table; /* likewise */
+    uint64_t directory_id;
+    uint64_t number;              /* of the first file to write: above all that are there */
+    uint64_t sequence;            /* of the first frame: behind the last that is kept */
+    const struct disk_found *old; /* files that are there, lent for the call */
+    size_t old_count;
+    uint64_t snapshot_number;    /* of the one that was loaded; 0: none. What is older is removed */
+    bool wants_snapshot;         /* what is there is damaged, or all of it was never loaded */
+    uint64_t snapshot_bytes_min; /* JOURNAL_SNAPSHOT_BYTES_MIN; the simulator has less */
+    uint64_t extend_bytes;       /* JOURNAL_EXTEND_BYTES; likewise */
+    uint64_t reserve_bytes;      /* JOURNAL_RESERVE_BYTES; likewise */
+    uint64_t sync_interval_us;   /* of JOURNAL_INTERVAL */
+    uint8_t durability;          /* enum journal_durability */
+};
+
+/* Begin. The table has been loaded (disk/recover.h), or is empty. STATUS_MEMORY. */
+MUST_CHECK enum status journal_create(const struct journal_options *options,
+                                      struct journal **journal_out);
+
+/* Not while an operation is under way. NULL is allowed. */
+void journal_free(struct journal *journal);
+
+/* What changed in a turn, but for what came from the disk and for presence. Before the turn's end.
+ * */
+void journal_note(struct journal *journal, struct changes changes);
+
+/* Whom the node knows; written beside the next group, or by itself within a minute. */
+void journal_note_peers(struct journal *journal, const struct disk_peers *peers);
+
+/* The next operation. False: none now, or one is under way. */
+bool journal_next(struct journal *journal, struct moment now, struct disk_operation *operation_out);
+
+/* How it went. */
+void journal_done(struct journal *journal, struct moment now, struct disk_result result);
+
+/* mono_us at which journal_next() has one without anything being noted; UINT64_MAX: never. */
+uint64_t journal_due_us(const struct journal *journal);
+
+uint64_t journal_ticket(const struct journal *journal);
+uint64_t journal_kept(const struct journal *journal);
+uint64_t journal_lost(const struct journal *journal);
+enum journal_health journal_health(const struct journal *journal);
+
+/* Make a snapshot soon, whatever the logs' length. */
+void journal_want_snapshot(struct journal *journal);
+
+/* Keep all that was noted (with JOURNAL_NONE: make a snapshot) and then do no more. Notes still
+ * come until journal_has_stopped(), which is also true of one that is failing. */
+void journal_stop(struct journal *journal);
+bool journal_has_stopped(const struct journal *journal);
+
+struct journal_stats {
+    uint64_t groups; /* written */
+    uint64_t frames;
+    uint64_t written_bytes; /* of logs */
+    uint64_t snapshots;
+    uint64_t snapshot_bytes; /* of the last one */
+    uint64_t log_bytes;      /* of the logs that a start would read */
+    uint64_t failures;       /* operations that failed */
+    uint64_t waiting;        /* blocks noted and not written */
+    uint64_t commit_us;      /* that the last group took, from its encoding to its result */
+    uint64_t commit_us_sum;
+    uint64_t commit_us_max;
+    int error; /* errno of the last failure */
+    bool is_snapshotting;
+};
+const struct journal_stats *journal_stats(const struct journal *journal);
+
+/* Abort unless its invariants hold. */
+void journal_audit(const struct journal *journal);
+
+#endif /* DISK_JOURNAL_H */

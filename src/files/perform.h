@@ -1,0 +1,30 @@
+#ifndef FILES_PERFORM_H
+#define FILES_PERFORM_H
+
+/* Operations on the files of a data directory (disk/operation.h), done at once by the calling
+ * thread, which waits. Called by files/worker from its thread, and by main for the commands that
+ * look at a directory that nobody runs on.
+ *
+ * Files are opened below the directory's descriptor, never by a path, never through a symbolic
+ * link, with the owner's mode only. A call that a signal interrupted or that did a part goes on; a
+ * write that no more of is taken is an error. What fails says so in the result and leaves the
+ * descriptor to DISK_CLOSE. */
+
+#include "disk/operation.h"
+
+struct files; /* opaque: the descriptors that are open */
+
+/* `directory` is borrowed. NULL: no memory. */
+struct files *files_create(int directory);
+void files_free(struct files *files);
+
+struct disk_result files_perform(struct files *files, const struct disk_operation *operation);
+
+/* "log-12", "snap-12", "snap-12.tmp". */
+#define FILES_NAME_MAX 32
+void files_name(struct disk_file file, char name[FILES_NAME_MAX]);
+
+/* False: it is none of these names; *file_out untouched. Canonical numbers only. */
+bool files_from_name(const char *name, struct disk_file *file_out);
+
+#endif /* FILES_PERFORM_H */
