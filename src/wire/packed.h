@@ -67,6 +67,9 @@ bool packed_judge(struct bytes bin, struct elements *elements);
  * values need; any other comes sparse. Zeros never come. */
 bool packed_next(struct elements *elements, struct block_room *room, struct block *block);
 
+/* A segment at its longest: all values 8 bytes wide (head 9, range 2, shape 1, base 10). */
+#define PACKED_SEGMENT_BYTES_MAX (9 + 2 + 1 + 10 + BLOCK_ELEMENTS * 8)
+
 /* How a segment will be written. */
 struct packed_segment {
     uint64_t base;

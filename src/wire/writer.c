@@ -576,7 +576,7 @@ static unsigned put_dense(struct writer *writer, const struct picked *picked)
         end = room < head ? 0 : packed_cut(picked->values, &segment, room - head);
     }
     if (end > 0) {
-        uint8_t bytes[WIRE_EXTENDED_BYTES_MAX];
+        uint8_t bytes[PACKED_SEGMENT_BYTES_MAX];
         const size_t size =
             (size_t)(packed_segment_put(bytes, picked->values, &segment, gap) - bytes);
 

@@ -851,6 +851,33 @@ static void test_items_alone_are_read_back(void **state)
     assert_false(items_judge((struct bytes){ bytes.data, bytes.size + 1 }, &run));
 }
 
+/* Wide values in no order: the largest segment there is, larger than a datagram. */
+static void test_items_alone_hold_any_block(void **state)
+{
+    struct fixture *const fixture = *state;
+    struct block_room room;
+    struct block_room read;
+    struct block block;
+    struct run run;
+    struct item item;
+
+    for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
+        room.values[i] = UINT64_C(0x9E3779B97F4A7C15) * (i + 1);
+        room.offsets[i] = (uint8_t)i;
+    }
+    block = block_unpacked(&room, (UINT64_C(1) << 56) - 1, BLOCK_ELEMENTS);
+    writer_begin_items(&fixture->writer, (struct space){ fixture->buffer, 16384 });
+    assert_true(writer_begin_item(&fixture->writer, text("key"), false, 0));
+    assert_int_equal(writer_put_block(&fixture->writer, &block, NULL), BLOCK_ELEMENTS);
+    writer_end_item(&fixture->writer);
+    assert_true(items_judge(writer_end(&fixture->writer), &run));
+    assert_true(message_next_item(&run, &item));
+    assert_true(elements_next(&item.elements, &read, &block));
+    assert_int_equal(block.count, BLOCK_ELEMENTS);
+    assert_memory_equal(block.values, room.values, sizeof room.values);
+    assert_false(elements_next(&item.elements, &read, &block));
+}
+
 static void test_no_items_alone_are_an_empty_array(void **state)
 {
     struct fixture *const fixture = *state;
@@ -896,6 +923,7 @@ int main(void)
         TEST(test_writer_says_more_when_digests_did_not_fit),
         TEST(test_writer_never_exceeds_its_space),
         cmocka_unit_test_setup_teardown(test_items_alone_are_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_items_alone_hold_any_block, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_items_alone_are_an_empty_array, setup, teardown),
         cmocka_unit_test(test_items_alone_that_need_sorting_are_refused),
     };
