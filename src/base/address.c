@@ -227,6 +227,21 @@ bool address_from_text(struct bytes text, struct address *address_out)
     return true;
 }
 
+bool address_from_presence(struct bytes key, struct address *address_out)
+{
+    const struct bytes prefix = { (const uint8_t *)"n:", 2 };
+    struct address address;
+
+    if (!bytes_begin_with(key, prefix)
+        || !address_from_text((struct bytes){ key.data + prefix.size, key.size - prefix.size },
+                              &address)
+        || !address_is_peer(&address)) {
+        return false;
+    }
+    *address_out = address;
+    return true;
+}
+
 /* The longest run of at least two zero groups, the first of equals (RFC 5952, section 4.2). */
 static unsigned address_longest_zeros(const uint8_t ip[16], unsigned *first)
 {

@@ -42,6 +42,10 @@ bool address_is_peer(const struct address *address);
  * text. Port 0 is taken. False: anything else; *address_out untouched. */
 bool address_from_text(struct bytes text, struct address *address_out);
 
+/* Whether a key is that of a peer's presence, "n:" and the text of an address that a peer may have,
+ * and whose. */
+bool address_from_presence(struct bytes key, struct address *address_out);
+
 /* A literal in any form inet_pton(3) takes, no port and no brackets. For what people type. */
 bool address_ip_from_text(struct bytes text, uint8_t ip_out[16]);
 

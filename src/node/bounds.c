@@ -5,27 +5,8 @@
 #include "node/peers.h"
 #include "node/state.h"
 
-#include <string.h>
-
 #define US_PER_S     UINT64_C(1000000)
 #define MINUTE_LEAST UINT64_C(10000000) /* the first that is told for one: in 1989 */
-#define PREFIX       "n:"
-#define PREFIX_N     2
-
-bool presence_address(struct bytes key, struct address *address_out)
-{
-    struct address address;
-
-    if (key.size <= PREFIX_N || memcmp(key.data, PREFIX, PREFIX_N) != 0) {
-        return false;
-    }
-    if (!address_from_text((struct bytes){ key.data + PREFIX_N, key.size - PREFIX_N }, &address)
-        || !address_is_peer(&address)) {
-        return false;
-    }
-    *address_out = address;
-    return true;
-}
 
 uint64_t presence_minutes(uint64_t stamp)
 {

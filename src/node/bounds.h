@@ -15,7 +15,10 @@
 struct node;
 
 /* Whether a key is a peer's presence, and whose. */
-bool presence_address(struct bytes key, struct address *address_out);
+static inline bool presence_address(struct bytes key, struct address *address_out)
+{
+    return address_from_presence(key, address_out);
+}
 
 #define STAMP_FRESH_MIN 3 /* a stranger's stamp older than this is history */
 
