@@ -9,10 +9,14 @@
 #include <string.h>
 
 #define LENGTH_AT   8
+#define UNKEPT_AT   10
 #define KIND_AT     12
 #define SIGN_AT     13
 #define SEQUENCE_AT 16
 
+#define UNKEPT_MAX UINT16_MAX /* as many or more */
+
+_Static_assert(FRAME_PAYLOAD_MAX <= UINT16_MAX, "the length has 16 bits");
 _Static_assert(SEQUENCE_AT + 8 == FRAME_HEAD_BYTES, "the head is whole");
 
 static const uint8_t sign[3] = { 'v', 'g', 'n' };
@@ -30,16 +34,19 @@ static uint64_t checksum(const uint8_t *frame, uint64_t seed, size_t payload_siz
                                 seed);
 }
 
-size_t frame_seal(uint8_t *to, uint64_t seed, enum frame_kind kind, uint64_t sequence,
-                  size_t payload_size)
+size_t frame_seal(uint8_t *to, uint64_t seed, const struct frame *frame)
 {
-    assert(payload_size <= FRAME_PAYLOAD_MAX);
-    little_put32(to + LENGTH_AT, (uint32_t)payload_size);
-    to[KIND_AT] = (uint8_t)kind;
+    const uint64_t unkept = frame->sequence - frame->kept;
+
+    assert(frame->payload.size <= FRAME_PAYLOAD_MAX);
+    assert(frame->kept <= frame->sequence);
+    little_put16(to + LENGTH_AT, (uint16_t)frame->payload.size);
+    little_put16(to + UNKEPT_AT, unkept < UNKEPT_MAX ? (uint16_t)unkept : UNKEPT_MAX);
+    to[KIND_AT] = frame->kind;
     memcpy(to + SIGN_AT, sign, sizeof sign);
-    little_put64(to + SEQUENCE_AT, sequence);
-    little_put64(to, checksum(to, seed, payload_size));
-    return FRAME_HEAD_BYTES + payload_size;
+    little_put64(to + SEQUENCE_AT, frame->sequence);
+    little_put64(to, checksum(to, seed, frame->payload.size));
+    return frame_size(frame);
 }
 
 /* Whether a frame could begin here, by all but its checksum. */
@@ -47,24 +54,29 @@ static bool is_plausible(const uint8_t *at, size_t left)
 {
     return left >= FRAME_HEAD_BYTES && memcmp(at + SIGN_AT, sign, sizeof sign) == 0
            && at[KIND_AT] >= FRAME_BEGIN && at[KIND_AT] < FRAME_KIND_COUNT
-           && little_get32(at + LENGTH_AT) <= FRAME_PAYLOAD_MAX
-           && little_get32(at + LENGTH_AT) <= left - FRAME_HEAD_BYTES;
+           && little_get16(at + LENGTH_AT) <= FRAME_PAYLOAD_MAX
+           && little_get16(at + LENGTH_AT) <= left - FRAME_HEAD_BYTES;
 }
 
 bool frame_open(struct bytes bytes, uint64_t seed, struct frame *frame_out)
 {
     size_t payload_size;
+    uint64_t unkept;
 
     if (!is_plausible(bytes.data, bytes.size)) {
         return false;
     }
-    payload_size = little_get32(bytes.data + LENGTH_AT);
+    payload_size = little_get16(bytes.data + LENGTH_AT);
     if (little_get64(bytes.data) != checksum(bytes.data, seed, payload_size)) {
         return false;
     }
     *frame_out = (struct frame){ .payload = { bytes.data + FRAME_HEAD_BYTES, payload_size },
                                  .sequence = little_get64(bytes.data + SEQUENCE_AT),
                                  .kind = bytes.data[KIND_AT] };
+    unkept = little_get16(bytes.data + UNKEPT_AT);
+    if (unkept < UNKEPT_MAX && unkept <= frame_out->sequence) {
+        frame_out->kept = frame_out->sequence - unkept;
+    }
     return true;
 }
 

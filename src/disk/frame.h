@@ -5,11 +5,17 @@
  * endian:
  *
  *     0   u64   checksum: XXH3-64 of all that follows, seeded with the file's own seed
- *     8   u32   length of the payload, 0..FRAME_PAYLOAD_MAX
+ *     8   u16   length of the payload, 0..FRAME_PAYLOAD_MAX
+ *     10  u16   how many frames before it were not known to be kept when it was written; 65535: as
+ *               many or more
  *     12  u8    kind
  *     13  3     "vgn"
  *     16  u64   sequence
  *     24        payload
+ *
+ * The second number parts what is missing from what was never promised. Of a write of several
+ * frames a crash may leave any sectors out, and so of all that was written since the last sync. A
+ * frame that is bad is damage only where a later one says that it was kept.
  *
  * The seed is made of the directory's id and the file's kind and number, so a frame that was copied
  * from another file or directory does not pass. The sequence counts the frames of all logs of a
@@ -41,7 +47,8 @@ enum frame_kind {
 /* The first frame of each file says what it is, for whoever looks at it, and how it joins on. */
 struct frame_begin {
     uint32_t format;   /* FRAME_FORMAT */
-    uint64_t sequence; /* of the first frame behind it, in a snapshot of the log of its number */
+    uint64_t sequence; /* of the first frame behind it, from 1: all below it is kept, as far as it
+                        * ever will be. In a snapshot: that of the log of its number; 0: none */
 };
 #define FRAME_FORMAT      1
 #define FRAME_BEGIN_BYTES 12
@@ -57,6 +64,7 @@ struct frame_end {
 struct frame {
     struct bytes payload; /* view */
     uint64_t sequence;
+    uint64_t kept; /* those of lesser sequence were known to be kept when it was written */
     uint8_t kind;
 };
 
@@ -64,9 +72,11 @@ struct frame {
 uint64_t frame_seed(uint64_t directory_id, struct disk_file file);
 
 /* Write the head of a frame in front of its payload, which is there already, at `to` +
- * FRAME_HEAD_BYTES. Returns the size of the frame. */
-size_t frame_seal(uint8_t *to, uint64_t seed, enum frame_kind kind, uint64_t sequence,
-                  size_t payload_size);
+ * FRAME_HEAD_BYTES. Returns the size of the frame.
+ *
+ * frame  `kept` at most `sequence`, where in a snapshot it means nothing and is equal; of the
+ *        payload only the size is read */
+size_t frame_seal(uint8_t *to, uint64_t seed, const struct frame *frame);
 
 /* The frame that `bytes` begin with. False: there is none that is whole and passes. */
 bool frame_open(struct bytes bytes, uint64_t seed, struct frame *frame_out);

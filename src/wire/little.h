@@ -5,6 +5,11 @@
 
 #include <stdint.h>
 
+static inline uint16_t little_get16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] | at[1] << 8);
+}
+
 static inline uint32_t little_get32(const uint8_t *at)
 {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
@@ -13,6 +18,12 @@ static inline uint32_t little_get32(const uint8_t *at)
 static inline uint64_t little_get64(const uint8_t *at)
 {
     return little_get32(at) | (uint64_t)little_get32(at + 4) << 32;
+}
+
+static inline void little_put16(uint8_t *to, uint16_t number)
+{
+    to[0] = (uint8_t)number;
+    to[1] = (uint8_t)(number >> 8);
 }
 
 static inline void little_put32(uint8_t *to, uint32_t number)

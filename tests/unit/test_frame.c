@@ -40,7 +40,10 @@ static size_t append(struct fixture *fixture, uint64_t sequence, size_t payload)
     for (size_t i = 0; i < payload; i++) {
         to[FRAME_HEAD_BYTES + i] = (uint8_t)random_below(&fixture->random, 256);
     }
-    fixture->size += frame_seal(to, fixture->seed, FRAME_ITEMS, sequence, payload);
+    fixture->size += frame_seal(
+        to, fixture->seed,
+        &(struct frame){
+            .payload.size = payload, .sequence = sequence, .kept = sequence, .kind = FRAME_ITEMS });
     return at;
 }
 
@@ -63,6 +66,29 @@ static void test_a_frame_is_read_back(void **state)
     assert_ptr_equal(frame.payload.data, fixture->bytes + FRAME_HEAD_BYTES);
     assert_true(frame_open(from(fixture, frame_size(&frame)), fixture->seed, &frame));
     assert_int_equal(frame.payload.size, 0);
+}
+
+static void test_what_was_kept_before_a_frame_is_read_back(void **state)
+{
+    static const uint64_t cases[][3] = {
+        /* sequence, kept, kept as read */
+        { 9, 9, 9 },
+        { 9, 2, 2 },
+        { UINT64_MAX, UINT64_MAX - 65534, UINT64_MAX - 65534 },
+        { UINT64_MAX, UINT64_MAX - 65535, 0 },
+        { 70000, 1, 0 },
+    };
+    struct fixture *fixture = *state;
+    struct frame frame;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fixture->size = frame_seal(
+            fixture->bytes, fixture->seed,
+            &(struct frame){ .sequence = cases[i][0], .kept = cases[i][1], .kind = FRAME_ITEMS });
+        assert_true(frame_open(from(fixture, 0), fixture->seed, &frame));
+        assert_true(frame.sequence == cases[i][0]);
+        assert_true(frame.kept == cases[i][2]);
+    }
 }
 
 static void test_no_changed_bit_passes(void **state)
@@ -187,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_frame_is_read_back, setup),
+        cmocka_unit_test_setup(test_what_was_kept_before_a_frame_is_read_back, setup),
         cmocka_unit_test_setup(test_no_changed_bit_passes, setup),
         cmocka_unit_test_setup(test_no_part_of_a_frame_passes, setup),
         cmocka_unit_test_setup(test_a_frame_of_another_file_or_directory_does_not_pass, setup),
