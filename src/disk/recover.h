@@ -10,10 +10,14 @@
  * is missing. What is missing is told, since the node must know that it has less than it once said
  * it kept:
  *
- *   torn     no frame passes from some place on to the end of a log, and no later sequence says
- *            that there was one: the crash of a machine, or of a write that was never acknowledged
- *   damaged  frames pass behind one that does not, a sequence is left out, a snapshot is not whole
- *            or does not add up, or a log is gone
+ *   torn     frames of a log do not pass, and no later one says that they were kept (disk/frame.h):
+ *            the crash of a machine, or of a write that was never acknowledged
+ *   damaged  a frame does not pass, or a sequence is left out, that a later one says was kept; one
+ *            passes and is of no valid form; a snapshot is not whole or does not add up; a log is
+ *            gone
+ *
+ * Where a snapshot is damaged, the one before it is loaded as well, if it is still there, and its
+ * logs. Zeros at the end of a log are its end.
  *
  * Called by main (a start, and the commands that look at a directory) and the simulator. Calls
  * store and wire. The table's limit on keys is the caller's to lift meanwhile: what was kept is
@@ -53,7 +57,7 @@ struct recover_report {
     uint64_t damaged_offset;
     uint64_t snapshot_number; /* 0: none */
     uint64_t next_number;     /* of files: above all that are there */
-    uint64_t next_sequence;   /* of frames: behind the last that passed */
+    uint64_t next_sequence;   /* of frames: behind the last, or at the first that was torn */
     struct disk_peers peers;
     int error; /* errno, where a file could not be read: STATUS_SYSTEM */
 };
