@@ -35,7 +35,7 @@
 
 struct recover; /* opaque */
 
-#define RECOVER_READ_BYTES (UINT64_C(256) << 10) /* a step: what is read and joined at once */
+#define RECOVER_READ_BYTES (UINT64_C(32) << 10) /* a step: what is read and joined at once */
 
 struct recover_options {
     struct mem *mem;
