@@ -6,13 +6,16 @@
  * look at a directory that nobody runs on.
  *
  * Files are opened below the directory's descriptor, never by a path, never through a symbolic
- * link, with the owner's mode only. A call that a signal interrupted or that did a part goes on; a
- * write that no more of is taken is an error. What fails says so in the result and leaves the
- * descriptor to DISK_CLOSE. */
+ * link, with the owner's mode only. Only what DISK_CREATE made, and nothing has let go of since, is
+ * written to or synced: a file of an earlier life, or one that was abandoned, gives EBADF. A call
+ * that a signal interrupted or that did a part goes on; a write that no more of is taken is an
+ * error. What fails says so in the result and leaves the descriptor to DISK_CLOSE. */
 
 #include "disk/operation.h"
 
 struct files; /* opaque: the descriptors that are open */
+
+#define FILES_OPEN_MAX 16 /* a log, a draft and what is read; EMFILE beyond */
 
 /* `directory` is borrowed. NULL: no memory. */
 struct files *files_create(int directory);

@@ -32,8 +32,9 @@ void worker_submit(struct worker *worker, const struct disk_operation *operation
 /* Whether one is under way. */
 bool worker_is_busy(const struct worker *worker);
 
-/* End the thread. One that has not come back from the disk by then is left behind, with all that it
- * was lent: false, and the process must end without freeing any of that. NULL is allowed. */
+/* End the thread. What was submitted is done first, and nobody is told. One that has not come back
+ * from the disk by then is left behind, with all that it was lent: false, and the process must end
+ * without freeing any of that. NULL is allowed. */
 bool worker_free(struct worker *worker, uint64_t wait_us);
 
 #endif /* FILES_WORKER_H */
