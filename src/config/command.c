@@ -13,18 +13,19 @@
 #endif
 
 #define COMMAND_FILE    SYSCONFDIR "/vignette/vignette.conf"
-#define COMMAND_LETTERS ":c:dH:hl:p:qtVv"
+#define COMMAND_LETTERS ":c:D:dH:hl:p:qtVv"
 
 enum command_long { LONG_SET = 256, LONG_SHOW };
 
 const char command_help[] =
-    "usage: vignetted [-dhqtVv] [-c file] [-H http-address|off] [-l listen] [-p pidfile]\n"
-    "                 [--set name=value]... [[host:]port [host:port ...]]\n"
+    "usage: vignetted [-dhqtVv] [-c file] [-D data-dir] [-H http-address|off] [-l listen]\n"
+    "                 [-p pidfile] [--set name=value]... [[host:]port [host:port ...]]\n"
     "\n"
     "The first argument is the gossip port of this node, which is also its HTTP port; the others\n"
     "are nodes to join. With a port, or -l, and without -c no configuration file is read.\n"
     "\n"
     "  -c, --config FILE     read this file instead of " COMMAND_FILE "\n"
+    "  -D, --data-dir DIR    keep what it knows there; without it in memory alone\n"
     "  -d, --daemonize       go to the background when ready\n"
     "  -H, --http ADDRESS    HTTP address: [host:]port, unix:PATH or off\n"
     "  -h, --help            show this\n"
@@ -74,6 +75,7 @@ static bool command_flag(struct command *command, int flag, const char *value)
 {
     switch (flag) {
     case 'c': command->file = value; break;
+    case 'D': command_put(command, "data-dir", value, "-D", CONFIG_FLAG); break;
     case 'd': command_put(command, "daemonize", "yes", "-d", CONFIG_FLAG); break;
     case 'H': command_put(command, "http-listen", value, "-H", CONFIG_FLAG); break;
     case 'h': command->action = COMMAND_HELP; break;
@@ -109,6 +111,7 @@ static int command_flags(struct command *command, int argc, char *const *argv)
 {
     static const struct option longs[] = {
         { "config", required_argument, NULL, 'c' },
+        { "data-dir", required_argument, NULL, 'D' },
         { "daemonize", no_argument, NULL, 'd' },
         { "help", no_argument, NULL, 'h' },
         { "http", required_argument, NULL, 'H' },

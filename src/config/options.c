@@ -16,12 +16,13 @@
 
 #define OPTION_KEEP_MS_MIN 60000 /* names say to the minute when keys end */
 
-#define OPTION_AT_DURATION(name) offsetof(struct config, name##_ms)
-#define OPTION_AT_SIZE(name)     offsetof(struct config, name##_bytes)
-#define OPTION_AT_COUNT(name)    offsetof(struct config, name)
-#define OPTION_AT_FLAG(name)     offsetof(struct config, name)
-#define OPTION_AT_LEVEL(name)    offsetof(struct config, name)
-#define OPTION_AT_FORMAT(name)   offsetof(struct config, name)
+#define OPTION_AT_DURATION(name)   offsetof(struct config, name##_ms)
+#define OPTION_AT_SIZE(name)       offsetof(struct config, name##_bytes)
+#define OPTION_AT_COUNT(name)      offsetof(struct config, name)
+#define OPTION_AT_FLAG(name)       offsetof(struct config, name)
+#define OPTION_AT_LEVEL(name)      offsetof(struct config, name)
+#define OPTION_AT_FORMAT(name)     offsetof(struct config, name)
+#define OPTION_AT_DURABILITY(name) offsetof(struct config, name)
 
 #define OPTION_NUMBER(number_type, number_name, number_initial, number_least, number_most, \
                       number_when, number_help)                                            \
@@ -65,13 +66,15 @@ const size_t config_options_count = sizeof config_options / sizeof config_option
 static const char *const option_flag_words[] = { "no", "yes", NULL };
 static const char *const option_level_words[] = { "error", "warn", "info", "debug", "trace", NULL };
 static const char *const option_format_words[] = { "text", "json", NULL };
+static const char *const option_durability_words[] = { "commit", "interval", "none", NULL };
 
 static const char *const *option_words(const struct config_option *option)
 {
-    return option->type == OPTION_FLAG     ? option_flag_words
-           : option->type == OPTION_LEVEL  ? option_level_words
-           : option->type == OPTION_FORMAT ? option_format_words
-                                           : NULL;
+    return option->type == OPTION_FLAG         ? option_flag_words
+           : option->type == OPTION_LEVEL      ? option_level_words
+           : option->type == OPTION_FORMAT     ? option_format_words
+           : option->type == OPTION_DURABILITY ? option_durability_words
+                                               : NULL;
 }
 
 static struct bytes option_bytes(const char *text)
@@ -323,10 +326,12 @@ const char *option_form(const struct config_option *option)
         [OPTION_FLAG] = "yes or no",
         [OPTION_LEVEL] = "error, warn, info, debug or trace",
         [OPTION_FORMAT] = "text or json",
+        [OPTION_DURABILITY] = "commit, interval or none",
     };
     static const char *const checks[] = {
         [CHECK_NAME] = "a name of at most 255 bytes without control characters",
         [CHECK_PATH] = "a path",
+        [CHECK_FOLDER] = "a path, or none",
         [CHECK_TARGET] = "stderr, syslog or a path that begins with /",
         [CHECK_ENDPOINT] = "[host:]port, the port 0..65535, IPv6 in brackets",
         [CHECK_SEED] = "host:port, the port 1..65535, IPv6 in brackets",
@@ -440,7 +445,8 @@ static bool option_is_text(const struct config_option *option, const char *value
 
     switch (option->check) {
     case CHECK_NAME: return option_is_clean(text, CONFIG_NAME_MAX);
-    case CHECK_PATH: return option_is_clean(text, CONFIG_PATH_MAX);
+    case CHECK_PATH:
+    case CHECK_FOLDER: return option_is_clean(text, CONFIG_PATH_MAX);
     case CHECK_TARGET:
         return text_is(text, "stderr") || text_is(text, "syslog")
                || (value[0] == '/' && option_is_clean(text, CONFIG_PATH_MAX));

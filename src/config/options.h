@@ -22,12 +22,13 @@ struct config_list {
     size_t count;
 };
 
-#define OPTION_FIELD_DURATION(name) uint64_t name##_ms
-#define OPTION_FIELD_SIZE(name)     uint64_t name##_bytes
-#define OPTION_FIELD_COUNT(name)    uint64_t name
-#define OPTION_FIELD_FLAG(name)     uint64_t name
-#define OPTION_FIELD_LEVEL(name)    uint64_t name /* enum log_level */
-#define OPTION_FIELD_FORMAT(name)   uint64_t name /* enum log_format */
+#define OPTION_FIELD_DURATION(name)   uint64_t name##_ms
+#define OPTION_FIELD_SIZE(name)       uint64_t name##_bytes
+#define OPTION_FIELD_COUNT(name)      uint64_t name
+#define OPTION_FIELD_FLAG(name)       uint64_t name
+#define OPTION_FIELD_LEVEL(name)      uint64_t name /* enum log_level */
+#define OPTION_FIELD_FORMAT(name)     uint64_t name /* enum log_format */
+#define OPTION_FIELD_DURABILITY(name) uint64_t name /* enum journal_durability */
 
 enum option_type {
     OPTION_DURATION,
@@ -36,6 +37,7 @@ enum option_type {
     OPTION_FLAG,
     OPTION_LEVEL,
     OPTION_FORMAT,
+    OPTION_DURABILITY,
     OPTION_ONE_TEXT,
     OPTION_TEXTS
 };
@@ -43,6 +45,7 @@ enum option_check {
     CHECK_NUMBER,
     CHECK_NAME,     /* 1..255 bytes of UTF-8 without control characters */
     CHECK_PATH,     /* the same, up to 4,000 */
+    CHECK_FOLDER,   /* a path, or none */
     CHECK_TARGET,   /* stderr, syslog or a path */
     CHECK_ENDPOINT, /* [host:]port */
     CHECK_SEED,     /* host:port, port above 0 */

@@ -15,7 +15,7 @@ enum process_exit {
     EXIT_USAGE = 64,         /* wrong arguments */
     EXIT_UNAVAILABLE = 69,   /* an address cannot be bound */
     EXIT_SOFTWARE = 70,      /* out of memory and the like, while starting */
-    EXIT_CANNOT_CREATE = 73, /* the pid file or the log file */
+    EXIT_CANNOT_CREATE = 73, /* the pid file, the log file, or the data directory */
     EXIT_CONFIG = 78         /* wrong configuration */
 };
 

@@ -133,6 +133,20 @@ void settings_http(const struct config *config, size_t descriptors, struct http_
     options->origins_count = config->http_allow_origin.count;
 }
 
+bool settings_has_directory(const struct config *config)
+{
+    return strcmp(config->data_dir, "none") != 0;
+}
+
+void settings_journal(const struct config *config, struct journal_options *options)
+{
+    options->durability = (uint8_t)config->durability;
+    options->sync_interval_us = config->sync_interval_ms * 1000;
+    options->snapshot_bytes_min = JOURNAL_SNAPSHOT_BYTES_MIN;
+    options->extend_bytes = JOURNAL_EXTEND_BYTES;
+    options->reserve_bytes = JOURNAL_RESERVE_BYTES;
+}
+
 void settings_log(const struct config *config, struct log_options *options)
 {
     *options = (struct log_options){ .target = config->log_target,

@@ -6,6 +6,7 @@
  * can still fail is a name that does not resolve. */
 
 #include "config/options.h"
+#include "disk/journal.h"
 #include "http/api.h"
 #include "http/server.h"
 #include "log/log.h"
@@ -42,6 +43,12 @@ uint64_t settings_http_memory(const struct config *config);
 
 /* The HTTP server's limits and lists; `descriptors` is the limit of the process. */
 void settings_http(const struct config *config, size_t descriptors, struct http_options *options);
+
+/* Whether anything is to be kept: `data-dir` is not none. */
+bool settings_has_directory(const struct config *config);
+
+/* What of a journal's options people may set, and the sizes that a daemon has. */
+void settings_journal(const struct config *config, struct journal_options *options);
 
 void settings_log(const struct config *config, struct log_options *options);
 

@@ -51,7 +51,7 @@ def test_help_goes_to_stdout_with_status_0(flag):
     found = run(flag)
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.startswith("usage: vignetted")
-    for name in ("--config", "--daemonize", "--http", "--listen", "--pidfile", "--quiet", "--test",
+    for name in ("--config", "--daemonize", "--data-dir", "--http", "--listen", "--pidfile", "--quiet", "--test",
                  "--version", "--verbose", "--set", "--show-config"):
         assert name in found.stdout
 

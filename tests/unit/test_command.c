@@ -102,7 +102,8 @@ static void test_command_flags_long_and_short(void **state)
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(command(fixture, "-dv -p /run/p -H off 6001"), COMMAND_GOOD);
+    assert_int_equal(command(fixture, "-dv -p /run/p -D data/7 -H off 6001"), COMMAND_GOOD);
+    assert_string_equal(fixture->config.data_dir, "data/7");
     assert_int_equal(fixture->config.daemonize, 1);
     assert_int_equal(fixture->config.log_level, 3);
     assert_string_equal(fixture->config.pidfile, "/run/p");
@@ -110,6 +111,9 @@ static void test_command_flags_long_and_short(void **state)
     assert_int_equal(command(fixture, "--daemonize --quiet --pidfile=/run/p --http 7000 6001"),
                      COMMAND_GOOD);
     assert_int_equal(fixture->config.log_level, 1);
+    assert_string_equal(fixture->config.data_dir, "none");
+    assert_int_equal(command(fixture, "--data-dir /data 6001"), COMMAND_GOOD);
+    assert_string_equal(fixture->config.data_dir, "/data");
     assert_int_equal(command(fixture, "-t 6001"), COMMAND_GOOD);
     assert_int_equal(fixture->action, COMMAND_TEST);
     assert_int_equal(command(fixture, "--show-config 6001"), COMMAND_GOOD);

@@ -17,6 +17,7 @@ static const char *good_text(const struct config_option *option)
         [CHECK_NAME] = "a name",         [CHECK_PATH] = "/a/path",   [CHECK_TARGET] = "syslog",
         [CHECK_ENDPOINT] = "[::1]:6001", [CHECK_SEED] = "a.b:6001",  [CHECK_RANGE] = "10.0.0.0/8",
         [CHECK_RULE] = "hll:% 64",       [CHECK_KEEP] = "a b:* 35d", [CHECK_HTTP] = "unix:/a/b",
+        [CHECK_FOLDER] = "none",
     };
 
     return texts[option->check];
@@ -43,7 +44,7 @@ static const char *const *bad_texts(const struct config_option *option)
         [CHECK_NUMBER] = numbers, [CHECK_NAME] = names,         [CHECK_PATH] = names,
         [CHECK_TARGET] = targets, [CHECK_ENDPOINT] = endpoints, [CHECK_SEED] = seeds,
         [CHECK_RANGE] = ranges,   [CHECK_RULE] = rules,         [CHECK_KEEP] = keeps,
-        [CHECK_HTTP] = https,
+        [CHECK_HTTP] = https,     [CHECK_FOLDER] = names,
     };
 
     return all[option->check];

@@ -57,6 +57,34 @@ static void test_settings_of_keep_have_pattern_and_seconds(void **state)
     assert_int_equal(lists.keeps[1].keep_s, 91);
 }
 
+static void test_settings_of_storage_say_where_and_how_surely(void **state)
+{
+    static const struct {
+        const char *word;
+        enum journal_durability durability;
+    } words[] = { { "commit", JOURNAL_COMMIT },
+                  { "interval", JOURNAL_INTERVAL },
+                  { "none", JOURNAL_NONE } };
+    struct fixture *fixture = *state;
+    struct journal_options options = { 0 };
+
+    assert_false(settings_has_directory(&fixture->config));
+    settings_journal(&fixture->config, &options);
+    assert_int_equal(options.durability, JOURNAL_COMMIT);
+    assert_int_equal(options.sync_interval_us, 1000000);
+    assert_int_equal(options.snapshot_bytes_min, 64 << 20);
+    assert_true(options.reserve_bytes > 0 && options.reserve_bytes < options.extend_bytes);
+    put(fixture, "data-dir", "./none");
+    assert_true(settings_has_directory(&fixture->config));
+    put(fixture, "sync-interval", "250ms");
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        put(fixture, "durability", words[i].word);
+        settings_journal(&fixture->config, &options);
+        assert_int_equal(options.durability, words[i].durability);
+        assert_int_equal(options.sync_interval_us, 250000);
+    }
+}
+
 /* What tests and simulator run is what a daemon runs. */
 static void test_settings_default_to_what_tests_take(void **state)
 {
@@ -229,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_settings_of_a_node_have_its_units),
         TEST(test_settings_of_keep_have_pattern_and_seconds),
+        TEST(test_settings_of_storage_say_where_and_how_surely),
         TEST(test_settings_default_to_what_tests_take),
         TEST(test_settings_keep_a_zero),
         TEST(test_settings_trust_loopback_unless_told),
