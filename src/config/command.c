@@ -15,7 +15,7 @@
 #define COMMAND_FILE    SYSCONFDIR "/vignette/vignette.conf"
 #define COMMAND_LETTERS ":c:D:dH:hl:p:qtVv"
 
-enum command_long { LONG_SET = 256, LONG_SHOW };
+enum command_long { LONG_SET = 256, LONG_SHOW, LONG_SALVAGE, LONG_CHECK, LONG_EXPORT, LONG_IMPORT };
 
 const char command_help[] =
     "usage: vignetted [-dhqtVv] [-c file] [-D data-dir] [-H http-address|off] [-l listen]\n"
@@ -35,8 +35,15 @@ const char command_help[] =
     "  -t, --test            check the configuration, print every error, and exit\n"
     "  -V, --version         show the version\n"
     "  -v, --verbose         log everything\n"
+    "      --salvage         start with what is left of a damaged data directory\n"
     "      --set NAME=VALUE  set one setting of vignette.conf(5)\n"
-    "      --show-config     show every setting and where it comes from, and exit\n";
+    "      --show-config     show every setting and where it comes from, and exit\n"
+    "\n"
+    "Of a data directory that no daemon runs on:\n"
+    "\n"
+    "      --check DIR        say what is in it, and whether it is damaged\n"
+    "      --export DIR       print it as lines that POST /keys takes\n"
+    "      --import DIR FILE  join such lines into it; - is stdin\n";
 
 /* What the arguments asked for, before the file is read. */
 struct command {
@@ -70,6 +77,16 @@ static void command_set(struct command *command, const char *text)
     command_put(command, name, equals + 1, "--set", CONFIG_SET);
 }
 
+/* What is asked of a data directory, instead of running. */
+static void command_inspect(struct command *command, enum command_action action, const char *path)
+{
+    if (command->action != COMMAND_RUN) {
+        config_say(command->report, "--check, --export and --import stand alone");
+    }
+    command->action = action;
+    command_put(command, "data-dir", path, "the data directory", CONFIG_FLAG);
+}
+
 /* One flag. False: it is none. */
 static bool command_flag(struct command *command, int flag, const char *value)
 {
@@ -90,6 +107,10 @@ static bool command_flag(struct command *command, int flag, const char *value)
     case 'v': command_put(command, "log-level", "debug", "-v", CONFIG_FLAG); break;
     case LONG_SET: command_set(command, value); break;
     case LONG_SHOW: command->action = COMMAND_SHOW; break;
+    case LONG_SALVAGE: command->action = COMMAND_SALVAGE; break;
+    case LONG_CHECK: command_inspect(command, COMMAND_CHECK, value); break;
+    case LONG_EXPORT: command_inspect(command, COMMAND_EXPORT, value); break;
+    case LONG_IMPORT: command_inspect(command, COMMAND_IMPORT, value); break;
     default: return false;
     }
     return true;
@@ -110,14 +131,18 @@ static void command_refuse(struct command *command, const char *word, int letter
 static int command_flags(struct command *command, int argc, char *const *argv)
 {
     static const struct option longs[] = {
+        { "check", required_argument, NULL, LONG_CHECK },
         { "config", required_argument, NULL, 'c' },
         { "data-dir", required_argument, NULL, 'D' },
         { "daemonize", no_argument, NULL, 'd' },
+        { "export", required_argument, NULL, LONG_EXPORT },
         { "help", no_argument, NULL, 'h' },
         { "http", required_argument, NULL, 'H' },
+        { "import", required_argument, NULL, LONG_IMPORT },
         { "listen", required_argument, NULL, 'l' },
         { "pidfile", required_argument, NULL, 'p' },
         { "quiet", no_argument, NULL, 'q' },
+        { "salvage", no_argument, NULL, LONG_SALVAGE },
         { "set", required_argument, NULL, LONG_SET },
         { "show-config", no_argument, NULL, LONG_SHOW },
         { "test", no_argument, NULL, 't' },
@@ -139,9 +164,26 @@ static int command_flags(struct command *command, int argc, char *const *argv)
     return optind;
 }
 
-/* [[host:]port [host:port ...]] */
+static bool command_inspects(const struct command *command)
+{
+    return command->action == COMMAND_CHECK || command->action == COMMAND_EXPORT
+           || command->action == COMMAND_IMPORT;
+}
+
+/* [[host:]port [host:port ...]], or the FILE of --import. */
 static void command_arguments(struct command *command, int count, char *const *arguments)
 {
+    if (command_inspects(command)) {
+        const int wanted = command->action == COMMAND_IMPORT ? 1 : 0;
+
+        if (count != wanted) {
+            config_say(command->report, "%s; see vignetted -h",
+                       wanted == 1 ? "--import needs one FILE"
+                                   : "--check and --export take no more");
+        }
+        command->file = count == wanted && wanted == 1 ? arguments[0] : NULL;
+        return;
+    }
     for (int i = 0; i < count; i++) {
         command_put(command, i == 0 ? "listen" : "seed", arguments[i],
                     i == 0 ? "the first argument" : "a seed", CONFIG_ARGUMENT);
@@ -168,6 +210,10 @@ enum command_result command_read(int argc, char *const *argv, struct config *con
         return COMMAND_USAGE;
     }
     if (command.action == COMMAND_HELP || command.action == COMMAND_VERSION) {
+        return COMMAND_GOOD;
+    }
+    if (command_inspects(&command)) {
+        *file_out = command.file;
         return COMMAND_GOOD;
     }
     if (command.file == NULL && first == argc && !command.has_listen) {

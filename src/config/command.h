@@ -10,10 +10,14 @@
 
 enum command_action {
     COMMAND_RUN,
-    COMMAND_TEST,   /* -t: check and say */
-    COMMAND_SHOW,   /* --show-config */
-    COMMAND_HELP,   /* -h */
-    COMMAND_VERSION /* -V */
+    COMMAND_TEST,    /* -t: check and say */
+    COMMAND_SHOW,    /* --show-config */
+    COMMAND_SALVAGE, /* --salvage: run, whatever is damaged in the data directory */
+    COMMAND_CHECK,   /* --check DIR; these three read no configuration, and data-dir is DIR */
+    COMMAND_EXPORT,  /* --export DIR */
+    COMMAND_IMPORT,  /* --import DIR FILE */
+    COMMAND_HELP,    /* -h */
+    COMMAND_VERSION  /* -V */
 };
 
 enum command_result {
@@ -25,7 +29,8 @@ enum command_result {
 /* Read the arguments and the file they lead to. `config` is initialised here; clear it whatever
  * the result. Errors are reported, all of them.
  *
- * file_out   the configuration file that was read, NULL when none was; lent from argv or static */
+ * file_out   the configuration file that was read, NULL when none was; of COMMAND_IMPORT the FILE.
+ *            Lent from argv or static */
 enum command_result command_read(int argc, char *const *argv, struct config *config,
                                  enum command_action *action_out, const char **file_out,
                                  struct config_report *report);

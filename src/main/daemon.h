@@ -9,12 +9,15 @@
 #include "log/log.h"
 #include "main/process.h"
 
+#include <stdbool.h>
+
 struct daemon; /* opaque */
 
 struct daemon_options {
     const struct config *config; /* outlives the daemon, until daemon_reload() takes another */
     struct log *log;
     size_t descriptors;
+    bool is_salvaging; /* start with what is left of a damaged data directory */
 
     /* A signal came: SIGHUP. Reads the settings again and calls daemon_reload(). */
     void (*reload)(void *owner);

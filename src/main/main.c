@@ -3,9 +3,11 @@
 #include "config/command.h"
 #include "log/log.h"
 #include "main/daemon.h"
+#include "main/inspect.h"
 #include "main/libevent.h"
 #include "main/process.h"
 #include "main/settings.h"
+#include "store/digest.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@ struct program {
     struct daemon *daemon;
     int ready_fd;
     int pid_fd;
+    bool is_salvaging;
 };
 
 static void say_on_stderr(void *owner, const char *sentence)
@@ -122,6 +125,7 @@ static enum process_exit prepare(struct program *program, struct fault *why)
     struct daemon_options options = { .config = config,
                                       .log = program->log,
                                       .descriptors = process_descriptors(),
+                                      .is_salvaging = program->is_salvaging,
                                       .reload = reload,
                                       .owner = program };
     enum process_exit exit;
@@ -176,9 +180,33 @@ static enum process_exit run(struct program *program)
     return EXIT_GOOD;
 }
 
-static enum process_exit act(struct program *program, enum command_action action)
+/* What is asked of the data directory that data-dir names by then. */
+static enum process_exit inspect(const struct config *config, enum command_action action,
+                                 const char *file)
+{
+    const struct bytes cluster = { (const uint8_t *)config->cluster, strlen(config->cluster) };
+    enum process_exit exit;
+    struct fault why;
+
+    switch (action) {
+    case COMMAND_CHECK: exit = inspect_check(config->data_dir, stdout, &why); break;
+    case COMMAND_EXPORT: exit = inspect_export(config->data_dir, stdout, &why); break;
+    default:
+        exit = inspect_import(config->data_dir, digest_cluster_id(cluster), file, stdout, &why);
+        break;
+    }
+    if (why.text[0] != '\0') {
+        say_on_stderr(NULL, why.text);
+    }
+    return exit;
+}
+
+static enum process_exit act(struct program *program, enum command_action action, const char *file)
 {
     switch (action) {
+    case COMMAND_CHECK:
+    case COMMAND_EXPORT:
+    case COMMAND_IMPORT: return inspect(&program->configs[0], action, file);
     case COMMAND_HELP: (void)fputs(command_help, stdout); return EXIT_GOOD;
     case COMMAND_VERSION: (void)puts("vignetted " VERSION_TEXT); return EXIT_GOOD;
     case COMMAND_SHOW:
@@ -186,7 +214,7 @@ static enum process_exit act(struct program *program, enum command_action action
         config_show(&program->configs[0], stdout);
         return EXIT_GOOD;
     case COMMAND_TEST: (void)puts("vignetted: the configuration is good"); return EXIT_GOOD;
-    default: return run(program);
+    default: program->is_salvaging = action == COMMAND_SALVAGE; return run(program);
     }
 }
 
@@ -201,7 +229,7 @@ int main(int argc, char **argv)
         command_read(argc, argv, &program.configs[0], &action, &file, &report);
 
     if (result == COMMAND_GOOD && settings_check(&program.configs[0], &report)) {
-        exit = act(&program, action);
+        exit = act(&program, action, file);
     } else {
         exit = result == COMMAND_USAGE ? EXIT_USAGE : EXIT_CONFIG;
     }

@@ -12,7 +12,9 @@
 /* sysexits(3), as documented in vignetted(8). */
 enum process_exit {
     EXIT_GOOD = 0,
+    EXIT_DAMAGED = 1,        /* of the commands on a data directory: something is missing in it */
     EXIT_USAGE = 64,         /* wrong arguments */
+    EXIT_DATA = 65,          /* of --import: a line that is wrong */
     EXIT_UNAVAILABLE = 69,   /* an address cannot be bound */
     EXIT_SOFTWARE = 70,      /* out of memory and the like, while starting */
     EXIT_CANNOT_CREATE = 73, /* the pid file, the log file, or the data directory */

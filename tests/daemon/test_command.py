@@ -11,6 +11,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -201,6 +202,37 @@ def test_bash_completes_behind_a_flag_and_behind_its_equals_sign(words, offered)
 def test_a_bare_port_reads_no_file_and_no_argument_reads_the_system_s():
     found = run()
     assert found.returncode in (64, 78) and found.stderr.startswith("vignetted: ")
+
+
+# -- a data directory that no daemon runs on
+
+
+def test_what_clients_read_goes_into_a_directory_and_out_of_it_to_clients(node, tmp_path):
+    """By the program as it is: each form is the one that the other takes."""
+    node.request("POST", "/keys/foo", {"0": 8, "18446744073709551615": 2**53 - 1})
+    node.request("POST", "/keys/b%22r", {"300": 1})
+    listing = node.request("GET", "/keys?vectors", headers={"Accept": "application/x-ndjson"})
+    data = tmp_path / "data"
+    found = run("--import", data, "-", input=listing.body.decode())
+    assert (found.returncode, found.stdout, found.stderr) == (0, "lines 2\n", "")
+    found = run("--check", data)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "\nkeys 2\n" in found.stdout and "\ndamaged 0\n" in found.stdout
+    exported = run("--export", data)
+    assert (exported.returncode, exported.stderr) == (0, "")
+    answer = node.request("POST", "/keys", exported.stdout,
+                          headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status == 200
+    assert answer.json() == {"keys": 2, "changed": 0, "elements_raised": 0}
+
+
+@pytest.mark.parametrize("arguments", [["--check"], ["--export"], ["--import", "/dev/null"]])
+def test_a_directory_of_somebody_else_is_refused_with_status_73(tmp_path, arguments):
+    (tmp_path / "notes").write_text("mine")
+    found = run(arguments[0], tmp_path, *arguments[1:])
+    assert (found.returncode, found.stdout) == (73, "")
+    assert re.fullmatch(r"vignetted: data directory '.*' .*\n", found.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
 # -- addresses

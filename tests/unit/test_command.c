@@ -122,6 +122,30 @@ static void test_command_flags_long_and_short(void **state)
     assert_int_equal(fixture->action, COMMAND_HELP);
     assert_int_equal(command(fixture, "--version"), COMMAND_GOOD);
     assert_int_equal(fixture->action, COMMAND_VERSION);
+    assert_int_equal(command(fixture, "--salvage 6001"), COMMAND_GOOD);
+    assert_int_equal(fixture->action, COMMAND_SALVAGE);
+    assert_string_equal(fixture->config.listen, "6001");
+}
+
+static void test_command_on_a_directory_reads_no_configuration(void **state)
+{
+    static const struct {
+        const char *line;
+        enum command_action action;
+    } lines[] = { { "--check /data", COMMAND_CHECK },
+                  { "--export=/data", COMMAND_EXPORT },
+                  { "--import /data lines", COMMAND_IMPORT },
+                  { "lines --import /data", COMMAND_IMPORT } };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        assert_int_equal(command(fixture, lines[i].line), COMMAND_GOOD);
+        assert_int_equal(fixture->action, lines[i].action);
+        assert_string_equal(fixture->config.data_dir, "/data");
+        assert_string_equal(fixture->config.listen, "");
+        assert_string_equal(fixture->file == NULL ? "" : fixture->file,
+                            lines[i].action == COMMAND_IMPORT ? "lines" : "");
+    }
 }
 
 static void test_command_that_is_wrong_is_usage(void **state)
@@ -140,6 +164,11 @@ static void test_command_that_is_wrong_is_usage(void **state)
         { "--test=now 6001", "there is no option --test=now" },
         { "--nothing 6001", "there is no option --nothing" },
         { "6001 -p", "-p needs a value" },
+        { "--check", "--check needs a value" },
+        { "--check /data 6001", "--check and --export take no more" },
+        { "--import /data", "--import needs one FILE" },
+        { "--import /data a b", "--import needs one FILE" },
+        { "--check /data --export /data", "stand alone" },
         { "--set 6001", "'6001' is not name=value" },
         { "--set =5 6001", "'=5' is not name=value" },
         { "--set max-kyes=5 6001", "did you mean 'max-keys'?" },
@@ -172,6 +201,7 @@ int main(void)
         TEST(test_command_of_the_seed),
         TEST(test_command_order_is_default_file_set_flag_argument),
         TEST(test_command_flags_long_and_short),
+        TEST(test_command_on_a_directory_reads_no_configuration),
         TEST(test_command_that_is_wrong_is_usage),
         TEST(test_command_with_a_wrong_file_is_configuration),
     };
