@@ -460,9 +460,23 @@ static unsigned item_put(struct writer *writer, const struct marked *marked)
     return writer_put_block(writer, &block, &marked->mark);
 }
 
+/* Where what went is remembered. */
+struct carrier {
+    struct marks *marks; /* NULL: nowhere */
+    struct mem *mem;
+    bool is_short; /* there was no memory for some of it */
+};
+
+static void carrier_add(struct carrier *carrier, struct entry *entry, const struct mark *mark)
+{
+    if (carrier->marks != NULL && !marks_add(carrier->marks, carrier->mem, entry, mark)) {
+        carrier->is_short = true;
+    }
+}
+
 /* Put the oldest mark, which is of a tombstone. False: it does not fit. */
 static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *writer,
-                          struct marks *carried)
+                          struct carrier *carrier)
 {
     const struct marked marked = *marks_first(marks);
 
@@ -475,9 +489,7 @@ static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *w
                               entry_generation(marked.entry))) {
         return false;
     }
-    if (carried != NULL) {
-        (void)marks_add(carried, mem, marked.entry, &marked.mark);
-    }
+    carrier_add(carrier, marked.entry, &marked.mark);
     marks_remove(marks, mem, marked.entry, &marked.mark);
     return true;
 }
@@ -485,14 +497,14 @@ static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *w
 /* Put the oldest mark, and those after it that continue the same vector, as one item. Returns how
  * many marks it took from; *all says whether the datagram has room for another item. */
 static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer *writer,
-                             struct marks *carried, bool *all)
+                             struct carrier *carrier, bool *all)
 {
     struct entry *entry = marks_first(marks)->entry;
     uint64_t number = 0;
     size_t count = 0;
 
     if (entry_deleted(entry)) {
-        *all = tombstone_put(marks, mem, writer, carried);
+        *all = tombstone_put(marks, mem, writer, carrier);
         return *all;
     }
     *all = writer_begin_item(writer, entry_key(entry), false, entry_generation(entry));
@@ -515,19 +527,17 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
             break;
         }
         count++;
-        /* Without memory to remember it, it has left all the same: anti-entropy has the rest. */
-        if (carried != NULL && !marks_add(carried, mem, entry, &taken)) {
-            carried = NULL;
-        }
+        carrier_add(carrier, entry, &taken);
         marks_remove(marks, mem, entry, &taken);
     }
     writer_end_item(writer);
     return count;
 }
 
-size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
-                       struct writer *writer, struct marks *carried)
+size_t marks_carry_items(struct marks *marks, const struct table *table, struct mem *mem,
+                         struct writer *writer, struct marks *carried, bool *is_short_out)
 {
+    struct carrier carrier = { .marks = carried, .mem = mem };
     size_t count = 0;
     bool all = true;
 
@@ -536,9 +546,19 @@ size_t marks_put_items(struct marks *marks, const struct table *table, struct me
             (void)marks_take(marks, mem);
             continue;
         }
-        count += item_put_marks(marks, mem, writer, carried, &all);
+        count += item_put_marks(marks, mem, writer, &carrier, &all);
     }
+    *is_short_out = *is_short_out || carrier.is_short;
     return count;
+}
+
+size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
+                       struct writer *writer, struct marks *carried)
+{
+    /* Without memory to remember it, it has left all the same: anti-entropy has the rest. */
+    bool is_short = false;
+
+    return marks_carry_items(marks, table, mem, writer, carried, &is_short);
 }
 
 void marks_audit(const struct marks *marks)

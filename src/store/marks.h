@@ -105,4 +105,9 @@ void marks_audit(const struct marks *marks);
 size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
                        struct writer *writer, struct marks *carried);
 
+/* The same for who must know what went: *is_short_out becomes true where there was no memory to add
+ * some of it to `carried`, else it stays as it is. */
+size_t marks_carry_items(struct marks *marks, const struct table *table, struct mem *mem,
+                         struct writer *writer, struct marks *carried, bool *is_short_out);
+
 #endif /* STORE_MARKS_H */

@@ -400,6 +400,31 @@ static void test_marks_put_items_loses_and_doubles_nothing(void **state)
     }
 }
 
+/* Where some of it cannot be carried it has left all the same, and that is said. */
+static void test_marks_carry_items_says_what_it_could_not_carry(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
+    struct mark mark = { .number = 0 };
+    bool is_short = false;
+
+    mark_set(&mark, 7);
+    for (unsigned i = 0; i < 2; i++) {
+        struct writer writer;
+
+        assert_true(marks_add(&fixture->marks, &fixture->mem, fixture->entries[0], &mark));
+        writer_begin_items(&writer, (struct space){ buffer, sizeof buffer });
+        fixture->mem.fail_countdown = i;
+        assert_int_equal(marks_carry_items(&fixture->marks, fixture->table, &fixture->mem, &writer,
+                                           &fixture->carried, &is_short),
+                         1);
+        assert_int_equal(is_short, i == 1);
+        assert_int_equal(marks_empty(&fixture->carried), i == 1);
+        assert_true(marks_empty(&fixture->marks));
+        marks_clear(&fixture->carried, &fixture->mem);
+    }
+}
+
 /* What ended while it waited is not told. */
 static void test_marks_put_items_leaves_out_what_has_ended(void **state)
 {
@@ -490,6 +515,7 @@ int main(void)
         TEST(test_marks_add_of_an_empty_mark_adds_nothing),
         TEST(test_marks_add_entry_marks_every_element),
         TEST(test_marks_put_items_loses_and_doubles_nothing),
+        TEST(test_marks_carry_items_says_what_it_could_not_carry),
         TEST(test_marks_put_items_leaves_out_what_has_ended),
         TEST(test_marks_put_items_of_whole_entries_takes_several_datagrams),
         TEST(test_marks_are_as_they_were_after_a_failed_allocation),
