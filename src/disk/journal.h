@@ -12,8 +12,9 @@
  * values are read when it is encoded. While one is written the next one gathers.
  *
  * Tickets. What has been noted up to now has a ticket, journal_ticket(). Once journal_kept() has
- * come to it, all of that outlives a crash, as far as `durability` promises. What journal_lost()
- * has come to and journal_kept() has not may outlive it or not: whoever waits for it is told so.
+ * come to it, all of that outlives a crash, as far as `durability` promises; that is once all is
+ * written that was noted while the groups before were (disk/notes.h). What journal_lost() has come
+ * to and journal_kept() has not may outlive it or not: whoever waits for it is told so.
  *
  * Snapshots. When the logs are longer than the last snapshot (and than snapshot_bytes_min) a new
  * log is begun, and the table is walked in order, a piece a turn, into a draft of the same number.
@@ -43,10 +44,11 @@
 struct journal; /* opaque */
 
 #define JOURNAL_GROUP_BYTES        (UINT64_C(256) << 10) /* of a write: a millisecond to encode */
-#define JOURNAL_EXTEND_BYTES       (UINT64_C(16) << 20)  /* by which a log grows */
-#define JOURNAL_RESERVE_BYTES      (UINT64_C(4) << 20)   /* left in a log when it is made to grow */
-#define JOURNAL_SNAPSHOT_BYTES_MIN (UINT64_C(64) << 20)  /* of logs, before there is one */
-#define JOURNAL_LOGS_MAX           16                    /* or as many, however short they are */
+#define JOURNAL_GROUP_BLOCKS       4096 /* or a frame more than these: each is looked up, 0.5 us */
+#define JOURNAL_EXTEND_BYTES       (UINT64_C(16) << 20) /* by which a log grows */
+#define JOURNAL_RESERVE_BYTES      (UINT64_C(4) << 20)  /* left in a log when it is made to grow */
+#define JOURNAL_SNAPSHOT_BYTES_MIN (UINT64_C(64) << 20) /* of logs, before there is one */
+#define JOURNAL_LOGS_MAX           16                   /* or as many, however short they are */
 #define JOURNAL_RETRY_US           UINT64_C(1000000)
 #define JOURNAL_FILES_MAX          64 /* that a directory may hold: each failure begins one */
 
@@ -67,7 +69,7 @@ struct journal_options {
     struct table *table; /* likewise */
     uint64_t directory_id;
     uint64_t number;              /* of the first file to write: above all that are there */
-    uint64_t sequence;            /* of the first frame: behind the last that is kept */
+    uint64_t sequence;            /* of the first frame, from 1: behind the last that is kept */
     const struct disk_found *old; /* files that are there, lent for the call */
     size_t old_count;
     uint64_t snapshot_number;    /* of the one that was loaded; 0: none. What is older is removed */
@@ -86,14 +88,15 @@ MUST_CHECK enum status journal_create(const struct journal_options *options,
 /* Not while an operation is under way. NULL is allowed. */
 void journal_free(struct journal *journal);
 
-/* What changed in a turn, but for what came from the disk and for presence. Before the turn's end.
- * */
+/* What changed in a turn, before its end. What came from the disk and presence are passed over. */
 void journal_note(struct journal *journal, struct changes changes);
 
-/* Whom the node knows; written beside the next group, or by itself within a minute. */
+/* Whom the node knows. Other peers are written beside the next group, a newer contact alone within
+ * a minute; both by themselves when there is no group until then, and in each new log. */
 void journal_note_peers(struct journal *journal, const struct disk_peers *peers);
 
-/* The next operation. False: none now, or one is under way. */
+/* The next operation. False: none now, or one is under way; or the table has changes: it is asked
+ * between turns, when all of them were noted. O(1) where there is nothing to do. */
 bool journal_next(struct journal *journal, struct moment now, struct disk_operation *operation_out);
 
 /* How it went. */
