@@ -404,6 +404,7 @@ void accept_on_sweep(evutil_socket_t fd, short what, void *argument)
         deadline_apply(connection, now_us);
         connection = next;
     }
+    http_server_kept(server); /* some may have waited for too long */
 }
 
 /* Close a connection whose upload is too much together with what others hold, or by itself. */

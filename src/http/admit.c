@@ -387,11 +387,26 @@ static bool admit_body(struct http_request *request)
     return true;
 }
 
+/* While what was kept is loaded there is nothing to answer from. */
+static bool admit_loaded(struct http_request *request)
+{
+    const struct http_options *options = &request->server->options;
+    struct fault why;
+
+    if (request->route->access == HTTP_OPEN || options->keeper == NULL
+        || !options->keeper->loads(options->shell, &why)) {
+        return true;
+    }
+    http_problem(request, 503, &why, NULL);
+    return false;
+}
+
 bool request_admit(struct http_request *request, enum evhttp_cmd_type command)
 {
     struct bytes key = { NULL, 0 };
 
     return admit_framing(request, command) && admit_origin(request)
-           && admit_route(request, command, &key) && admit_access(request) && admit_memory(request)
-           && admit_key(request, key) && admit_query(request) && admit_body(request);
+           && admit_route(request, command, &key) && admit_access(request) && admit_loaded(request)
+           && admit_memory(request) && admit_key(request, key) && admit_query(request)
+           && admit_body(request);
 }

@@ -515,6 +515,10 @@ static void problem_put(struct http_request *request, unsigned code, struct byte
         json_u64(&json, place->applied->elements);
         json_end_object(&json);
     }
+    if (place != NULL && place->is_unknown) {
+        json_name(&json, "outcome");
+        json_text(&json, "unknown");
+    }
     json_end_object(&json);
     output_put_byte(&output, '\n');
     output_flush(&output);

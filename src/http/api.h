@@ -32,6 +32,27 @@ struct api_socket {
     uint64_t receive_buffer_bytes; /* what the kernel gave */
 };
 
+/* What the shell says of its disk. */
+enum api_disk_state { API_DISK_FINE, API_DISK_LOADING, API_DISK_FULL, API_DISK_FAILING };
+
+struct api_disk {
+    uint8_t state;         /* enum api_disk_state */
+    bool is_damaged;       /* not all that was once kept was found at the start */
+    const char *promise;   /* the setting `durability` */
+    const char *reason;    /* of FULL and FAILING, as the system has it */
+    uint64_t loaded_bytes; /* of those to load */
+    uint64_t to_load_bytes;
+    uint64_t log_bytes;      /* that a start would read */
+    uint64_t snapshot_bytes; /* of the last one */
+    uint64_t written_bytes;  /* to logs, since the start */
+    uint64_t groups;         /* in so many writes */
+    uint64_t snapshots;
+    uint64_t failures;
+    uint64_t waiting_blocks; /* noted and not written */
+    uint64_t commit_us;      /* the last group took */
+    uint64_t commit_us_most;
+};
+
 /* Aggregates that are being joined, in the order in which they came (api_aggregate.c). */
 TAILQ_HEAD(api_line, aggregate);
 
@@ -44,7 +65,8 @@ struct keep_rule {
 
 /* Borrowed; all of it outlives the server. Main fills it in. */
 struct http_context {
-    struct node *node;
+    struct node
+        *node; /* NULL while what was kept is loaded: then open routes alone are asked for */
     struct table *table;
     struct mem *mem;      /* charged with bodies, scratch vectors and watchers; http-max-memory */
     struct api_line line; /* of aggregates; TAILQ_INIT() */
@@ -58,6 +80,7 @@ struct http_context {
     uint64_t started_us; /* mono */
     const char *problem; /* NULL, or why the node is not ready that node cannot know: a sentence */
     struct api_socket (*socket)(void *shell); /* NULL: not shown */
+    struct api_disk (*disk)(void *shell);     /* NULL: memory only */
     void *shell;
 };
 
@@ -125,6 +148,10 @@ bool reply_minimal(struct http_request *request);
  * place  in the body, or how far it was applied; NULL: neither */
 void reply_fault(struct http_request *request, struct bytes key, const struct fault *why,
                  const struct http_place *place);
+
+/* Whether the disk takes updates. False: `why` says why not: STATUS_FULL where it has no space,
+ * which still lets deletions pass, STATUS_SYSTEM where it fails. */
+bool disk_takes(const struct http_context *context, bool is_deletion, struct fault *why);
 
 /* -- parameters (api_reply.c) ---------------------------------------------------------------- */
 

@@ -143,6 +143,7 @@ static enum http_step answer(struct http_request *request, const struct bulk *bu
     struct reply reply;
     struct json_writer *json;
 
+    http_hold(request);
     if (reply_minimal(request)) {
         return HTTP_STEP_DONE;
     }
@@ -215,7 +216,11 @@ static enum http_step bulk_step(struct http_request *request, struct http_contex
 {
     struct bulk *bulk = (struct bulk *)state;
     enum http_step step;
+    struct fault why;
 
+    if (!disk_takes(context, false, &why)) {
+        return update_refuse(request, bulk, &why);
+    }
     if (bulk->is_applying) {
         table_expect(context->table, bulk->new_keys);
     }

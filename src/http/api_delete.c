@@ -29,10 +29,12 @@ void api_key_delete(struct http_request *request, struct http_context *context)
         http_refuse(request, 404, "no such key here");
         return;
     }
-    if (node_delete(context->node, http_now(request), key, &generation, &why) != STATUS_OK) {
+    if (!disk_takes(context, true, &why)
+        || node_delete(context->node, http_now(request), key, &generation, &why) != STATUS_OK) {
         reply_fault(request, key, &why, NULL);
         return;
     }
+    http_hold(request);
     if (reply_minimal(request)) {
         return;
     }
@@ -70,6 +72,7 @@ static void deleted_answer(struct http_request *request, uint64_t deleted)
     struct reply reply;
     struct json_writer *json;
 
+    http_hold(request);
     http_begin(request, 200, "application/json");
     json = reply_begin(&reply, request);
     json_begin_object(json);
@@ -148,10 +151,15 @@ void api_keys_delete(struct http_request *request, struct http_context *context)
 {
     struct deleting *deleting;
     struct bytes pattern;
+    struct fault why;
 
     if (!http_query(request, "match", &pattern) || pattern.size > sizeof deleting->pattern
         || !is_literal_somewhere(pattern)) {
         http_refuse(request, 400, PATTERN_NONE);
+        return;
+    }
+    if (!disk_takes(context, true, &why)) {
+        reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
         return;
     }
     deleting = (struct deleting *)mem_alloc_zeroed(context->mem, sizeof *deleting);

@@ -4,6 +4,7 @@
 #include "http/openapi.h"
 #include "http/watch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* -- index --------------------------------------------------------------------------------- */
@@ -64,13 +65,52 @@ static const char *readiness_text(enum node_readiness readiness)
     }
 }
 
+#define STORAGE_TEXT_MAX 200
+
+/* What there is to say of where data are. True: the node can be used all the same. */
+static bool storage_tell(const struct http_context *context, struct moment now,
+                         char text[STORAGE_TEXT_MAX])
+{
+    struct api_disk disk = { .state = API_DISK_FINE };
+
+    if (context->disk != NULL) {
+        disk = context->disk(context->shell);
+    }
+    switch ((enum api_disk_state)disk.state) {
+    case API_DISK_LOADING:
+        (void)snprintf(text, STORAGE_TEXT_MAX, "loading: %llu of %llu bytes",
+                       (unsigned long long)disk.loaded_bytes,
+                       (unsigned long long)disk.to_load_bytes);
+        return false;
+    case API_DISK_FULL:
+        (void)snprintf(text, STORAGE_TEXT_MAX, "no space on the disk: updates are refused (%s)",
+                       disk.reason);
+        return false;
+    case API_DISK_FAILING:
+        (void)snprintf(text, STORAGE_TEXT_MAX, "the disk fails: updates are refused (%s)",
+                       disk.reason);
+        return false;
+    case API_DISK_FINE: break;
+    }
+    (void)snprintf(text, STORAGE_TEXT_MAX, "%s",
+                   context->problem != NULL           ? context->problem
+                   : node_is_full(context->node, now) ? "full: updates are refused, see max-keys "
+                                                        "and max-memory"
+                   : disk.is_damaged ? "ok, but data on disk were found damaged at the start: what "
+                                       "is missing is asked of members"
+                                     : "ok");
+    return context->problem == NULL;
+}
+
 /* A full store is told and does not take the node out of service: all members are full at once, and
  * still answer questions and raise what they know. */
 void api_ready_get(struct http_request *request, struct http_context *context)
 {
     const struct moment now = http_now(request);
-    const enum node_readiness readiness = node_readiness(context->node, now);
-    const bool is_ready = readiness != NODE_READY_NOT && context->problem == NULL;
+    const enum node_readiness readiness =
+        context->node == NULL ? NODE_READY_NOT : node_readiness(context->node, now);
+    char storage[STORAGE_TEXT_MAX];
+    const bool is_ready = storage_tell(context, now, storage) && readiness != NODE_READY_NOT;
     struct reply reply;
     struct json_writer *json;
 
@@ -87,10 +127,7 @@ void api_ready_get(struct http_request *request, struct http_context *context)
     json_name(json, "peers");
     json_text(json, readiness_text(readiness));
     json_name(json, "storage");
-    json_text(json, context->problem != NULL ? context->problem
-                    : node_is_full(context->node, now)
-                        ? "full: updates are refused, see max-keys and max-memory"
-                        : "ok");
+    json_text(json, storage);
     json_end_object(json);
     json_end_object(json);
     reply_end(&reply);
@@ -196,6 +233,30 @@ static void socket_put(struct json_writer *json, const struct http_context *cont
     figure(json, "socket_receive_buffer_bytes", socket.receive_buffer_bytes);
 }
 
+static void disk_put(struct json_writer *json, const struct http_context *context)
+{
+    struct api_disk disk;
+
+    json_name(json, "data");
+    if (context->disk == NULL) {
+        json_text(json, "memory-only");
+        return;
+    }
+    disk = context->disk(context->shell);
+    json_text(json, disk.promise);
+    figure(json, "disk_state", disk.state);
+    figure(json, "disk_damaged", disk.is_damaged);
+    figure(json, "disk_log_bytes", disk.log_bytes);
+    figure(json, "disk_snapshot_bytes", disk.snapshot_bytes);
+    figure(json, "disk_written_bytes", disk.written_bytes);
+    figure(json, "disk_groups", disk.groups);
+    figure(json, "disk_snapshots", disk.snapshots);
+    figure(json, "disk_failures", disk.failures);
+    figure(json, "disk_waiting_blocks", disk.waiting_blocks);
+    figure(json, "disk_commit_us", disk.commit_us);
+    figure(json, "disk_commit_us_most", disk.commit_us_most);
+}
+
 static void http_stats_put(struct json_writer *json, const struct http_stats *stats)
 {
     static const char *const classes[HTTP_CLASSES] = { NULL, "1xx", "2xx", "3xx", "4xx", "5xx" };
@@ -212,6 +273,8 @@ static void http_stats_put(struct json_writer *json, const struct http_stats *st
     figure(json, "http_upload_bytes", stats->upload_bytes);
     figure(json, "http_turn_work_most", stats->turn_work_most);
     figure(json, "http_parked", stats->parked);
+    figure(json, "http_holding", stats->holding);
+    figure(json, "http_unknown", stats->unknown);
     figure(json, "http_stepping", stats->stepping);
     figure(json, "http_watchers", stats->watchers);
     figure(json, "http_abandoned", stats->abandoned);
@@ -234,6 +297,7 @@ void api_stats_get(struct http_request *request, struct http_context *context)
     store_put(json, context);
     gossip_put(json, node_stats(context->node));
     socket_put(json, context);
+    disk_put(json, context);
     http_stats_put(json, http_server_stats(http_server_of(request)));
     figure(json, "watch_turn_work_most", watch_work_most(context->watch));
     json_end_object(json);

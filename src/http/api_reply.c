@@ -179,12 +179,35 @@ void reply_fault(struct http_request *request, struct bytes key, const struct fa
     case STATUS_FULL:
     case STATUS_MEMORY: http_problem(request, 507, why, place); return;
     case STATUS_SYSTEM:
-    case STATUS_CORRUPT: http_problem(request, 503, why, NULL); return;
+    case STATUS_CORRUPT: http_problem(request, 503, why, place); return;
     case STATUS_INVALID:
     case STATUS_OK:
     case STATUS_COUNT: break;
     }
     http_problem(request, 400, why, place);
+}
+
+bool disk_takes(const struct http_context *context, bool is_deletion, struct fault *why)
+{
+    struct api_disk disk;
+
+    if (context->disk == NULL) {
+        return true;
+    }
+    disk = context->disk(context->shell);
+    if (disk.state == API_DISK_FULL && !is_deletion) {
+        (void)fault_set(why, STATUS_FULL,
+                        "there is no space on the disk (%s): nothing is updated until there is; "
+                        "deletions still pass",
+                        disk.reason);
+        return false;
+    }
+    if (disk.state == API_DISK_FAILING) {
+        (void)fault_set(why, STATUS_SYSTEM,
+                        "the disk fails (%s): nothing is updated until it is back", disk.reason);
+        return false;
+    }
+    return true;
 }
 
 bool query_u64(struct http_request *request, const char *name, uint64_t min, uint64_t max,

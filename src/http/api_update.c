@@ -202,7 +202,7 @@ static void answer_begin(struct http_request *request, struct update *update)
     const unsigned code = update->node.created ? 201 : 200;
     struct json_writer *json;
 
-    if (update->joined > API_AT_ONCE_BLOCKS) {
+    if (update->joined > API_AT_ONCE_BLOCKS && !http_holds(request)) {
         http_stream_begin(request, code, "application/json", HTTP_LENGTH_UNKNOWN);
     } else {
         http_begin(request, code, "application/json");
@@ -218,12 +218,12 @@ static void answer_begin(struct http_request *request, struct update *update)
 static bool answer_put(struct http_request *request, struct update *update,
                        const struct entry *entry)
 {
-    const bool is_stream = update->joined > API_AT_ONCE_BLOCKS;
+    const bool is_long = update->joined > API_AT_ONCE_BLOCKS;
 
     while (update->written < update->joined) {
         const struct merge_result *result = &update->results[update->written];
 
-        if (is_stream && http_step_is_over(request)) {
+        if (is_long && http_step_is_over(request)) {
             reply_flush(&update->reply);
             return false;
         }
@@ -272,6 +272,7 @@ static enum progress answer(struct http_request *request, struct http_context *c
                    ? PROGRESS_OVER
                    : PROGRESS_ANSWERED;
     }
+    http_hold(request);
     if (reply_minimal(request)) {
         return PROGRESS_ANSWERED;
     }
@@ -314,8 +315,13 @@ static bool key_begin(struct http_request *request, const struct http_context *c
     const struct bytes named = http_key(request);
     struct bytes key = named;
     struct fault why;
-    enum status status = node_update_begin(context->node, named, &update->node, &why);
+    enum status status = STATUS_OK;
 
+    if (!disk_takes(context, false, &why)) {
+        reply_fault(request, named, &why, NULL);
+        return false;
+    }
+    status = node_update_begin(context->node, named, &update->node, &why);
     if (status == STATUS_OK && !expire_key(request, context, update->key, &key)) {
         return false;
     }

@@ -119,6 +119,86 @@ bool http_park_until_changed(struct http_request *request, struct bytes key, uin
     return true;
 }
 
+/* -- waiting for the disk ---------------------------------------------------------------------- */
+
+bool http_holds(const struct http_request *request)
+{
+    return request->server->options.keeper != NULL;
+}
+
+void http_hold(struct http_request *request)
+{
+    assert(!request->is_stream);
+    request->is_holding = http_holds(request);
+}
+
+void request_hold(struct http_request *request)
+{
+    struct http_server *server = request->server;
+
+    request->is_holding = false;
+    request->state = REQUEST_HELD;
+    request->ticket = REQUEST_NO_TICKET;
+    request->held_us = connection_clock_us();
+    TAILQ_INSERT_TAIL(&server->keeping, request, queue);
+    server->stats.holding++;
+    connection_watch_close(request->connection);
+}
+
+static void hold_leave(struct http_request *request)
+{
+    TAILQ_REMOVE(&request->server->keeping, request, queue);
+    request->server->stats.holding--;
+}
+
+/* Both lists of reasons to go on rise along the list: by ticket and by time. */
+void http_server_kept(struct http_server *server)
+{
+    const struct http_options *options = &server->options;
+    struct http_request *request = TAILQ_FIRST(&server->keeping);
+    uint64_t kept;
+    uint64_t lost;
+    uint64_t now_us;
+
+    if (request == NULL) {
+        return;
+    }
+    kept = options->keeper->kept(options->shell);
+    lost = options->keeper->lost(options->shell);
+    now_us = connection_clock_us();
+    while (request != NULL) {
+        const bool is_kept = request->ticket <= kept;
+        struct http_request *next = TAILQ_NEXT(request, queue);
+
+        if (!is_kept && request->ticket > lost
+            && now_us - request->held_us < options->keeper->wait_us) {
+            return;
+        }
+        hold_leave(request);
+        request->is_kept = true;
+        request->is_lost = !is_kept;
+        request_queue(request);
+        request = next;
+    }
+}
+
+/* The turn has ended: what it changed has a ticket. */
+static void tickets_give(struct http_server *server)
+{
+    struct http_request *request = TAILQ_LAST(&server->keeping, request_list);
+    uint64_t ticket;
+
+    if (request == NULL || request->ticket != REQUEST_NO_TICKET) {
+        return;
+    }
+    ticket = server->options.keeper->noted(server->options.shell);
+    while (request != NULL && request->ticket == REQUEST_NO_TICKET) {
+        request->ticket = ticket;
+        request = TAILQ_PREV(request, request_list, queue);
+    }
+    http_server_kept(server);
+}
+
 bool http_has_waited(const struct http_request *request)
 {
     return request->wait_until_us != 0;
@@ -131,6 +211,7 @@ void http_server_turn_end(struct http_server *server, struct changes changes)
     }
     server->turn_work = 0;
     server->turn_us = 0;
+    tickets_give(server);
     for (size_t i = 0; i < changes.count && park_count(server->park) > 0; i++) {
         const struct entry *entry = changes.list[i].entry;
 
@@ -253,6 +334,8 @@ static void request_end(struct http_request *request)
         TAILQ_REMOVE(request_list(request), request, queue);
     } else if (request->state == REQUEST_PARKED) {
         server->stats.parked--;
+    } else if (request->state == REQUEST_HELD) {
+        hold_leave(request);
     }
     park_leave(server->park, &request->place);
     request_step_end(request);

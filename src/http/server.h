@@ -104,6 +104,18 @@ struct http_listener {
     bool is_loopback; /* else writes are 403 until is_open */
 };
 
+/* Who keeps data on disk, by tickets that rise: of all that changed by the end of a turn, of what
+ * is kept, and of what was lost on its way, which may be kept or not. */
+struct http_keeper {
+    uint64_t (*noted)(void *shell); /* asked in http_server_turn_end() */
+    uint64_t (*kept)(void *shell);
+    uint64_t (*lost)(void *shell);
+    /* Whether what was kept is still being loaded: then `why` has how far that is, and all but open
+     * routes are 503. */
+    bool (*loads)(void *shell, struct fault *why);
+    uint64_t wait_us; /* that an answer waits for the disk at most */
+};
+
 /* Zero means zero; the defaults are in config/options.def. Lists are lent until the next configure
  * or free. */
 struct http_options {
@@ -135,8 +147,9 @@ struct http_options {
                                      were not sent. Its limit is http-max-memory: at it all but
                                      open routes are 503. NULL: mem; outlives the server */
     struct http_context *context; /* passed to the handlers; outlives the server */
-    struct log *log;              /* NULL: silent; outlives the server */
-    void *shell;                  /* passed to both callbacks */
+    const struct http_keeper *keeper; /* NULL: nothing is kept; outlives the server */
+    struct log *log;                  /* NULL: silent; outlives the server */
+    void *shell;                      /* passed to both callbacks */
     /* The moment of this turn. Called before each look at a request, handler and step: a turn that
      * was asked for it is to be ended, or requests get no further. */
     struct moment (*moment)(void *shell);
@@ -164,6 +177,9 @@ void http_server_configure(struct http_server *server, const struct http_options
  * to come have a budget of their own again.
  * Time: O(changes), and nothing when nobody is parked. */
 void http_server_turn_end(struct http_server *server, struct changes changes);
+
+/* More is kept or lost by now: the answers that waited for it leave soon. Time O(those). */
+void http_server_kept(struct http_server *server);
 
 /* Begin to stop: accept nothing more, close idle connections, end watch streams, answer long polls
  * with 503, finish what is under way for at most drain_us, then cut. turn_wanted
@@ -204,6 +220,8 @@ struct http_stats {
     uint64_t upload_bytes; /* received for requests not yet freed, now */
     uint64_t received_bytes;
     uint64_t parked;    /* waiting for a change, now */
+    uint64_t holding;   /* whose answers wait for the disk, now */
+    uint64_t unknown;   /* answers that were lost there */
     uint64_t stepping;  /* continued in steps, now; watchers too */
     uint64_t watchers;  /* now */
     uint64_t abandoned; /* clients gone before their answer */
@@ -291,6 +309,15 @@ void http_body_rewind(struct http_request *request);
 void http_begin(struct http_request *request, unsigned code, const char *content_type);
 void http_put(struct http_request *request, struct bytes bytes);
 
+/* The answer that is or will be begun leaves once all that was changed up to the end of this turn
+ * is kept. Where that fails or takes longer than the keeper waits, 503 leaves in its place, and says
+ * that the outcome is unknown. Nothing to wait for: nothing waits. Not for streams, whose code is out
+ * before their end: see http_holds(). */
+void http_hold(struct http_request *request);
+
+/* Whether answers to updates wait: then they must not be streams. */
+bool http_holds(const struct http_request *request);
+
 /* Begin an answer that leaves as it is put, at the end of each step: chunked, or with a length
  * when it is known and kept exactly. It ends when the step is done or the handler returns without
  * having continued. A HEAD gets the headers and its steps are never called. */
@@ -332,6 +359,7 @@ struct http_place {
     struct bytes pointer;               /* RFC 6901, without the quotes; data NULL: none */
     uint64_t line;                      /* from 1; 0: none */
     const struct http_applied *applied; /* NULL: nothing was changed */
+    bool is_unknown;                    /* whether it is kept: member "outcome" */
 };
 
 /* Answer with an RFC 9457 problem. What was begun and not yet sent is thrown away; a stream under

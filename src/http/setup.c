@@ -67,6 +67,7 @@ void http_server_configure(struct http_server *server, const struct http_options
     server->options.mem = old.mem;
     server->options.held = old.held;
     server->options.context = old.context;
+    server->options.keeper = old.keeper;
     server->options.log = old.log;
     server->options.shell = old.shell;
     server->options.moment = old.moment;
@@ -176,6 +177,7 @@ enum status http_server_create(const struct http_options *options, struct event_
     TAILQ_INIT(&server->arrivals);
     TAILQ_INIT(&server->arrivals_open);
     TAILQ_INIT(&server->queue);
+    TAILQ_INIT(&server->keeping);
     options_judge(&server->options);
     answer_common_make(server);
     if (!parts_make(server)) {

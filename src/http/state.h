@@ -50,10 +50,13 @@ enum request_state {
     REQUEST_RUNNING,  /* its handler or step is being called */
     REQUEST_QUEUED,   /* to be looked at or called from the work event */
     REQUEST_PARKED,   /* waits for a key */
+    REQUEST_HELD,     /* its answer waits for the disk */
     REQUEST_SLEEPING, /* waits for http_wake() or its timer */
     REQUEST_DRAINING, /* waits for the client to take what was put */
     REQUEST_SENT      /* handed over to evhttp */
 };
+
+#define REQUEST_NO_TICKET UINT64_MAX
 
 struct http_request {
     struct http_server *server;
@@ -78,6 +81,8 @@ struct http_request {
     uint64_t began_us;
     uint64_t called_us;     /* when the handler or step was called */
     uint64_t wait_until_us; /* of a long poll; 0: none, or not begun */
+    uint64_t ticket;        /* of a held answer; REQUEST_NO_TICKET: its turn has not ended */
+    uint64_t held_us;       /* when it was held */
     uint64_t stream_left;   /* bytes still promised; HTTP_LENGTH_UNKNOWN: any number */
     uint64_t out_bytes;     /* of `out`, as charged */
     unsigned code;
@@ -96,6 +101,9 @@ struct http_request {
     bool is_parking : 1; /* the handler has parked it */
     bool is_woken : 1;   /* http_wake() came while it was not asleep */
     bool is_wait_over : 1;
+    bool is_holding : 1; /* its answer is to wait for the disk */
+    bool is_kept : 1;    /* it has waited, and leaves */
+    bool is_lost : 1;    /* or another leaves in its place */
     bool is_outliving : 1;
     bool is_broken : 1;  /* something could not be put: no memory */
     bool is_closing : 1; /* the connection cannot be used after this */
@@ -168,6 +176,7 @@ struct http_server {
     struct request_list arrivals;      /* to be looked at: this turn had no more time for them */
     struct request_list arrivals_open; /* those of them that ask for open routes */
     struct request_list queue;         /* under way, to be called again */
+    struct request_list keeping;       /* whose answers wait for the disk, by ticket and by time */
     struct event *work;                /* calls what is queued */
     struct event *adopt;               /* looks at newcomers */
     struct event *reap;                /* closes what cannot be closed where it is found */
@@ -250,6 +259,9 @@ void request_queue(struct http_request *request);
 
 /* Its time is over: of a parked one the wait, of others as http_wake(). */
 void request_on_timer(evutil_socket_t fd, short what, void *argument);
+
+/* Have its answer, which is whole, wait for the disk; it is queued again when it may leave. */
+void request_hold(struct http_request *request);
 
 /* Free the state of its steps. */
 void request_step_end(struct http_request *request);

@@ -32,6 +32,27 @@ static void request_finish(struct http_request *request)
         return;
     }
     request_step_end(request);
+    if (request->is_holding) {
+        request_hold(request);
+        return;
+    }
+    answer_send(request);
+}
+
+/* An answer that was held may leave. */
+static void request_let_go(struct http_request *request)
+{
+    static const struct http_place unknown = { .is_unknown = true };
+
+    if (request->is_lost) {
+        const struct fault why = { .text =
+                                       "the disk has not confirmed it in time: the update is in "
+                                       "force and told to others, and may not outlive this "
+                                       "process; to repeat it is harmless" };
+
+        request->server->stats.unknown++;
+        http_problem(request, 503, &why, &unknown);
+    }
     answer_send(request);
 }
 
@@ -152,7 +173,9 @@ static uint64_t request_run(struct http_request *request)
     request->state = REQUEST_RUNNING;
     request->now = server->options.moment(server->options.shell);
     request->called_us = begun_us;
-    if (request->is_admitted || request_look_at(request)) {
+    if (request->is_kept) {
+        request_let_go(request);
+    } else if (request->is_admitted || request_look_at(request)) {
         request_call(request);
     } else {
         request_finish(request);

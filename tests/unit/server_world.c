@@ -197,6 +197,16 @@ static void broken(struct http_request *request, struct http_context *context)
     http_problem(request, 400, &why, &place);
 }
 
+/* Each changes something, and waits for it. */
+static void hold(struct http_request *request, struct http_context *context)
+{
+    context->handled++;
+    context->noted++;
+    http_hold(request);
+    http_begin(request, 200, "text/plain");
+    http_put(request, text("kept"));
+}
+
 static const struct http_route routes[] = {
     { .path = "", .methods = HTTP_GET, .handler = hello },
     { .path = "hello", .methods = HTTP_GET, .access = HTTP_READ, .handler = hello },
@@ -236,6 +246,7 @@ static const struct http_route routes[] = {
       .query = "outlive",
       .handler = lines },
     { .path = "post", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = hello },
+    { .path = "hold", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = hold },
     { .path = "broken", .methods = HTTP_GET, .handler = broken },
 };
 

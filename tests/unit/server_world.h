@@ -28,6 +28,10 @@ struct http_context {
     size_t output_most; /* bytes waiting when a step was called */
     size_t drained;
     bool is_blocked; /* "outlive" waits for this to fall */
+    uint64_t noted;  /* what a keeper says */
+    uint64_t kept;
+    uint64_t lost;
+    bool loads;
     char seen[64];
 };
 
