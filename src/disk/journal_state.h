@@ -7,7 +7,7 @@
 #include "disk/checkpoint.h"
 #include "disk/frame.h"
 #include "disk/inventory.h"
-#include "disk/journal.h"
+#include "disk/journal_types.h"
 #include "disk/notes.h"
 
 #include <stdbool.h>

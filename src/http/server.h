@@ -310,9 +310,9 @@ void http_begin(struct http_request *request, unsigned code, const char *content
 void http_put(struct http_request *request, struct bytes bytes);
 
 /* The answer that is or will be begun leaves once all that was changed up to the end of this turn
- * is kept. Where that fails or takes longer than the keeper waits, 503 leaves in its place, and says
- * that the outcome is unknown. Nothing to wait for: nothing waits. Not for streams, whose code is out
- * before their end: see http_holds(). */
+ * is kept. Where that fails or takes longer than the keeper waits, 503 leaves in its place, and
+ * says that the outcome is unknown. Nothing to wait for: nothing waits. Not for streams, whose code
+ * is out before their end: see http_holds(). */
 void http_hold(struct http_request *request);
 
 /* Whether answers to updates wait: then they must not be streams. */

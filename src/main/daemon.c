@@ -6,6 +6,7 @@
 #include "http/watch.h"
 #include "main/report.h"
 #include "main/settings.h"
+#include "main/storage.h"
 #include "net/listen.h"
 #include "net/notify.h"
 #include "net/udp.h"
@@ -23,11 +24,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DAEMON_UNIX_PATH_MAX 108  /* what sun_path holds */
-#define DAEMON_PORT_TRIES    16   /* port 0: one number that is free in UDP and in TCP */
-#define DAEMON_DRAIN_MS      5000 /* answers under way when we stop */
-#define DAEMON_LEAVE_MS      500  /* acks of `left` */
-#define DAEMON_TIMER_MIN_US  1000 /* the loop's own clock has milliseconds */
+#define DAEMON_UNIX_PATH_MAX 108   /* what sun_path holds */
+#define DAEMON_PORT_TRIES    16    /* port 0: one number that is free in UDP and in TCP */
+#define DAEMON_DRAIN_MS      5000  /* answers under way when we stop */
+#define DAEMON_LEAVE_MS      500   /* acks of `left` */
+#define DAEMON_KEEP_MS       60000 /* what is to be kept, while the disk takes it */
+#define DAEMON_STAND_US      UINT64_C(5000000)  /* without a word of the disk: it is left */
+#define DAEMON_HOLD_US       UINT64_C(10000000) /* for an answer: few clients wait longer */
+#define DAEMON_DISK_MS       2000               /* for what the disk is at, at the end */
+#define DAEMON_PEERS_US      UINT64_C(60000000) /* between two looks at whom we know */
+#define DAEMON_ALONE_US      UINT64_C(1000000)  /* the same while we know nobody */
+#define DAEMON_TIMER_MIN_US  1000               /* the loop's own clock has milliseconds */
 #define DAEMON_PASS_US_MAX   2000 /* after which the loop looks at its sockets again */
 #define VERSION_OF(...)      NODE_VERSION(__VA_ARGS__) /* three numbers that come as one argument */
 #define DAEMON_NODE_BYTES    (UINT64_C(256) << 20)     /* 8,192 peers and their queues fit */
@@ -46,8 +53,11 @@ struct daemon {
     struct http_server *server;
     struct http_context context;
     struct table *table;
-    struct node *node;
+    struct node *node; /* these two once all is loaded */
     struct report *report;
+    struct storage *storage; /* NULL: memory only */
+    uint64_t peers_us;       /* mono: when those we know are noted for the next start */
+    struct fault fault;      /* why it cannot go on; code STATUS_OK: it can */
     struct mem store_mem;
     struct mem node_mem;
     struct mem server_mem; /* connections */
@@ -123,10 +133,19 @@ static size_t daemon_emit(void *owner, struct space space, struct address *to)
     return node_emit(daemon->node, daemon->now, space, to);
 }
 
-/* Set the timer for what the node waits for next. */
+/* When something is due though nothing comes. */
+static uint64_t daemon_due_us(const struct daemon *daemon)
+{
+    const uint64_t node_us = daemon->node == NULL ? UINT64_MAX : node_due_us(daemon->node);
+    const uint64_t disk_us = daemon->storage == NULL ? UINT64_MAX : storage_due_us(daemon->storage);
+
+    return node_us < disk_us ? node_us : disk_us;
+}
+
+/* Set the timer for that. */
 static void daemon_set_timer(struct daemon *daemon)
 {
-    const uint64_t due_us = node_due_us(daemon->node);
+    const uint64_t due_us = daemon_due_us(daemon);
     struct timeval wait;
     uint64_t wait_us;
 
@@ -147,6 +166,44 @@ static void daemon_set_timer(struct daemon *daemon)
     (void)event_add(daemon->timer, &wait);
 }
 
+/* Whom we know, for the next start. */
+static void daemon_note_peers(struct daemon *daemon)
+{
+    struct disk_peers peers = { .contact_s = daemon->now.unix_s };
+    struct peer_view views[DISK_PEERS_MAX];
+    const size_t count = node_peers(daemon->node, NULL, views, DISK_PEERS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        if (views[i].state == PEER_ALIVE) {
+            peers.list[peers.count++] = views[i].address;
+        }
+    }
+    if (peers.count > 0) {
+        journal_note_peers(storage_journal(daemon->storage), &peers);
+    }
+    daemon->peers_us = daemon->now.mono_us + (peers.count > 0 ? DAEMON_PEERS_US : DAEMON_ALONE_US);
+}
+
+static void daemon_keep(struct daemon *daemon, struct changes changes)
+{
+    if (daemon->storage == NULL) {
+        return;
+    }
+    journal_note(storage_journal(daemon->storage), changes);
+    if (daemon->now.mono_us >= daemon->peers_us) {
+        daemon_note_peers(daemon);
+    }
+}
+
+/* The turn before there is a node. */
+static void daemon_load_on(struct daemon *daemon)
+{
+    http_server_turn_end(daemon->server, (struct changes){ .count = 0 });
+    storage_turn_end(daemon->storage, daemon->now);
+    daemon_set_timer(daemon);
+    daemon->now.mono_us = 0;
+}
+
 /* The turn: what everything that happens ends in. See node/node.h. */
 static void daemon_on_turn(evutil_socket_t fd, short events, void *argument)
 {
@@ -159,16 +216,24 @@ static void daemon_on_turn(evutil_socket_t fd, short events, void *argument)
     if (daemon->now.mono_us == 0) {
         daemon->now = daemon_read_clocks();
     }
+    if (daemon->node == NULL) {
+        daemon_load_on(daemon);
+        return;
+    }
     if (daemon->now.mono_us >= node_due_us(daemon->node)) {
         node_tick(daemon->node, daemon->now);
     }
     changes = node_changes(daemon->node);
+    daemon_keep(daemon, changes);
     if (!watch_note(daemon->context.watch, changes)) {
         (void)event_add(daemon->turn, &at_once); /* a timer: the sockets come first */
     }
     http_server_turn_end(daemon->server, changes);
     udp_send(daemon->udp, daemon_emit, daemon);
     node_turn_end(daemon->node);
+    if (daemon->storage != NULL) {
+        storage_turn_end(daemon->storage, daemon->now);
+    }
     report_events(daemon->report, daemon->now.mono_us);
     daemon_set_timer(daemon);
     daemon->now.mono_us = 0;
@@ -190,7 +255,9 @@ static void daemon_on_second(evutil_socket_t fd, short events, void *argument)
 
     (void)fd;
     (void)events;
-    report_changes(daemon->report, daemon_read_clocks().mono_us);
+    if (daemon->report != NULL) {
+        report_changes(daemon->report, daemon_read_clocks().mono_us);
+    }
     if (daemon->has_watchdog) {
         (void)notify_send("WATCHDOG=1"); /* the loop turns: that is what a watchdog wants to know */
     }
@@ -204,19 +271,31 @@ static void daemon_on_resolved(void *owner, const struct address *addresses, siz
     report_seeds(daemon->report, addresses, count, daemon->now.mono_us);
 }
 
+/* Something is on disk, or may never be: who waits for it is answered. */
+static void daemon_on_kept(void *owner)
+{
+    struct daemon *daemon = owner;
+
+    http_server_kept(daemon->server);
+}
+
 /* -- stopping ------------------------------------------------------------------------------ */
 
 static void daemon_on_stop_check(evutil_socket_t fd, short events, void *argument)
 {
     struct daemon *daemon = argument;
     const uint64_t now_us = daemon_moment(daemon).mono_us;
-    const bool has_left =
-        node_has_left(daemon->node) || now_us >= daemon->stop_us + DAEMON_LEAVE_MS * 1000;
+    const bool has_left = daemon->node == NULL || node_has_left(daemon->node)
+                          || now_us >= daemon->stop_us + DAEMON_LEAVE_MS * 1000;
+    const bool has_answered = http_server_is_stopped(daemon->server)
+                              || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000;
+    const bool has_kept = daemon->storage == NULL || storage_has_stopped(daemon->storage)
+                          || storage_stands_us(daemon->storage, now_us) >= DAEMON_STAND_US
+                          || now_us >= daemon->stop_us + DAEMON_KEEP_MS * 1000;
 
     (void)fd;
     (void)events;
-    if ((has_left && http_server_is_stopped(daemon->server))
-        || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000) {
+    if (has_left && has_answered && has_kept) {
         (void)event_base_loopbreak(daemon->base);
     }
 }
@@ -237,7 +316,15 @@ static void daemon_on_stop(evutil_socket_t signal, short events, void *argument)
               log_string("signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"));
     (void)notify_send("STOPPING=1");
     resolver_stop(daemon->resolver);
-    node_leave(daemon->node, now);
+    if (daemon->node != NULL) {
+        node_leave(daemon->node, now);
+    }
+    if (daemon->storage != NULL) {
+        if (daemon->node != NULL) {
+            daemon_note_peers(daemon);
+        }
+        storage_stop(daemon->storage);
+    }
     http_server_stop(daemon->server, DAEMON_DRAIN_MS * 1000);
     (void)event_add(daemon->stop_check, &often);
 }
@@ -426,38 +513,54 @@ static void daemon_set_node(struct daemon *daemon, const struct config *config, 
     }
 }
 
-static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
+/* The table, without a limit on keys: what was kept is never refused. */
+static enum status daemon_build_table(struct daemon *daemon, struct fault *why)
 {
     const struct config *config = daemon->config;
-    struct table_options table = { .mem = &daemon->store_mem,
-                                   .keys_max = config->max_keys,
-                                   .digest_mask = UINT64_MAX };
-    struct node_options *node = &daemon->node_options;
-    enum status status = daemon_fill_random(table.hash_secret, sizeof table.hash_secret, why);
+    struct table_options table = { .mem = &daemon->store_mem, .digest_mask = UINT64_MAX };
+    const enum status status = daemon_fill_random(table.hash_secret, sizeof table.hash_secret, why);
 
-    if (status == STATUS_OK) {
-        status = daemon_fill_random(node->token_secret, sizeof node->token_secret, why);
+    if (status != STATUS_OK) {
+        return status;
     }
+    table.cluster_id = digest_cluster_id(
+        (struct bytes){ (const uint8_t *)config->cluster, strlen(config->cluster) });
+    daemon->node_options.cluster_id = table.cluster_id;
+    daemon->store_mem.limit_bytes = config->max_memory_bytes;
+    if (table_create(&table, &daemon->table) != STATUS_OK) {
+        return fault_set(why, STATUS_MEMORY, "no memory for the store: raise max-memory");
+    }
+    return STATUS_OK;
+}
+
+/* The node, over what the table has by now. */
+static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
+{
+    struct node_options *node = &daemon->node_options;
+    const struct moment now = daemon_moment(daemon);
+    enum status status = daemon_fill_random(node->token_secret, sizeof node->token_secret, why);
+
     if (status == STATUS_OK) {
         status = daemon_fill_random(&node->seed, sizeof node->seed, why);
     }
     if (status != STATUS_OK) {
         return status;
     }
-    table.cluster_id = digest_cluster_id(
-        (struct bytes){ (const uint8_t *)config->cluster, strlen(config->cluster) });
-    daemon->store_mem.limit_bytes = config->max_memory_bytes;
+    table_set_keys_max(daemon->table, daemon->config->max_keys);
     daemon->node_mem.limit_bytes = DAEMON_NODE_BYTES;
     node->self = daemon->self;
-    node->cluster_id = table.cluster_id;
     node->http_port = daemon->http_port;
     node->version = VERSION_OF(VERSION_NUMBERS);
-    daemon_set_node(daemon, config, 0, node);
-    if (table_create(&table, &daemon->table) != STATUS_OK
-        || node_create(node, &daemon->node_mem, daemon->table, daemon_moment(daemon), &daemon->node)
-               != STATUS_OK) {
+    daemon_set_node(daemon, daemon->config, daemon->list, node);
+    if (daemon->storage != NULL) {
+        node->start_s_min = storage_start_s(daemon->storage, now.unix_s);
+        storage_started(daemon->storage,
+                        node->start_s_min > now.unix_s ? node->start_s_min : now.unix_s);
+    }
+    if (node_create(node, &daemon->node_mem, daemon->table, now, &daemon->node) != STATUS_OK) {
         return fault_set(why, STATUS_MEMORY, "no memory for the store: raise max-memory");
     }
+    daemon->context.node = daemon->node;
     return STATUS_OK;
 }
 
@@ -471,6 +574,49 @@ static struct api_socket daemon_socket(void *shell)
                                 .send_blocked = udp.send_blocked,
                                 .receive_buffer_bytes = udp.receive_buffer_bytes };
 }
+
+/* -- what http asks of the disk --------------------------------------------------------------- */
+
+static struct api_disk daemon_disk(void *shell)
+{
+    const struct daemon *daemon = shell;
+
+    return storage_view(daemon->storage);
+}
+
+static uint64_t daemon_noted(void *shell)
+{
+    const struct daemon *daemon = shell;
+
+    return journal_ticket(storage_journal(daemon->storage));
+}
+
+static uint64_t daemon_kept(void *shell)
+{
+    const struct daemon *daemon = shell;
+
+    return journal_kept(storage_journal(daemon->storage));
+}
+
+static uint64_t daemon_lost(void *shell)
+{
+    const struct daemon *daemon = shell;
+
+    return journal_lost(storage_journal(daemon->storage));
+}
+
+static bool daemon_loads(void *shell, struct fault *why)
+{
+    const struct daemon *daemon = shell;
+
+    return daemon->node == NULL && storage_loads(daemon->storage, why);
+}
+
+static const struct http_keeper daemon_keeper = { .noted = daemon_noted,
+                                                  .kept = daemon_kept,
+                                                  .lost = daemon_lost,
+                                                  .loads = daemon_loads,
+                                                  .wait_us = DAEMON_HOLD_US };
 
 /* The rules of the configuration in force. */
 static void daemon_set_keeps(struct daemon *daemon)
@@ -494,8 +640,7 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
     struct http_context *context = &daemon->context;
     enum status status;
 
-    *context = (struct http_context){ .node = daemon->node,
-                                      .table = daemon->table,
+    *context = (struct http_context){ .table = daemon->table,
                                       .mem = &daemon->http_mem,
                                       .version = VERSION_TEXT,
                                       .self = daemon->self,
@@ -514,6 +659,10 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
         return fault_set(why, STATUS_MEMORY, "no memory for the HTTP interface");
     }
     daemon->http_mem.limit_bytes = settings_http_memory(daemon->config);
+    if (settings_has_directory(daemon->config)) {
+        context->disk = daemon_disk;
+        options.keeper = &daemon_keeper;
+    }
     options.context = context;
     options.routes = http_routes;
     options.routes_count = http_routes_count;
@@ -572,29 +721,13 @@ static enum status daemon_build(struct daemon *daemon, struct fault *why)
     enum status status = daemon_build_events(daemon, why);
 
     if (status == STATUS_OK) {
-        status = daemon_build_node(daemon, why);
+        status = daemon_build_table(daemon, why);
     }
     if (status == STATUS_OK) {
         status = daemon_build_http(daemon, why);
     }
     if (status == STATUS_OK) {
         status = resolver_create(&resolve, &daemon->resolver, why);
-    }
-    if (status == STATUS_OK) {
-        status = udp_start(daemon->udp, why);
-    }
-    if (status == STATUS_OK) {
-        const struct report_options report = { .log = daemon->options.log,
-                                               .node = daemon->node,
-                                               .server = daemon->server,
-                                               .udp = daemon->udp,
-                                               .bound = daemon->bound,
-                                               .self = daemon->self };
-
-        daemon->report = report_create(&report);
-        if (daemon->report == NULL) {
-            status = fault_set(why, STATUS_MEMORY, "no memory for the log");
-        }
     }
     return status;
 }
@@ -667,10 +800,11 @@ static void daemon_say_ready(struct daemon *daemon)
     char status[200];
 
     bound[address_to_text(&daemon->bound, bound)] = '\0';
-    log_event(daemon->options.log, LOG_LEVEL_INFO, "ready", log_string("version", VERSION_TEXT),
-              log_string("gossip", bound), log_string("http", http),
-              log_string("advertise", daemon->self_text),
-              log_number("seeds", daemon->config->seed.count), log_string("data", "memory-only"));
+    log_event(
+        daemon->options.log, LOG_LEVEL_INFO, "ready", log_string("version", VERSION_TEXT),
+        log_string("gossip", bound), log_string("http", http),
+        log_string("advertise", daemon->self_text), log_number("seeds", daemon->config->seed.count),
+        log_string("data", daemon->storage == NULL ? "memory-only" : daemon->config->data_dir));
     if (daemon_port_is_bad(daemon->http_port)) {
         log_event(daemon->options.log, LOG_LEVEL_WARN, "browsers_refuse_port",
                   log_number("port", daemon->http_port),
@@ -690,18 +824,107 @@ static void daemon_start_seeds(struct daemon *daemon)
     resolver_seeds(daemon->resolver, daemon->seeds, count);
 }
 
-void daemon_start(struct daemon *daemon)
+/* Those that an earlier life knew are asked besides the seeds, in case no seed answers. */
+static void daemon_greet_known(struct daemon *daemon)
 {
-    daemon_start_seeds(daemon);
-    daemon_say_ready(daemon);
+    const struct disk_peers *peers = &storage_report(daemon->storage)->peers;
+
+    for (size_t i = 0; i < peers->count; i++) {
+        struct fault why;
+
+        if (node_introduce(daemon->node, daemon->now, &peers->list[i], &why) == STATUS_FULL) {
+            return;
+        }
+    }
 }
 
-void daemon_run(struct daemon *daemon)
+/* Take part, with all that was kept. */
+static enum status daemon_join(struct daemon *daemon, struct fault *why)
+{
+    enum status status = daemon_build_node(daemon, why);
+
+    if (status == STATUS_OK) {
+        const struct report_options report = { .log = daemon->options.log,
+                                               .node = daemon->node,
+                                               .server = daemon->server,
+                                               .udp = daemon->udp,
+                                               .bound = daemon->bound,
+                                               .self = daemon->self };
+
+        daemon->report = report_create(&report);
+        if (daemon->report == NULL) {
+            status = fault_set(why, STATUS_MEMORY, "no memory for the log");
+        }
+    }
+    if (status == STATUS_OK) {
+        status = udp_start(daemon->udp, why);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (daemon->storage != NULL) {
+        daemon_greet_known(daemon);
+    }
+    daemon_start_seeds(daemon);
+    daemon_say_ready(daemon);
+    daemon->options.ready(daemon->options.owner);
+    daemon_wanted(daemon);
+    return STATUS_OK;
+}
+
+static void daemon_on_loaded(void *owner, enum status status, const struct fault *why)
+{
+    struct daemon *daemon = owner;
+
+    if (status == STATUS_OK && daemon->stop_us == 0) {
+        status = daemon_join(daemon, &daemon->fault);
+    } else if (status != STATUS_OK) {
+        daemon->fault = *why;
+    }
+    if (status != STATUS_OK) {
+        (void)event_base_loopbreak(daemon->base);
+    }
+}
+
+enum status daemon_start(struct daemon *daemon, enum process_exit *exit_out, struct fault *why)
+{
+    const struct config *config = daemon->config;
+    const struct storage_options options = { .config = config,
+                                             .cluster_id = daemon->node_options.cluster_id,
+                                             .is_salvaging = daemon->options.is_salvaging,
+                                             .base = daemon->base,
+                                             .log = daemon->options.log,
+                                             .table = daemon->table,
+                                             .owner = daemon,
+                                             .moment = daemon_moment,
+                                             .loaded = daemon_on_loaded,
+                                             .moved = daemon_on_kept };
+    enum status status;
+
+    *exit_out = EXIT_SOFTWARE;
+    if (!settings_has_directory(config)) {
+        return daemon_join(daemon, why);
+    }
+    status = storage_open(&options, &daemon->storage, why);
+    if (status == STATUS_CONFLICT || status == STATUS_SYSTEM) {
+        *exit_out = EXIT_CANNOT_CREATE;
+    }
+    return status;
+}
+
+enum process_exit daemon_run(struct daemon *daemon, struct fault *why)
 {
     daemon_wanted(daemon);
     (void)event_base_dispatch(daemon->base);
+    if (daemon->fault.code != STATUS_OK) {
+        *why = daemon->fault;
+        return daemon->fault.code == STATUS_CORRUPT || daemon->fault.code == STATUS_SYSTEM
+                   ? EXIT_CANNOT_CREATE
+                   : EXIT_SOFTWARE;
+    }
     log_event(daemon->options.log, LOG_LEVEL_INFO, "stopped",
               log_string("gossip", daemon->self_text));
+    return EXIT_GOOD;
 }
 
 static void daemon_on_difference(void *owner, const char *name)
@@ -720,7 +943,8 @@ enum status daemon_reload(struct daemon *daemon, const struct config *config, st
 
     daemon->store_mem.limit_bytes = config->max_memory_bytes;
     daemon_set_node(daemon, config, list, &node);
-    if (node_configure(daemon->node, daemon_moment(daemon), &node) != STATUS_OK) {
+    if (daemon->node != NULL
+        && node_configure(daemon->node, daemon_moment(daemon), &node) != STATUS_OK) {
         daemon->store_mem.limit_bytes = daemon->config->max_memory_bytes;
         return fault_set(why, STATUS_MEMORY,
                          "no memory for the new settings: the old ones stay in force");
@@ -731,10 +955,12 @@ enum status daemon_reload(struct daemon *daemon, const struct config *config, st
     daemon->config = config;
     daemon_set_keeps(daemon);
     daemon->http_mem.limit_bytes = settings_http_memory(config);
-    table_set_keys_max(daemon->table, config->max_keys);
+    if (daemon->node != NULL) {
+        table_set_keys_max(daemon->table, config->max_keys);
+        daemon_start_seeds(daemon);
+    }
     settings_http(config, daemon->options.descriptors, &http);
     http_server_configure(daemon->server, &http);
-    daemon_start_seeds(daemon);
     return STATUS_OK;
 }
 
@@ -753,8 +979,8 @@ static void daemon_free_events(struct daemon *daemon)
 
 void daemon_free(struct daemon *daemon)
 {
-    if (daemon == NULL) {
-        return;
+    if (daemon == NULL || !storage_close(daemon->storage, DAEMON_DISK_MS * 1000)) {
+        return; /* of a disk that does not come back, what it was lent must stay */
     }
     report_free(daemon->report);
     resolver_free(daemon->resolver);

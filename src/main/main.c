@@ -90,6 +90,15 @@ static void reload(void *owner)
               log_string("file", file == NULL ? "none" : file));
 }
 
+/* All that was kept is loaded: who waits for the start may go on. */
+static void tell_ready(void *owner)
+{
+    struct program *program = owner;
+
+    process_tell(program->ready_fd, EXIT_GOOD);
+    program->ready_fd = -1;
+}
+
 /* Where the log would have gone, since nobody may read stderr. A log file that is not there yet is
  * not made: it would belong to who we are now, not to who we were to become. */
 static void say_in_target(const struct config *config, const char *sentence)
@@ -127,6 +136,7 @@ static enum process_exit prepare(struct program *program, struct fault *why)
                                       .descriptors = process_descriptors(),
                                       .is_salvaging = program->is_salvaging,
                                       .reload = reload,
+                                      .ready = tell_ready,
                                       .owner = program };
     enum process_exit exit;
 
@@ -174,10 +184,11 @@ static enum process_exit run(struct program *program)
         return fail(program, EXIT_CANNOT_CREATE, &why);
     }
     log_replace(program->log, log);
-    daemon_start(program->daemon);
-    process_tell(program->ready_fd, EXIT_GOOD);
-    daemon_run(program->daemon);
-    return EXIT_GOOD;
+    if (daemon_start(program->daemon, &exit, &why) != STATUS_OK) {
+        return fail(program, exit, &why);
+    }
+    exit = daemon_run(program->daemon, &why);
+    return exit == EXIT_GOOD ? EXIT_GOOD : fail(program, exit, &why);
 }
 
 /* What is asked of the data directory that data-dir names by then. */

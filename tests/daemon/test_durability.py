@@ -1,0 +1,158 @@
+"""What was answered is there: after a kill at any moment, after an ordinary end, and in whatever a
+power cut could have left."""
+
+import os
+import pathlib
+import random
+import shutil
+import tempfile
+import threading
+import time
+
+import pytest
+
+from daemon import eventually
+
+KILLS = int(os.environ.get("CHECK_KILLS", "20"))
+WRITERS = 4
+KEYS = 50
+
+
+class Load:
+    """Writers that each raise keys of their own, and know what was answered."""
+
+    def __init__(self, node, begun):
+        self.node = node
+        self.ending = threading.Event()
+        self.answered = {}  # key -> value that was answered
+        self.asked = {}  # key -> value that was asked for
+        self.threads = [
+            threading.Thread(target=self.run, args=(number, begun)) for number in range(WRITERS)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number, begun):
+        value = begun
+        while not self.ending.is_set():
+            value += 1
+            key = f"key:{number}:{value % KEYS}"
+            self.asked[key] = value
+            try:
+                answer = self.node.post(f"/keys/{key}", {str(value % 7): value}, checked=False)
+            except OSError:
+                return
+            except Exception:  # an answer that was cut off
+                return
+            assert answer.status in (200, 201), answer
+            self.answered[(key, value % 7)] = value
+
+    def end(self):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def folders(tmp_path):
+    """On a disk, and where there is one in memory."""
+    yield tmp_path / "data"
+    if os.access("/dev/shm", os.W_OK):
+        yield pathlib.Path(tempfile.mkdtemp(dir="/dev/shm")) / "data"
+
+
+def assert_kept(node, answered, asked):
+    kept = node.keys()
+    for (key, index), value in answered.items():
+        assert kept.get(key, {}).get(index, 0) >= value, (key, index, value)
+    for key, vector in kept.items():
+        assert max(vector.values()) <= asked[key], (key, vector)
+
+
+def test_what_was_answered_outlives_a_kill(start, tmp_path):
+    for folder in folders(tmp_path):
+        draw = random.Random(str(folder))
+        node = start("-D", str(folder))
+        answered, asked = {}, {}
+        for round_ in range(KILLS // 2):
+            load = Load(node, (round_ + 1) * 1_000_000)
+            time.sleep(draw.uniform(0.01, 0.3))
+            node.kill()
+            load.end()
+            answered.update(load.answered)
+            asked.update(load.asked)
+            node.restart()
+            assert_kept(node, answered, asked)
+        assert answered
+        node.stop()
+        if str(folder).startswith("/dev/shm"):
+            shutil.rmtree(folder.parent)
+
+
+def test_an_ordinary_end_keeps_all_of_it(start, tmp_path):
+    node = start("-D", str(tmp_path / "data"))
+    lines = "".join('{"key":"key:%d","vector":{"%d":%d}}\n' % (i, i * 1000, i + 1)
+                    for i in range(5000))
+    answer = node.post("/keys", lines, headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status == 200
+    assert node.request("DELETE", "/keys/key:17").status in (200, 204)
+    assert node.post("/keys/key:18", {"5": str(2**64 - 1)}).status in (200, 201)
+    before = node.stats()
+    keys = node.keys()
+    assert node.stop() == 0
+    node.restart()
+    after = node.stats()
+    assert (after["digest"], after["keys"]) == (before["digest"], before["keys"])
+    assert node.keys() == keys
+    assert node.get("/keys/key:17").status == 404
+
+
+def test_what_was_deleted_stays_so(start, tmp_path):
+    node = start("-D", str(tmp_path / "data"))
+    assert node.post("/keys/gone", {"1": 5}).status in (200, 201)
+    assert node.request("DELETE", "/keys/gone").status in (200, 204)
+    node.kill()
+    node.restart()
+    assert node.get("/keys/gone").status == 404
+    assert node.post("/keys/gone", {"1": 2}).status in (200, 201)
+    node.kill()
+    node.restart()
+    assert node.vector("gone") == {1: 2}
+
+
+def test_a_member_comes_back_with_what_it_had_and_gets_the_rest(start, tmp_path):
+    first = start()
+    second = start("-D", str(tmp_path / "data"), seeds=[first])
+    eventually(lambda: first.get("/peers").json()["alive"] == 1, 10)
+    assert second.post("/keys/early", {"1": 1}).status in (200, 201)
+    eventually(lambda: first.vector("early") == {1: 1})
+    second.kill()
+    assert first.post("/keys/late", {"1": 1}).status in (200, 201)
+    second.restart()
+    assert second.vector("early") == {1: 1}
+    eventually(lambda: second.vector("late") == {1: 1}, 10)
+
+
+def test_whom_it_knew_is_found_without_a_seed(start, tmp_path):
+    first = start()
+    second = start("-D", str(tmp_path / "data"), seeds=[first])
+    eventually(lambda: second.get("/peers").json()["alive"] == 1, 10)
+    assert second.stop() == 0
+    second.arguments = second.arguments[:-1]
+    second.restart()
+    eventually(lambda: second.get("/peers").json()["alive"] == 1, 10)
+
+
+@pytest.mark.parametrize("durability", ["interval", "none"])
+def test_an_ordinary_end_keeps_all_whatever_is_promised(start, tmp_path, durability):
+    node = start("-D", str(tmp_path / "data"), "--set", f"durability={durability}")
+    for i in range(100):
+        assert node.post(f"/keys/key:{i}", {"0": i + 1}).status in (200, 201)
+    assert node.stop() == 0
+    node.restart()
+    assert len(node.keys()) == 100
+
+
+def test_memory_only_says_so(start):
+    node = start()
+    assert "data=memory-only" in node.log()
+    assert node.stats()["data"] == "memory-only"
