@@ -407,13 +407,20 @@ void outbox_begin(struct node *node, struct moment now, struct peer *peer, struc
     }
 }
 
+/* Whether a hello is still to go to a peer, which may have to prove what it says by the echo of a
+ * token: what leaves before it does not use that up. */
+static bool hello_comes(const struct peer *peer)
+{
+    return peer->hello_asked || (peer->owed != NULL && peer->owed->hello);
+}
+
 /* Close, charge and count a datagram. */
 static size_t datagram_end(struct node *node, struct moment now, struct peer *peer,
                            struct writer *writer, enum node_kind kind)
 {
     const struct bytes datagram = writer_end(writer);
 
-    peer->has_token = false;
+    peer->has_token = peer->has_token && hello_comes(peer);
     pace_sent(node, now, peer, datagram.size);
     sent_count(node, &peer->address, kind, datagram.size);
     return datagram.size;

@@ -250,6 +250,32 @@ static void test_outbox_echoes_a_token_once(void **state)
     assert_false(has(fixture, WIRE_HAS_ECHO));
 }
 
+/* It proves who says it: what leaves before does not use it up. */
+static void test_outbox_keeps_a_token_for_the_hello_that_was_asked_for(void **state)
+{
+    struct fixture *fixture = *state;
+    struct moment later = fixture->now;
+    struct address to;
+
+    fixture->peer->heard_us = fixture->now.mono_us;
+    fixture->peer->validated_us = fixture->now.mono_us;
+    outbox_owe_hello(fixture->node, fixture->now, fixture->peer, true);
+    assert_true(emit(fixture, &to));
+    fixture->peer->has_token = true;
+    outbox_owe_hello(fixture->node, fixture->now, fixture->peer, true); /* too soon */
+    outbox_owe_ack(fixture->node, fixture->peer, 1, false);
+    assert_true(emit(fixture, &to));
+    assert_true(has(fixture, WIRE_HAS_ECHO));
+    later.mono_us += 1000000;
+    outbox_owe_hello(fixture->node, later, fixture->peer, true);
+    assert_true(emit(fixture, &to));
+    assert_true(fixture->message.plain.key.size > 0);
+    assert_true(has(fixture, WIRE_HAS_ECHO));
+    outbox_owe_ack(fixture->node, fixture->peer, 2, false);
+    assert_true(emit(fixture, &to));
+    assert_false(has(fixture, WIRE_HAS_ECHO));
+}
+
 static void test_outbox_says_who_and_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -640,6 +666,7 @@ int main(void)
         TEST(test_outbox_lets_acks_ride_unless_roots_go_with_them),
         TEST(test_outbox_says_hello_and_asks_until_it_was_echoed),
         TEST(test_outbox_echoes_a_token_once),
+        TEST(test_outbox_keeps_a_token_for_the_hello_that_was_asked_for),
         TEST(test_outbox_says_who_and_refused),
         TEST(test_outbox_a_bare_record_is_an_answer_and_an_empty_one_is_not),
         TEST(test_outbox_holds_back_all_but_acks_at_the_rate),
