@@ -133,8 +133,24 @@ static uint64_t confirm_judge(struct claim *claim, const struct claim_bounds *bo
     return refused;
 }
 
+/* Whether there is an element, in the claim or stored. */
+static bool is_known(const struct claim *claim, const struct claim_bounds *bounds, unsigned element)
+{
+    return claim->values[element] != 0
+           || (bounds->stored != NULL && vector_get(bounds->stored, element) != 0);
+}
+
+static uint64_t take_out(struct claim *claim, unsigned element)
+{
+    const uint64_t refused = claim->values[element] != 0;
+
+    claim->values[element] = 0;
+    return refused;
+}
+
 uint64_t claim_judge(struct claim *claim, const struct claim_bounds *bounds)
 {
+    const bool says_level = claim->values[PRESENCE_LEVEL] != 0;
     uint64_t refused = 0;
 
     for (unsigned i = PRESENCE_LEVEL; i < PRESENCE_CONFIRM; i++) {
@@ -143,7 +159,33 @@ uint64_t claim_judge(struct claim *claim, const struct claim_bounds *bounds)
             refused++;
         }
     }
+    if (says_level && !is_known(claim, bounds, PRESENCE_LEVEL)) {
+        refused += take_out(claim, PRESENCE_STATE); /* without it, it would look plain */
+    }
+    if (!is_known(claim, bounds, PRESENCE_STATE)) {
+        refused += take_out(claim, PRESENCE_SINCE); /* nothing would ever end it */
+    }
     return refused + confirm_judge(claim, bounds);
+}
+
+void claim_keep_end(struct claim *claim, const struct claim_bounds *bounds,
+                    const struct vector *stored)
+{
+    const uint64_t level = vector_get(stored, PRESENCE_LEVEL);
+    const uint64_t state = vector_get(stored, PRESENCE_STATE);
+    const uint64_t since_s = vector_get(stored, PRESENCE_SINCE);
+    const enum presence_word word = claim_word(state);
+
+    if ((word != WORD_DEAD && word != WORD_LEFT) || since_s == 0
+        || !element_in_bounds(PRESENCE_SINCE, since_s, bounds)) {
+        return;
+    }
+    if (claim->values[PRESENCE_LEVEL] == 0 && level != 0) {
+        claim->values[PRESENCE_LEVEL] = since_s << 16 | (level & 0xffff);
+    }
+    claim->values[PRESENCE_STATE] =
+        element_in_bounds(PRESENCE_STATE, state, bounds) ? state : claim_state(since_s, word);
+    claim->values[PRESENCE_SINCE] = since_s;
 }
 
 void claim_of_stored(struct claim *claim, const struct vector *stored)

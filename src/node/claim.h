@@ -69,8 +69,16 @@ struct claim_bounds {
 };
 
 /* Take out what lies so far ahead of now, and of what is stored, that its owner could not outbid
- * it, and a level of 0, which nobody writes. Returns how many. */
+ * it; a level of 0, which nobody writes; and what then means nothing: a state whose level is taken
+ * out, and since when, without a state. Returns how many. */
 uint64_t claim_judge(struct claim *claim, const struct claim_bounds *bounds);
+
+/* Put back what claim_judge() took out of what is stored of somebody dead or left, whose own words
+ * were taken however far ahead while it lived: level and state now begin at element 3, where that
+ * is within bounds. So whoever has it has the same, can tell it to others, and forgets it as any
+ * other. */
+void claim_keep_end(struct claim *claim, const struct claim_bounds *bounds,
+                    const struct vector *stored);
 
 /* What is stored, as a claim. */
 void claim_of_stored(struct claim *claim, const struct vector *stored);

@@ -722,14 +722,31 @@ static struct peer *claim_peer(struct node *node, struct moment now, const struc
     return peer;
 }
 
+/* A trusted peer says of another one what we take from that itself alone, and who is no member does
+ * not come to say it: it is asked. */
+static void owner_ask(struct node *node, const struct peer *from, const struct address *about)
+{
+    struct peer *peer = peers_find(node->peers, about);
+
+    if (!node_trusts_address(node, &from->address) || !node_trusts_address(node, about)) {
+        return;
+    }
+    peer = peer != NULL ? peer : peer_told(node, from, about);
+    if (peer != NULL && !peer->member) {
+        peer->hello_asked = true;
+    }
+}
+
 void presence_receive(struct node *node, struct moment now, struct peer *from,
                       const struct presence_report *report)
 {
     const bool speaks_of_itself =
         report->source == SOURCE_SELF_SPEAKING || report->source == SOURCE_OWNER;
+    const bool of_us = is_self(node, &report->about);
     struct claim claim;
     struct peer *peer;
     bool says_level;
+    bool is_refused;
 
     refused_count(node, presence, &from->address, claim_read(&claim, report->elements));
     if (report->source == SOURCE_STRANGER) {
@@ -740,11 +757,15 @@ void presence_receive(struct node *node, struct moment now, struct peer *from,
         presence_stamp_told(now, from, claim.stamp);
     }
     says_level = (claim.values[PRESENCE_LEVEL] & 255) != 0;
-    if (claim_bound(node, now, from, report, &claim) > 0 && !report->proved
+    is_refused = claim_bound(node, now, from, report, &claim) > 0;
+    if (is_refused && !report->proved
         && (speaks_of_itself ? says_level : is_told_by_trusted(node, from, &report->about))) {
-        proof_ask(node, from, is_self(node, &report->about));
+        proof_ask(node, from, of_us);
     }
-    if (is_self(node, &report->about)) {
+    if (is_refused && says_level && !speaks_of_itself && !of_us) {
+        owner_ask(node, from, &report->about);
+    }
+    if (of_us) {
         if (claim_any(&claim)) {
             self_receive(node, now, from, &claim, report);
         }
@@ -801,25 +822,19 @@ static void plain_peer_sweep(struct node *node, struct moment now, struct peer *
     }
 }
 
-/* What is stored of a presence, as far as it is within bounds; false: all of it is. A state that
- * would lose its level goes with it. */
+/* What is stored of a presence, as far as it is within bounds; false: all of it is. */
 static bool stored_bound(const struct node *node, const struct entry *entry,
                          const struct claim_bounds *bounds, struct claim *claim)
 {
     claim_of_stored(claim, entry_vector(entry));
-    if (node->presence->began_s > bounds->now_s || claim_judge(claim, bounds) == 0) {
-        return false; /* an earlier run of ours was later: it is our clock that is behind */
-    }
-    if (claim->values[PRESENCE_LEVEL] == 0
-        && vector_get(entry_vector(entry), PRESENCE_LEVEL) != 0) {
-        claim->values[PRESENCE_STATE] = 0;
-    }
-    return true;
+    /* Where an earlier run of ours was later, it is our clock that is behind. */
+    return node->presence->began_s <= bounds->now_s && claim_judge(claim, bounds) > 0;
 }
 
 /* What was taken under a clock that proved wrong does not exist: others refuse it, so that it would
  * stand here for ever, or until its owner meets it. The own words of an owner in `trust` stay as
- * long as it lives, however far: whoever lacks them gets them from itself. */
+ * long as it lives, however far: whoever lacks them gets them from itself. Of its end stays what
+ * others take. */
 static void entry_bound(struct node *node, struct moment now, struct peer *peer)
 {
     const bool far =
@@ -833,6 +848,7 @@ static void entry_bound(struct node *node, struct moment now, struct peer *peer)
     if (!stored_bound(node, peer->presence, &bounds, &claim)) {
         return;
     }
+    claim_keep_end(&claim, &bounds, entry_vector(peer->presence));
     presence_drop(node, now, peer);
     entry = claim_any(&claim) ? entry_obtain(node, peer) : NULL;
     if (entry != NULL && entry_merge(node, entry, &claim, CHANGE_FROM_PEER, &result)) {

@@ -195,6 +195,15 @@ static bool is_plain(const struct world *world, struct bytes key)
     return machine == WORLD_NOBODY || world->machines[machine].kind != MACHINE_NODE;
 }
 
+/* Of who died with words beyond all clocks, others keep a level that begins where its end does. */
+static bool is_ended(const struct world *world, uint64_t key, uint64_t index, uint64_t value)
+{
+    return index == PRESENCE_LEVEL && (value & 0xffff) == PRESENCE_PROTOCOL_LEVEL
+           && ledger_get(&world->checks->written,
+                         value_name(key, GENERATION_FIRST, PRESENCE_SINCE, value >> 16))
+                  != 0;
+}
+
 /* In one turn a peer's word and our own may fall into one change; so presence is judged by whose
  * it is and what it says, not by where the change came from. */
 static void element_sound(struct world *world, struct machine *machine, const struct entry *entry,
@@ -209,7 +218,8 @@ static void element_sound(struct world *world, struct machine *machine, const st
     }
     if (entry_set(entry) == TABLE_MEMBERS
         && (is_own(machine, key) || anybody_writes(index, value) || is_plain(world, key)
-            || is_vouched(world, key_name(key), index, value))) {
+            || is_vouched(world, key_name(key), index, value)
+            || is_ended(world, key_name(key), index, value))) {
         ledger_set(&checks->written, name, 1);
     } else if (ledger_get(&checks->written, name) == 0) {
         red("sound", "machine %u stores %.*s[%llu] = %llu, which nobody wrote",

@@ -4,6 +4,11 @@
 
 #include "sim/world.h"
 
+static bool is_right(const struct machine *of, enum peer_state state)
+{
+    return of->up ? state == PEER_ALIVE : state == PEER_DEAD || state == PEER_LEFT;
+}
+
 void explain_views(const struct world *world)
 {
     for (uint32_t i = 0; i < world->options.nodes; i++) {
@@ -11,7 +16,7 @@ void explain_views(const struct world *world)
             const struct machine *other = &world->machines[k];
 
             if (i != k && other->kind != MACHINE_STRANGER
-                && (world_state(world, i, k) == PEER_ALIVE) != other->up) {
+                && !is_right(other, world_state(world, i, k))) {
                 printf("  machine %u holds %u, which is %s, in state %d\n", i, k,
                        other->up ? "up" : "down", world_state(world, i, k));
             }

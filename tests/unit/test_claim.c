@@ -78,19 +78,111 @@ static void test_claim_judges_each_element_by_its_own_bound(void **state)
     struct claim claim = { .stamp = 0 };
 
     (void)state;
-    claim.values[PRESENCE_LEVEL] = (NOW + 2 * DAY + 1) << 16 | 1;
+    claim.values[PRESENCE_HTTP] = (NOW + 2 * DAY + 1) << 16 | 1;
     claim.values[PRESENCE_STATE] = claim_state(NOW + 2 * DAY, WORD_LEFT);
     claim.values[PRESENCE_SINCE] = NOW + DAY;
     claim.values[PRESENCE_CONFIRM] = NOW + 2 * DAY + 1;
     claim.values[7] = 1;
     assert_int_equal(claim_judge(&claim, &bounds), 3);
-    assert_int_equal(claim.values[PRESENCE_LEVEL], 0);
+    assert_int_equal(claim.values[PRESENCE_HTTP], 0);
     assert_int_equal(claim.values[PRESENCE_STATE], claim_state(NOW + 2 * DAY, WORD_LEFT));
     assert_int_equal(claim.values[PRESENCE_SINCE], NOW + DAY);
     assert_int_equal(claim.values[PRESENCE_CONFIRM], 0);
     assert_int_equal(claim.values[7], 0);
     claim.values[PRESENCE_STATE] = claim_state(NOW + 2 * DAY, WORD_DEAD);
-    assert_int_equal(claim_judge(&claim, &bounds), 1);
+    assert_int_equal(claim_judge(&claim, &bounds), 2); /* and since when */
+}
+
+/* A state without its level would be that of a plain peer, and nothing ends a time alone. */
+static void test_claim_loses_with_an_element_what_means_nothing_without_it(void **state)
+{
+    static const struct {
+        uint64_t level;
+        uint64_t level_stored;
+        enum presence_word word;
+        uint64_t refused;
+    } cases[] = {
+        { (NOW + 9 * DAY) << 16 | 1, 0, WORD_ALIVE, 2 },
+        { (NOW + 9 * DAY) << 16 | 1, 0, WORD_DEAD, 3 },
+        { (NOW + 9 * DAY) << 16 | 1, NOW << 16 | 1, WORD_DEAD, 1 },
+        { NOW << 16 | 1, 0, WORD_DEAD, 0 },
+        { 0, 0, WORD_DEAD, 0 }, /* a plain peer */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mem mem = { 0 };
+        struct vector vector;
+        const struct claim_bounds bounds = { .now_s = NOW, .stored = &vector };
+        struct claim stored = { .stamp = 0 };
+        struct claim claim = { .stamp = 0 };
+        struct claim_block room;
+        struct block block;
+
+        vector_init(&vector);
+        stored.values[PRESENCE_LEVEL] = cases[i].level_stored;
+        if (claim_any(&stored)) {
+            block = claim_block(&stored, &room);
+            assert_int_equal(vector_merge(&vector, &mem, &block, 0, NULL), STATUS_OK);
+        }
+        claim.values[PRESENCE_LEVEL] = cases[i].level;
+        claim.values[PRESENCE_STATE] = claim_state(NOW, cases[i].word);
+        claim.values[PRESENCE_SINCE] = cases[i].word == WORD_DEAD ? NOW : 0;
+        assert_int_equal(claim_judge(&claim, &bounds), cases[i].refused);
+        assert_int_equal(claim.values[PRESENCE_STATE],
+                         cases[i].refused > 1 ? 0 : claim_state(NOW, cases[i].word));
+        vector_clear(&vector, &mem);
+    }
+}
+
+/* What is stored of somebody dead: now begins at its end what lay beyond all clocks. */
+static void test_claim_keeps_the_end_of_who_died_far_ahead(void **state)
+{
+    static const uint64_t far_s = NOW + 9 * DAY;
+    static const struct {
+        uint64_t start_s;
+        uint64_t state;
+        uint64_t since_s;
+        uint64_t start_kept_s;
+        uint64_t state_kept;
+    } cases[] = {
+        { far_s, far_s << 2 | WORD_DEAD, NOW - 5, NOW - 5, (NOW - 5) << 2 | WORD_DEAD },
+        { far_s, far_s << 2 | WORD_LEFT, NOW - 5, NOW - 5, (NOW - 5) << 2 | WORD_LEFT },
+        { far_s, NOW << 2 | WORD_DEAD, NOW - 5, NOW - 5, NOW << 2 | WORD_DEAD },
+        { NOW - 9, far_s << 2 | WORD_DEAD, NOW - 5, NOW - 9, (NOW - 5) << 2 | WORD_DEAD },
+        { 0, far_s << 2 | WORD_DEAD, NOW - 5, 0, (NOW - 5) << 2 | WORD_DEAD }, /* plain */
+        { far_s, far_s << 2 | WORD_ALIVE, NOW - 5, 0, 0 },
+        { far_s, far_s << 2 | WORD_SUSPECT, NOW - 5, 0, 0 },
+        { far_s, far_s << 2 | WORD_DEAD, far_s, 0, 0 }, /* who declared it was wrong, too */
+        { far_s, far_s << 2 | WORD_DEAD, 0, 0, 0 },
+    };
+    const struct claim_bounds bounds = { .now_s = NOW, .by = CLAIM_WIDE };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mem mem = { 0 };
+        struct vector vector;
+        struct claim claim = { .stamp = 0 };
+        struct claim_block room;
+        struct block block;
+        bool keeps;
+
+        keeps = cases[i].state_kept != 0;
+        claim.values[PRESENCE_LEVEL] = cases[i].start_s == 0 ? 0 : cases[i].start_s << 16 | 1;
+        claim.values[PRESENCE_STATE] = cases[i].state;
+        claim.values[PRESENCE_SINCE] = cases[i].since_s;
+        vector_init(&vector);
+        block = claim_block(&claim, &room);
+        assert_int_equal(vector_merge(&vector, &mem, &block, 0, NULL), STATUS_OK);
+        claim_of_stored(&claim, &vector);
+        assert_true(claim_judge(&claim, &bounds) > 0);
+        claim_keep_end(&claim, &bounds, &vector);
+        assert_int_equal(claim.values[PRESENCE_LEVEL] >> 16, cases[i].start_kept_s);
+        assert_int_equal(claim.values[PRESENCE_STATE], cases[i].state_kept);
+        assert_int_equal(claim.values[PRESENCE_SINCE], keeps ? cases[i].since_s : 0);
+        assert_int_equal(claim_judge(&claim, &bounds), 0); /* others take it as it is */
+        vector_clear(&vector, &mem);
+    }
 }
 
 static void test_claim_bounds_follow_who_says_it(void **state)
@@ -186,6 +278,8 @@ int main(void)
         TEST(test_claim_reads_elements_with_a_meaning_and_counts_the_rest),
         TEST(test_claim_of_a_stamp_alone_says_nothing_to_merge),
         TEST(test_claim_judges_each_element_by_its_own_bound),
+        TEST(test_claim_loses_with_an_element_what_means_nothing_without_it),
+        TEST(test_claim_keeps_the_end_of_who_died_far_ahead),
         TEST(test_claim_bounds_follow_who_says_it),
         TEST(test_claim_is_forgotten_a_day_after_death),
         TEST(test_claim_is_forgotten_by_what_is_stored_too),

@@ -248,8 +248,7 @@ static void test_presence_bounds_keep_what_an_owner_could_not_outbid_out(void **
         { PRESENCE_STATE, (NOW + 2 * DAY) << 2 | WORD_DEAD, true },
         { PRESENCE_STATE, (NOW + 2 * DAY + 1) << 2 | WORD_DEAD, false },
         { PRESENCE_STATE, UINT64_MAX, false },
-        { PRESENCE_SINCE, NOW + DAY, true },
-        { PRESENCE_SINCE, NOW + DAY + 1, false },
+        { PRESENCE_SINCE, NOW, false }, /* of nobody who is dead or left */
         { PRESENCE_INSTANCE, (NOW + 2 * DAY) << 16 | 0xffff, true },
         { PRESENCE_INSTANCE, (NOW + 2 * DAY + 1) << 16, false },
         { PRESENCE_HTTP, (NOW + 2 * DAY) << 16 | 80, true },
@@ -714,23 +713,28 @@ static void test_presence_begins_anew_when_its_own_lies_beyond_a_right_clock(voi
     assert_int_equal(stored(world, "n:" SELF, PRESENCE_HTTP), NOW << 16 | 8001);
 }
 
-/* What it said itself stays as long as it lives: the others get it from itself. */
+/* What it said itself stays as long as it lives: the others get it from itself. Then only its end
+ * does, which they take from anybody. */
 static void test_presence_far_words_of_a_dead_owner_do_not_exist(void **state)
 {
     struct world *world = *state;
-    const struct pair dead = { PRESENCE_STATE, word(NOW, WORD_DEAD) };
+    const struct pair dead[] = { { PRESENCE_STATE, word(NOW + 9 * DAY, WORD_DEAD) },
+                                 { PRESENCE_SINCE, NOW + 7 } };
     const struct pair level = { PRESENCE_LEVEL, (NOW + 9 * DAY) << 16 | 1 };
+    const struct pair alive = { PRESENCE_STATE, word(NOW + 9 * DAY, WORD_ALIVE) };
 
     world_meet(world, (const char *const[]){ A, B }, 2, 0);
     peer_echo(world, A);
     owner_hear(world, A, level);
+    owner_hear(world, A, alive);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), alive.value);
     world_run(world, 2 * SECOND);
     assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), level.value);
-    claim_hear(world, B, "n:" A, &dead, 1, WIRE_DEPTH_STOP);
+    claim_hear(world, B, "n:" A, dead, 2, WIRE_DEPTH_STOP);
     world_run(world, 2 * SECOND);
-    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), 0);
-    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE),
-                     0); /* without it, it would look plain */
+    assert_int_equal(stored(world, "n:" A, PRESENCE_LEVEL), (NOW + 7) << 16 | 1);
+    assert_int_equal(stored(world, "n:" A, PRESENCE_STATE), word(NOW + 7, WORD_DEAD));
+    assert_int_equal(state_of(world, A), PEER_DEAD);
 }
 
 static void test_presence_of_level_0_is_nobodys_word(void **state)
@@ -766,6 +770,41 @@ static void test_presence_asks_for_proof_of_what_lies_far_ahead(void **state)
     claim_hear(world, A, "n:" SELF, &far, 1, WIRE_DEPTH_STOP);
     assert_true(peer_of(world, A)->owed->asks_echo);
     assert_false(marks_empty(&peer_of(world, A)->owed->larger));
+}
+
+/* Nor does who takes it from the owner alone wait until that speaks. */
+static void test_presence_asks_an_owner_for_what_a_trusted_peer_tells_of_it(void **state)
+{
+    static const struct {
+        const char *teller;
+        const char *about;
+        uint64_t level;
+        bool asked;
+    } cases[] = {
+        { A, "10.0.0.5:7000", (NOW + 9 * DAY) << 16 | 1, true },
+        { A, "10.0.0.6:7000", NOW << 16 | 1, false },              /* taken as it is */
+        { A, "192.0.2.7:7000", (NOW + 9 * DAY) << 16 | 1, false }, /* nobody would take it */
+        { STRANGER, "10.0.0.8:7000", (NOW + 9 * DAY) << 16 | 1, false },
+        { A, "10.0.0.9:7000", (NOW + 9 * DAY) << 16, false }, /* a slanderer's */
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct pair pairs[] = { { PRESENCE_LEVEL, cases[i].level },
+                                      { PRESENCE_STATE, word(NOW, WORD_ALIVE) } };
+        char key[64];
+
+        (void)snprintf(key, sizeof key, "n:%s", cases[i].about);
+        claim_hear(world, cases[i].teller, key, pairs, 2, WIRE_DEPTH_STOP);
+        assert_int_equal(peer_of(world, cases[i].about) != NULL
+                             && peer_of(world, cases[i].about)->hello_asked,
+                         cases[i].asked);
+    }
+    world_run(world, 2 * SECOND);
+    assert_int_equal(said_count_of(world, cases[0].about, "n:" SELF), 1);
+    world_run(world, 60 * SECOND);
+    assert_true(said_count_of(world, cases[0].about, "n:" SELF) <= 1); /* unless told again */
+    assert_int_equal(said_count_of(world, cases[2].about, NULL), 0);
 }
 
 /* Others would refuse it from anybody else, for ever. */
@@ -907,6 +946,7 @@ int main(void)
         TEST(test_presence_far_words_of_a_dead_owner_do_not_exist),
         TEST(test_presence_of_level_0_is_nobodys_word),
         TEST(test_presence_asks_for_proof_of_what_lies_far_ahead),
+        TEST(test_presence_asks_an_owner_for_what_a_trusted_peer_tells_of_it),
         TEST(test_presence_of_an_owner_that_is_not_trusted_stays_within_bounds),
         TEST(test_presence_with_a_level_is_answered_by_a_hello),
         TEST(test_presence_of_plain_peers_is_vouched_for_by_whoever_hears_them),
