@@ -54,6 +54,7 @@ void api_key_delete(struct http_request *request, struct http_context *context)
 struct deleting {
     struct mem *mem;
     uint64_t deleted;
+    uint64_t deleted_before; /* this step */
     size_t pattern_size;
     size_t after_size;
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
@@ -82,6 +83,14 @@ static void deleted_answer(struct http_request *request, uint64_t deleted)
     reply_end(&reply);
 }
 
+/* Each key that goes is work for the node as the turn ends; but one goes in every step. */
+static bool is_over(const struct deleting *deleting, const struct http_request *request,
+                    const struct http_context *context)
+{
+    return http_step_is_over(request)
+           || (deleting->deleted > deleting->deleted_before && !node_work_allows(context->node));
+}
+
 /* Delete what matches in a slice, as far as the step goes. */
 static enum status slice_delete(struct deleting *deleting, struct http_request *request,
                                 struct http_context *context, struct entry *const *entries,
@@ -89,7 +98,7 @@ static enum status slice_delete(struct deleting *deleting, struct http_request *
 {
     const struct bytes pattern = { deleting->pattern, deleting->pattern_size };
 
-    for (size_t i = 0; i < count && !http_step_is_over(request); i++) {
+    for (size_t i = 0; i < count && !is_over(deleting, request, context); i++) {
         const struct bytes key = entry_key(entries[i]);
         enum status status;
         uint32_t generation;
@@ -118,10 +127,11 @@ static enum http_step deleting_step(struct http_request *request, struct http_co
     struct fault why;
     size_t count;
 
+    deleting->deleted_before = deleting->deleted;
     do {
         const struct bytes after = { deleting->after, deleting->after_size };
 
-        if (http_step_is_over(request)) {
+        if (is_over(deleting, request, context)) {
             return HTTP_STEP_AGAIN;
         }
         count = table_slice(context->table, pattern_prefix(pattern), after, entries, SLICE_KEYS);

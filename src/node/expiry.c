@@ -6,8 +6,7 @@
 
 #define SECOND_US UINT64_C(1000000)
 #define MINUTE_S  60
-#define SLICE     16 /* looked at before the budget is asked again */
-#define FIND_UNIT 2  /* nodes and entries touched in a unit of work */
+#define FIND_UNIT 2 /* nodes and entries touched in a unit of work */
 #define RETRY_US  SECOND_US
 
 void expiry_note(struct node *node, struct moment now)
@@ -37,14 +36,14 @@ static size_t calendar_run(struct node *node)
 
     while (done < EXPIRY_KEYS_MAX && work_allows(node) && table_expires(node->table)) {
         const uint64_t before = table_stats(node->table).nodes;
-        const size_t count = table_expire(node->table, SLICE);
 
-        work_count(node, count + (table_stats(node->table).nodes - before) / FIND_UNIT);
-        done += count;
-        if (count < SLICE && table_expires(node->table)) {
+        if (table_expire(node->table, 1) == 0 && table_expires(node->table)) {
             node->expiry.is_stuck = true; /* no memory: a second later */
             break;
         }
+        work_count(node, 1 + (table_stats(node->table).nodes - before) / FIND_UNIT);
+        work_drop(node);
+        done++;
     }
     return done;
 }
@@ -58,14 +57,10 @@ void expiry_tick(struct node *node, struct moment now)
     if (table_stats(node->table).ended == 0 || !node->expiry.is_confirmed) {
         return;
     }
-    while (done < EXPIRY_KEYS_MAX && work_allows(node)) {
-        const size_t count = table_drop_ended(node->table, SLICE);
-
-        work_count(node, count);
-        done += count;
-        if (count < SLICE) {
-            break;
-        }
+    while (done < EXPIRY_KEYS_MAX && work_allows(node) && table_drop_ended(node->table, 1) > 0) {
+        work_count(node, 1);
+        work_drop(node);
+        done++;
     }
 }
 

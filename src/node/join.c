@@ -10,6 +10,7 @@
 #include "node/spread.h"
 #include "node/state.h"
 #include "node/sync.h"
+#include "node/work.h"
 #include "store/marks.h"
 #include "store/pattern.h"
 
@@ -205,6 +206,7 @@ enum status join_delete(struct node *node, struct moment now, struct bytes key,
     if (status != STATUS_OK) {
         return refusal_tell(node, now, status, key, why);
     }
+    work_drop(node);
     *generation_out = (uint32_t)generation;
     node_spread(node, now, entry, &table_tombstone_mark, (struct push_route){ .ttl = CLIENT_TTL });
     return STATUS_OK;
@@ -331,7 +333,10 @@ static enum status walk_merge(struct join_walk *walk, const struct block *block,
         return table_merge(walk->node->table, walk->entry, block, origin, merged);
     }
     status = table_renew(walk->node->table, &walk->entry, walk->generation, block, origin, merged);
-    walk->begun = walk->begun || status == STATUS_OK;
+    if (status == STATUS_OK) {
+        walk->begun = true;
+        work_drop(walk->node);
+    }
     return status;
 }
 
@@ -535,6 +540,7 @@ static struct entry *item_delete(struct node *node, const struct join_walk *walk
         refusal_count(node, status);
         return NULL;
     }
+    work_drop(node);
     return entry;
 }
 

@@ -516,7 +516,7 @@ void node_turn_end(struct node *node)
     const struct changes changes = table_changes(node->table);
     struct peer *doomed;
 
-    work_turn_end(node);
+    work_turn_end(node, plain_queues(node));
     sync_note(node, node->now, changes);
     dropped_forget(node, changes);
     while ((doomed = contact_take_doomed(node)) != NULL) {
@@ -685,7 +685,7 @@ uint64_t node_datagram_work_max(size_t size)
 
 bool node_work_allows(const struct node *node)
 {
-    return node->work_done - work_turn_begun(node) < NODE_TURN_WORK_MAX / 2;
+    return work_of_turn(node) < NODE_TURN_WORK_MAX / 2;
 }
 
 const struct node_stats *node_stats(const struct node *node)

@@ -734,6 +734,11 @@ void plain_drop_entries(struct node *node, struct drops drops)
     }
 }
 
+uint32_t plain_queues(const struct node *node)
+{
+    return node->plain->queues;
+}
+
 bool plain_create(struct node *node)
 {
     node->plain = mem_alloc_zeroed(node->mem, sizeof *node->plain);

@@ -56,4 +56,7 @@ size_t plain_emit(struct node *node, struct moment now, struct space space, stru
 void plain_drop_peer(struct node *node, struct peer *peer);
 void plain_drop_entries(struct node *node, struct drops drops);
 
+/* How many queues there are: each may name a key that is dropped. */
+uint32_t plain_queues(const struct node *node);
+
 #endif /* NODE_PLAIN_H */

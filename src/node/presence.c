@@ -14,6 +14,7 @@
 #include "node/state.h"
 #include "node/suspicion.h"
 #include "node/sync.h"
+#include "node/work.h"
 #include "store/marks.h"
 
 #include <assert.h>
@@ -453,6 +454,7 @@ void presence_drop(struct node *node, struct moment now, struct peer *peer)
 
     peer->presence = NULL;
     table_drop(node->table, entry);
+    work_drop(node);
     presence_update_peer(node, now, peer);
 }
 

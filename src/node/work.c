@@ -8,6 +8,8 @@ struct work {
     uint64_t call_done; /* before the datagram or update that is being taken in */
     uint64_t emit_done; /* before the datagram that is being encoded */
     uint64_t emitted;   /* of this turn's, by what left */
+    uint64_t owed;      /* of what this turn dropped, to be done as it ends */
+    uint64_t drop_each; /* by a key that is dropped */
     bool cut;           /* node_emit() stopped for want of budget: more waits */
 };
 
@@ -22,9 +24,19 @@ void work_free(struct node *node)
     part_free(node, node->work, sizeof *node->work);
 }
 
+uint64_t work_of_turn(const struct node *node)
+{
+    return node->work_done - node->work->turn_done + node->work->owed;
+}
+
 bool work_allows(const struct node *node)
 {
-    return node->work_done - node->work->turn_done < NODE_TURN_WORK_MAX;
+    return work_of_turn(node) < NODE_TURN_WORK_MAX;
+}
+
+void work_drop(struct node *node)
+{
+    node->work->owed += node->work->drop_each;
 }
 
 void work_call_begin(struct node *node)
@@ -74,8 +86,10 @@ bool work_emit_allows(const struct node *node)
     return work_allows(node) || node->work_done - node->work->emit_done < WORK_DATAGRAM_MIN;
 }
 
-void work_turn_end(struct node *node)
+void work_turn_end(struct node *node, uint64_t namers)
 {
     node->work->turn_done = node->work_done;
     node->work->emitted = 0;
+    node->work->owed = 0;
+    node->work->drop_each = namers;
 }

@@ -32,6 +32,9 @@ struct node;
 bool work_create(struct node *node);
 void work_free(struct node *node);
 
+/* What this turn has done and owes. */
+uint64_t work_of_turn(const struct node *node);
+
 /* The turn's budget is not used up. */
 bool work_allows(const struct node *node);
 
@@ -60,8 +63,13 @@ void work_emit_end(struct node *node);
  * up by what came in, or by spreading it, sends some repairs all the same. */
 bool work_emit_allows(const struct node *node);
 
+/* A key is dropped. Whoever may name it is looked through as the turn ends, which cannot wait; so
+ * that is owed from now on, and a turn drops no more than it can have forgotten. */
+void work_drop(struct node *node);
+
 /* The turn ends: the next one has a budget of its own. What ending it costs is part of that: who
- * makes others forget much is listened to less. */
-void work_turn_end(struct node *node);
+ * makes others forget much is listened to less. `namers`: how many may name a key and are looked
+ * through for each that the next turn drops. */
+void work_turn_end(struct node *node, uint64_t namers);
 
 #endif /* NODE_WORK_H */

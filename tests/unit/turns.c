@@ -1,5 +1,6 @@
 #include "unit/turns.h"
 
+#include "base/deadline.h"
 #include "base/random.h"
 #include "node/node.h"
 #include "store/table.h"
@@ -12,12 +13,14 @@
 #include "defaults.h"
 #include "unit/client.h"
 
-#define SECOND       UINT64_C(1000000)
-#define FRAME_BYTES  65000
-#define EMITTED_MAX  256 /* datagrams a turn, as net/udp has it */
-#define WIDE_BLOCKS  250000
-#define HUGE_BLOCKS  1000000
-#define MEMORY_BYTES (UINT64_C(256) << 20) /* of the node, as in the daemon */
+#define SECOND        UINT64_C(1000000)
+#define FRAME_BYTES   65000
+#define EMITTED_MAX   256 /* datagrams a turn, as net/udp has it */
+#define WIDE_BLOCKS   250000
+#define HUGE_BLOCKS   1000000
+#define START_S       UINT64_C(1800000000)
+#define WAITED_MINUTE (START_S / 60 + 60)   /* when keys end that are waited for */
+#define MEMORY_BYTES  (UINT64_C(256) << 20) /* of the node, as in the daemon */
 
 struct bench {
     struct mem store_mem;
@@ -241,7 +244,7 @@ static struct bench *bench_new(uint64_t (*clock_ns)(void), uint32_t peers)
     options.self = address_of(0xffffff);
     bench->mem.limit_bytes = MEMORY_BYTES;
     bench->clock_ns = clock_ns == NULL ? clock_none : clock_ns;
-    bench->now = (struct moment){ .mono_us = 100 * SECOND, .unix_s = UINT64_C(1800000000) };
+    bench->now = (struct moment){ .mono_us = 100 * SECOND, .unix_s = START_S };
     random_seed(&bench->random, 1, 2);
     table.mem = &bench->store_mem;
     status = table_create(&table, &bench->table);
@@ -253,13 +256,13 @@ static struct bench *bench_new(uint64_t (*clock_ns)(void), uint32_t peers)
         receive(bench, i, frame_make(bench, "greeting", 0, 100, index_wide, false));
     }
     turns_run(bench, 200);
-    bench->result = (struct turns_result){ .sent = 0 };
     return bench;
 }
 
 static void measure_begin(struct bench *bench)
 {
     bench->base_bytes = bench->mem.used_bytes;
+    bench->result = (struct turns_result){ .sent = 0 };
     turn_begin(bench);
 }
 
@@ -439,6 +442,68 @@ static struct turns_result run_drops(uint64_t (*clock_ns)(void))
     return bench_end(bench);
 }
 
+/* Keys that every plain peer there is has still to be told. */
+#define WAITED_KEYS  100
+#define WAITED_PEERS 1000
+
+static size_t waited_name(char name[32], unsigned number)
+{
+    const int size = snprintf(name, 32 - DEADLINE_BYTES_MAX, "key%u", number);
+    const size_t all = (size_t)size + deadline_put(name + size, WAITED_MINUTE);
+
+    name[all] = '\0';
+    return all;
+}
+
+static struct bench *waited_new(uint64_t (*clock_ns)(void))
+{
+    struct bench *bench = bench_new(clock_ns, WAITED_PEERS);
+    char name[32];
+
+    for (unsigned i = 0; i < WAITED_KEYS; i++) {
+        (void)waited_name(name, i);
+        key_write(bench, name, 1, 9);
+    }
+    for (uint32_t peer = 1; peer <= WAITED_PEERS; peer++) {
+        for (unsigned i = 0; i < WAITED_KEYS; i++) {
+            (void)waited_name(name, i);
+            receive(bench, peer, frame_make(bench, name, 0, 100, index_wide, false));
+        }
+    }
+    measure_begin(bench);
+    return bench;
+}
+
+/* Clients delete them, as far as each turn goes. */
+static struct turns_result run_deletes(uint64_t (*clock_ns)(void))
+{
+    struct bench *bench = waited_new(clock_ns);
+
+    for (unsigned i = 0; i < WAITED_KEYS; i++) {
+        char name[32];
+        const struct bytes key = { (const uint8_t *)name, waited_name(name, i) };
+        uint32_t generation;
+        struct fault why;
+        const enum status status = node_delete(bench->node, bench->now, key, &generation, &why);
+
+        assert(status == STATUS_OK);
+        turns_run(bench, !node_work_allows(bench->node));
+    }
+    turns_run(bench, 100);
+    return bench_end(bench);
+}
+
+/* They end. */
+static struct turns_result run_ends(uint64_t (*clock_ns)(void))
+{
+    struct bench *bench = waited_new(clock_ns);
+
+    bench->now.unix_s = WAITED_MINUTE * UINT64_C(60);
+    turns_run(bench, 100);
+    assert(table_stats(bench->table).keys[TABLE_DATA] == 0);
+    return bench_end(bench);
+}
+
 /* Patterns of many stars, joins of wide keys, questions that match everything. */
 static struct turns_result run_searches(uint64_t (*clock_ns)(void))
 {
@@ -479,6 +544,8 @@ const struct turns_case turns_cases[] = {
     { "huge_vector", 32 * MIB, run_huge_vector },
     { "update_to_many", 4 * MIB, run_update_to_many },
     { "drops", 4 * MIB, run_drops },
+    { "deletes", 4 * MIB, run_deletes },
+    { "ends", 4 * MIB, run_ends },
     { "searches", 4 * MIB, run_searches },
 };
 const size_t turns_cases_count = sizeof turns_cases / sizeof turns_cases[0];
