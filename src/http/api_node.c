@@ -4,6 +4,7 @@
 #include "http/openapi.h"
 #include "http/watch.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -147,9 +148,7 @@ static void labelled(struct json_writer *json, const char *name, const char *lab
     const size_t name_size = strlen(name);
     const size_t label_size = strlen(label);
 
-    if (name_size + label_size + 2 > sizeof text) {
-        return;
-    }
+    assert(name_size + label_size + 2 <= sizeof text);
     memcpy(text, name, name_size);
     text[name_size] = '_';
     memcpy(text + name_size + 1, label, label_size + 1);

@@ -322,12 +322,14 @@ static bool address_read(struct bytes text, struct address *address)
 }
 
 /* The one member of the body. Refuses, and says false, what is not exactly that. An address needs
- * no escape, and cJSON would cut a string at \u0000: a backslash is wrong anywhere. */
+ * no escape, and cJSON would cut a string at a NUL, written as such or as \u0000: both that and a
+ * backslash are wrong anywhere. */
 static bool address_of_body(struct http_request *request, struct address *address)
 {
     const struct bytes body = http_body(request);
     const bool is_sane = body.data != NULL && body.size <= ADDRESS_BODY_MAX
-                         && memchr(body.data, '\\', body.size) == NULL;
+                         && memchr(body.data, '\\', body.size) == NULL
+                         && memchr(body.data, '\0', body.size) == NULL;
     const char *end = NULL;
     cJSON *document =
         is_sane ? cJSON_ParseWithLengthOpts((const char *)body.data, body.size, &end, false) : NULL;

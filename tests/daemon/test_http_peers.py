@@ -81,6 +81,11 @@ def test_what_no_peer_can_be_is_not_introduced(shared, body):
     assert shared.peers() == before
 
 
+def test_a_body_with_a_nul_is_not_cut_there(shared):
+    for body in ('{"address":"127.0.0.1:7005\0"}', '{"address\0":"127.0.0.1:7005"}'):
+        assert shared.post("/peers", body).status == 400, body
+
+
 def test_a_peer_can_be_declared_left_and_one_that_lives_comes_back(cluster):
     first, second, third = cluster(3)
     third.kill()
