@@ -143,7 +143,7 @@ static enum http_step answer(struct http_request *request, const struct bulk *bu
     struct reply reply;
     struct json_writer *json;
 
-    http_hold(request);
+    (void)http_hold(request);
     if (reply_minimal(request)) {
         return HTTP_STEP_DONE;
     }

@@ -34,7 +34,7 @@ void api_key_delete(struct http_request *request, struct http_context *context)
         reply_fault(request, key, &why, NULL);
         return;
     }
-    http_hold(request);
+    (void)http_hold(request);
     if (reply_minimal(request)) {
         return;
     }
@@ -73,7 +73,7 @@ static void deleted_answer(struct http_request *request, uint64_t deleted)
     struct reply reply;
     struct json_writer *json;
 
-    http_hold(request);
+    (void)http_hold(request);
     http_begin(request, 200, "application/json");
     json = reply_begin(&reply, request);
     json_begin_object(json);

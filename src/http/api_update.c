@@ -10,6 +10,10 @@
 /* Blocks, a tenth of a microsecond to one each, between two looks at the clock. */
 #define CLOCK_WORK 16
 
+/* An answer about no more than these waits for the disk as it is: some kilobytes. Of others what
+ * they are made of waits, which is much less. */
+#define WAIT_WHOLE_BLOCKS 1
+
 enum update_phase { UPDATE_COLLECT, UPDATE_CHECK, UPDATE_JOIN, UPDATE_ANSWER, UPDATE_WRITE };
 
 struct update {
@@ -39,15 +43,21 @@ struct update {
 /* How a phase went. */
 enum progress { PROGRESS_NEXT, PROGRESS_OVER, PROGRESS_ANSWERED };
 
-static void update_free(void *state)
+/* What was collected. Allowed twice. */
+static void source_clear(struct update *update)
 {
-    struct update *update = (struct update *)state;
-
     if (update->is_join) {
         gather_clear(&update->gather);
     } else {
         body_close(&update->body);
     }
+}
+
+static void update_free(void *state)
+{
+    struct update *update = (struct update *)state;
+
+    source_clear(update);
     mem_free(update->mem, update->results, update->results_room * sizeof *update->results);
     mem_free(update->mem, update, sizeof *update);
 }
@@ -202,7 +212,7 @@ static void answer_begin(struct http_request *request, struct update *update)
     const unsigned code = update->node.created ? 201 : 200;
     struct json_writer *json;
 
-    if (update->joined > API_AT_ONCE_BLOCKS && !http_holds(request)) {
+    if (update->joined > API_AT_ONCE_BLOCKS) {
         http_stream_begin(request, code, "application/json", HTTP_LENGTH_UNKNOWN);
     } else {
         http_begin(request, code, "application/json");
@@ -218,12 +228,12 @@ static void answer_begin(struct http_request *request, struct update *update)
 static bool answer_put(struct http_request *request, struct update *update,
                        const struct entry *entry)
 {
-    const bool is_long = update->joined > API_AT_ONCE_BLOCKS;
+    const bool is_stream = update->joined > API_AT_ONCE_BLOCKS;
 
     while (update->written < update->joined) {
         const struct merge_result *result = &update->results[update->written];
 
-        if (is_long && http_step_is_over(request)) {
+        if (is_stream && http_step_is_over(request)) {
             reply_flush(&update->reply);
             return false;
         }
@@ -272,7 +282,10 @@ static enum progress answer(struct http_request *request, struct http_context *c
                    ? PROGRESS_OVER
                    : PROGRESS_ANSWERED;
     }
-    http_hold(request);
+    if (http_hold(request) && update->joined > WAIT_WHOLE_BLOCKS) {
+        source_clear(update);
+        return PROGRESS_OVER;
+    }
     if (reply_minimal(request)) {
         return PROGRESS_ANSWERED;
     }

@@ -121,15 +121,13 @@ bool http_park_until_changed(struct http_request *request, struct bytes key, uin
 
 /* -- waiting for the disk ---------------------------------------------------------------------- */
 
-bool http_holds(const struct http_request *request)
-{
-    return request->server->options.keeper != NULL;
-}
-
-void http_hold(struct http_request *request)
+bool http_hold(struct http_request *request)
 {
     assert(!request->is_stream);
-    request->is_holding = http_holds(request);
+    /* Nor does it wait without a client: what outlives one ends at once. */
+    request->is_holding =
+        request->server->options.keeper != NULL && !request->is_kept && request->evhttp != NULL;
+    return request->is_holding;
 }
 
 void request_hold(struct http_request *request)
@@ -374,7 +372,11 @@ bool request_lose(struct http_request *request)
     /* One that is running cuts its connection itself, and has ended. */
     if (request->is_outliving && request->step != NULL && request->state != REQUEST_SENT
         && request->state != REQUEST_RUNNING) {
-        if (request->state == REQUEST_DRAINING || request->state == REQUEST_SLEEPING) {
+        if (request->state == REQUEST_HELD) {
+            hold_leave(request);
+        }
+        if (request->state == REQUEST_HELD || request->state == REQUEST_DRAINING
+            || request->state == REQUEST_SLEEPING) {
             request_queue(request);
         }
         return true;

@@ -311,12 +311,13 @@ void http_put(struct http_request *request, struct bytes bytes);
 
 /* The answer that is or will be begun leaves once all that was changed up to the end of this turn
  * is kept. Where that fails or takes longer than the keeper waits, 503 leaves in its place, and
- * says that the outcome is unknown. Nothing to wait for: nothing waits. Not for streams, whose code
- * is out before their end: see http_holds(). */
-void http_hold(struct http_request *request);
-
-/* Whether answers to updates wait: then they must not be streams. */
-bool http_holds(const struct http_request *request);
+ * says that the outcome is unknown. Nothing to wait for: nothing waits.
+ *
+ * True: it is going to wait. A whole answer may be begun all the same; for one that is a stream,
+ * whose code is out before its end, the step returns HTTP_STEP_AGAIN before it begins, and is
+ * called again once it may, when this is false: what waits then is what the answer is made of, and
+ * not its text, which is many times as long. */
+bool http_hold(struct http_request *request);
 
 /* Begin an answer that leaves as it is put, at the end of each step: chunked, or with a length
  * when it is known and kept exactly. It ends when the step is done or the handler returns without

@@ -260,7 +260,8 @@ void request_queue(struct http_request *request);
 /* Its time is over: of a parked one the wait, of others as http_wake(). */
 void request_on_timer(evutil_socket_t fd, short what, void *argument);
 
-/* Have its answer, which is whole, wait for the disk; it is queued again when it may leave. */
+/* Have its answer, which is whole or not begun, wait for the disk; it is queued again when it may
+ * leave, or be begun. */
 void request_hold(struct http_request *request);
 
 /* Free the state of its steps. */

@@ -39,21 +39,24 @@ static void request_finish(struct http_request *request)
     answer_send(request);
 }
 
-/* An answer that was held may leave. */
-static void request_let_go(struct http_request *request)
+/* Whether its answer is one that waits for the disk before it begins. */
+static bool waits_to_begin(const struct http_request *request)
+{
+    return request->is_holding && !request->is_begun;
+}
+
+/* What was held is lost on its way to the disk, or late. */
+static void request_lost(struct http_request *request)
 {
     static const struct http_place unknown = { .is_unknown = true };
+    static const struct fault why = { .text =
+                                          "the disk has not confirmed it in time: the update is in "
+                                          "force and told to others, and may not outlive this "
+                                          "process; to repeat it is harmless" };
 
-    if (request->is_lost) {
-        const struct fault why = { .text =
-                                       "the disk has not confirmed it in time: the update is in "
-                                       "force and told to others, and may not outlive this "
-                                       "process; to repeat it is harmless" };
-
-        request->server->stats.unknown++;
-        http_problem(request, 503, &why, &unknown);
-    }
-    answer_send(request);
+    request->server->stats.unknown++;
+    http_problem(request, 503, &why, &unknown);
+    request_finish(request);
 }
 
 /* A handler or a first step has returned. */
@@ -66,6 +69,10 @@ static void handler_settle(struct http_request *request)
         if (request->is_woken) { /* there was no memory for its timer */
             request_on_timer(-1, EV_TIMEOUT, request);
         }
+        return;
+    }
+    if (waits_to_begin(request)) {
+        request_hold(request);
         return;
     }
     if (request->step != NULL && !(request->is_stream && request->is_head)) {
@@ -91,6 +98,10 @@ static void step_settle(struct http_request *request, enum http_step result)
     }
     if (result == HTTP_STEP_DONE || (request->is_stream && request->is_head)) {
         request_finish(request);
+        return;
+    }
+    if (waits_to_begin(request)) {
+        request_hold(request);
         return;
     }
     if (request->is_stream || request->evhttp == NULL) {
@@ -173,8 +184,10 @@ static uint64_t request_run(struct http_request *request)
     request->state = REQUEST_RUNNING;
     request->now = server->options.moment(server->options.shell);
     request->called_us = begun_us;
-    if (request->is_kept) {
-        request_let_go(request);
+    if (request->is_lost) {
+        request_lost(request);
+    } else if (request->is_kept && request->step == NULL) {
+        request_finish(request);
     } else if (request->is_admitted || request_look_at(request)) {
         request_call(request);
     } else {

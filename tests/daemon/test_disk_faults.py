@@ -6,6 +6,7 @@ the daemon.
 
 import errno
 import itertools
+import json
 import os
 import pathlib
 import random
@@ -70,10 +71,10 @@ class Shim:
 def shimmed(start, library, tmp_path):
     """shimmed(folder, before=...) gives a daemon on a data directory, ready or not, and its shim."""
 
-    def build(folder, before=lambda shim: None, ready=True):
+    def build(folder, *options, before=lambda shim: None, ready=True):
         shim = Shim(tmp_path, library, folder)
         before(shim)
-        node = start.unready("-D", str(folder), environment=shim.environment)
+        node = start.unready("-D", str(folder), *options, environment=shim.environment)
         return (node.await_ready() if ready else node), shim
 
     return build
@@ -160,6 +161,32 @@ def test_a_disk_that_stands_still_holds_nobody_up(shimmed, tmp_path):
     assert node.get("/health").status == 200
     shim.stall(False)
     eventually(lambda: node.post("/keys/after", {"0": 1}, checked=False).status in (200, 201), 10)
+
+
+def test_answers_that_wait_hold_no_more_than_they_may(shimmed, tmp_path):
+    """Of updates whose answers are many times as long: those do not wait as text."""
+    node, shim = shimmed(tmp_path / "data", "--set", "http-max-memory=4m")
+    count = 10_000
+    large = {str(i): str(2**63 + i) for i in range(count)}
+    assert node.post("/keys/large", large, checked=False).status == 201
+    body = {str(i): 1 for i in range(count)}
+    answer_bytes = len(node.post("/keys/large", body, checked=False).body)
+    shim.stall(True)
+    clients = [node.connect(timeout_s=30) for _ in range(12)]
+    for i, client in enumerate(clients):
+        client.sendall(update_of({**body, str(count): i + 1}))
+        eventually(lambda i=i: node.stats()["http_holding"] == i + 1)
+    assert node.stats()["http_memory_bytes"] < len(clients) * answer_bytes / 2
+    shim.stall(False)
+    for client in clients:
+        answer = b"".join(iter(lambda client=client: client.recv(1 << 16), b""))
+        assert answer.startswith(b"HTTP/1.1 200") and len(answer) > answer_bytes
+
+
+def update_of(vector):
+    body = json.dumps(vector).encode()
+    return (b"POST /keys/large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)) + body
 
 
 def test_an_end_does_not_wait_for_such_a_disk_for_ever(shimmed, tmp_path):

@@ -202,9 +202,46 @@ static void hold(struct http_request *request, struct http_context *context)
 {
     context->handled++;
     context->noted++;
-    http_hold(request);
+    (void)http_hold(request);
     http_begin(request, 200, "text/plain");
     http_put(request, text("kept"));
+}
+
+static enum http_step hold_end(struct http_request *request, struct http_context *context,
+                               void *state)
+{
+    (void)context;
+    (void)state;
+    http_put(request, text("end"));
+    return HTTP_STEP_DONE;
+}
+
+/* The same with a stream of two steps, which does not begin before. */
+static enum http_step hold_step(struct http_request *request, struct http_context *context,
+                                void *state)
+{
+    context->steps++;
+    if (context->is_blocked || http_hold(request)) {
+        return HTTP_STEP_AGAIN;
+    }
+    http_stream_begin(request, 200, "text/plain", HTTP_LENGTH_UNKNOWN);
+    http_put(request, text("kept"));
+    http_continue(request, hold_end, state, state_free);
+    return HTTP_STEP_AGAIN;
+}
+
+static void hold_stream(struct http_request *request, struct http_context *context)
+{
+    struct bytes value;
+
+    context->noted++;
+    if (http_query(request, "outlive", &value)) {
+        assert_true(http_outlive(request));
+    }
+    if (http_query(request, "at-once", &value)) {
+        (void)http_hold(request); /* as a handler does that has called its step */
+    }
+    http_continue(request, hold_step, &context->freed, state_free);
 }
 
 static const struct http_route routes[] = {
@@ -247,6 +284,11 @@ static const struct http_route routes[] = {
       .handler = lines },
     { .path = "post", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = hello },
     { .path = "hold", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = hold },
+    { .path = "hold/stream",
+      .methods = HTTP_POST,
+      .access = HTTP_WRITE,
+      .query = "at-once outlive",
+      .handler = hold_stream },
     { .path = "broken", .methods = HTTP_GET, .handler = broken },
 };
 

@@ -4,6 +4,9 @@
 
 #define HOLD "POST /hold HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"
 
+#define HOLD_STREAM(query) \
+    "POST /hold/stream" query " HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n"
+
 static uint64_t noted(void *shell)
 {
     return ((struct fixture *)shell)->context.noted;
@@ -200,6 +203,102 @@ static void test_requests_behind_one_that_waits_come_in_their_order(void **state
     client_close(&client);
 }
 
+static void stream_waits(struct fixture *fixture, const char *request, uint64_t steps)
+{
+    struct client client = client_open(fixture);
+
+    serve_client(fixture, &client);
+    client_send(&client, request);
+    await_held(fixture, 1);
+    assert_int_equal(fixture->context.steps, steps - 1);
+    assert_int_equal(fixture->context.freed, 0);
+    assert_false(client_has(&client, "HTTP/1.1"));
+    keep(fixture, 1);
+    AWAIT(fixture, client_has(&client, "0\r\n\r\n"));
+    assert_true(client_has(&client, "200 OK"));
+    assert_true(client_has(&client, "kept"));
+    assert_true(client_has(&client, "end"));
+    assert_int_equal(fixture->context.steps, steps);
+    assert_int_equal(fixture->context.freed, 1);
+    client_close(&client);
+}
+
+static void test_a_stream_begins_when_it_may(void **state)
+{
+    stream_waits(*state, HOLD_STREAM(""), 2);
+}
+
+static void test_a_stream_begins_when_it_may_where_its_handler_held_it(void **state)
+{
+    stream_waits(*state, HOLD_STREAM("?at-once"), 1);
+}
+
+static void test_a_stream_that_is_lost_never_begins(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    serve_client(fixture, &client);
+    client_send(&client, HOLD_STREAM(""));
+    await_held(fixture, 1);
+    fixture->context.lost = 1;
+    http_server_kept(fixture->server);
+    AWAIT(fixture, client_has(&client, "}\n"));
+    assert_true(client_has(&client, "503 Service Unavailable"));
+    assert_true(client_has(&client, "\"outcome\":\"unknown\""));
+    assert_int_equal(fixture->context.steps, 1);
+    assert_int_equal(fixture->context.freed, 1);
+    client_close(&client);
+}
+
+static void test_a_client_may_go_while_its_stream_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    serve_client(fixture, &client);
+    client_send(&client, HOLD_STREAM(""));
+    await_held(fixture, 1);
+    client_close(&client);
+    AWAIT(fixture, fixture->context.freed == 1);
+    assert_int_equal(fixture->context.steps, 1);
+    assert_int_equal(stats(fixture)->holding, 0);
+}
+
+/* It ends by itself: nobody is left whom the disk could let wait. */
+static void test_what_outlives_its_client_waits_for_no_disk(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    serve_client(fixture, &client);
+    client_send(&client, HOLD_STREAM("?outlive"));
+    await_held(fixture, 1);
+    client_close(&client);
+    AWAIT(fixture, fixture->context.freed == 1);
+    assert_int_equal(fixture->context.steps, 2);
+    assert_int_equal(stats(fixture)->holding, 0);
+    fixture->context.lost = 1;
+    http_server_kept(fixture->server);
+    assert_int_equal(stats(fixture)->unknown, 0);
+}
+
+static void test_what_has_outlived_its_client_does_not_begin_to_wait(void **state)
+{
+    struct fixture *fixture = *state;
+    struct client client = client_open(fixture);
+
+    fixture->context.is_blocked = true;
+    serve_client(fixture, &client);
+    client_send(&client, HOLD_STREAM("?outlive"));
+    AWAIT(fixture, fixture->context.steps > 0);
+    client_close(&client);
+    AWAIT(fixture, stats(fixture)->abandoned == 1);
+    fixture->context.is_blocked = false;
+    AWAIT(fixture, fixture->context.freed == 1);
+    assert_int_equal(stats(fixture)->holding, 0);
+}
+
 static void test_while_it_loads_only_open_routes_answer(void **state)
 {
     struct fixture *fixture = *state;
@@ -243,6 +342,17 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_server_ends_with_answers_that_wait, setup_kept,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_requests_behind_one_that_waits_come_in_their_order,
+                                        setup_kept, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stream_begins_when_it_may, setup_kept, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stream_begins_when_it_may_where_its_handler_held_it,
+                                        setup_kept, teardown),
+        cmocka_unit_test_setup_teardown(test_a_stream_that_is_lost_never_begins, setup_kept,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_client_may_go_while_its_stream_waits, setup_kept,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_outlives_its_client_waits_for_no_disk, setup_kept,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_has_outlived_its_client_does_not_begin_to_wait,
                                         setup_kept, teardown),
         cmocka_unit_test_setup_teardown(test_while_it_loads_only_open_routes_answer, setup_kept,
                                         teardown),
