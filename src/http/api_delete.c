@@ -135,7 +135,8 @@ static enum http_step deleting_step(struct http_request *request, struct http_co
             return HTTP_STEP_AGAIN;
         }
         count = table_slice(context->table, pattern_prefix(pattern), after, entries, SLICE_KEYS);
-        if (slice_delete(deleting, request, context, entries, count, &why) != STATUS_OK) {
+        if (!disk_takes(context, true, &why)
+            || slice_delete(deleting, request, context, entries, count, &why) != STATUS_OK) {
             (void)fault_prefix(&why, "%llu keys were deleted, then ",
                                (unsigned long long)deleting->deleted);
             reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
@@ -161,15 +162,10 @@ void api_keys_delete(struct http_request *request, struct http_context *context)
 {
     struct deleting *deleting;
     struct bytes pattern;
-    struct fault why;
 
     if (!http_query(request, "match", &pattern) || pattern.size > sizeof deleting->pattern
         || !is_literal_somewhere(pattern)) {
         http_refuse(request, 400, PATTERN_NONE);
-        return;
-    }
-    if (!disk_takes(context, true, &why)) {
-        reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
         return;
     }
     deleting = (struct deleting *)mem_alloc_zeroed(context->mem, sizeof *deleting);

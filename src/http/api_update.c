@@ -156,6 +156,16 @@ static enum progress blocks_check(struct http_request *request, struct update *u
     return PROGRESS_NEXT;
 }
 
+/* Refuse what is left of the update. */
+static enum progress join_refuse(struct http_request *request, const struct update *update,
+                                 const struct fault *why)
+{
+    const struct http_place place = { .applied = &update->applied };
+
+    reply_fault(request, update->node.key, why, &place);
+    return PROGRESS_ANSWERED;
+}
+
 static enum progress blocks_join(struct http_request *request, struct http_context *context,
                                  struct update *update)
 {
@@ -163,16 +173,16 @@ static enum progress blocks_join(struct http_request *request, struct http_conte
     struct block block;
     struct fault why;
 
+    if (update->blocks > 0 && !disk_takes(context, false, &why)) {
+        return join_refuse(request, update, &why);
+    }
     while (block_next(update, &room, &block)) {
         const struct mark mark = block_mark(&block);
 
         if (node_update_join(context->node, http_now(request), &update->node, &block,
                              &update->results[update->joined], &why)
             != STATUS_OK) {
-            const struct http_place place = { .applied = &update->applied };
-
-            reply_fault(request, update->node.key, &why, &place);
-            return PROGRESS_ANSWERED;
+            return join_refuse(request, update, &why);
         }
         update->joined++;
         update->applied.elements += mark_count(&mark);
@@ -328,13 +338,8 @@ static bool key_begin(struct http_request *request, const struct http_context *c
     const struct bytes named = http_key(request);
     struct bytes key = named;
     struct fault why;
-    enum status status = STATUS_OK;
+    enum status status = node_update_begin(context->node, named, &update->node, &why);
 
-    if (!disk_takes(context, false, &why)) {
-        reply_fault(request, named, &why, NULL);
-        return false;
-    }
-    status = node_update_begin(context->node, named, &update->node, &why);
     if (status == STATUS_OK && !expire_key(request, context, update->key, &key)) {
         return false;
     }

@@ -189,6 +189,18 @@ def update_of(vector):
             b"Content-Length: %d\r\n\r\n" % len(body)) + body
 
 
+def test_a_question_in_an_update_s_form_is_answered_by_a_disk_that_fails(shimmed, tmp_path):
+    node, shim = shimmed(tmp_path / "data")
+    assert node.post("/keys/foo", {"0": 5}).status == 201
+    shim.fail(1, errno.EIO, True)
+    eventually(lambda: node.post("/keys/bar", {"0": 1}, checked=False).status == 503
+               and not is_ready(node))
+    refused = node.post("/keys/foo", {"0": 9}, checked=False)
+    assert refused.status == 503 and "outcome" not in refused.json()
+    assert node.vector("foo") == {0: 5}
+    assert node.post("/keys/foo", {}).json()["larger"] == {"0": 5}
+
+
 def test_an_end_does_not_wait_for_such_a_disk_for_ever(shimmed, tmp_path):
     node, shim = shimmed(tmp_path / "data")
     assert node.post("/keys/before", {"0": 1}).status == 201
