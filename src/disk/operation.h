@@ -35,7 +35,7 @@ enum disk_verb {
     DISK_READ,
     /* `size` bytes of `from` at `offset`, all of them; then DISK_SYNC where is_synced. */
     DISK_WRITE,
-    /* fdatasync() */
+    /* fdatasync(); and sync the directory, unless this process has done so for the file's name. */
     DISK_SYNC,
     /* A draft, which was synced, gets its name as a snapshot; then sync the directory. */
     DISK_PUBLISH,

@@ -47,6 +47,7 @@ struct recover {
     uint8_t stage;
     bool is_busy;     /* an operation is under way */
     bool is_closing;  /* the file is read */
+    bool is_unsynced; /* and is to be synced before */
     bool is_anchored; /* `sequence` is known; of logs whose beginning is gone it is not */
     bool is_begun;    /* a frame of this file passed */
     bool is_whole;    /* its last frame was its end, and adds up */
@@ -182,7 +183,10 @@ static void log_judge(struct recover *recover, uint64_t first, uint64_t kept, ui
         recover->sequence = first;
     }
     if (recover->lost.is_open || first > recover->sequence) {
-        doubt_open(recover, first > recover->sequence ? recover->sequence : first - 1, from,
+        /* Of the beginning of a log no later frame says that it was kept, and nothing is in it. */
+        const uint64_t least = recover->is_begun ? first - 1 : first;
+
+        doubt_open(recover, first > recover->sequence ? recover->sequence : least, from,
                    offset - from);
         if (kept > doubt->sequence) {
             doubt_confirm(recover);
@@ -492,7 +496,9 @@ bool recover_next(struct recover *recover, struct disk_operation *operation_out)
     }
     recover->is_busy = true;
     *operation_out = (struct disk_operation){ .file = recover->file->file, .verb = DISK_CLOSE };
-    if (!recover->is_closing) {
+    if (recover->is_unsynced) {
+        operation_out->verb = DISK_SYNC;
+    } else if (!recover->is_closing) {
         operation_out->verb = DISK_READ;
         operation_out->offset = recover->offset;
         operation_out->to = recover->buffer + recover->held;
@@ -524,22 +530,34 @@ static void read_take(struct recover *recover, size_t size)
     }
 }
 
+static void outcome_take(struct recover *recover, struct disk_result result)
+{
+    if (result.outcome != DISK_DONE) {
+        recover->status = STATUS_SYSTEM;
+        recover->report.error = result.error;
+    }
+}
+
 void recover_done(struct recover *recover, struct disk_result result)
 {
     assert(recover->is_busy);
     recover->is_busy = false;
+    if (recover->is_unsynced) {
+        recover->is_unsynced = false;
+        outcome_take(recover, result);
+        return;
+    }
     if (recover->is_closing) {
         file_next(recover);
         return;
     }
-    if (result.outcome == DISK_DONE) {
+    outcome_take(recover, result);
+    if (recover->status == STATUS_OK) {
         read_take(recover, result.size);
-    } else {
-        recover->status = STATUS_SYSTEM;
-        recover->report.error = result.error;
     }
     recover->is_closing = recover->status != STATUS_OK || recover->offset == recover->end;
     if (recover->is_closing) {
+        recover->is_unsynced = recover->status == STATUS_OK && !recover->options.is_read_only;
         file_finish(recover);
     }
 }

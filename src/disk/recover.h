@@ -2,9 +2,14 @@
 #define DISK_RECOVER_H
 
 /* Loading a table from a directory: the newest snapshot, then each log from its number on, in the
- * order of their numbers. Pure, as disk/journal.h is: it gives operations (DISK_READ and DISK_CLOSE
- * alone) and is told their results, a step each, so that whoever loads a gigabyte is never gone for
- * longer than a millisecond or two.
+ * order of their numbers. Pure, as disk/journal.h is: it gives operations (DISK_READ, DISK_SYNC and
+ * DISK_CLOSE alone) and is told their results, a step each, so that whoever loads a gigabyte is
+ * never gone for longer than a millisecond or two.
+ *
+ * A start syncs each file that it has read. A process that was killed may have written to a log
+ * what it never synced: it is read, the next log says of it that it was kept, and a client that
+ * repeats its update is answered, since nothing rises; so it must outlive the machine from then on.
+ * Likewise a snapshot that has its name must not lose it once what is older goes.
  *
  * Every frame that passes its checksum is joined, wherever it lies: a join cannot be misled by what
  * is missing. What is missing is told, since the node must know that it has less than it once said
@@ -43,6 +48,7 @@ struct recover_options {
     uint64_t directory_id;
     const struct disk_found *files; /* in any order; lent until recover_free() */
     size_t files_count;
+    bool is_read_only; /* nothing is synced: for commands that only look */
 };
 
 struct recover_report {
@@ -59,7 +65,7 @@ struct recover_report {
     uint64_t next_number;     /* of files: above all that are there */
     uint64_t next_sequence;   /* of frames: behind the last, or at the first that was torn */
     struct disk_peers peers;
-    int error; /* errno, where a file could not be read: STATUS_SYSTEM */
+    int error; /* errno, where a file could not be read or synced: STATUS_SYSTEM */
 };
 
 MUST_CHECK enum status recover_create(const struct recover_options *options,
@@ -74,7 +80,7 @@ void recover_done(struct recover *recover, struct disk_result result);
 
 /* STATUS_OK once all is read, whatever was damaged; before that it says so too. STATUS_MEMORY: the
  * table's account said no, and what is loaded is not all: a start must not go on. STATUS_SYSTEM: a
- * file could not be read, likewise. */
+ * file could not be read or synced, likewise. */
 enum status recover_status(const struct recover *recover);
 bool recover_is_over(const struct recover *recover);
 

@@ -17,7 +17,7 @@
 struct files_open {
     struct disk_file file; /* number 0: none */
     int fd;
-    bool is_ours;  /* created here: only such a file is written to and synced */
+    bool is_ours;  /* created here: only such a file is written to */
     bool is_named; /* its name is synced: it outlives a crash */
 };
 
@@ -267,7 +267,9 @@ static int files_read(struct files *files, const struct disk_operation *operatio
 
 static int files_put(struct files *files, const struct disk_operation *operation)
 {
-    struct files_open *open = files_find_own(files, operation->file);
+    /* Also what was read since the start is synced, as long as it is open. */
+    struct files_open *open = operation->verb == DISK_SYNC ? files_find(files, operation->file)
+                                                           : files_find_own(files, operation->file);
     int reason = open == NULL ? EBADF : 0;
 
     if (reason == 0 && operation->verb == DISK_WRITE) {

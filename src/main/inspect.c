@@ -68,6 +68,7 @@ static enum process_exit inspected_read(struct inspected *inspected, struct faul
         .mem = &inspected->mem,
         .table = inspected->table,
         .directory_id = directory_identity(inspected->directory)->id,
+        .is_read_only = true,
     };
     struct disk_operation operation;
     struct recover *recover;

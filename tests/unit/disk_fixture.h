@@ -26,6 +26,9 @@ struct disk {
     size_t count;
     unsigned fails_at; /* the read that fails; 0: none */
     unsigned reads;
+    unsigned sync_fails_at; /* likewise */
+    unsigned syncs;
+    bool is_read_only;
 };
 
 struct fixture {
@@ -224,6 +227,12 @@ static inline struct disk_result disk_perform(struct disk *disk,
     if (operation->verb == DISK_CLOSE) {
         return (struct disk_result){ .outcome = DISK_DONE };
     }
+    if (operation->verb == DISK_SYNC) {
+        const bool fails = ++disk->syncs == disk->sync_fails_at;
+
+        return (struct disk_result){ .outcome = fails ? DISK_BROKEN : DISK_DONE,
+                                     .error = fails ? 5 : 0 };
+    }
     assert_int_equal(operation->verb, DISK_READ);
     if (++disk->reads == disk->fails_at) {
         return (struct disk_result){ .outcome = DISK_BROKEN, .error = 5 };
@@ -244,7 +253,8 @@ static inline enum status disk_load(struct disk *disk, struct mem *mem, struct t
                                              .table = table,
                                              .directory_id = DIRECTORY_ID,
                                              .files = disk->found,
-                                             .files_count = disk->count };
+                                             .files_count = disk->count,
+                                             .is_read_only = disk->is_read_only };
     struct disk_operation operation;
     struct recover *recover;
     enum status status = recover_create(&options, &recover);
@@ -253,6 +263,7 @@ static inline enum status disk_load(struct disk *disk, struct mem *mem, struct t
         return status;
     }
     disk->reads = 0;
+    disk->syncs = 0;
     while (recover_next(recover, &operation)) {
         struct disk_operation none;
 

@@ -292,6 +292,26 @@ static void test_a_hole_in_the_last_write_is_torn(void **state)
     assert_int_equal(report.torn_bytes, 0);
 }
 
+/* The first write of a log begins it: what is left of it may be all but that. */
+static void test_a_torn_beginning_is_torn(void **state)
+{
+    struct fixture *fixture = *state;
+    struct recover_report report;
+
+    log_begin(&fixture->disk, 1, 1);
+    log_write(&fixture->disk, 1, 1, 1, "a", 0, 1, 1);
+    fixture->disk.bytes[0][0] ^= 1;
+    report = load(fixture);
+    assert_int_equal(report.damaged, 0);
+    assert_int_equal(report.torn_bytes, FRAME_HEAD_BYTES + FRAME_BEGIN_BYTES);
+    assert_int_equal(table_value(fixture->table, "a", 1), 1);
+    /* A write that came after that one was synced knows better. */
+    log_write(&fixture->disk, 1, 2, 2, "b", 0, 1, 1);
+    report = load(fixture);
+    assert_int_equal(report.damaged, 1);
+    assert_int_equal(report.torn_bytes, 0);
+}
+
 static void test_a_hole_that_a_later_frame_knows_is_damage(void **state)
 {
     struct fixture *fixture = *state;
@@ -775,6 +795,33 @@ static void test_a_read_that_fails_ends_the_load(void **state)
     fixture->table = table_make(&fixture->mem);
 }
 
+/* What a killed process wrote or named and did not sync is there for good before it is built on. */
+static void test_a_start_syncs_what_it_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct recover_report report;
+    struct table *table;
+
+    snapshot_write(&fixture->disk, 1, 1, fixture->table, &nobody, FRAME_BYTES_MAX);
+    log_begin(&fixture->disk, 1, 1);
+    log_write(&fixture->disk, 1, 1, 1, "a", 0, 1, 1);
+    log_begin(&fixture->disk, 2, 2);
+    log_write(&fixture->disk, 2, 2, 2, "b", 0, 1, 1);
+    report = load(fixture);
+    assert_well(&report);
+    assert_int_equal(fixture->disk.syncs, 3);
+    fixture->disk.is_read_only = true;
+    report = load(fixture);
+    assert_well(&report);
+    assert_int_equal(fixture->disk.syncs, 0);
+    fixture->disk.is_read_only = false;
+    fixture->disk.sync_fails_at = 2;
+    table = table_make(&fixture->mem);
+    assert_int_equal(disk_load(&fixture->disk, &fixture->mem, table, &report), STATUS_SYSTEM);
+    assert_int_equal(report.error, 5);
+    table_free(table);
+}
+
 static void test_no_memory_at_any_point(void **state)
 {
     struct fixture *fixture = *state;
@@ -844,6 +891,7 @@ int main(void)
         TEST(test_a_bad_frame_at_the_end_is_torn),
         TEST(test_a_bad_frame_before_a_good_one_is_damage),
         TEST(test_a_hole_in_the_last_write_is_torn),
+        TEST(test_a_torn_beginning_is_torn),
         TEST(test_a_hole_that_a_later_frame_knows_is_damage),
         TEST(test_a_torn_log_before_another_is_no_damage),
         TEST(test_a_log_that_goes_back_is_no_damage),
@@ -860,6 +908,7 @@ int main(void)
         TEST(test_frames_across_reads),
         TEST(test_a_frame_behind_a_hole_across_reads),
         TEST(test_a_read_that_fails_ends_the_load),
+        TEST(test_a_start_syncs_what_it_read),
         TEST(test_no_memory_at_any_point),
         TEST(test_a_look_without_a_table),
     };
