@@ -62,6 +62,7 @@ static void snapshot_start(struct journal *journal)
     inventory_put(&journal->inventory, (struct disk_file){ .number = number, .kind = DISK_DRAFT },
                   0);
     notes_cover(&journal->notes);
+    journal_log_count_files(journal); /* one that could not be removed is had again */
 }
 
 /* Whether one may be begun as it is: beside a log, or where none can be. */

@@ -398,6 +398,7 @@ static inline void settle(struct fixture *fixture)
     while (step(fixture)) {
         assert_true(++steps < 100000);
     }
+    assert_true(journal_due_us(fixture->journal) > fixture->now.mono_us);
 }
 
 static inline void pass(struct fixture *fixture, uint64_t us)

@@ -386,6 +386,31 @@ static void test_a_snapshot_that_fails_is_begun_anew_and_no_log_goes(void **stat
     }
 }
 
+/* Its draft could not be removed: it is had again, and no longer due to go. */
+static void test_a_draft_that_stayed_is_had_again(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->options.sync_interval_us = 10 * JOURNAL_RETRY_US;
+    restart_with(fixture, JOURNAL_INTERVAL);
+    key_keep(fixture, 0);
+    journal_want_snapshot(fixture->journal);
+    fail_at(fixture, DISK_SYNC, 1, DISK_BROKEN);
+    while (fixture->fails_in > 0) {
+        assert_true(step(fixture));
+    }
+    fail_at(fixture, DISK_REMOVE, 1, DISK_BROKEN);
+    settle(fixture);
+    assert_int_equal(fixture->fails_in, 0);
+    key_keep(fixture, 1);
+    pass(fixture, journal_due_us(fixture->journal) - fixture->now.mono_us);
+    settle(fixture);
+    assert_true(journal_stats(fixture->journal)->is_snapshotting);
+    pass(fixture, journal_due_us(fixture->journal) - fixture->now.mono_us);
+    settle(fixture);
+    assert_int_equal(journal_stats(fixture->journal)->snapshots, 1);
+}
+
 /* A key that moves past the walk: deleted and written to again behind it. */
 static void test_a_snapshot_is_named_once_what_rose_meanwhile_is_kept(void **state)
 {
@@ -916,6 +941,7 @@ int main(void)
         TEST(test_a_long_log_makes_a_snapshot_and_goes),
         TEST(test_pieces_of_a_snapshot_and_groups_take_turns),
         TEST(test_a_snapshot_that_fails_is_begun_anew_and_no_log_goes),
+        TEST(test_a_draft_that_stayed_is_had_again),
         TEST(test_a_snapshot_is_named_once_what_rose_meanwhile_is_kept),
         TEST(test_what_is_left_of_earlier_lives_goes),
         TEST(test_what_is_damaged_stays_until_a_snapshot_stands),
