@@ -39,6 +39,7 @@ void figure_differences(const struct figure_options *options);
 void figure_rejoin(const struct figure_options *options);
 void figure_lossy(const struct figure_options *options);
 void figure_ends(const struct figure_options *options);
+void figure_crashes(const struct figure_options *options);
 void figure_deadline(const struct figure_options *options);
 void figure_pull(const struct figure_options *options);
 

@@ -12,6 +12,7 @@
 #include "sim/frame.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
+#include "sim/storage.h"
 #include "sim/trace.h"
 
 #define BATCH 64 /* datagrams taken in one turn */
@@ -213,7 +214,9 @@ static void node_finish(struct world *world, struct machine *machine)
     }
     check_turn_end(world, machine);
     check_turn_begin(world, machine); /* what ending one costs is the next one's */
+    storage_note(world, number_of(world, machine));
     node_turn_end(machine->node);
+    storage_go_on(world, number_of(world, machine));
     due_us = node_due_us(machine->node);
     if (due_us != UINT64_MAX) {
         turn_plan(world, machine,
@@ -281,6 +284,16 @@ void machine_deafen(struct machine *machine)
     while ((datagram = received_take(machine)) != NULL) {
         free(datagram);
     }
+}
+
+void machine_halt(struct world *world, uint32_t number)
+{
+    struct machine *machine = &world->machines[number];
+
+    machine->up = false;
+    machine->is_steady = false;
+    machine->turn_us = UINT64_MAX;
+    machine_deafen(machine);
 }
 
 static void datagram_take(struct world *world, struct machine *machine,

@@ -23,6 +23,9 @@ void machine_turn(struct world *world, struct machine *machine);
 /* The rest of a turn, after something was done to the node: check, emit, end, plan the next. */
 void machine_finish(struct world *world, struct machine *machine);
 
+/* It does no more turns and hears nothing. */
+void machine_halt(struct world *world, uint32_t machine);
+
 /* Throw away what waits to be received. */
 void machine_deafen(struct machine *machine);
 

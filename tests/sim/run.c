@@ -13,6 +13,7 @@
 #include "sim/explain.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
+#include "sim/storage.h"
 #include "sim/world.h"
 
 #define SETTLE_US     (90 * WORLD_S)
@@ -28,9 +29,10 @@
 #define ATTACK_ACTS   5 /* fewer at once */
 #define VIEWS_US      (9 * WORLD_S)
 
-const char *const run_fault_names[] = { "loss",      "duplicate", "reorder", "corrupt", "partition",
-                                        "oneway",    "crash",     "clock",   "pause",   "plain",
-                                        "strangers", "forgers",   "floods",  "dated",   NULL };
+const char *const run_fault_names[] = { "loss",      "duplicate", "reorder",   "corrupt",
+                                        "partition", "oneway",    "crash",     "clock",
+                                        "pause",     "plain",     "strangers", "forgers",
+                                        "floods",    "dated",     "disk",      NULL };
 
 struct course {
     const struct run_options *options;
@@ -89,14 +91,40 @@ static struct world *world_begin(const struct run_options *options)
         .checks = CHECK_EVERY,
         .digest_mask = options->digest_bits < 64 ? (UINT64_C(1) << options->digest_bits) - 1 : 0,
         .unix_shift_s = options->unix_shift_s,
+        .has_disks = (faults & RUN_DISK) != 0,
     };
     /* Prototypes get no more than they send where nobody is trusted. */
     world.distrustful = !plain && random_below(&random, 2) == 0;
     world.trusts_members = (faults & RUN_ATTACKS) != 0 && random_below(&random, 3) != 0;
-    if ((faults & (RUN_CRASH | RUN_CORRUPT | RUN_PLAIN | RUN_ATTACKS)) != 0) {
+    if ((faults & (RUN_CRASH | RUN_CORRUPT | RUN_PLAIN | RUN_ATTACKS | RUN_DISK)) != 0) {
         world.checks &= ~(unsigned)CHECK_DEPTH; /* of one life, of extended ways only */
     }
     return world_create(&world);
+}
+
+/* Of each kind none in one run of two, few or many. */
+static unsigned permille(struct random *random, unsigned most)
+{
+    const bool is_on = random_below(random, 2) == 0;
+    const unsigned few = 1 + (unsigned)random_below(random, most / 10);
+    const unsigned many = 1 + (unsigned)random_below(random, most);
+
+    return !is_on ? 0 : random_below(random, 2) == 0 ? few : many;
+}
+
+static void disks_begin(struct course *run)
+{
+    struct storage_faults faults;
+    struct random random;
+
+    random_seed(&random, run->options->seed, 302);
+    faults.crash_permille = 10 + permille(&random, 200);
+    faults.stall_permille = permille(&random, 50);
+    faults.broken_permille = permille(&random, 100);
+    faults.full_permille = permille(&random, 200);
+    faults.rot_permille = permille(&random, 500);
+    faults.lose_permille = permille(&random, 300);
+    storage_set_faults(run->world, &faults);
 }
 
 /* Where nothing else happens than that datagrams are lost, and nobody is attacked by others than
@@ -115,6 +143,16 @@ static void steady_begin(struct course *run)
     for (size_t i = 0; i < run->options->nodes; i++) {
         world->machines[i].is_steady = true;
     }
+}
+
+static size_t live_count(const struct world *world)
+{
+    size_t live = 0;
+
+    for (size_t i = 0; i < world->count; i++) {
+        live += world->machines[i].up && world->machines[i].kind == MACHINE_NODE;
+    }
+    return live;
 }
 
 /* Clients. */
@@ -141,11 +179,15 @@ static void write_something(struct course *run)
 {
     struct world *world = run->world;
     struct random *random = &world->clients;
-    const uint32_t machine = world_any(world, random);
     char key[32];
+    uint32_t machine;
     uint64_t index;
     uint64_t value;
 
+    if (live_count(world) == 0) {
+        return;
+    }
+    machine = world_any(world, random);
     if (has(run, RUN_DATED) && random_below(random, 3) == 0) {
         dated_write(run, machine);
         return;
@@ -199,16 +241,6 @@ static void sides_heal(struct course *run)
     run->heal_us = 0;
 }
 
-static size_t live_count(const struct world *world)
-{
-    size_t live = 0;
-
-    for (size_t i = 0; i < world->count; i++) {
-        live += world->machines[i].up && world->machines[i].kind == MACHINE_NODE;
-    }
-    return live;
-}
-
 /* Some come back at once, some later, some never before the end. The first ones are the seeds, and
  * keep their addresses. */
 static void machine_crash(struct course *run)
@@ -231,14 +263,15 @@ static void machine_crash(struct course *run)
     world_restart(world, machine, kept);
 }
 
+/* By up to a year; where machines start while it is wrong, by up to an hour. */
 static void clock_jump(struct course *run)
 {
     struct random *random = &run->world->chaos;
     struct machine *machine = &run->world->machines[random_below(random, run->options->nodes)];
     const int64_t by_s = (int64_t)random_below(random, 2 * YEAR_S) - YEAR_S;
+    const bool is_far = random_below(random, 2) == 0 && !has(run, RUN_DISK);
 
-    machine->unix_offset_s =
-        run->options->unix_shift_s + (random_below(random, 2) == 0 ? by_s : by_s % 3600);
+    machine->unix_offset_s = run->options->unix_shift_s + (is_far ? by_s : by_s % 3600);
 }
 
 static void something_breaks(struct course *run)
@@ -274,11 +307,18 @@ static void something_breaks(struct course *run)
     }
 }
 
+static bool is_up(struct world *world, void *unused)
+{
+    (void)unused;
+    return live_count(world) == world->options.nodes;
+}
+
 static void faults_end(struct course *run)
 {
     struct world *world = run->world;
 
     sides_heal(run);
+    storage_set_faults(world, &(struct storage_faults){ .crash_permille = 0 });
     if (run->attack != NULL) {
         attack_end(run->attack);
         run->attack = NULL;
@@ -293,6 +333,9 @@ static void faults_end(struct course *run)
         if (!world->machines[i].up && world->machines[i].kind == MACHINE_NODE) {
             world_restart(world, i, i % 2 == 0);
         }
+    }
+    if (world_run_until(world, SETTLE_US, STEP_US, is_up, NULL) == UINT64_MAX) {
+        red("convergence", "a machine does not come up again");
     }
 }
 
@@ -496,6 +539,7 @@ struct run_result run_random(const struct run_options *options)
 
     world_run(run.world, 2 * WORLD_S);
     steady_begin(&run);
+    disks_begin(&run);
     if (attack_kinds(options) != 0) {
         run.attack = attack_begin(run.world);
     }
@@ -523,6 +567,7 @@ struct run_result run_random(const struct run_options *options)
     result.trace = run.world->trace;
     result.datagrams = run.world->datagrams;
     result.content = world_content(run.world);
+    result.disks = storage_figures(run.world);
     world_free(run.world);
     return result;
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim/storage.h"
+
 enum run_fault {
     RUN_LOSS = 1 << 0,
     RUN_DUPLICATE = 1 << 1,
@@ -23,10 +25,13 @@ enum run_fault {
     RUN_FORGERS = 1 << 11,
     RUN_FLOODS = 1 << 12,
     RUN_DATED = 1 << 13, /* clients write keys that end in some minutes, or much later */
+    RUN_DISK = 1 << 14,  /* machines keep what they have on disks that fail, and end at any moment
+                          * of what these do */
 
     RUN_EVERY = RUN_PLAIN - 1, /* of nodes and networks */
     RUN_ATTACKS = RUN_STRANGERS | RUN_FORGERS | RUN_FLOODS,
-    RUN_UNSTEADY = RUN_CORRUPT | RUN_PARTITION | RUN_ONEWAY | RUN_CRASH | RUN_CLOCK | RUN_PAUSE
+    RUN_UNSTEADY =
+        RUN_CORRUPT | RUN_PARTITION | RUN_ONEWAY | RUN_CRASH | RUN_CLOCK | RUN_PAUSE | RUN_DISK
     /* who lives may be missed */
 };
 
@@ -45,6 +50,7 @@ struct run_result {
     uint64_t content; /* of the store that all have in the end, presence apart */
     uint64_t datagrams;
     uint64_t settled_us;
+    struct storage_figures disks;
 };
 
 /* The names of the faults, in the order of their bits; NULL after the last. */

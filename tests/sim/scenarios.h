@@ -39,6 +39,8 @@ struct ends_result ends_run(uint64_t seed);
 void scenario_ends(uint64_t seed);
 void scenario_wild(uint64_t seed);
 
+void scenario_stalls(uint64_t seed);
+
 void scenario_rolling(uint64_t seed);
 void scenario_together(uint64_t seed);
 void scenario_pauses(uint64_t seed);

@@ -25,7 +25,8 @@ struct datagram *datagram_create(struct bytes bytes);
 
 enum event_kind {
     EVENT_ARRIVAL, /* `datagram` comes to `machine` */
-    EVENT_TURN     /* `machine` does a turn, if that is still when it wants to */
+    EVENT_TURN,    /* `machine` does a turn, if that is still when it wants to */
+    EVENT_DISK     /* its disk is done, or something is to be done to it; likewise */
 };
 
 struct event {

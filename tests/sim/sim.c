@@ -36,6 +36,7 @@ const struct figure figures[] = {
     { "pull", "an empty node catches up", figure_pull },
     { "rejoin", "a node that was away catches up under load", figure_rejoin },
     { "ends", "what ended stays away", figure_ends },
+    { "crashes", "machines with disks end at any moment", figure_crashes },
     { "deadline", "many keys end in one minute", figure_deadline },
 };
 const size_t figures_count = sizeof figures / sizeof figures[0];
@@ -60,6 +61,7 @@ const struct scenario scenarios[] = {
     { "prototypes", "both kinds, with us between them", scenario_prototypes },
     { "afar", "an empty node catches up across an ocean", scenario_afar },
     { "hot", "nothing is allocated for good", scenario_hot },
+    { "stalls", "every disk stands still for seconds", scenario_stalls },
     { "ends", "keys end, whatever copies and clocks turn up", scenario_ends },
     { "wild", "clocks far ahead hide and free nothing", scenario_wild },
 };
@@ -272,10 +274,27 @@ static void command_print(const struct command *command, const char *program)
     red_command(text);
 }
 
+static void disks_print(const struct storage_figures *disks)
+{
+    printf(
+        "disks: %llu power cuts, %llu kills, %llu stops, %llu loads (%llu torn, %llu damaged, "
+        "%llu read again), %llu records gone by rot, %llu snapshots, %llu failures, %llu stalls, "
+        "%llu lies; nothing lost\n",
+        (unsigned long long)disks->power_cuts, (unsigned long long)disks->kills,
+        (unsigned long long)disks->stops, (unsigned long long)disks->loads,
+        (unsigned long long)disks->torn, (unsigned long long)disks->damaged,
+        (unsigned long long)disks->refused, (unsigned long long)disks->missing,
+        (unsigned long long)disks->snapshots, (unsigned long long)disks->failures,
+        (unsigned long long)disks->stalls, (unsigned long long)disks->lies);
+}
+
 static void run(const struct command *command)
 {
     const struct run_result result = run_random(&command->run);
 
+    if ((command->run.faults & RUN_DISK) != 0) {
+        disks_print(&result.disks);
+    }
     printf("settled after %.1f s, %llu datagrams, trace %016llx\n", (double)result.settled_us / 1e6,
            (unsigned long long)result.datagrams, (unsigned long long)result.trace);
     if (command->twice) {

@@ -11,6 +11,7 @@
 #include "sim/machine.h"
 #include "sim/prototypes.h"
 #include "sim/red.h"
+#include "sim/storage.h"
 #include "unit/client.h"
 
 #define PORT        6000
@@ -133,7 +134,10 @@ struct world *world_create(const struct world_options *options)
         machine_prejoin(world);
     }
     for (uint32_t i = 0; i < world->count; i++) {
-        if (world->machines[i].node == NULL && world->machines[i].kind != MACHINE_STRANGER) {
+        if (options->has_disks && world->machines[i].kind == MACHINE_NODE) {
+            world->machines[i].storage = storage_create(world, i);
+            storage_start(world, i);
+        } else if (world->machines[i].node == NULL && world->machines[i].kind != MACHINE_STRANGER) {
             machine_start(world, i, NULL);
             machine_seed(world, i);
             machine_finish(world, &world->machines[i]);
@@ -148,6 +152,7 @@ void world_free(struct world *world)
         struct machine *machine = &world->machines[i];
 
         machine_deafen(machine);
+        storage_free(world, i);
         node_free(machine->node);
         table_free(machine->table);
         table_free(machine->saved);
@@ -199,6 +204,10 @@ static void event_handle(struct world *world, const struct event *event)
 
     if (event->kind == EVENT_ARRIVAL) {
         arrive(world, machine, event->datagram);
+        return;
+    }
+    if (event->kind == EVENT_DISK) {
+        storage_event(world, event->machine, event->at_us);
         return;
     }
     if (event->at_us != machine->turn_us || !machine->up) {
@@ -278,6 +287,9 @@ bool world_offer(struct world *world, uint32_t machine, const char *key, uint64_
 
     check_written(world->checks, bytes_of(key), GENERATION_FIRST, index, value);
     status = client_write_one(at->node, world_moment(world, at), bytes_of(key), index, value, NULL);
+    if (status == STATUS_OK) {
+        storage_asked(world, machine, key, index, value);
+    }
     machine_finish(world, at);
     return status == STATUS_OK;
 }
@@ -338,10 +350,8 @@ uint64_t world_read(const struct world *world, uint32_t machine, const char *key
 
 void world_kill(struct world *world, uint32_t machine)
 {
-    world->machines[machine].up = false;
-    world->machines[machine].is_steady = false;
-    world->machines[machine].turn_us = UINT64_MAX;
-    machine_deafen(&world->machines[machine]);
+    storage_end(world, machine, STORAGE_POWER);
+    machine_halt(world, machine);
 }
 
 void world_wake(struct world *world, uint32_t machine)
@@ -357,12 +367,18 @@ static void start_over(struct world *world, uint32_t machine, struct table *from
     struct table *table = NULL;
 
     if (at->kind == MACHINE_NODE) {
-        table = from == NULL ? NULL : machine_table_copy(world, machine, from, NULL);
+        table = from == NULL || at->storage != NULL
+                    ? NULL
+                    : machine_table_copy(world, machine, from, NULL);
         node_free(at->node);
         table_free(at->table);
         at->node = NULL;
         at->table = NULL;
         check_forget(world->checks, world, at);
+    }
+    if (at->storage != NULL) {
+        storage_start(world, machine);
+        return;
     }
     machine_start(world, machine, table);
     machine_seed(world, machine);
@@ -371,7 +387,13 @@ static void start_over(struct world *world, uint32_t machine, struct table *from
 
 void world_restart(struct world *world, uint32_t machine, bool kept)
 {
-    start_over(world, machine, kept ? world->machines[machine].table : NULL);
+    struct table *table = world->machines[machine].table;
+
+    storage_end(world, machine, STORAGE_KILL);
+    if (!kept) {
+        storage_empty(world, machine);
+    }
+    start_over(world, machine, kept ? table : NULL);
 }
 
 void world_save(struct world *world, uint32_t machine)

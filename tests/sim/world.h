@@ -24,6 +24,7 @@
 
 struct checks;
 struct prototype;
+struct storage;
 
 #define WORLD_S      UINT64_C(1000000)
 #define WORLD_MS     UINT64_C(1000)
@@ -38,6 +39,7 @@ struct machine {
     struct mem node_mem; /* of all else */
     struct table *table;
     struct table *saved;         /* a copy of an earlier one; NULL: there is none */
+    struct storage *storage;     /* its disk; NULL: it has none, and its store outlives it */
     struct node *node;           /* NULL while down */
     struct prototype *prototype; /* of a MACHINE_RUBY or MACHINE_CLOJURE */
     struct datagram *received_first;
@@ -78,6 +80,8 @@ struct world_options {
     bool trusts_members;      /*   machines are, but for strangers */
     uint64_t node_bytes_max;  /* of a node's own account; 0: no limit */
     uint64_t store_bytes_max; /* of its store's */
+    bool has_disks;           /* nodes begin with empty ones; not prejoined */
+    bool always_commit;       /* all of them answer only what is synced; else as their seeds say */
     bool prejoined; /* every node begins with all others as members; else by the first ones as
                      * seeds */
 };
@@ -166,7 +170,8 @@ void world_kill(struct world *world, uint32_t machine);
 void world_wake(struct world *world, uint32_t machine);
 
 /* Start it again. With `kept`, the store is what it was when the machine was killed, presence
- * included, as after a restart with a disk; else all is forgotten but that it ran. */
+ * included; else all is forgotten but that it ran. A machine with a disk (sim/storage.h) loads what
+ * that has, or with `kept` false begins with an empty one, and is up when it has. */
 void world_restart(struct world *world, uint32_t machine, bool kept);
 
 /* Keep a copy of a store, in place of an earlier one; and start the machine over that copy, as from
