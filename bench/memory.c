@@ -84,7 +84,8 @@ static void keys_delete(struct table *table, uint64_t keys)
     for (uint64_t i = 0; i < keys; i++) {
         struct entry *entry = key_put(table, i);
 
-        must(table_delete(table, &entry, entry_hash(table, entry), 1, CHANGE_FROM_CLIENT));
+        must(table_delete(table, &entry, entry_hash(table, entry), entry_deadline(entry), 1,
+                          CHANGE_FROM_CLIENT));
         if (i % TURN_KEYS == 0) {
             table_turn_end(table);
         }

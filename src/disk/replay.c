@@ -54,6 +54,7 @@ static enum status deletion_join(struct replay *replay, const struct item *item)
 {
     struct table *table = replay->table;
     struct entry *entry;
+    enum status status;
 
     if (item->generation == 0) {
         replay->refused++;
@@ -67,8 +68,9 @@ static enum status deletion_join(struct replay *replay, const struct item *item)
     if (entry != NULL && entry_generation(entry) >= item->generation) {
         return STATUS_OK;
     }
-    return table_delete(table, &entry, item->by_hash ? item->hash : table_hash(table, item->key),
-                        (uint32_t)item->generation, CHANGE_FROM_DISK);
+    status = table_delete(table, &entry, item->by_hash ? item->hash : table_hash(table, item->key),
+                          item_deadline(item), (uint32_t)item->generation, CHANGE_FROM_DISK);
+    return status == STATUS_ENDED ? STATUS_OK : status;
 }
 
 /* The entry that an item's elements go to; NULL: they are not to be taken. */

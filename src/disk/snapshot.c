@@ -165,7 +165,8 @@ static void tombstones_put(struct snapshot_walk *walk, const struct table *table
             const uint64_t hash = entry_hash(table, entries[i]);
 
             if (entry_deleted(entries[i])) {
-                if (!writer_put_tombstone(writer, hash, entry_generation(entries[i]))) {
+                if (!writer_put_tombstone(writer, hash, entry_deadline(entries[i]),
+                                          entry_generation(entries[i]))) {
                     return;
                 }
                 walk->end.tombstones++;

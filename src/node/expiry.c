@@ -24,7 +24,6 @@ void expiry_note(struct node *node, struct moment now)
     minute = deadline_now(expiry->now_s);
     if (minute > expiry->minute || minute + EXPIRY_BACK_MINUTES <= expiry->minute) {
         expiry->minute = minute;
-        expiry->is_stuck = false;
         table_set_minute(node->table, minute);
     }
 }
@@ -53,11 +52,16 @@ void expiry_tick(struct node *node, struct moment now)
     size_t done;
 
     expiry_note(node, now);
+    node->expiry.is_stuck = false;
     done = calendar_run(node);
     if (table_stats(node->table).ended == 0 || !node->expiry.is_confirmed) {
         return;
     }
-    while (done < EXPIRY_KEYS_MAX && work_allows(node) && table_drop_ended(node->table, 1) > 0) {
+    while (done < EXPIRY_KEYS_MAX && work_allows(node) && table_stats(node->table).ended > 0) {
+        if (table_drop_ended(node->table, 1) == 0) {
+            node->expiry.is_stuck = true;
+            break;
+        }
         work_count(node, 1);
         work_drop(node);
         done++;
@@ -69,11 +73,9 @@ uint64_t expiry_due_us(const struct node *node)
     const struct expiry *expiry = &node->expiry;
     const uint64_t looked_us = expiry->looked.mono_us;
 
-    if (table_expires(node->table)) {
+    if (table_expires(node->table)
+        || (table_stats(node->table).ended > 0 && expiry->is_confirmed)) {
         return expiry->is_stuck ? looked_us + RETRY_US : 0;
-    }
-    if (table_stats(node->table).ended > 0 && expiry->is_confirmed) {
-        return 0;
     }
     if (table_keys_between(node->table, DEADLINE_MAX) == 0) {
         return UINT64_MAX;
@@ -88,10 +90,8 @@ bool expiry_is_far(const struct node *node, uint32_t deadline)
     return most_s != 0 && deadline > deadline_after(node->expiry.now_s, most_s);
 }
 
-bool expiry_refuses(struct node *node, struct bytes key)
+bool expiry_refuses(struct node *node, uint32_t deadline)
 {
-    const uint32_t deadline = deadline_of(key);
-
     if (deadline == DEADLINE_NONE) {
         return false;
     }

@@ -5,7 +5,6 @@
  * within counted work, and frees that while the clock is confirmed. Private to the room. Source:
  * vignette(7), "Keys that end". */
 
-#include "base/bytes.h"
 #include "base/moment.h"
 #include "node/guard.h"
 
@@ -34,8 +33,8 @@ uint64_t expiry_due_us(const struct node *node);
 /* Whether a deadline lies further ahead than options.keep_max_s. */
 bool expiry_is_far(const struct node *node, uint32_t deadline);
 
-/* Whether what a peer says of a key is refused, and counts that: it has ended, or ends further
- * ahead than that. */
-bool expiry_refuses(struct node *node, struct bytes key);
+/* Whether what a peer says of a key with such a deadline is refused, and counts that: it has ended,
+ * or ends further ahead than that. */
+bool expiry_refuses(struct node *node, uint32_t deadline);
 
 #endif /* NODE_EXPIRY_H */

@@ -201,8 +201,8 @@ enum status join_delete(struct node *node, struct moment now, struct bytes key,
                          (const char *)key.data);
     }
     work_count(node, DELETE_WORK);
-    status = table_delete(node->table, &entry, table_hash(node->table, key), (uint32_t)generation,
-                          CHANGE_FROM_CLIENT);
+    status = table_delete(node->table, &entry, table_hash(node->table, key), deadline_of(key),
+                          (uint32_t)generation, CHANGE_FROM_CLIENT);
     if (status != STATUS_OK) {
         return refusal_tell(node, now, status, key, why);
     }
@@ -318,7 +318,7 @@ static void walk_begin(struct join_walk *walk, struct node *node, const struct i
     walk->unseen = walk->entry == NULL;
     walk->full = item->full;
     walk->repair = false;
-    walk->refused = !item->by_hash && expiry_refuses(node, item->key);
+    walk->refused = expiry_refuses(node, item_deadline(item));
     walk->begun = false;
 }
 
@@ -533,8 +533,9 @@ static struct entry *item_delete(struct node *node, const struct join_walk *walk
 {
     struct entry *entry = walk->ours;
     const uint64_t hash = item->by_hash ? item->hash : table_hash(node->table, item->key);
-    const enum status status = table_delete(node->table, &entry, hash, walk->generation,
-                                            walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER);
+    const enum status status =
+        table_delete(node->table, &entry, hash, item_deadline(item), walk->generation,
+                     walk->repair ? CHANGE_FROM_REPAIR : CHANGE_FROM_PEER);
 
     if (status != STATUS_OK) {
         refusal_count(node, status);

@@ -1,6 +1,5 @@
 #include "node/offer.h"
 
-#include "base/deadline.h"
 #include "base/hash.h"
 #include "node/bounds.h"
 #include "node/peers.h"
@@ -22,9 +21,7 @@ bool sync_exists_for(const struct node *node, struct moment now, const struct pe
     const uint32_t ours = table_root_minute(node->table);
     const bool is_ahead = peer->minute > ours && peer->minute - ours <= TABLE_MINUTES_KEPT;
 
-    return sync_exists(node, now, entry)
-           && !(is_ahead && entry_set(entry) == TABLE_DATA && !entry_deleted(entry)
-                && deadline_of(entry_key(entry)) <= peer->minute);
+    return sync_exists(node, now, entry) && !(is_ahead && entry_deadline(entry) <= peer->minute);
 }
 
 struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash)

@@ -37,7 +37,7 @@ struct expiry {
     struct moment looked; /* when it was last looked at the clock */
     uint64_t now_s;       /* what it showed */
     uint32_t minute;      /* that the table was told */
-    bool is_stuck;        /* there was no memory to put a key back */
+    bool is_stuck;        /* there was no memory to put a key back, or to tell that one goes */
     bool is_confirmed;    /* the clock, when it was looked at */
 };
 

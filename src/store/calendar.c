@@ -1,6 +1,6 @@
 #include "store/calendar.h"
 
-#include "base/deadline.h"
+#include "store/tombstone.h"
 
 #include <assert.h>
 
@@ -36,14 +36,14 @@ static void list_append(struct calendar *calendar, const struct slabs *slabs, un
                         uint32_t id)
 {
     struct calendar_list *to = &calendar->lists[list];
-    struct entry *entry = slabs_entry(slabs, id);
+    struct entry *entry = slabs_either(slabs, id);
 
-    entry_set_before(entry, to->last == 0 ? end_of(list) : to->last);
-    entry_set_after(entry, end_of(list));
+    either_set_before(entry, to->last == 0 ? end_of(list) : to->last);
+    either_set_after(entry, end_of(list));
     if (to->last == 0) {
         to->first = id;
     } else {
-        entry_set_after(slabs_entry(slabs, to->last), id);
+        either_set_after(slabs_either(slabs, to->last), id);
     }
     to->last = id;
     if (list < WHEEL_LISTS) {
@@ -60,13 +60,13 @@ static void list_unsort(struct calendar *calendar, const struct slabs *slabs, un
     if (from.first == 0) {
         return;
     }
-    entry_set_after(slabs_entry(slabs, from.last), end_of(CALENDAR_UNSORTED));
+    either_set_after(slabs_either(slabs, from.last), end_of(CALENDAR_UNSORTED));
     if (to->last == 0) {
-        entry_set_before(slabs_entry(slabs, from.first), end_of(CALENDAR_UNSORTED));
+        either_set_before(slabs_either(slabs, from.first), end_of(CALENDAR_UNSORTED));
         to->first = from.first;
     } else {
-        entry_set_before(slabs_entry(slabs, from.first), to->last);
-        entry_set_after(slabs_entry(slabs, to->last), from.first);
+        either_set_before(slabs_either(slabs, from.first), to->last);
+        either_set_after(slabs_either(slabs, to->last), from.first);
     }
     to->last = from.last;
     list_empty(calendar, list);
@@ -135,8 +135,8 @@ void calendar_add_ended(struct calendar *calendar, const struct slabs *slabs, ui
 
 void calendar_remove(struct calendar *calendar, const struct slabs *slabs, struct entry *entry)
 {
-    const uint32_t before = entry_before(entry);
-    const uint32_t after = entry_after(entry);
+    const uint32_t before = either_before(entry);
+    const uint32_t after = either_after(entry);
 
     if (is_end(before) && is_end(after)) {
         assert(before == after);
@@ -146,18 +146,18 @@ void calendar_remove(struct calendar *calendar, const struct slabs *slabs, struc
     if (is_end(before)) {
         calendar->lists[before >> SLAB_ID_SHIFT].first = after;
     } else {
-        entry_set_after(slabs_entry(slabs, before), after);
+        either_set_after(slabs_either(slabs, before), after);
     }
     if (is_end(after)) {
         calendar->lists[after >> SLAB_ID_SHIFT].last = before;
     } else {
-        entry_set_before(slabs_entry(slabs, after), before);
+        either_set_before(slabs_either(slabs, after), before);
     }
 }
 
 uint32_t calendar_after(const struct entry *entry)
 {
-    const uint32_t after = entry_after(entry);
+    const uint32_t after = either_after(entry);
 
     return is_end(after) ? 0 : after;
 }
@@ -177,21 +177,20 @@ static uint64_t list_audit(const struct calendar *calendar, const struct slabs *
     uint64_t count = 0;
 
     for (uint32_t id = calendar->lists[list].first; id != 0;) {
-        const struct entry *entry = slabs_entry(slabs, id);
-        const uint32_t deadline = deadline_of(entry_key_of(entry));
+        const struct entry *entry = slabs_either(slabs, id);
+        const uint32_t deadline = either_deadline(entry);
 
-        assert((entry->flags & ENTRY_DATED) != 0 && deadline != DEADLINE_NONE);
-        assert((entry->flags & ENTRY_DROPPED) == 0);
-        assert(entry_before(entry) == before);
+        assert(deadline != DEADLINE_NONE && !either_is_dropped(entry));
+        assert(either_before(entry) == before);
         if (list < WHEEL_LISTS) {
             assert(deadline > calendar->minute && list_of(calendar, deadline) == list);
         }
         if (list != CALENDAR_UNSORTED) {
-            assert(((entry->flags & ENTRY_HIDDEN) != 0) == (list == CALENDAR_ENDED));
+            assert(either_is_hidden(entry) == (list == CALENDAR_ENDED));
         }
         before = id;
         id = calendar_after(entry);
-        assert(id != 0 || entry_after(entry) == end_of(list));
+        assert(id != 0 || either_after(entry) == end_of(list));
         count++;
     }
     assert(calendar->lists[list].last == (count == 0 ? 0 : before));

@@ -1,7 +1,8 @@
 #ifndef STORE_CALENDAR_H
 #define STORE_CALENDAR_H
 
-/* Dated entries by the minute in which they end: a timing wheel. Called by store/table only.
+/* Dated entries and tombstones, here both called entries, by the minute in which they end: a timing
+ * wheel. Called by store/table only.
  *
  * Six levels of 64 lists, a list for each value of each group of six bits of a minute. An entry
  * lies at the level of the highest group in which its deadline differs from the calendar's minute,
@@ -12,7 +13,7 @@
  * is all lists; what had ended comes back the same way. Whatever comes is as quick: nothing here
  * takes longer than a look at each of the lists.
  *
- * A list is linked both ways through the tails of its entries, and ends in its own number, so that
+ * A list is linked both ways through its entries, and ends in its own number, so that
  * an entry leaves it wherever it lies. No memory is taken: nothing here can fail.
  *
  * Source: Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987). */

@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "store/vector.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -64,6 +65,11 @@ static inline size_t entry_bytes(size_t key_size, unsigned flags)
     return offsetof(struct entry, key) + key_size
            + ((flags & ENTRY_DATED) != 0 ? ENTRY_DATED_BYTES : 0)
            + ((flags & ENTRY_GENERATION) != 0 ? ENTRY_GENERATION_BYTES : 0);
+}
+
+static inline bool entry_empty(const struct entry *entry)
+{
+    return vector_size(&entry->vector) == 0;
 }
 
 static inline struct bytes entry_key_of(const struct entry *entry)

@@ -486,7 +486,7 @@ static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *w
         return true;
     }
     if (!writer_put_tombstone(writer, entry_deleted_hash(marked.entry),
-                              entry_generation(marked.entry))) {
+                              entry_deadline(marked.entry), entry_generation(marked.entry))) {
         return false;
     }
     carrier_add(carrier, marked.entry, &marked.mark);

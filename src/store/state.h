@@ -32,11 +32,12 @@ struct table {
     struct lookup lookup;
     struct order order;
     struct tree trees[TABLE_SET_COUNT];
-    uint64_t tombstones; /* in the tree of data */
+    uint64_t tombstones;        /* in the tree of data */
+    uint64_t tombstones_hidden; /* that have ended, and are out of it */
     struct feed feed;
     struct calendar calendar;
     struct past past;
-    uint64_t hidden;            /* entries that have ended, and are out of order and tree */
+    uint64_t hidden; /* entries that have ended, and are out of order and tree; and tombstones */
     const struct entry *hashed; /* the last that was merged into, and its hash */
     uint64_t hashed_hash;
 };

@@ -30,11 +30,6 @@ static uint64_t merge_hash(struct table *table, const struct entry *entry)
 
 /* The list of entries without elements. */
 
-static bool entry_empty(const struct entry *entry)
-{
-    return vector_size(&entry->vector) == 0;
-}
-
 static void empty_add(struct table *table, struct entry *entry)
 {
     entry->empty.before = 0;
@@ -70,6 +65,15 @@ static void entry_free(struct table *table, uint32_t id)
     slabs_free(&table->slabs, table->mem, id);
 }
 
+/* There is nothing left to be taken out or back: the roots are those of the minute. It may be the
+ * one before, where the clock went back to it; what was dropped in between is not in them. */
+static void expire_settle(struct table *table)
+{
+    if (!table_expires(table)) {
+        past_settle(&table->past, table->calendar.minute);
+    }
+}
+
 /* Tombstones. */
 
 /* That of a hash, or NULL. */
@@ -80,22 +84,39 @@ static struct entry *tombstone_find(const struct table *table, uint64_t hash)
                                                         hash, &table->work->nodes);
 }
 
-/* Take it out, if there is one; readers of the feed forget it. */
-static void tombstone_drop(struct table *table, uint64_t hash)
+/* No digest has it any more. */
+static void tombstone_unshow(struct table *table, struct entry *entry)
 {
-    struct entry *entry = tombstone_find(table, hash);
-    struct tombstone *tombstone;
-    uint32_t id;
+    struct tombstone *tombstone = entry_tombstone(entry);
 
-    if (entry == NULL) {
-        return;
-    }
-    tombstone = entry_tombstone(entry);
-    id = tree_remove(&table->trees[TABLE_DATA], &table->slabs, table->mem, entry, hash,
-                     &table->work->nodes);
-    tombstone->link = id;
-    tombstone->generation = 0;
+    tombstone->link = tree_remove(&table->trees[TABLE_DATA], &table->slabs, table->mem, entry,
+                                  tombstone->hash, &table->work->nodes);
     table->tombstones--;
+}
+
+static void tombstone_show(struct table *table, struct entry *entry)
+{
+    const struct tombstone *tombstone = entry_tombstone(entry);
+
+    tree_insert(&table->trees[TABLE_DATA], &table->slabs, table->mem, tombstone->link,
+                tombstone->hash, &table->work->nodes);
+    table->tombstones++;
+}
+
+/* Take it out, whether it has ended or not; readers of the feed, which has a slot, forget it. */
+static void tombstone_drop(struct table *table, struct entry *entry)
+{
+    if (either_is_hidden(entry)) {
+        table->hidden--;
+        table->tombstones_hidden--;
+    } else {
+        tombstone_unshow(table, entry);
+    }
+    if (entry_tombstone_dated(entry) != NULL) {
+        calendar_remove(&table->calendar, &table->slabs, entry);
+        expire_settle(table); /* it may have been the last that was to be looked at */
+    }
+    entry_tombstone(entry)->generation = 0;
     feed_append(&table->feed, table->mem,
                 &(struct change){
                     .entry = entry,
@@ -106,22 +127,31 @@ static void tombstone_drop(struct table *table, uint64_t hash)
 
 static void tombstone_free(struct table *table, const struct entry *entry)
 {
-    slabs_free(&table->slabs, table->mem, entry_tombstone(entry)->link & ~SLAB_TOMBSTONE);
+    slabs_free(&table->slabs, table->mem,
+               entry_tombstone(entry)->link & ~(SLAB_TOMBSTONE | SLAB_DATED));
 }
 
-/* One that no tree has yet. NULL: no memory. */
-static struct entry *tombstone_create(struct table *table, uint64_t hash, uint32_t generation)
+/* One that no tree and no calendar has yet. NULL: no memory. */
+static struct entry *tombstone_create(struct table *table, uint64_t hash, uint32_t deadline,
+                                      uint32_t generation)
 {
+    const bool is_dated = deadline != DEADLINE_NONE;
+    const size_t size = is_dated ? sizeof(struct tombstone_dated) : sizeof(struct tombstone);
+    struct entry *entry;
     uint32_t id;
-    struct tombstone *tombstone =
-        (void *)slabs_alloc(&table->slabs, table->mem, sizeof *tombstone, &id);
 
-    if (tombstone == NULL) {
+    if (slabs_alloc(&table->slabs, table->mem, size, &id) == NULL) {
         return NULL;
     }
-    *tombstone =
-        (struct tombstone){ .hash = hash, .link = id | SLAB_TOMBSTONE, .generation = generation };
-    return tombstone_entry(tombstone);
+    id |= is_dated ? SLAB_TOMBSTONE | SLAB_DATED : SLAB_TOMBSTONE;
+    entry = slabs_either(&table->slabs, id);
+    *entry_tombstone(entry) =
+        (struct tombstone){ .hash = hash, .link = id, .generation = generation };
+    if (is_dated) {
+        entry_tombstone_dated(entry)->deadline = deadline;
+        entry_tombstone_dated(entry)->is_hidden = false;
+    }
+    return entry;
 }
 
 static struct entry *entry_create(struct table *table, struct bytes key, enum table_set set,
@@ -156,7 +186,7 @@ static void entry_show(struct table *table, struct entry *entry, uint32_t id, ui
 {
     table->elements += vector_size(&entry->vector);
     order_insert(&table->order, &table->slabs, id, &table->work->nodes);
-    tree_insert(&table->trees[entry_set(entry)], &table->slabs, table->mem, id, hash,
+    tree_insert(&table->trees[either_set(entry)], &table->slabs, table->mem, id, hash,
                 &table->work->nodes);
 }
 
@@ -165,7 +195,7 @@ static void entry_unshow(struct table *table, struct entry *entry)
 {
     table->elements -= vector_size(&entry->vector);
     order_remove(&table->order, &table->slabs, table->mem, entry, &table->work->nodes);
-    tree_remove(&table->trees[entry_set(entry)], &table->slabs, table->mem, entry,
+    tree_remove(&table->trees[either_set(entry)], &table->slabs, table->mem, entry,
                 shared_hash(table, entry), &table->work->nodes);
 }
 
@@ -198,10 +228,11 @@ static size_t appear_slots(const struct entry *entry)
 static void entry_appear(struct table *table, struct entry *entry, uint64_t hash, uint64_t digest)
 {
     const uint32_t generation = entry_generation_of(entry);
+    struct entry *tombstone = generation > 0 ? tombstone_find(table, hash) : NULL;
     const uint32_t id = entry->link;
 
-    if (generation > 0) {
-        tombstone_drop(table, hash);
+    if (tombstone != NULL) {
+        tombstone_drop(table, tombstone);
     }
     empty_remove(table, entry);
     entry->digest = digest + digest_generation(hash, generation);
@@ -265,8 +296,7 @@ static void drops_tell(struct table *table)
 
 bool entry_ended(const struct table *table, const struct entry *entry)
 {
-    return !entry_is_tombstone(entry) && (entry->flags & ENTRY_DATED) != 0
-           && deadline_of(entry_key_of(entry)) <= table->calendar.minute;
+    return either_deadline(entry) <= table->calendar.minute;
 }
 
 /* Tell that a key ended. Without memory for that nobody is told, and it ends all the same. */
@@ -294,49 +324,118 @@ static uint64_t digest_since(const struct table *table, uint64_t before)
     return table->trees[TABLE_DATA].digest - before;
 }
 
-/* There is nothing left to be taken out or back: the roots are those of the minute. */
-static void expire_settle(struct table *table)
+/* What becomes of an entry or a tombstone that had ended when the clock goes back. */
+enum coming {
+    COMING_BACK,
+    COMING_DROPPED, /* something later came of its key meanwhile */
+    COMING_LATER    /* when there is memory */
+};
+
+static enum coming tombstone_comes(struct table *table, struct entry *entry)
 {
-    if (!table_expires(table) && table->past.minute != table->calendar.minute) {
-        past_settle(&table->past, table->calendar.minute);
+    struct entry *other = tree_find(&table->trees[TABLE_DATA], &table->slabs,
+                                    entry_tombstone(entry)->hash, &table->work->nodes);
+
+    if (other == NULL) {
+        return COMING_BACK;
     }
+    if (!feed_ready(&table->feed, table->mem, 1)) {
+        return COMING_LATER;
+    }
+    if (either_generation(other) >= either_generation(entry)) {
+        tombstone_drop(table, entry);
+        return COMING_DROPPED;
+    }
+    if (entry_is_tombstone(other)) {
+        tombstone_drop(table, other);
+    } else {
+        other->flags |= ENTRY_DELETED;
+        table_drop(table, other);
+    }
+    return COMING_BACK;
 }
 
-/* Put an entry that the calendar is to look at where it belongs. False: no memory to show it. */
-static bool entry_sort(struct table *table, uint32_t id)
+static enum coming entry_comes(struct table *table, struct entry *entry)
 {
-    struct entry *entry = slabs_entry(&table->slabs, id);
-    const uint32_t deadline = deadline_of(entry_key_of(entry));
-    const uint64_t before = table->trees[TABLE_DATA].digest;
-    const bool is_hidden = (entry->flags & ENTRY_HIDDEN) != 0;
-    const bool ended = deadline <= table->calendar.minute;
+    struct entry *tombstone = tombstone_find(table, shared_hash(table, entry));
 
-    if (!ended && entry_buried(table, entry)) {
+    if (tombstone != NULL && either_generation(tombstone) > entry_generation_of(entry)) {
         entry->flags |= ENTRY_DELETED;
         table_drop(table, entry);
-        return true;
+        return COMING_DROPPED;
     }
-    if (is_hidden && !ended && !order_ready(&table->order, table->mem)) {
-        return false;
+    if (!order_ready(&table->order, table->mem)
+        || (tombstone != NULL && !feed_ready(&table->feed, table->mem, 1))) {
+        return COMING_LATER;
     }
-    calendar_remove(&table->calendar, &table->slabs, entry);
-    if (ended && !is_hidden) {
+    if (tombstone != NULL) {
+        tombstone_drop(table, tombstone);
+    }
+    return COMING_BACK;
+}
+
+/* What has ended is out of order and digests, and is kept. */
+static void ended_hide(struct table *table, struct entry *entry, uint32_t id)
+{
+    const uint64_t before = table->trees[TABLE_DATA].digest;
+
+    table->hidden++;
+    if (entry_is_tombstone(entry)) {
+        tombstone_unshow(table, entry);
+        entry_tombstone_dated(entry)->is_hidden = true;
+        table->tombstones_hidden++;
+    } else {
         entry_unshow(table, entry);
         entry->link = id;
         entry->flags |= ENTRY_HIDDEN;
-        table->hidden++;
-        past_leave(&table->past, deadline, 0 - digest_since(table, before));
         end_tell(table, entry);
-    } else if (is_hidden && !ended) {
-        entry->flags &= (uint8_t)~ENTRY_HIDDEN;
-        table->hidden--;
-        entry_show(table, entry, id, shared_hash(table, entry));
-        past_return(&table->past, deadline, digest_since(table, before));
     }
-    if (ended) {
-        calendar_add_ended(&table->calendar, &table->slabs, id);
+    past_leave(&table->past, either_deadline(entry), 0 - digest_since(table, before));
+}
+
+/* The other way round. */
+static void ended_show(struct table *table, struct entry *entry, uint32_t id)
+{
+    const uint64_t before = table->trees[TABLE_DATA].digest;
+
+    table->hidden--;
+    if (entry_is_tombstone(entry)) {
+        tombstone_show(table, entry);
+        entry_tombstone_dated(entry)->is_hidden = false;
+        table->tombstones_hidden--;
     } else {
+        entry->flags &= (uint8_t)~ENTRY_HIDDEN;
+        entry_show(table, entry, id, shared_hash(table, entry));
+    }
+    past_return(&table->past, either_deadline(entry), digest_since(table, before));
+}
+
+/* Put what the calendar is to look at where it belongs. False: there is no memory for it. */
+static bool ended_sort(struct table *table, uint32_t id)
+{
+    struct entry *entry = slabs_either(&table->slabs, id);
+    const uint32_t deadline = either_deadline(entry);
+    const bool is_hidden = either_is_hidden(entry);
+    const bool ended = deadline <= table->calendar.minute;
+    enum coming coming = COMING_BACK;
+
+    if (is_hidden && !ended) {
+        coming =
+            entry_is_tombstone(entry) ? tombstone_comes(table, entry) : entry_comes(table, entry);
+    }
+    if (coming != COMING_BACK) {
+        return coming == COMING_DROPPED;
+    }
+    calendar_remove(&table->calendar, &table->slabs, entry);
+    if (!ended) {
         calendar_add(&table->calendar, &table->slabs, id, deadline);
+    } else {
+        calendar_add_ended(&table->calendar, &table->slabs, id);
+    }
+    if (ended && !is_hidden) {
+        ended_hide(table, entry, id);
+    } else if (is_hidden && !ended) {
+        ended_show(table, entry, id);
     }
     return true;
 }
@@ -373,9 +472,9 @@ enum status table_create(const struct table_options *options, struct table **tab
 static void hidden_clear(struct table *table, enum calendar_list_number list)
 {
     for (uint32_t id = calendar_first(&table->calendar, list); id != 0;) {
-        struct entry *entry = slabs_entry(&table->slabs, id);
+        struct entry *entry = slabs_either(&table->slabs, id);
 
-        if ((entry->flags & ENTRY_HIDDEN) != 0) {
+        if (!entry_is_tombstone(entry) && (entry->flags & ENTRY_HIDDEN) != 0) {
             vector_clear(&entry->vector, table->mem);
         }
         id = calendar_after(entry);
@@ -454,7 +553,7 @@ size_t table_expire(struct table *table, size_t keys_max)
     size_t count = 0;
 
     while (count < keys_max && table_expires(table)
-           && entry_sort(table, calendar_first(&table->calendar, CALENDAR_UNSORTED))) {
+           && ended_sort(table, calendar_first(&table->calendar, CALENDAR_UNSORTED))) {
         count++;
     }
     expire_settle(table);
@@ -467,7 +566,15 @@ size_t table_drop_ended(struct table *table, size_t keys_max)
     uint32_t id;
 
     while (count < keys_max && (id = calendar_first(&table->calendar, CALENDAR_ENDED)) != 0) {
-        table_drop(table, slabs_entry(&table->slabs, id));
+        struct entry *entry = slabs_either(&table->slabs, id);
+
+        if (!entry_is_tombstone(entry)) {
+            table_drop(table, entry);
+        } else if (feed_ready(&table->feed, table->mem, 1)) {
+            tombstone_drop(table, entry);
+        } else {
+            break;
+        }
         count++;
     }
     return count;
@@ -503,7 +610,10 @@ static uint64_t keys_counted(const struct table *table)
 
 struct entry *table_tombstone(const struct table *table, struct bytes key)
 {
-    return table->tombstones == 0 ? NULL : tombstone_find(table, table_hash(table, key));
+    struct entry *entry =
+        table->tombstones == 0 ? NULL : tombstone_find(table, table_hash(table, key));
+
+    return entry == NULL || entry_ended(table, entry) ? NULL : entry;
 }
 
 /* The generation that a deleted key is written to. */
@@ -527,9 +637,9 @@ enum status table_obtain(struct table *table, struct bytes key, enum table_set s
         return STATUS_ENDED;
     }
     entry = entry_find(table, key, hash);
-    assert(entry == NULL || entry_set(entry) == set);
+    assert(entry == NULL || either_set(entry) == set);
     if (entry != NULL && entry_buried(table, entry)) {
-        (void)entry_sort(table, entry->link); /* it is dropped, */
+        (void)ended_sort(table, entry->link); /* it is dropped, */
         expire_settle(table);                 /* and may have been the last */
         entry = NULL;
     }
@@ -569,7 +679,7 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
         return STATUS_ENDED;
     }
     if ((entry->flags & ENTRY_HIDDEN) != 0) {
-        if (!entry_sort(table, entry->link)) {
+        if (!ended_sort(table, entry->link)) {
             return STATUS_MEMORY;
         }
         expire_settle(table); /* it may have been the last */
@@ -591,7 +701,7 @@ enum status table_merge(struct table *table, struct entry *entry, const struct b
         const uint64_t digest = entry->digest + result->digest_delta;
 
         table->elements += vector_size(&entry->vector) - size_before;
-        tree_change(&table->trees[entry_set(entry)], hash, entry->digest, digest,
+        tree_change(&table->trees[either_set(entry)], hash, entry->digest, digest,
                     &table->work->nodes);
         entry->digest = digest;
     }
@@ -630,7 +740,7 @@ enum status table_renew(struct table *table, struct entry **entry, uint32_t gene
         || !order_ready(&table->order, table->mem)) {
         return STATUS_MEMORY;
     }
-    fresh = entry_create(table, key, entry_set(old), generation, lookup_hash(&table->lookup, key));
+    fresh = entry_create(table, key, either_set(old), generation, lookup_hash(&table->lookup, key));
     if (fresh == NULL) {
         return STATUS_MEMORY;
     }
@@ -655,17 +765,20 @@ enum status table_renew(struct table *table, struct entry **entry, uint32_t gene
 /* Whether there is a place for the tombstone of a key that is not known here. */
 static bool tombstones_full(const struct table *table)
 {
-    return table->keys_max > 0 && table->tombstones >= table->keys_max;
+    return table->keys_max > 0 && table->tombstones + table->tombstones_hidden >= table->keys_max;
 }
 
 enum status table_delete(struct table *table, struct entry **entry, uint64_t hash,
-                         uint32_t generation, enum change_origin origin)
+                         uint32_t deadline, uint32_t generation, enum change_origin origin)
 {
-    struct tree *tree = &table->trees[TABLE_DATA];
     struct entry *old = *entry;
     struct entry *tombstone = old;
 
-    assert(generation > (old == NULL ? 0 : entry_generation(old)));
+    assert(generation > (old == NULL ? 0 : either_generation(old)));
+    deadline = old == NULL ? deadline : either_deadline(old);
+    if (deadline <= table->calendar.minute) {
+        return STATUS_ENDED;
+    }
     if (old == NULL && tombstones_full(table)) {
         return STATUS_FULL;
     }
@@ -673,11 +786,11 @@ enum status table_delete(struct table *table, struct entry **entry, uint64_t has
         return STATUS_MEMORY;
     }
     if (old != NULL && entry_is_tombstone(old)) {
-        tree_change(tree, hash, either_digest(old), digest_generation(hash, generation),
-                    &table->work->nodes);
+        tree_change(&table->trees[TABLE_DATA], hash, either_digest(old),
+                    digest_generation(hash, generation), &table->work->nodes);
         entry_tombstone(old)->generation = generation;
     } else {
-        tombstone = tombstone_create(table, hash, generation);
+        tombstone = tombstone_create(table, hash, deadline, generation);
         if (tombstone == NULL) {
             return STATUS_MEMORY;
         }
@@ -685,51 +798,18 @@ enum status table_delete(struct table *table, struct entry **entry, uint64_t has
             old->flags |= ENTRY_DELETED;
             table_drop(table, old);
         }
-        tree_insert(tree, &table->slabs, table->mem, entry_tombstone(tombstone)->link, hash,
-                    &table->work->nodes);
-        table->tombstones++;
+        if (deadline != DEADLINE_NONE) {
+            calendar_add(&table->calendar, &table->slabs, entry_tombstone(tombstone)->link,
+                         deadline);
+        }
+        tombstone_show(table, tombstone);
     }
     change_note(table, tombstone, &table_tombstone_mark, origin, false);
     *entry = tombstone;
     return STATUS_OK;
 }
 
-/* Entries. */
-
-struct bytes entry_key(const struct entry *entry)
-{
-    assert(!entry_is_tombstone(entry));
-    return entry_key_of(entry);
-}
-
-const struct vector *entry_vector(const struct entry *entry)
-{
-    return entry_is_tombstone(entry) ? &vector_one : &entry->vector;
-}
-
-uint64_t entry_digest(const struct entry *entry)
-{
-    if (entry_is_tombstone(entry)) {
-        return either_digest(entry);
-    }
-    return entry_empty(entry) ? 0 : entry->digest;
-}
-
-uint32_t entry_generation(const struct entry *entry)
-{
-    return entry_is_tombstone(entry) ? entry_tombstone(entry)->generation
-                                     : entry_generation_of(entry);
-}
-
-uint64_t entry_deleted_hash(const struct entry *tombstone)
-{
-    return entry_tombstone(tombstone)->hash;
-}
-
-bool entry_deleted(const struct entry *entry)
-{
-    return entry_is_tombstone(entry);
-}
+/* Hashes. */
 
 uint64_t table_hash(const struct table *table, struct bytes key)
 {
@@ -739,18 +819,6 @@ uint64_t table_hash(const struct table *table, struct bytes key)
 uint64_t entry_hash(const struct table *table, const struct entry *entry)
 {
     return shared_hash(table, entry);
-}
-
-enum table_set entry_set(const struct entry *entry)
-{
-    return entry_is_tombstone(entry) || (entry->flags & ENTRY_DATA) != 0 ? TABLE_DATA
-                                                                         : TABLE_MEMBERS;
-}
-
-bool entry_dropped(const struct entry *entry)
-{
-    return entry_is_tombstone(entry) ? entry_tombstone(entry)->generation == 0
-                                     : (entry->flags & ENTRY_DROPPED) != 0;
 }
 
 /* Listings and digests. */

@@ -32,7 +32,8 @@
  * comes back. What is kept of a deleted key is a tombstone, 16 bytes without a name: no listing and
  * no look-up by name knows it, digests, prefixes and look-ups by hash do, which give it as an
  * entry. Its vector is {0: 1}, so that it can be marked, queued and sent as any other; it has no
- * key. Who writes to a deleted key writes to its generation; the tombstone then is dropped.
+ * key. Who writes to a deleted key writes to its generation; the tombstone then is dropped. That of
+ * a key that ends has 32 bytes, and ends with it in all that is said of keys here.
  *
  * Lifetime. An entry never moves, and stays until the table_turn_end() after its drop was in the
  * feed: a reader that keeps entry pointers between turns need only read the feed. (Where no memory
@@ -81,7 +82,8 @@ size_t table_expire(struct table *table, size_t keys_max);
 /* Whether table_expire() has something to do. */
 bool table_expires(const struct table *table);
 
-/* Forget up to so many keys that have ended, as table_drop() does. Returns how many. */
+/* Forget up to so many keys that have ended, as table_drop() does. Returns how many: fewer than
+ * keys_max that there are no more, or no memory to tell of one. */
 size_t table_drop_ended(struct table *table, size_t keys_max);
 
 /* Change the limit on keys; what is there stays. */
@@ -138,14 +140,17 @@ MUST_CHECK enum status table_renew(struct table *table, struct entry **entry, ui
  * entry       in: what there is of it, by table_find(), table_tombstone() or table_find_hash();
  *             NULL: nothing is known. Out: the tombstone
  * hash        of the key
+ * deadline    of the key, by base/deadline.h; not looked at where there is something of it
  * generation  greater than that of what there is
  *
- * STATUS_FULL when nothing was known of it and there are as many tombstones as keys may be,
- * STATUS_MEMORY: nothing changed. */
+ * STATUS_ENDED for a deadline that is past, STATUS_FULL when nothing was known of the key and there
+ * are as many tombstones as keys may be, STATUS_MEMORY: nothing changed. */
 MUST_CHECK enum status table_delete(struct table *table, struct entry **entry, uint64_t hash,
-                                    uint32_t generation, enum change_origin origin);
+                                    uint32_t deadline, uint32_t generation,
+                                    enum change_origin origin);
 
-/* Tombstone of a key, or NULL. Time O(1) where there are none at all, else O(log keys). */
+/* Tombstone of a key, or NULL, also when it has ended. Time O(1) where there are none at all, else
+ * O(log keys). */
 struct entry *table_tombstone(const struct table *table, struct bytes key);
 
 /* The mark of a tombstone's one element. */
@@ -155,6 +160,7 @@ struct bytes entry_key(const struct entry *entry); /* lives as long as the entry
 const struct vector *entry_vector(const struct entry *entry);
 uint64_t entry_digest(const struct entry *entry); /* as in vignette(7); also the ETag */
 uint32_t entry_generation(const struct entry *entry);
+uint32_t entry_deadline(const struct entry *entry); /* as deadline_of(); of tombstones, too */
 uint64_t entry_deleted_hash(const struct entry *tombstone);                /* its shared key hash */
 bool entry_deleted(const struct entry *entry);                             /* it is a tombstone */
 uint64_t table_hash(const struct table *table, struct bytes key);          /* shared key hash */
@@ -219,7 +225,7 @@ struct table_stats {
     uint64_t keys[TABLE_SET_COUNT];
     uint64_t tombstones;
     uint64_t elements;
-    uint64_t ended;      /* keys past their deadlines that are kept, and in neither of the above */
+    uint64_t ended;      /* keys and tombstones past their deadlines that are kept: in none above */
     uint64_t used_bytes; /* of the account */
     uint64_t keys_max;   /* limits, for whoever says that they are reached; 0: none */
     uint64_t limit_bytes;

@@ -406,7 +406,7 @@ size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct pre
 /* One child of the node on top: its sum and its number of keys, from below; tombstones are counted
  * in a leaf. */
 static struct tree_child child_measure(const struct tree *tree, const struct slabs *slabs,
-                                       const struct path *path, uint64_t *tombstones)
+                                       const struct path *path, struct tree_tombstones *tombstones)
 {
     const struct step top = path->steps[path->depth - 1];
     struct tree_child sum = { 0 };
@@ -431,18 +431,19 @@ static struct tree_child child_measure(const struct tree *tree, const struct sla
         }
         sum.digest += digest_contribution(hash, either_digest(entry));
         sum.keys++;
-        *tombstones += entry_is_tombstone(entry);
+        tombstones->all += entry_is_tombstone(entry);
+        tombstones->dated += entry_is_tombstone(entry) && entry_tombstone_dated(entry) != NULL;
         id = either_next(entry);
     }
     return sum;
 }
 
-uint64_t tree_audit(const struct tree *tree, const struct slabs *slabs)
+struct tree_tombstones tree_audit(const struct tree *tree, const struct slabs *slabs)
 {
     struct path path = { .depth = 1 };
     uint64_t digest = 0;
     uint64_t keys = 0;
-    uint64_t tombstones = 0;
+    struct tree_tombstones tombstones = { 0 };
 
     path.steps[0] = (struct step){ tree->root, 0 };
     while (path.depth > 0) {

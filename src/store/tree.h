@@ -69,8 +69,13 @@ struct entry *tree_find_tombstone(const struct tree *tree, const struct slabs *s
 size_t tree_slice(const struct tree *tree, const struct slabs *slabs, struct prefix prefix,
                   uint64_t from, struct entry **entries, size_t room, uint64_t *nodes);
 
-/* Abort unless every sum is that of the entries below it, and every entry below its prefix. Returns
- * how many tombstones there are. */
-uint64_t tree_audit(const struct tree *tree, const struct slabs *slabs);
+/* Tombstones in a tree. */
+struct tree_tombstones {
+    uint64_t all;
+    uint64_t dated; /* that end */
+};
+
+/* Abort unless every sum is that of the entries below it, and every entry below its prefix. */
+struct tree_tombstones tree_audit(const struct tree *tree, const struct slabs *slabs);
 
 #endif /* STORE_TREE_H */

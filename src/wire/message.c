@@ -1,5 +1,6 @@
 #include "wire/message.h"
 
+#include "base/deadline.h"
 #include "base/utf8.h"
 #include "wire/little.h"
 #include "wire/packed.h"
@@ -161,7 +162,7 @@ static bool map_next(struct elements *elements, struct block_room *room, struct 
     return true;
 }
 
-/* The name of an item's key, or its hash. */
+/* The name of an item's key, or its hash; with that, when it ends. */
 static bool item_read_key(struct read *read, struct item *item)
 {
     struct bytes bin;
@@ -173,11 +174,17 @@ static bool item_read_key(struct read *read, struct item *item)
     if (!read_bin(read, &bin)) {
         return false;
     }
-    if (bin.size != sizeof item->hash) {
+    if (bin.size != sizeof item->hash && bin.size != sizeof item->hash + sizeof item->deadline) {
         return read_refuse(read, WIRE_BAD_ITEM);
     }
     item->hash = little_get64(bin.data);
-    return true;
+    item->deadline = DEADLINE_NONE;
+    if (bin.size == sizeof item->hash) {
+        return true;
+    }
+    item->deadline = little_get32(bin.data + sizeof item->hash);
+    return (item->deadline >= DEADLINE_MIN && item->deadline <= DEADLINE_MAX)
+           || read_refuse(read, WIRE_BAD_ITEM);
 }
 
 static bool item_read_elements(struct read *read, struct item *item)
@@ -191,6 +198,11 @@ static bool item_read_elements(struct read *read, struct item *item)
         return false;
     }
     return packed_judge(bin, &item->elements) || read_refuse(read, WIRE_BAD_ITEM);
+}
+
+uint32_t item_deadline(const struct item *item)
+{
+    return item->by_hash ? item->deadline : deadline_of(item->key);
 }
 
 /* Whether nothing is said of any element, not even that it is 0. */

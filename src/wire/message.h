@@ -42,9 +42,13 @@ struct item {
     struct elements elements;
     uint64_t generation; /* of the vector; 0 at the plain level. Without elements: it was deleted */
     uint64_t hash;       /* of one by hash: the key hash; there are no elements */
+    uint32_t deadline;   /* likewise; item_deadline() */
     bool by_hash;
     bool full;
 };
+
+/* Minute at which an item's key ends (base/deadline.h), whether it has a name or says so. */
+uint32_t item_deadline(const struct item *item);
 
 /* How the fields of `x` look on the wire. Names are strings of one letter. Numbers are msgpack
  * integers, whole numbers inside a bin are little endian, varints those of wire/varint.h.
@@ -65,7 +69,8 @@ struct item {
  *     b           array of [key, elements], [key, elements, full] or [key, elements, full,
  *                 generation]: elements a map as in `vector`, or a bin as in wire/packed.h; full a
  *                 bool. The key is a string; or a bin of 8, the key hash, where elements is an
- *                 empty map and generation above 0: a tombstone
+ *                 empty map and generation above 0: a tombstone; or a bin of 12, the hash and 4
+ *                 bytes with the minute at which the key ends, and its tombstone with it
  *
  * generation is a number of 64 bits.
  *

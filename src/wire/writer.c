@@ -1,5 +1,6 @@
 #include "wire/writer.h"
 
+#include "base/deadline.h"
 #include "wire/envelope.h"
 #include "wire/little.h"
 #include "wire/packed.h"
@@ -759,10 +760,12 @@ void writer_end_item(struct writer *writer)
     }
 }
 
-bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint64_t generation)
+bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint32_t deadline,
+                          uint64_t generation)
 {
-    const size_t size = 1 + (2 + sizeof hash) + 1 + item_tail(false, generation);
-    uint8_t bytes[sizeof hash];
+    const size_t key_size = sizeof hash + (deadline == DEADLINE_NONE ? 0 : sizeof deadline);
+    const size_t size = 1 + (2 + key_size) + 1 + item_tail(false, generation);
+    uint8_t bytes[sizeof hash + sizeof deadline];
 
     assert(generation > 0);
     if (!entry_begin(writer, 'b', size)) {
@@ -770,7 +773,8 @@ bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint64_t generat
     }
     (void)header_begin(writer, HEADER_ARRAY, 4);
     little_put64(bytes, hash);
-    bin_put(writer, bytes, sizeof bytes);
+    little_put32(bytes + sizeof hash, deadline);
+    bin_put(writer, bytes, key_size);
     (void)header_begin(writer, HEADER_MAP, 0);
     bool_put(writer, false);
     number_put(writer, generation);

@@ -106,8 +106,10 @@ void writer_end_item(struct writer *writer);
 
 /* Add the item of a deleted key, by its hash. False, and nothing written, when it does not fit.
  *
+ * deadline    of the key, by base/deadline.h
  * generation  above 0 */
-bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint64_t generation);
+bool writer_put_tombstone(struct writer *writer, uint64_t hash, uint32_t deadline,
+                          uint64_t generation);
 
 /* Add entries to a field of `x`. Each returns how many of `count` were taken, from the first. */
 size_t writer_put_acks(struct writer *writer, const uint32_t *sequences, size_t count);

@@ -42,10 +42,11 @@ static void tombstone_rewrite(const struct item *item)
     struct item read;
 
     writer_begin_ordinary(&writer, (struct space){ buffer, sizeof buffer }, &none);
-    assert(writer_put_tombstone(&writer, item->hash, item->generation));
+    assert(writer_put_tombstone(&writer, item->hash, item->deadline, item->generation));
     assert(message_decode(writer_end(&writer), &again) == WIRE_OK);
     assert(message_next_item(&again.items, &read));
     assert(read.by_hash && read.hash == item->hash && read.generation == item->generation);
+    assert(read.deadline == item->deadline);
 }
 
 static size_t x_walk(struct message *message)

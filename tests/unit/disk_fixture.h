@@ -3,6 +3,7 @@
 
 /* A directory in memory, a table that is loaded from it, and ways to write its files. */
 
+#include "base/deadline.h"
 #include "base/random.h"
 #include "disk/frame.h"
 #include "disk/recover.h"
@@ -167,7 +168,7 @@ static inline void log_delete(struct disk *disk, uint64_t number, uint64_t seque
     struct writer writer;
 
     writer_begin_items(&writer, (struct space){ disk_payload(disk, at), FRAME_PAYLOAD_MAX });
-    assert_true(writer_put_tombstone(&writer, hash, generation));
+    assert_true(writer_put_tombstone(&writer, hash, DEADLINE_NONE, generation));
     disk_seal(disk, at,
               &(struct frame){ .payload.size = writer_end(&writer).size,
                                .sequence = sequence,
@@ -306,8 +307,8 @@ static inline void table_remove(struct table *table, const char *key, uint32_t g
 {
     struct entry *entry = table_find(table, bytes_of(key));
 
-    assert_int_equal(table_delete(table, &entry, table_hash(table, bytes_of(key)), generation,
-                                  CHANGE_FROM_CLIENT),
+    assert_int_equal(table_delete(table, &entry, table_hash(table, bytes_of(key)),
+                                  deadline_of(bytes_of(key)), generation, CHANGE_FROM_CLIENT),
                      STATUS_OK);
 }
 

@@ -134,7 +134,7 @@ static inline void key_delete(struct fixture *fixture, unsigned i)
         entry = table_tombstone(fixture->table, key_of(i));
     }
     assert_int_equal(table_delete(fixture->table, &entry, table_hash(fixture->table, key_of(i)),
-                                  (uint32_t)generation, CHANGE_FROM_CLIENT),
+                                  deadline_of(key_of(i)), (uint32_t)generation, CHANGE_FROM_CLIENT),
                      STATUS_OK);
 }
 

@@ -1,6 +1,7 @@
 /* What this file tests: deletion among nodes. What is deleted is gone everywhere, stays so whatever
  * comes back, and plain peers have no part in it. */
 
+#include "base/deadline.h"
 #include "node/join.h"
 #include "node/offer.h"
 #include "node/peers.h"
@@ -254,20 +255,111 @@ static void test_blocks_of_one_generation_are_compared(void **state)
     assert_in_range(blocks_sent(world) - sent, 1, 3);
 }
 
-/* A tombstone has no name that says when it ends: a peer whose clock is ahead gets it. */
-static void test_tombstones_exist_for_peers_whose_clock_is_ahead(void **state)
+/* A key of a number that ends so many minutes from now. */
+static const char *dated(const struct world *world, char text[64], unsigned number,
+                         uint32_t minutes)
+{
+    const int size = snprintf(text, 32, "key %u", number);
+    const uint32_t now = deadline_now(world_moment(world).unix_s);
+
+    text[(size_t)size + deadline_put(text + size, now + minutes)] = '\0';
+    return text;
+}
+
+/* For a peer whose clock is ahead the tombstone of a key that ends before is none. */
+static void test_tombstones_exist_for_peers_until_they_end(void **state)
 {
     struct world *world = *state;
     struct peer peer = { .level = 1 };
     const struct entry *tombstone;
+    char text[64];
 
     nodes_create(world, 1);
-    world_write(world, 0, "foo", 1, 5);
-    (void)key_delete(world, 0, "foo");
+    for (uint32_t minutes = 0; minutes < 3; minutes++) {
+        const char *key = minutes == 0 ? "foo" : dated(world, text, 1, minutes);
+
+        world_write(world, 0, key, 1, 5);
+        (void)key_delete(world, 0, key);
+        world_run(world, WORLD_S);
+        peer.minute = table_root_minute(world->nodes[0].table) + 1;
+        tombstone = table_tombstone(world->nodes[0].table, bytes_of(key));
+        assert_int_equal(
+            sync_exists_for(world->nodes[0].node, world_moment(world), &peer, tombstone),
+            minutes != 1);
+    }
+}
+
+static bool nothing_left(const struct world *world, void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < world->count; i++) {
+        const struct table_stats stats = table_stats(world->nodes[i].table);
+
+        if (stats.keys[TABLE_DATA] + stats.tombstones + stats.ended > 0
+            || table_root(world->nodes[i].table, TABLE_DATA) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of whoever deletes dated keys nothing is left, neither at nodes that had them nor at those that
+ * know of their deletion alone, nor where an old copy comes back afterwards. */
+static void test_tombstones_of_dated_keys_end_with_them(void **state)
+{
+    const struct address_range anybody = { .bits = 0 };
+    struct node_options options = world_options(2);
+    struct world *world = *state;
+    char keys[MANY_KEYS][64];
+
+    joined_create(world, 2);
+    for (unsigned i = 0; i < MANY_KEYS; i++) {
+        world_write(world, 0, dated(world, keys[i], i, 6), 1, 5);
+        (void)key_delete(world, 0, keys[i]);
+    }
+    world_run(world, 5 * WORLD_S);
+    options.trust = &anybody;
+    options.trust_count = 1;
+    world_join(world, &options);
+    world_load(world, 2, keys[0], 1, 5);
+    assert_true(world_run_until(world, REPAIR_S, all_equal, NULL));
+    for (size_t n = 0; n < world->count; n++) {
+        assert_int_equal(table_stats(world->nodes[n].table).tombstones, MANY_KEYS);
+        assert_int_equal(table_stats(world->nodes[n].table).keys[TABLE_DATA], 0);
+    }
+    world_write(world, 2, keys[1], 1, 1);
+    assert_true(world_run_until(world, 6 * 60 * WORLD_S, nothing_left, NULL));
+    plain_send(world, 1, 0, keys[0], 1, 5);
     world_run(world, WORLD_S);
-    peer.minute = table_root_minute(world->nodes[0].table) + 1;
-    tombstone = table_tombstone(world->nodes[0].table, bytes_of("foo"));
-    assert_true(sync_exists_for(world->nodes[0].node, world_moment(world), &peer, tombstone));
+    assert_true(nothing_left(world, NULL));
+}
+
+/* A tombstone is refused like the key itself: once it has ended, and beyond max-keep. */
+static void test_tombstones_that_end_are_judged_at_the_door(void **state)
+{
+    struct world *world = *state;
+    struct node_options options = world_options(1);
+    char text[64];
+
+    nodes_create(world, 1);
+    options.keep_max_s = UINT64_C(10) * 86400;
+    world_join(world, &options);
+    assert_true(world_run_until(world, 30 * WORLD_S, world_joined, NULL));
+    for (unsigned days = 9; days < 13; days += 3) {
+        world_write(world, 0, dated(world, text, days, days * 24 * 60), 1, 5);
+        (void)key_delete(world, 0, text);
+    }
+    world_run(world, REPAIR_S);
+    assert_int_equal(table_stats(world->nodes[0].table).tombstones, 2);
+    assert_int_equal(table_stats(world->nodes[1].table).tombstones, 1);
+    assert_true(node_stats(world->nodes[1].node)->refused_max_keep > 0);
+    assert_int_equal(node_stats(world->nodes[1].node)->refused_ended, 0);
+    world->nodes[1].ahead_s = INT64_C(3) * 60;
+    world_write(world, 0, dated(world, text, 1, 2), 1, 5);
+    (void)key_delete(world, 0, text);
+    world_run(world, 20 * WORLD_S);
+    assert_int_equal(table_stats(world->nodes[1].table).tombstones, 1);
+    assert_true(node_stats(world->nodes[1].node)->refused_ended > 0);
 }
 
 /* Whether the plain peer is told anything of data within a second. */
@@ -366,7 +458,8 @@ static void test_generations_far_ahead_are_refused(void **state)
         struct entry *entry = NULL;
 
         assert_int_equal(table_delete(table, &entry, table_hash(table, bytes_of(key)),
-                                      now_s + day_s * (i == 0 ? 2 : 3), CHANGE_FROM_DISK),
+                                      DEADLINE_NONE, now_s + day_s * (i == 0 ? 2 : 3),
+                                      CHANGE_FROM_DISK),
                          STATUS_OK);
         world_load(world, 1, key, 1, 5);
     }
@@ -409,7 +502,9 @@ int main(void)
         TEST(test_writer_that_missed_a_deletion_is_told_at_once),
         TEST(test_old_copies_bring_nothing_back),
         TEST(test_blocks_of_one_generation_are_compared),
-        TEST(test_tombstones_exist_for_peers_whose_clock_is_ahead),
+        TEST(test_tombstones_exist_for_peers_until_they_end),
+        TEST(test_tombstones_of_dated_keys_end_with_them),
+        TEST(test_tombstones_that_end_are_judged_at_the_door),
         TEST(test_plain_peers_have_no_part_in_what_was_deleted),
         TEST(test_strangers_are_told_nothing_of_what_was_deleted),
         TEST(test_generations_far_ahead_are_refused),

@@ -14,6 +14,10 @@
 #define UPDATES  16
 #define SHUFFLES 200
 
+#define MINUTE_BEFORE  UINT32_C(29960000) /* when nothing ends that is written here; */
+#define MINUTE_BETWEEN UINT32_C(29975760) /* 2026-12-29T12:00: one of two did; */
+#define MINUTE_AFTER   UINT32_C(29990000) /* both */
+
 static uint64_t hash_of(const char *key)
 {
     return digest_key_hash(0, bytes_of(key));
@@ -31,7 +35,8 @@ static enum status key_delete_maybe(struct table *table, const char *key, uint32
     *entry = by_hash(table, key);
     return *entry != NULL && entry_generation(*entry) >= generation
                ? STATUS_OK
-               : table_delete(table, entry, hash_of(key), generation, CHANGE_FROM_CLIENT);
+               : table_delete(table, entry, hash_of(key), deadline_of(bytes_of(key)), generation,
+                              CHANGE_FROM_CLIENT);
 }
 
 static struct entry *key_delete(struct table *table, const char *key, uint32_t generation)
@@ -224,21 +229,25 @@ static void test_greater_generation_empties_a_key_first(void **state)
     assert_int_equal(entry_generation(table_find(table, bytes_of("unseen"))), 5);
 }
 
-/* A key that has ended is not found by hash; its deletion counts all the same when the clock, which
- * was ahead, goes back. */
+/* A key that has ended is not found by hash; a deletion by one who does not say when it ends counts
+ * all the same when the clock, which was ahead, goes back. */
 static void test_deletion_of_what_has_ended_is_not_lost(void **state)
 {
     static const char dated[] = "a~2026-12-29";
     struct fixture *fixture = *state;
     struct table *table = fixture->table;
     const uint32_t deadline = deadline_of(bytes_of(dated));
+    struct entry *tombstone;
     uint64_t root;
 
     for (unsigned written = 0; written < 2; written++) {
         (void)key_put(table, dated, 0, 5);
         table_set_minute(table, deadline);
         (void)table_expire(table, 10);
-        (void)key_delete(table, dated, 7 + written);
+        tombstone = NULL;
+        assert_int_equal(table_delete(table, &tombstone, hash_of(dated), DEADLINE_NONE, 7 + written,
+                                      CHANGE_FROM_PEER),
+                         STATUS_OK);
         root = table_root(table, TABLE_DATA);
         table_set_minute(table, deadline - 1);
         assert_null(table_find(table, bytes_of(dated)));
@@ -315,34 +324,96 @@ static void updates_expect(const struct table *table, const struct update *updat
     assert_int_equal(entry == NULL ? 0 : entry_generation(entry), generation);
 }
 
+/* A clock that is ahead and comes back, and what is done meanwhile. */
+static uint32_t clock_wander(struct fixture *fixture, struct table *table, uint32_t minute)
+{
+    static const uint32_t minutes[] = { MINUTE_BEFORE, MINUTE_BETWEEN, MINUTE_AFTER };
+
+    switch (random_below(&fixture->random, 4)) {
+    case 0:
+        minute = minutes[random_below(&fixture->random, 3)];
+        table_set_minute(table, minute);
+        break;
+    case 1: (void)table_drop_ended(table, 1); break;
+    default: (void)table_expire(table, 1); break;
+    }
+    return minute;
+}
+
+static void update_apply(struct table *table, const struct update *update)
+{
+    if (update->value == 0) {
+        (void)key_delete(table, update->key, update->generation);
+    } else {
+        element_put(table, update->key, update->generation, update->index, update->value);
+    }
+}
+
+/* All of them in some order, the last of them once the clock is right. */
 static void updates_apply(struct fixture *fixture, struct table *table,
                           const struct update *updates)
 {
+    _Static_assert((UPDATES & (UPDATES - 1)) == 0, "an odd step visits all");
     const unsigned start = (unsigned)random_below(&fixture->random, UPDATES);
     const unsigned step = 1 + 2 * (unsigned)random_below(&fixture->random, UPDATES / 2);
+    uint32_t minute = MINUTE_BEFORE;
 
-    _Static_assert((UPDATES & (UPDATES - 1)) == 0, "an odd step visits all");
+    table_set_minute(table, minute);
     for (unsigned i = 0; i < 2 * UPDATES; i++) {
+        const bool wanders = i < UPDATES;
         const unsigned at =
-            i < UPDATES ? start + i * step : (unsigned)random_below(&fixture->random, UPDATES);
+            wanders ? (unsigned)random_below(&fixture->random, UPDATES) : start + i * step;
         const struct update *update = &updates[at % UPDATES];
 
-        if (update->value == 0) {
-            (void)key_delete(table, update->key, update->generation);
+        if (wanders) {
+            minute = clock_wander(fixture, table, minute);
+        } else if (i == UPDATES) {
+            minute = MINUTE_BEFORE;
+            table_set_minute(table, minute);
         } else {
-            element_put(table, update->key, update->generation, update->index, update->value);
+            (void)table_expire(table, (size_t)random_below(&fixture->random, 2));
+        }
+        if (deadline_of(bytes_of(update->key)) > minute) {
+            update_apply(table, update);
         }
         table_audit(table);
         if (random_below(&fixture->random, 3) == 0) {
             table_turn_end(table);
         }
     }
+    while (table_expires(table)) {
+        (void)table_expire(table, 1);
+    }
+    table_audit(table);
     table_turn_end(table);
+}
+
+/* Of keys that ended nothing is left, whether they were deleted or not. */
+static void ended_expect(struct table *table, const char *other)
+{
+    static const char *const dated[] = { "b~2026-12-29", "c~2026-12-30" };
+    const uint64_t deleted = by_hash(table, other) != NULL && entry_deleted(by_hash(table, other));
+
+    table_set_minute(table, MINUTE_AFTER);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_null(by_hash(table, dated[i]));
+        assert_null(table_tombstone(table, bytes_of(dated[i])));
+    }
+    assert_true(table_expire(table, KEYS) < KEYS);
+    table_audit(table);
+    assert_int_equal(table_stats(table).tombstones, deleted);
+    assert_int_equal(table_stats(table).keys[TABLE_DATA],
+                     table_find(table, bytes_of(other)) != NULL);
+    while (table_drop_ended(table, KEYS) > 0) {
+        table_audit(table);
+        table_turn_end(table);
+    }
+    assert_int_equal(table_stats(table).ended, 0);
 }
 
 static void test_any_order_of_joins_gives_the_same(void **state)
 {
-    static const char *const keys[KEYS] = { "a", "b", "c" };
+    static const char *const keys[KEYS] = { "a", "b~2026-12-29", "c~2026-12-30" };
     struct fixture *fixture = *state;
     struct table_options options = options_default;
 
@@ -371,6 +442,7 @@ static void test_any_order_of_joins_gives_the_same(void **state)
             }
             assert_true(i == 0 || table_root(table, TABLE_DATA) == root);
             root = table_root(table, TABLE_DATA);
+            ended_expect(table, keys[0]);
             table_free(table);
         }
     }
@@ -458,7 +530,7 @@ static void test_deletion_survives_each_allocation_failing(void **state)
             join_or_unchanged(table, key, 0);
         }
         for (unsigned i = 0; i < 300; i++) {
-            (void)snprintf(key, sizeof key, "%u", i);
+            (void)snprintf(key, sizeof key, i % 2 == 0 ? "%u" : "%u~2026-12-29", i);
             join_or_unchanged(table, key, 0);
             if (i % 3 == 0) {
                 join_or_unchanged(table, key, 1);

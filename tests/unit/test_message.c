@@ -1,6 +1,7 @@
 /* What this file tests: what is taken as a message and what is refused with which reason, by
  * example, the frames of two prototypes among them. */
 
+#include "base/deadline.h"
 #include "base/random.h"
 #include "base/utf8.h"
 #include "wire/message.h"
@@ -168,6 +169,12 @@ static const struct {
     { WIRE_BAD_ITEM, X "81a1629195a16180c20505" },
     { WIRE_BAD_ITEM, X "81a1629194c4070102030405060780c205" },
     { WIRE_BAD_ITEM, X "81a1629194c409010203040506070809 80c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c40b0102030405060708090a0b 80c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c40d0102030405060708 0062c901 00 80c205" },
+    { WIRE_BAD_ITEM, X "81a1629194c40c0102030405060708 1fc1f000 80c205" }, /* of the year 1999 */
+    { WIRE_BAD_ITEM, X "81a1629194c40c0102030405060708 a089bbfb 80c205" }, /* of 10000 */
+    { WIRE_BAD_ITEM, X "81a1629194c40c0102030405060708 0062c901 810005c205" },
+    { WIRE_BAD_ITEM, X "81a1629193c40c0102030405060708 0062c901 80c2" },
     { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 80c200" },
     { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 810005c205" },
     { WIRE_BAD_ITEM, X "81a1629194c4080102030405060708 810000c205" },
@@ -426,9 +433,10 @@ static void test_generations_are_read(void **state)
     struct item item;
 
     (void)state;
-    assert_int_equal(message_decode(hex_bytes(X "81a16293"
+    assert_int_equal(message_decode(hex_bytes(X "81a16294"
                                                 "94a3666f6f810005c2ce69248100"
                                                 "94c4081474ae8ed48be3dd80c2cfffffffffffffffff"
+                                                "94c40c1474ae8ed48be3dd20c1f00080c205"
                                                 "92a3666f6f810005",
                                               bytes, sizeof bytes),
                                     &message),
@@ -443,6 +451,11 @@ static void test_generations_are_read(void **state)
     assert_true(item.by_hash);
     assert_int_equal(item.key.size, 0);
     assert_true(item.hash == UINT64_C(0xdde38bd48eae7414));
+    assert_true(item.deadline == DEADLINE_NONE);
+    assert_true(message_next_item(&message.items, &item));
+    assert_true(item.by_hash);
+    assert_true(item.hash == UINT64_C(0xdde38bd48eae7414));
+    assert_true(item.deadline == DEADLINE_MIN);
     assert_true(message_next_item(&message.items, &item));
     assert_int_equal(item.generation, 0);
     assert_false(message_next_item(&message.items, &item));

@@ -2,6 +2,7 @@
  * form that an encoder may choose, most of them then damaged, and judged a second time on the
  * objects that msgpack-c makes of them: both must agree on what is valid and on what is in it. */
 
+#include "base/deadline.h"
 #include "base/random.h"
 #include "base/utf8.h"
 #include "wire/message.h"
@@ -197,7 +198,7 @@ static void make_entry(struct maker *maker, char letter)
 
         make_array(maker, members);
         if (members == 4 && maker_below(maker, 2) == 0) {
-            make_bin(maker, 8);
+            make_bin(maker, maker_below(maker, 2) == 0 ? 8 : 12);
             make_map(maker, 0);
         } else {
             make_string_key(maker);
@@ -457,8 +458,11 @@ static bool object_item(const msgpack_object *members, uint32_t count)
         return false;
     }
     if (object_bin(&members[0], &bin)) {
-        return bin.size == 8 && members[1].type == MSGPACK_OBJECT_MAP
-               && members[1].via.map.size == 0 && count == 4 && members[3].via.u64 > 0;
+        return (bin.size == 8
+                || (bin.size == 12
+                    && little(bin.data + 8, 4) - DEADLINE_MIN <= DEADLINE_MAX - DEADLINE_MIN))
+               && members[1].type == MSGPACK_OBJECT_MAP && members[1].via.map.size == 0
+               && count == 4 && members[3].via.u64 > 0;
     }
     return object_key(&members[0], 1)
            && (object_pairs(&members[1])
@@ -706,6 +710,8 @@ static void assert_x(struct message *message, const msgpack_object *x)
         assert_int_equal(item.by_hash, members[0].type == MSGPACK_OBJECT_BIN);
         assert_true(!item.by_hash
                     || item.hash == little((const uint8_t *)members[0].via.bin.ptr, 8));
+        assert_true(!item.by_hash || members[0].via.bin.size == 8
+                    || item.deadline == little((const uint8_t *)members[0].via.bin.ptr + 8, 4));
     }
     assert_true(i == (object == NULL ? 0 : object->via.array.size));
     object = x_field(x, 'w');

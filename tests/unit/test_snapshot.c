@@ -187,6 +187,37 @@ static void test_generations_and_tombstones_survive(void **state)
     assert_survives(fixture, PIECE);
 }
 
+static void test_tombstones_end_after_a_load_too(void **state)
+{
+    static const char key[] = "b~2026-12-29";
+    struct fixture *fixture = *state;
+    struct recover_report report;
+    struct table *read;
+
+    table_put(fixture->table, bytes_of("a"), 7, 1);
+    table_put(fixture->table, bytes_of(key), 7, 1);
+    table_remove(fixture->table, "a", 5);
+    table_remove(fixture->table, key, 5);
+    table_turn_end(fixture->table);
+    assert_survives(fixture, PIECE);
+    read = snapshot_read(fixture, &report);
+    assert_int_equal(table_stats(read).tombstones, 2);
+    assert_int_equal(entry_deadline(table_tombstone(read, bytes_of(key))),
+                     deadline_of(bytes_of(key)));
+    table_set_minute(read, deadline_of(bytes_of(key)));
+    (void)table_expire(read, 10);
+    assert_int_equal(table_stats(read).tombstones, 1);
+    table_free(read);
+    /* What ended while it was away is not taken in again. */
+    read = table_make(&fixture->mem);
+    table_set_minute(read, deadline_of(bytes_of(key)));
+    assert_int_equal(disk_load(&fixture->disk, &fixture->mem, read, &report), STATUS_OK);
+    assert_int_equal(table_stats(read).tombstones, 1);
+    assert_int_equal(table_stats(read).ended, 0);
+    assert_int_equal(report.damaged, 0);
+    table_free(read);
+}
+
 static void test_presence_and_what_has_ended_are_left_out(void **state)
 {
     static const char *const keys[] = { "a", "b~2026-12-29", "c~2026-12-30", "z" };
@@ -368,6 +399,7 @@ int main(void)
         TEST(test_every_shape_survives),
         TEST(test_many_keys_survive),
         TEST(test_generations_and_tombstones_survive),
+        TEST(test_tombstones_end_after_a_load_too),
         TEST(test_presence_and_what_has_ended_are_left_out),
         TEST(test_peers_are_kept),
         TEST(test_what_was_there_all_the_while_is_not_missed),

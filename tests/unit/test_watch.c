@@ -287,7 +287,7 @@ static void delete_key(const char *key, uint32_t generation)
     struct entry *entry = table_find(fixture.table, bytes_of(key));
 
     assert_int_equal(table_delete(fixture.table, &entry, table_hash(fixture.table, bytes_of(key)),
-                                  generation, CHANGE_FROM_PEER),
+                                  deadline_of(bytes_of(key)), generation, CHANGE_FROM_PEER),
                      STATUS_OK);
 }
 

@@ -1,6 +1,7 @@
 /* What this file tests: datagrams as they are written, byte for byte where plain peers read them,
  * and through the reader of wire/message.h for all else. */
 
+#include "base/deadline.h"
 #include "base/random.h"
 #include "wire/writer.h"
 
@@ -658,10 +659,12 @@ static void test_writer_says_the_generation_where_there_is_one(void **state)
     assert_true(writer_begin_item(&fixture->writer, text("foo"), false, 1764000000));
     assert_int_equal(writer_put_block(&fixture->writer, &block, NULL), BLOCK_ELEMENTS);
     writer_end_item(&fixture->writer);
-    assert_true(writer_put_tombstone(&fixture->writer, hash, 1764000000));
-    assert_frame(fixture, "84a36b6579a0a6766563746f7280a374746c00a178 81a16292"
+    assert_true(writer_put_tombstone(&fixture->writer, hash, DEADLINE_NONE, 1764000000));
+    assert_true(writer_put_tombstone(&fixture->writer, hash, 29975040, 1764000000));
+    assert_frame(fixture, "84a36b6579a0a6766563746f7280a374746c00a178 81a16293"
                           "94a3666f6f810005c2ce69248100"
-                          "94c4081474ae8ed48be3dd80c2ce69248100");
+                          "94c4081474ae8ed48be3dd80c2ce69248100"
+                          "94c40c1474ae8ed48be3dd0062c90180c2ce69248100");
     writer_begin_ordinary(&fixture->writer, space_of(fixture), &none);
     assert_true(writer_begin_blocks(&fixture->writer, 1, 5, 42));
     assert_true(writer_put_block_digest(&fixture->writer, 7, 0x04030201));
@@ -774,7 +777,7 @@ static void test_writer_never_exceeds_its_space(void **state)
             random_block(random, values);
             values[3] = 1;
             if (i % 4 == 0) {
-                counted[4] += writer_put_tombstone(writer, i, generation);
+                counted[4] += writer_put_tombstone(writer, i, DEADLINE_MAX, generation);
             } else if (writer_begin_item(writer, (struct bytes){ key, key_size }, (i & 1) != 0,
                                          i % 3 == 0 ? 0 : generation)) {
                 assert_true(writer_put_block(writer, &block, NULL) > 0);
@@ -826,7 +829,7 @@ static void test_items_alone_are_read_back(void **state)
         writer_end_item(&fixture->writer);
         items++;
     }
-    while (writer_put_tombstone(&fixture->writer, items, 9)) {
+    while (writer_put_tombstone(&fixture->writer, items, DEADLINE_NONE, 9)) {
         items++;
     }
     bytes = writer_end(&fixture->writer);
