@@ -479,7 +479,7 @@ static size_t key_put(struct node *node, struct moment now, struct plain_queue *
     size_t size = 0;
 
     work_count(node, queue_next_work(queue));
-    if (entry_ended(node->table, key->entry)) {
+    if (entry_ended(node->table, key->entry) || entry_dropped(key->entry)) {
         queue_remove(queue, node->mem, key);
         return 0;
     }

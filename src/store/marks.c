@@ -480,11 +480,6 @@ static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *w
 {
     const struct marked marked = *marks_first(marks);
 
-    /* What was written to it in this turn says its generation too. */
-    if (entry_dropped(marked.entry)) {
-        marks_remove(marks, mem, marked.entry, &marked.mark);
-        return true;
-    }
     if (!writer_put_tombstone(writer, entry_deleted_hash(marked.entry),
                               entry_deadline(marked.entry), entry_generation(marked.entry))) {
         return false;
@@ -542,7 +537,9 @@ size_t marks_carry_items(struct marks *marks, const struct table *table, struct 
     bool all = true;
 
     while (all && marks->count > 0) {
-        if (entry_ended(table, marks_first(marks)->entry)) {
+        const struct entry *entry = marks_first(marks)->entry;
+
+        if (entry_ended(table, entry) || entry_dropped(entry)) {
             (void)marks_take(marks, mem);
             continue;
         }

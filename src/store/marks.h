@@ -100,8 +100,8 @@ void marks_audit(const struct marks *marks);
 
 /* Move as much as fits from the oldest on into the open datagram as items of `b`, each with the
  * values of now; what went is removed from the set and added to `carried` (NULL or no memory: not
- * kept; it has left all the same). What has ended goes nowhere. Returns how many items (blocks)
- * went. Elements that a plain peer must not see are not this function's business. */
+ * kept; it has left all the same). What has ended or was dropped goes nowhere. Returns how many
+ * items (blocks) went. Elements that a plain peer must not see are not this function's business. */
 size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
                        struct writer *writer, struct marks *carried);
 
