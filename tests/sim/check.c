@@ -17,18 +17,24 @@
 #include "sim/red.h"
 #include "sim/world.h"
 
-#define AUDIT_TURNS  257 /* a turn in so many is looked at in full */
-#define SLICE        64
-#define VOUCHED_MOST 1000000 /* incarnations of plain peers count from 1, a node's from its start */
-#define ONCE         "once:" /* keys of which every element is written once, as scenarios promise */
+#define AUDIT_TURNS 257 /* a turn in so many is looked at in full */
+#define SLICE       64
+/* Incarnations of plain peers count from 1, a node's from its start. */
+#define VOUCHED_MOST 1000000
+
+/* So long before its deadline a key may be forgotten: clocks differ by a day. */
+#define FORGET_MINUTES (2 * 1440)
+
+#define ONCE "once:" /* keys of which every element is written once, as scenarios promise */
 
 struct checks {
     unsigned which;
-    struct ledger written; /* key, generation, index, value: was written */
-    struct ledger shadows; /* machine, key, index: value when last seen */
-    struct ledger depths;  /* machine, key, index: 1 + lowest level by which it came */
-    struct ledger drops;   /* machine, key: how often it was forgotten */
-    uint64_t *lives;       /* of each machine: how often its store began anew */
+    struct ledger written;     /* key, generation, index, value: was written */
+    struct ledger shadows;     /* machine, key, index: value when last seen */
+    struct ledger depths;      /* machine, key, index: 1 + lowest level by which it came */
+    struct ledger drops;       /* machine, key: how often it was forgotten */
+    struct ledger generations; /* machine, key: generation when last seen */
+    uint64_t *lives;           /* of each machine: how often its store began anew */
     struct limits *limits;
     struct ended *ended;
     uint64_t *slandered_us; /* node, member: since when it is held for less; 0: it is not */
@@ -58,6 +64,7 @@ void checks_free(struct checks *checks)
     ledger_clear(&checks->shadows);
     ledger_clear(&checks->depths);
     ledger_clear(&checks->drops);
+    ledger_clear(&checks->generations);
     free(checks->lives);
     free(checks->slandered_us);
     limits_free(checks->limits);
@@ -211,7 +218,8 @@ static void element_sound(struct world *world, struct machine *machine, const st
 {
     struct checks *checks = world->checks;
     const struct bytes key = entry_key(entry);
-    const uint64_t name = value_name(key_name(key), GENERATION_FIRST, index, value);
+    const uint32_t generation = entry_generation(entry);
+    const uint64_t name = value_name(key_name(key), generation, index, value);
 
     if ((checks->which & CHECK_SOUND) == 0 || world->options.faults.corrupt_permille != 0) {
         return;
@@ -222,9 +230,9 @@ static void element_sound(struct world *world, struct machine *machine, const st
             || is_ended(world, key_name(key), index, value))) {
         ledger_set(&checks->written, name, 1);
     } else if (ledger_get(&checks->written, name) == 0) {
-        red("sound", "machine %u stores %.*s[%llu] = %llu, which nobody wrote",
+        red("sound", "machine %u stores %.*s[%llu] = %llu of generation %u, which nobody wrote",
             number_of(world, machine), (int)key.size, (const char *)key.data,
-            (unsigned long long)index, (unsigned long long)value);
+            (unsigned long long)index, (unsigned long long)value, generation);
     }
 }
 
@@ -252,13 +260,54 @@ static void element_check(struct world *world, struct machine *machine, const st
     }
 }
 
+/* What has ended or soon will is forgotten with its generation: clocks differ by a day. */
+static void generation_check(struct world *world, const struct machine *machine,
+                             const struct entry *entry)
+{
+    const uint32_t number = number_of(world, machine);
+    const uint64_t hash = entry_hash(machine->table, entry);
+    const uint64_t name = hash_mix(hash_mix(world->checks->lives[number], number), hash);
+    const uint64_t known = ledger_get(&world->checks->generations, name);
+    const uint64_t minute = (world->options.unix_s + world->now_us / WORLD_S) / 60;
+
+    if (entry_generation(entry) < known && entry_deadline(entry) > minute + FORGET_MINUTES) {
+        red("deleted", "machine %u: a key of generation %llu is of %u again", number,
+            (unsigned long long)known, entry_generation(entry));
+    }
+    if (entry_generation(entry) > known) {
+        ledger_set(&world->checks->generations, name, entry_generation(entry));
+    }
+}
+
+static void generations_check(struct world *world, const struct machine *machine)
+{
+    const struct prefix all = { .set = TABLE_DATA };
+    struct entry *entries[SLICE];
+    uint64_t hash = 0;
+    size_t count;
+
+    while ((count = table_slice_hash(machine->table, all, hash, entries, SLICE)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            generation_check(world, machine, entries[i]);
+            hash = entry_hash(machine->table, entries[i]);
+        }
+        if (hash++ == UINT64_MAX) {
+            return;
+        }
+    }
+}
+
 static void change_check(struct world *world, struct machine *machine, const struct change *change)
 {
+    const bool is_said = !change->dropped && entry_set(change->entry) == TABLE_DATA;
     const struct vector *vector = entry_vector(change->entry);
     const struct mark *raised = &change->raised;
     struct block_room room;
     struct block block;
 
+    if ((world->checks->which & CHECK_DELETED) != 0 && is_said && !entry_dropped(change->entry)) {
+        generation_check(world, machine, change->entry);
+    }
     if (entry_deleted(change->entry)) {
         return;
     }
@@ -380,6 +429,9 @@ static void node_look(struct world *world, struct machine *machine)
     if ((checks->which & CHECK_ENDED) != 0) {
         ended_listed(world, checks->ended, machine);
     }
+    if ((checks->which & CHECK_DELETED) != 0) {
+        generations_check(world, machine);
+    }
 }
 
 void check_turn(struct world *world, struct machine *machine)
@@ -391,7 +443,8 @@ void check_turn(struct world *world, struct machine *machine)
         members_check(world, machine);
     }
 
-    if ((checks->which & (CHECK_MONOTONE | CHECK_SOUND | CHECK_DEPTH | CHECK_ENDED)) != 0) {
+    if ((checks->which & (CHECK_MONOTONE | CHECK_SOUND | CHECK_DEPTH | CHECK_ENDED | CHECK_DELETED))
+        != 0) {
         for (size_t i = 0; i < changes.count; i++) {
             change_check(world, machine, &changes.list[i]);
         }
@@ -427,6 +480,9 @@ void check_loaded(struct world *world, struct machine *machine)
     }
     if ((world->checks->which & CHECK_MONOTONE) != 0) {
         store_check(world, machine, true);
+    }
+    if ((world->checks->which & CHECK_DELETED) != 0) {
+        generations_check(world, machine);
     }
 }
 
@@ -498,6 +554,13 @@ static void depth_sent(struct checks *checks, uint64_t name, uint8_t depth)
 
 /* Wire. */
 
+static bool was_deleted(const struct table *table, struct bytes key)
+{
+    const struct entry *entry = table_find(table, key);
+
+    return table_tombstone(table, key) != NULL || (entry != NULL && entry_generation(entry) > 0);
+}
+
 static void plain_check(const struct world *world, const struct machine *machine,
                         const struct address *to, struct bytes datagram)
 {
@@ -514,6 +577,10 @@ static void plain_check(const struct world *world, const struct machine *machine
         || frame->ttl > 3) {
         red("wire", "a plain frame of %zu bytes, ttl %llu, odd 0x%x", datagram.size,
             (unsigned long long)frame->ttl, frame->odd);
+    }
+    if (to_prototype && frame->count > 0 && was_deleted(machine->table, frame->key)) {
+        red("wire", "a plain peer is told of %.*s, which was deleted once", (int)frame->key.size,
+            (const char *)frame->key.data);
     }
     if (frame->key.size >= 2 && memcmp(frame->key.data, "n:", 2) == 0
         && !(frame->key.size == 3 && frame->key.data[2] == '%')) {

@@ -18,7 +18,8 @@
  *  work       what a datagram makes a node do is bounded by its size, and a turn's work by itself
  *  members    who lives, hears and is heard (machine.is_steady) is a member of the extended level
  *             to all others of that kind; what others say against it ends soon
- *  ended      what is past its deadline to a node it neither lists, digests nor sends */
+ *  ended      what is past its deadline to a node it neither lists, digests nor sends
+ *  deleted    the generation of a key never falls at a node, whatever comes back */
 
 #include "base/address.h"
 #include "base/bytes.h"
@@ -43,7 +44,8 @@ enum check {
     CHECK_WORK = 256,
     CHECK_MEMBERS = 512,
     CHECK_ENDED = 1024,
-    CHECK_EVERY = 2047
+    CHECK_DELETED = 2048,
+    CHECK_EVERY = 4095
 };
 
 struct checks *checks_create(const struct world *world);

@@ -160,6 +160,46 @@ static bool has_had_time(const struct world *world, const struct ended *ended,
     return world->now_us > awake_us + ENDED_CALENDAR;
 }
 
+/* What is told of a key by its hash alone. */
+static void hash_live(const struct world *world, const struct ended *ended,
+                      const struct machine *machine, uint64_t hash)
+{
+    const uint64_t deadline = ledger_get(&ended->deadlines, hash);
+
+    if (deadline != 0 && deadline - 1 <= minute_of(machine)) {
+        red("ended", "machine %u tells of a key that ended at minute %llu, at minute %u",
+            number_of(world, machine), (unsigned long long)deadline - 1, minute_of(machine));
+    }
+}
+
+/* The sum of what tombstones are to the digest; those that have ended have left it. */
+static uint64_t tombstones_listed(const struct world *world, const struct ended *ended,
+                                  const struct machine *machine)
+{
+    const struct prefix all = { .set = TABLE_DATA };
+    struct entry *entries[SLICE];
+    uint64_t hash = 0;
+    uint64_t sum = 0;
+    size_t count;
+
+    while ((count = table_slice_hash(machine->table, all, hash, entries, SLICE)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            hash = entry_hash(machine->table, entries[i]);
+            if (!entry_deleted(entries[i])) {
+                continue;
+            }
+            if (has_had_time(world, ended, machine)) {
+                hash_live(world, ended, machine, hash);
+            }
+            sum += digest_contribution(hash, entry_digest(entries[i]));
+        }
+        if (hash++ == UINT64_MAX) {
+            break;
+        }
+    }
+    return sum;
+}
+
 void ended_listed(struct world *world, struct ended *ended, struct machine *machine)
 {
     struct entry *entries[SLICE];
@@ -180,22 +220,11 @@ void ended_listed(struct world *world, struct ended *ended, struct machine *mach
             }
         }
     } while (count == SLICE);
+    sum += tombstones_listed(world, ended, machine);
     if (has_had_time(world, ended, machine)
         && (sum & world->options.digest_mask) != table_root(machine->table, TABLE_DATA)) {
         red("ended", "the digest of machine %u is not that of what it lists",
             number_of(world, machine));
-    }
-}
-
-/* What is told of a key by its hash alone. */
-static void hash_live(const struct world *world, const struct ended *ended,
-                      const struct machine *machine, uint64_t hash)
-{
-    const uint64_t deadline = ledger_get(&ended->deadlines, hash);
-
-    if (deadline != 0 && deadline - 1 <= minute_of(machine)) {
-        red("ended", "machine %u tells of a key that ended at minute %llu, at minute %u",
-            number_of(world, machine), (unsigned long long)deadline - 1, minute_of(machine));
     }
 }
 
@@ -211,6 +240,9 @@ void ended_sent(struct world *world, struct ended *ended, struct machine *machin
 
     key_live(world, machine, message->plain.key, "sends");
     while (message_next_item(&items, &item)) {
+        if (item.by_hash) {
+            hash_live(world, ended, machine, item.hash);
+        }
         key_live(world, machine, item.key, "sends");
     }
     if (!has_had_time(world, ended, machine)) {

@@ -15,9 +15,10 @@
 #include "sim/storage.h"
 #include "sim/trace.h"
 
-#define BATCH 64 /* datagrams taken in one turn */
-#define SEEDS 3  /* the first nodes */
-#define SLICE 64
+#define IDLE_TURNS_MOST 2000 /* at once, in which nothing came, left or changed */
+#define BATCH           64   /* datagrams taken in one turn */
+#define SEEDS           3    /* the first nodes */
+#define SLICE           64
 
 static uint32_t number_of(const struct world *world, const struct machine *machine)
 {
@@ -45,6 +46,8 @@ struct table *machine_table(struct world *world, uint32_t machine)
 static void entry_copy(struct table *table, const struct entry *from)
 {
     const struct vector *vector = entry_vector(from);
+    const uint32_t generation = entry_generation(from);
+    struct merge_result result;
     struct entry *entry;
 
     if (table_obtain(table, entry_key(from), entry_set(from), &entry) != STATUS_OK) {
@@ -54,8 +57,35 @@ static void entry_copy(struct table *table, const struct entry *from)
         struct block_room room;
         const struct block block = vector_block(vector, i, &room);
 
-        if (table_merge(table, entry, &block, CHANGE_FROM_DISK, NULL) != STATUS_OK) {
+        if (generation > entry_generation(entry)
+                ? table_renew(table, &entry, generation, &block, CHANGE_FROM_DISK, &result)
+                : table_merge(table, entry, &block, CHANGE_FROM_DISK, &result)) {
             red("memory", "no block");
+        }
+    }
+}
+
+static void tombstones_copy(struct table *table, const struct table *from)
+{
+    const struct prefix all = { .set = TABLE_DATA };
+    struct entry *entries[SLICE];
+    uint64_t hash = 0;
+    size_t count;
+
+    while ((count = table_slice_hash(from, all, hash, entries, SLICE)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            struct entry *tombstone = NULL;
+
+            hash = entry_hash(from, entries[i]);
+            if (entry_deleted(entries[i])
+                && table_delete(table, &tombstone, hash, entry_deadline(entries[i]),
+                                entry_generation(entries[i]), CHANGE_FROM_DISK)) {
+                red("memory", "no tombstone");
+            }
+        }
+        table_turn_end(table);
+        if (hash++ == UINT64_MAX) {
+            return;
         }
     }
 }
@@ -89,6 +119,7 @@ struct table *machine_table_copy(struct world *world, uint32_t machine, struct t
         }
         table_turn_end(table);
     } while (count == SLICE);
+    tombstones_copy(table, from);
     minute_set(from, minute);
     return table;
 }
@@ -199,12 +230,29 @@ static void datagram_leaves(struct world *world, struct machine *machine, const 
     network_send(world, number_of(world, machine), &machine->address, to, datagram);
 }
 
+/* Whether a node that wants its next turn at once has done nothing in so many that it never will:
+ * a daemon would burn a processor. */
+static void idle_check(const struct world *world, struct machine *machine, uint64_t changes)
+{
+    const uint64_t passed = machine->sent + machine->arrived;
+    const bool is_due = node_due_us(machine->node) <= world_moment(world, machine).mono_us;
+    const bool is_idle = passed == machine->idle_passed && changes == 0 && is_due;
+
+    machine->idle_turns = is_idle ? machine->idle_turns + 1 : 0;
+    machine->idle_passed = passed;
+    if (machine->idle_turns > IDLE_TURNS_MOST) {
+        red("idle", "machine %u is due at once again and again, and does nothing",
+            number_of(world, machine));
+    }
+}
+
 static void node_finish(struct world *world, struct machine *machine)
 {
     const struct moment now = world_moment(world, machine);
     uint8_t buffer[WIRE_EXTENDED_BYTES_MAX];
     const struct space space = { buffer, sizeof buffer };
     struct address to;
+    uint64_t changes;
     uint64_t due_us;
     size_t size;
 
@@ -214,9 +262,11 @@ static void node_finish(struct world *world, struct machine *machine)
     }
     check_turn_end(world, machine);
     check_turn_begin(world, machine); /* what ending one costs is the next one's */
+    changes = table_changes(machine->table).count;
     storage_note(world, number_of(world, machine));
     node_turn_end(machine->node);
     storage_go_on(world, number_of(world, machine));
+    idle_check(world, machine, changes);
     due_us = node_due_us(machine->node);
     if (due_us != UINT64_MAX) {
         turn_plan(world, machine,

@@ -24,15 +24,18 @@
 #define HAUNTED_US    (900 * WORLD_S) /* until an address that was left is dead to all */
 #define STEP_US       (100 * WORLD_MS)
 #define YEAR_S        31536000
+#define DAY_S         86400
 #define KEYS          40
 #define DENSE         4 /* keys with many elements */
+#define WHOLE         2 /* keys that are deleted and written again */
+#define WHOLE_BLOCKS  300
 #define ATTACK_ACTS   5 /* fewer at once */
 #define VIEWS_US      (9 * WORLD_S)
 
-const char *const run_fault_names[] = { "loss",      "duplicate", "reorder",   "corrupt",
-                                        "partition", "oneway",    "crash",     "clock",
-                                        "pause",     "plain",     "strangers", "forgers",
-                                        "floods",    "dated",     "disk",      NULL };
+const char *const run_fault_names[] = { "loss",      "duplicate", "reorder", "corrupt", "partition",
+                                        "oneway",    "crash",     "clock",   "pause",   "plain",
+                                        "strangers", "forgers",   "floods",  "dated",   "deleted",
+                                        "disk",      NULL };
 
 struct course {
     const struct run_options *options;
@@ -175,6 +178,84 @@ static void dated_write(struct course *run, uint32_t machine)
     (void)world_offer(world, machine, key, index, 1 + random_below(random, 100));
 }
 
+/* What a node deletes counts elsewhere unless its clock is wrong by days. */
+static bool may_delete(const struct course *run, uint32_t machine)
+{
+    const struct world *world = run->world;
+    const struct machine *at = &world->machines[machine];
+    const uint64_t right_s =
+        world->options.unix_s + world->now_us / WORLD_S + (uint64_t)run->options->unix_shift_s;
+    const uint64_t now_s = node_now_s(at->node, world_moment(world, at));
+
+    return now_s < right_s + DAY_S && now_s + DAY_S > right_s;
+}
+
+/* A key that a machine has, from a name on. */
+static bool key_find(const struct course *run, uint32_t machine, const char *from,
+                     char key[ENDED_KEY_MAX])
+{
+    const struct table *table = run->world->machines[machine].table;
+    struct bytes after = { (const uint8_t *)from, strlen(from) };
+    struct entry *entry;
+
+    while (table_slice(table, (struct bytes){ NULL, 0 }, after, &entry, 1) == 1) {
+        after = entry_key(entry);
+        if (entry_set(entry) == TABLE_DATA && !entry_ended(table, entry)
+            && after.size < ENDED_KEY_MAX && memcmp(after.data, "once", 4) != 0) {
+            memcpy(key, after.data, after.size);
+            key[after.size] = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Delete a big key, and write all that it held again: blocks are as they were, and of another
+ * generation. */
+static void whole_rewrite(struct course *run, uint32_t machine)
+{
+    const uint8_t offset = 0;
+    const uint64_t value = 5;
+    struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
+    struct mem mem = { 0 };
+    struct vector vector;
+    char key[32];
+
+    snprintf(key, sizeof key, "whole%llu",
+             (unsigned long long)random_below(&run->world->clients, WHOLE));
+    (void)world_delete(run->world, machine, key);
+    vector_init(&vector);
+    for (block.number = 0; block.number < WHOLE_BLOCKS; block.number++) {
+        if (vector_merge(&vector, &mem, &block, 0, NULL) != STATUS_OK) {
+            red("memory", "no block");
+        }
+    }
+    world_write_all(run->world, machine, key, &vector);
+    vector_clear(&vector, &mem);
+}
+
+static void delete_something(struct course *run, uint32_t machine)
+{
+    static const char *const stems[] = { "key", "dense", "dated" };
+    struct random *random = &run->world->clients;
+    const unsigned stem = (unsigned)random_below(random, 4);
+    const uint64_t number = random_below(random, KEYS);
+    char from[32];
+    char key[ENDED_KEY_MAX];
+
+    if (!may_delete(run, machine)) {
+        return;
+    }
+    if (stem == 3) {
+        whole_rewrite(run, machine);
+        return;
+    }
+    snprintf(from, sizeof from, "%s%llu", stems[stem], (unsigned long long)number);
+    if (key_find(run, machine, from, key)) {
+        (void)world_delete(run->world, machine, key);
+    }
+}
+
 static void write_something(struct course *run)
 {
     struct world *world = run->world;
@@ -188,6 +269,10 @@ static void write_something(struct course *run)
         return;
     }
     machine = world_any(world, random);
+    if (has(run, RUN_DELETED) && random_below(random, 5) == 0) {
+        delete_something(run, machine);
+        return;
+    }
     if (has(run, RUN_DATED) && random_below(random, 3) == 0) {
         dated_write(run, machine);
         return;

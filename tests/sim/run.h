@@ -24,9 +24,10 @@ enum run_fault {
     RUN_STRANGERS = 1 << 10, /* attacks, as sim/attack.h names them */
     RUN_FORGERS = 1 << 11,
     RUN_FLOODS = 1 << 12,
-    RUN_DATED = 1 << 13, /* clients write keys that end in some minutes, or much later */
-    RUN_DISK = 1 << 14,  /* machines keep what they have on disks that fail, and end at any moment
-                          * of what these do */
+    RUN_DATED = 1 << 13,   /* clients write keys that end in some minutes, or much later */
+    RUN_DELETED = 1 << 14, /* clients delete keys, and write them again */
+    RUN_DISK = 1 << 15,    /* machines keep what they have on disks that fail, and end at any moment
+                            * of what these do */
 
     RUN_EVERY = RUN_PLAIN - 1, /* of nodes and networks */
     RUN_ATTACKS = RUN_STRANGERS | RUN_FORGERS | RUN_FLOODS,

@@ -30,10 +30,11 @@ void scenario_siege(uint64_t seed);
 /* One act of an attacker, by its name (sim/attack.h). False: none is called so. */
 bool scenario_act(const char *name, uint64_t seed);
 
-/* Keys that end, over a year of virtual time in which all sorts of copies and clocks turn up. */
+/* Keys that end and keys that are deleted, over a year or two of virtual time in which all sorts of
+ * copies and clocks turn up. */
 struct ends_result {
-    unsigned dead;        /* elements of keys that ended */
-    unsigned resurrected; /* times that one was found again by a node whose clock is right */
+    unsigned dead;        /* elements of keys that ended or were deleted */
+    unsigned resurrected; /* times that one was found again, by a node whose clock is right */
 };
 struct ends_result ends_run(uint64_t seed);
 void scenario_ends(uint64_t seed);

@@ -1,3 +1,5 @@
+#include "base/hash.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +8,7 @@
 #include "sim/check.h"
 #include "sim/ended.h"
 #include "sim/explain.h"
+#include "sim/ledger.h"
 #include "sim/machine.h"
 #include "sim/red.h"
 #include "sim/scenarios.h"
@@ -19,9 +22,10 @@
 #define ROUNDS    60
 #define WRITES    8
 #define SETTLE_S  1000
+#define LEAP_BITS 25 /* of seconds: up to 388 days at once, and a year or two in all */
 #define CHECKS                                                                           \
     (CHECK_MONOTONE | CHECK_SOUND | CHECK_AUDIT | CHECK_WIRE | CHECK_RATE | CHECK_WINDOW \
-     | CHECK_WORK | CHECK_ENDED)
+     | CHECK_WORK | CHECK_ENDED | CHECK_DELETED)
 
 /* What a client was told that it is stored. */
 struct wish {
@@ -29,6 +33,7 @@ struct wish {
     uint64_t index;
     uint64_t value;
     uint32_t deadline;
+    uint32_t generation; /* in which it was written */
 };
 
 struct ends {
@@ -36,16 +41,25 @@ struct ends {
     struct wish *wishes;
     size_t count;
     size_t room;
-    unsigned keys;        /* dated ones, so far */
-    uint32_t skewed;      /* the machine whose clock is up to a day wrong; WORLD_NOBODY: none is */
-    uint32_t ahead;       /* and that whose clock is ten years ahead */
-    unsigned resurrected; /* keys that were dead, and found again by who knows the time */
+    struct ledger deleted; /* name of a key: the greatest generation that a deletion left */
+    unsigned keys;         /* dated ones, so far */
+    uint32_t skewed;       /* the machine whose clock is up to a day wrong; WORLD_NOBODY: none is */
+    uint32_t ahead;        /* and that whose clock is ten years ahead */
+    unsigned resurrected;  /* keys that were dead, and found again by who knows the time */
 };
 
 /* The minute by a right clock. */
 static uint32_t minute_of(const struct world *world)
 {
     return (uint32_t)((world->options.unix_s + world->now_us / WORLD_S) / 60);
+}
+
+/* And to a node. */
+static uint32_t minute_to(const struct world *world, uint32_t machine)
+{
+    const struct machine *at = &world->machines[machine];
+
+    return (uint32_t)(node_now_s(at->node, world_moment(world, at)) / 60);
 }
 
 static bool is_right(const struct ends *ends, uint32_t machine)
@@ -63,6 +77,24 @@ static void wish_add(struct ends *ends, const struct wish *wish)
         assert(ends->wishes != NULL);
     }
     ends->wishes[ends->count++] = *wish;
+}
+
+static uint64_t name_of(const char *key)
+{
+    static const uint8_t secret[16] = { 11 };
+
+    return hash_sip(secret, (struct bytes){ (const uint8_t *)key, strlen(key) });
+}
+
+/* Whether it was deleted since it was written, or where it was written nobody knew that it was. */
+static bool is_deleted(const struct ends *ends, const struct wish *wish)
+{
+    return wish->generation < ledger_get(&ends->deleted, name_of(wish->key));
+}
+
+static bool is_dead(const struct ends *ends, const struct wish *wish)
+{
+    return is_deleted(ends, wish) || wish->deadline <= minute_of(ends->world);
 }
 
 /* A key that ends in some minutes, or in up to a year, at a minute, an hour or a day. */
@@ -102,9 +134,31 @@ static void something_write(struct ends *ends)
         world_tell(world, NODES + (uint32_t)random_below(random, 2), wish.key, wish.index,
                    wish.value);
     } else if (world_offer(world, machine, wish.key, wish.index, wish.value)) {
+        wish.generation = world_generation(world, machine, wish.key);
         wish_add(ends, &wish);
     } else if (is_right(ends, machine) && wish.deadline > minute_of(world) + 1) {
         red("ends", "machine %u refuses %s at minute %u", machine, wish.key, minute_of(world));
+    }
+}
+
+/* Any key, at any node that knows the time to the day: others would not take what it deletes. */
+static void something_delete(struct ends *ends)
+{
+    struct world *world = ends->world;
+    struct random *random = &world->clients;
+    const uint32_t machine = world_any(world, random);
+    const uint32_t minute = minute_to(world, machine);
+    const char *key;
+    uint32_t generation;
+
+    if (ends->count == 0 || minute > minute_of(world) + DAY_S / 60
+        || minute + DAY_S / 60 < minute_of(world)) {
+        return;
+    }
+    key = ends->wishes[random_below(random, ends->count)].key;
+    generation = world_delete(world, machine, key);
+    if (generation > ledger_get(&ends->deleted, name_of(key))) {
+        ledger_set(&ends->deleted, name_of(key), generation);
     }
 }
 
@@ -180,13 +234,6 @@ static void something_breaks(struct ends *ends)
 
 /* What must be. */
 
-static uint32_t minute_to(const struct world *world, uint32_t machine)
-{
-    const struct machine *at = &world->machines[machine];
-
-    return (uint32_t)(node_now_s(at->node, world_moment(world, at)) / 60);
-}
-
 /* Every node that is up and is told the time by most knows it, whatever its own clock says. */
 static bool knows_minute(struct world *world, void *unused)
 {
@@ -230,12 +277,30 @@ static void dead_count(struct ends *ends)
     }
 }
 
+/* What was deleted is of that generation everywhere, or of a later one, so that whatever is read of
+ * it was written since (CHECK_SOUND). */
+static void deleted_count(struct ends *ends)
+{
+    for (size_t i = 0; i < ends->count; i++) {
+        const struct wish *wish = &ends->wishes[i];
+        const uint64_t generation = ledger_get(&ends->deleted, name_of(wish->key));
+
+        for (uint32_t k = 0; k < NODES && wish->generation < generation; k++) {
+            ends->resurrected += wish->deadline > minute_of(ends->world) + 1
+                                 && world_generation(ends->world, k, wish->key) < generation;
+        }
+    }
+}
+
 /* Everything that was told to be stored and has not ended is at every node. */
 static void live_check(const struct ends *ends)
 {
     for (size_t i = 0; i < ends->count; i++) {
         const struct wish *wish = &ends->wishes[i];
 
+        if (is_deleted(ends, wish)) {
+            continue;
+        }
         for (uint32_t k = 0; k < NODES && wish->deadline > minute_of(ends->world) + 1; k++) {
             if (world_read(ends->world, k, wish->key, wish->index) < wish->value) {
                 red("lost", "machine %u has not %s[%llu] = %llu, at minute %u", k, wish->key,
@@ -311,6 +376,9 @@ static void days_pass(struct ends *ends)
         struct random *random = &world->chaos;
 
         for (unsigned i = 0; i < WRITES; i++) {
+            if (random_below(&world->clients, 8) == 0) {
+                something_delete(ends);
+            }
             something_write(ends);
             world_run(world, random_below(random, WORLD_S));
         }
@@ -318,7 +386,7 @@ static void days_pass(struct ends *ends)
         world_run(world, 10 * WORLD_S);
         clocks_check(ends);
         dead_count(ends);
-        world_leap(world, random_below(random, WORLD_S << random_below(random, 22)));
+        world_leap(world, random_below(random, WORLD_S << random_below(random, LEAP_BITS)));
         world_run(world, 10 * WORLD_S);
     }
 }
@@ -348,13 +416,15 @@ struct ends_result ends_run(uint64_t seed)
     days_pass(&ends);
     settle(&ends);
     live_check(&ends);
+    deleted_count(&ends);
     freed_check(&ends);
     dead_count(&ends);
     check_end(ends.world);
     for (size_t i = 0; i < ends.count; i++) {
-        result.dead += ends.wishes[i].deadline <= minute_of(ends.world);
+        result.dead += is_dead(&ends, &ends.wishes[i]);
     }
     result.resurrected = ends.resurrected;
+    ledger_clear(&ends.deleted);
     free(ends.wishes);
     world_free(ends.world);
     return result;

@@ -62,7 +62,7 @@ const struct scenario scenarios[] = {
     { "afar", "an empty node catches up across an ocean", scenario_afar },
     { "hot", "nothing is allocated for good", scenario_hot },
     { "stalls", "every disk stands still for seconds", scenario_stalls },
-    { "ends", "keys end, whatever copies and clocks turn up", scenario_ends },
+    { "ends", "keys end and are deleted, whatever turns up", scenario_ends },
     { "wild", "clocks far ahead hide and free nothing", scenario_wild },
 };
 const size_t scenarios_count = sizeof scenarios / sizeof scenarios[0];

@@ -276,6 +276,15 @@ void world_write_all(struct world *world, uint32_t machine, const char *key,
         != STATUS_OK) {
         red("update", "%s was refused", key);
     }
+    for (size_t i = 0; i < vector_blocks(elements); i++) {
+        struct block_room room;
+        const struct block block = vector_block(elements, i, &room);
+
+        for (unsigned j = 0; j < block.count; j++) {
+            check_written(world->checks, bytes_of(key), world_generation(world, machine, key),
+                          block.number << 8 | block_offset(&block, j), block_value(&block, j));
+        }
+    }
     machine_finish(world, at);
 }
 
@@ -283,15 +292,30 @@ bool world_offer(struct world *world, uint32_t machine, const char *key, uint64_
                  uint64_t value)
 {
     struct machine *at = &world->machines[machine];
-    enum status status;
+    const enum status status =
+        client_write_one(at->node, world_moment(world, at), bytes_of(key), index, value, NULL);
 
-    check_written(world->checks, bytes_of(key), GENERATION_FIRST, index, value);
-    status = client_write_one(at->node, world_moment(world, at), bytes_of(key), index, value, NULL);
+    check_written(world->checks, bytes_of(key), world_generation(world, machine, key), index,
+                  value);
     if (status == STATUS_OK) {
         storage_asked(world, machine, key, index, value);
     }
     machine_finish(world, at);
     return status == STATUS_OK;
+}
+
+uint32_t world_delete(struct world *world, uint32_t machine, const char *key)
+{
+    struct machine *at = &world->machines[machine];
+    uint32_t generation = 0;
+    struct fault why;
+
+    if (node_delete(at->node, world_moment(world, at), bytes_of(key), &generation, &why)
+        != STATUS_OK) {
+        return 0;
+    }
+    machine_finish(world, at);
+    return generation;
 }
 
 void world_write(struct world *world, uint32_t machine, const char *key, uint64_t index,
@@ -344,6 +368,15 @@ uint64_t world_read(const struct world *world, uint32_t machine, const char *key
     const struct entry *entry = table_find(world->machines[machine].table, bytes_of(key));
 
     return entry == NULL ? 0 : vector_get(entry_vector(entry), index);
+}
+
+uint32_t world_generation(const struct world *world, uint32_t machine, const char *key)
+{
+    const struct table *table = world->machines[machine].table;
+    const struct entry *entry = table_find(table, bytes_of(key));
+
+    entry = entry == NULL ? table_tombstone(table, bytes_of(key)) : entry;
+    return entry == NULL ? 0 : entry_generation(entry);
 }
 
 /* Faults. */
@@ -500,6 +533,29 @@ bool world_haunted(struct world *world, void *unused)
     return false;
 }
 
+static uint64_t tombstones_hash(const struct table *table)
+{
+    struct entry *entries[SLICE];
+    uint64_t hash = 0;
+    uint64_t sum = 0;
+    size_t count;
+
+    while ((count =
+                table_slice_hash(table, (struct prefix){ .set = TABLE_DATA }, hash, entries, SLICE))
+           > 0) {
+        for (size_t i = 0; i < count; i++) {
+            hash = entry_hash(table, entries[i]);
+            if (entry_deleted(entries[i]) && !entry_ended(table, entries[i])) {
+                sum += hash_mix(hash, entry_generation(entries[i]));
+            }
+        }
+        if (hash++ == UINT64_MAX) {
+            break;
+        }
+    }
+    return sum;
+}
+
 /* A hash over all that a table holds of a set, that owes nothing to the store's own digests. */
 static uint64_t content_hash(const struct table *table, enum table_set set)
 {
@@ -513,7 +569,8 @@ static uint64_t content_hash(const struct table *table, enum table_set set)
         count = table_slice(table, (struct bytes){ NULL, 0 }, after, entries, SLICE);
         for (size_t i = 0; i < count; i++) {
             const struct vector *vector = entry_vector(entries[i]);
-            const uint64_t key_hash = hash_sip(secret, entry_key(entries[i]));
+            const uint64_t key_hash =
+                hash_mix(hash_sip(secret, entry_key(entries[i])), entry_generation(entries[i]));
 
             after = entry_key(entries[i]);
             for (size_t b = 0; b < vector_blocks(vector) && entry_set(entries[i]) == set; b++) {
@@ -529,7 +586,7 @@ static uint64_t content_hash(const struct table *table, enum table_set set)
             }
         }
     } while (count == SLICE);
-    return sum;
+    return sum + (set == TABLE_DATA ? tombstones_hash(table) : 0);
 }
 
 bool world_equal(struct world *world, void *unused)

@@ -59,6 +59,8 @@ struct machine {
     uint8_t side;           /* of a partition */
     uint8_t kind;           /* enum machine_kind */
     bool up;
+    uint64_t idle_passed; /* datagrams in and out, as the last turn ended */
+    uint32_t idle_turns;  /* without any, or a change, and another was wanted at once */
     bool is_steady; /* it is up, hears and is heard: to be a member to all others of that kind */
 };
 
@@ -143,6 +145,9 @@ void world_write(struct world *world, uint32_t machine, const char *key, uint64_
 bool world_offer(struct world *world, uint32_t machine, const char *key, uint64_t index,
                  uint64_t value);
 
+/* A client's deletion. Returns the generation that it left; 0: there is no such key there. */
+uint32_t world_delete(struct world *world, uint32_t machine, const char *key);
+
 /* A client's update of many elements at once. */
 void world_write_all(struct world *world, uint32_t machine, const char *key,
                      const struct vector *elements);
@@ -162,6 +167,9 @@ void world_load(struct world *world, uint32_t machine, const char *key, uint64_t
                 uint64_t value);
 
 uint64_t world_read(const struct world *world, uint32_t machine, const char *key, uint64_t index);
+
+/* Of a key at a machine, whether it is deleted or written. */
+uint32_t world_generation(const struct world *world, uint32_t machine, const char *key);
 
 /* Stop a machine as a power cut does. */
 void world_kill(struct world *world, uint32_t machine);
@@ -198,7 +206,8 @@ bool world_haunted(struct world *world, void *unused);
 /* All nodes that are up and on one side have equal stores: their digests say so, and it is so. */
 bool world_equal(struct world *world, void *unused);
 
-/* A hash over the data of the first node that is up, that owes nothing to the store's digests. */
+/* A hash over the data of the first node that is up, that owes nothing to the store's digests; the
+ * generations of what was deleted are in it. */
 uint64_t world_content(const struct world *world);
 
 /* The state in which one node holds another; PEER_STATE_COUNT: it does not know it. */
