@@ -5,6 +5,7 @@
 #include "node/join.h"
 #include "node/offer.h"
 #include "node/peers.h"
+#include "node/push.h"
 
 #include <stdio.h>
 
@@ -469,6 +470,30 @@ static void test_generations_far_ahead_are_refused(void **state)
     assert_true(node_stats(world->nodes[1].node)->refused_generations > 0);
 }
 
+/* What was passed on of one generation was not passed on of another, though the values are the same:
+ * what came by repair still has to be, when it comes by push, too. */
+static void test_what_was_passed_on_is_of_one_generation(void **state)
+{
+    struct world *world = *state;
+    struct table *table;
+    const uint64_t value = 5;
+    const uint8_t offset = 1;
+    const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
+    const struct mark mark = block_mark(&block);
+    struct merge_result merged;
+    struct entry *entry;
+
+    joined_create(world, 3);
+    table = world->nodes[0].table;
+    world_write(world, 0, "again", 1, 5);
+    entry = table_find(table, bytes_of("again"));
+    assert_true(push_handled(world->nodes[0].node, world_moment(world), entry, &mark, 0));
+    assert_int_equal(table_renew(table, &entry, (uint32_t)world_moment(world).unix_s, &block,
+                                 CHANGE_FROM_REPAIR, &merged),
+                     STATUS_OK);
+    assert_false(push_handled(world->nodes[0].node, world_moment(world), entry, &mark, 0));
+}
+
 /* What a rule refuses in the new generation takes the old one away all the same. */
 static void test_refused_values_of_a_later_generation_empty_the_key(void **state)
 {
@@ -508,6 +533,7 @@ int main(void)
         TEST(test_plain_peers_have_no_part_in_what_was_deleted),
         TEST(test_strangers_are_told_nothing_of_what_was_deleted),
         TEST(test_generations_far_ahead_are_refused),
+        TEST(test_what_was_passed_on_is_of_one_generation),
         TEST(test_refused_values_of_a_later_generation_empty_the_key),
     };
 
