@@ -43,8 +43,9 @@ bool plain_may_get(const struct node *node, const struct peer *to, const struct 
     struct bytes key;
     struct address address;
 
-    /* They would send back what was before the deletion, for ever. */
-    if (entry_generation(entry) > 0) {
+    /* They would send back what was before the deletion, for ever. A tombstone that was written to
+     * in this turn is of no generation any more, and has no key all the same. */
+    if (entry_generation(entry) > 0 || entry_dropped(entry)) {
         return false;
     }
     key = entry_key(entry);

@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "node/join.h"
+#include "node/may.h"
 #include "node/offer.h"
 #include "node/peers.h"
 #include "node/push.h"
@@ -417,6 +418,31 @@ static void test_plain_peers_have_no_part_in_what_was_deleted(void **state)
 }
 
 /* The same of an address that is no peer yet, whose answer waits while its key is deleted. */
+/* What goes in this turn may still be queued: neither what was deleted nor the tombstone that was
+ * written to is for a plain peer. */
+static void test_plain_peers_get_nothing_that_goes(void **state)
+{
+    struct world *world = *state;
+    const struct peer peer = { .address = world_address(SOURCE) };
+    struct entry *entry;
+    struct table *table;
+
+    nodes_create(world, 1);
+    world_write(world, 0, "again", 1, 5);
+    table = world->nodes[0].table;
+    entry = table_find(table, bytes_of("again"));
+    assert_true(plain_may_get(world->nodes[0].node, &peer, entry));
+    (void)key_delete(world, 0, "again");
+    assert_false(plain_may_get(world->nodes[0].node, &peer, entry));
+    entry = table_tombstone(table, bytes_of("again"));
+    assert_false(plain_may_get(world->nodes[0].node, &peer, entry));
+    assert_int_equal(
+        client_write_one(world->nodes[0].node, world_moment(world), bytes_of("again"), 1, 5, NULL),
+        STATUS_OK);
+    assert_true(entry_dropped(entry));
+    assert_false(plain_may_get(world->nodes[0].node, &peer, entry));
+}
+
 static void test_strangers_are_told_nothing_of_what_was_deleted(void **state)
 {
     struct world *world = *state;
@@ -470,8 +496,8 @@ static void test_generations_far_ahead_are_refused(void **state)
     assert_true(node_stats(world->nodes[1].node)->refused_generations > 0);
 }
 
-/* What was passed on of one generation was not passed on of another, though the values are the same:
- * what came by repair still has to be, when it comes by push, too. */
+/* What was passed on of one generation was not passed on of another, though the values are the
+ * same: what came by repair still has to be, when it comes by push, too. */
 static void test_what_was_passed_on_is_of_one_generation(void **state)
 {
     struct world *world = *state;
@@ -531,6 +557,7 @@ int main(void)
         TEST(test_tombstones_of_dated_keys_end_with_them),
         TEST(test_tombstones_that_end_are_judged_at_the_door),
         TEST(test_plain_peers_have_no_part_in_what_was_deleted),
+        TEST(test_plain_peers_get_nothing_that_goes),
         TEST(test_strangers_are_told_nothing_of_what_was_deleted),
         TEST(test_generations_far_ahead_are_refused),
         TEST(test_what_was_passed_on_is_of_one_generation),
