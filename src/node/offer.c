@@ -18,10 +18,7 @@ bool sync_exists(const struct node *node, struct moment now, const struct entry 
 bool sync_exists_for(const struct node *node, struct moment now, const struct peer *peer,
                      const struct entry *entry)
 {
-    const uint32_t ours = table_root_minute(node->table);
-    const bool is_ahead = peer->minute > ours && peer->minute - ours <= TABLE_MINUTES_KEPT;
-
-    return sync_exists(node, now, entry) && !(is_ahead && entry_deadline(entry) <= peer->minute);
+    return sync_exists(node, now, entry) && entry_deadline(entry) > peer->minute;
 }
 
 struct entry *sync_find(struct node *node, enum table_set set, uint64_t hash)

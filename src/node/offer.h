@@ -20,7 +20,8 @@ uint64_t offer_hash(const struct node *node, const struct entry *entry, uint64_t
 /* Whether a key counts in exchanges: a forgotten presence does not, nor what has ended. */
 bool sync_exists(const struct node *node, struct moment now, const struct entry *entry);
 
-/* Whether it counts for a peer, too, whose clock may be some minutes ahead of ours. */
+/* Whether it counts for a peer, too, whose clock may be ahead of ours: what has ended to it, it
+ * refuses. */
 bool sync_exists_for(const struct node *node, struct moment now, const struct peer *peer,
                      const struct entry *entry);
 

@@ -342,7 +342,7 @@ void outbox_put_roots(const struct node *node, const struct peer *peer, uint32_t
 
     envelope->has |= WIRE_HAS_ROOTS;
     envelope->minute = ours;
-    if (roots_have_minute(node->table, ours)) {
+    if (roots_have_minute(node->table, ours) || (peer->minute != 0 && peer->minute != ours)) {
         envelope->has |= WIRE_HAS_MINUTE;
     }
     if (is_behind && (envelope->has & WIRE_HAS_MINUTE) != 0) {

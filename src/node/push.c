@@ -434,7 +434,9 @@ static void group_landed(struct group *group)
 
 /* Emission. */
 
-/* Encode a datagram to a peer from one or two sets of marks and let it fly. Returns its size. */
+/* Encode a datagram to a peer from one or two sets of marks and let it fly. Returns its size. What
+ * has ended to that peer alone goes too: it refuses it, and to leave it out would spare no more
+ * than its bytes. Its subtree is left to anti-entropy either way. */
 static size_t datagram_send(struct node *node, struct moment now, struct space space,
                             struct peer *peer, struct marks *const sets[2], struct flight_plan plan)
 {

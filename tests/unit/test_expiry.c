@@ -253,6 +253,29 @@ static void test_expiry_clocks_a_minute_apart_cost_next_to_nothing(void **state)
     assert_in_range(stats_of(world, 1)->refused_ended, 1, 8); /* that one, and its tries */
 }
 
+/* By so much that no digest is told as of the other's minute. All the same nobody is sent what it
+ * would refuse, also once nothing is left there that ends. */
+static void test_expiry_clocks_an_hour_apart_send_nothing_that_ended(void **state)
+{
+    struct world *world = *state;
+    char front[16];
+    char text[64];
+
+    world_begin(world, 2);
+    world->nodes[1].ahead_s = 60 * MINUTE_S;
+    world_wake(world, 1);
+    for (unsigned i = 0; i < 400; i++) {
+        (void)snprintf(front, sizeof front, "k%u", i);
+        world_write(world, 0, name(world, text, front, 62 + i % 10), 1, 5);
+    }
+    world_run(world, MINUTE_US);
+    assert_int_equal(keys_of(world, 1), 400);
+    world_run(world, 20 * MINUTE_US);
+    assert_int_equal(keys_of(world, 0), 400);
+    assert_int_equal(keys_of(world, 1), 0);
+    assert_int_equal(stats_of(world, 1)->refused_ended, 0);
+}
+
 static bool is_equal_lately(const struct world *world, size_t node, size_t other)
 {
     struct peer_view view = { .equal_us = 0 };
@@ -297,6 +320,7 @@ int main(void)
         TEST(test_expiry_neither_answers_nor_asks),
         TEST(test_expiry_minute_does_not_waver),
         TEST(test_expiry_clocks_a_minute_apart_cost_next_to_nothing),
+        TEST(test_expiry_clocks_an_hour_apart_send_nothing_that_ended),
         TEST(test_expiry_of_few_keys_between_two_clocks_is_no_difference),
     };
 
