@@ -233,6 +233,31 @@ def test_a_key_goes_when_its_time_has_come(start, clocks):
     assert node.vector(NEXT) == {0: 5} and set(node.keys()) == {"visits", NEXT, "sum"}
 
 
+def test_what_is_left_of_a_deleted_key_goes_with_it(start, clocks):
+    clock = clocks(ahead(NOON))
+    node = start(environment=clock.environment)
+
+    def left():
+        stats = node.stats()
+        return stats["tombstones"], stats["keys_ended"]
+
+    node.post(f"/keys/{NEXT}", {"0": 5})
+    assert node.request("DELETE", f"/keys/{NEXT}").status == 200
+    assert node.get(f"/keys/{NEXT}").status == 404
+    assert node.request("DELETE", f"/keys/{NEXT}").status == 404
+    assert left() == (1, 0)
+    clock.jump(ahead("2027-02-27T13:00"))
+    eventually(lambda: left() == (0, 1))
+    assert "ended" in node.get(f"/keys/{NEXT}").json()["detail"]
+    # By a clock that was wrong it is forgotten no more than a key is.
+    clock.jump(ahead(NOON))
+    eventually(lambda: left() == (1, 0))
+    node.post(f"/keys/{NEXT}", {"1": 1})
+    assert (node.vector(NEXT), left()) == ({1: 1}, (0, 0))
+    assert node.request("DELETE", "/keys?match=visits%25").json() == {"deleted": 1}
+    assert left() == (1, 0)
+
+
 def test_a_reader_who_waits_for_a_change_is_told_that_the_key_is_gone(start, clocks):
     clock = clocks(ahead(NOON))
     node = start(environment=clock.environment)
