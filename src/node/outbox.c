@@ -88,17 +88,33 @@ static bool flights_grow(struct node *node)
     return true;
 }
 
-/* A free slot for a sequence, or NULL: no memory, or an old flight still sits there. */
-static struct flight *flight_place(struct node *node, uint32_t sequence)
+/* The slot of the next sequence. NULL: there is none, for want of memory or for good. */
+static struct flight *flight_place(struct node *node)
 {
     struct outbox *outbox = node->outbox;
+    struct flight *slot;
 
-    while (outbox->flights_room == 0 || flight_slot(outbox, sequence)->peer != NULL) {
-        if (!flights_grow(node)) {
-            return NULL;
-        }
+    if (outbox->flights_count >= outbox->flights_room / 2) {
+        (void)flights_grow(node);
     }
-    return flight_slot(outbox, sequence);
+    slot = outbox->flights_room == 0 ? NULL : flight_slot(outbox, outbox->sequence);
+    return slot == NULL || slot->peer != NULL ? NULL : slot;
+}
+
+/* Go on to a sequence whose slot is free, where there is one: what is long under way, as a probe
+ * is, would else make whatever falls on it leave without being waited for. */
+static void sequence_next(struct node *node)
+{
+    struct outbox *outbox = node->outbox;
+    uint32_t passed = 0;
+
+    outbox->sequence++;
+    while (outbox->flights_count < outbox->flights_room
+           && flight_slot(outbox, outbox->sequence)->peer != NULL) {
+        outbox->sequence++;
+        passed++;
+    }
+    work_count(node, passed / SLOTS_UNIT);
 }
 
 /* Content that was sent before says nothing: which of them was acked? */
@@ -445,10 +461,10 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
                 const struct flight_plan *plan, struct marks *carried)
 {
     struct outbox *outbox = node->outbox;
-    const uint32_t sequence = outbox->sequence++;
-    struct flight *flight = peer->in_flight == IN_FLIGHT_MOST ? NULL : flight_place(node, sequence);
+    struct flight *flight = peer->in_flight == IN_FLIGHT_MOST ? NULL : flight_place(node);
 
     if (flight == NULL) {
+        sequence_next(node);
         node->stats.memory_refused++;
         if (carried != NULL) {
             marks_clear(carried, node->mem);
@@ -460,7 +476,7 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
         .sent_us = now.mono_us,
         .due_us = plan->due_us,
         .tag = plan->tag,
-        .sequence = sequence,
+        .sequence = outbox->sequence,
         .kind = plan->kind,
         .tries = plan->tries,
     };
@@ -470,6 +486,7 @@ bool outbox_fly(struct node *node, struct moment now, struct peer *peer,
     }
     peer->in_flight += flight_fills_window(flight);
     outbox->flights_count++;
+    sequence_next(node);
     if (plan->due_us < outbox->flights_due_us) {
         outbox->flights_due_us = plan->due_us;
     }
@@ -510,7 +527,7 @@ bool outbox_take_lost(struct node *node, struct moment now, uint32_t *cursor,
         outbox->flights_due_us = UINT64_MAX;
         work_count(node, outbox->flights_room / SLOTS_UNIT);
     }
-    /* In the order in which they left. Nothing is added meanwhile: only emission does. */
+    /* Nearly in the order in which they left. Nothing is added meanwhile: only emission does. */
     while (*cursor < outbox->flights_room) {
         struct flight *slot =
             flight_slot(outbox, outbox->sequence - outbox->flights_room + (*cursor)++);

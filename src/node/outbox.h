@@ -24,7 +24,7 @@ struct node;
 
 #define OUTBOX_ACKS_MAX    64   /* PACE_WINDOW_MAX: a whole window may come in one turn */
 #define OUTBOX_REFUSED_MAX 32   /* probes of its own that whoever asks may have under way */
-#define OUTBOX_FLIGHTS_MAX 8192 /* unacked at all peers together; beyond, producers wait */
+#define OUTBOX_FLIGHTS_MAX 8192 /* unacked at all peers together; beyond, none is waited for */
 
 enum flight_kind {
     FLIGHT_PROBE, /* detect: direct, indirect and out of turn */

@@ -551,6 +551,25 @@ static void test_outbox_stops_flying_at_its_limit(void **state)
     assert_int_equal(fixture->node->outbox->flights_count, 0);
 }
 
+/* Thousands leave and are acked while probes are waited for: none of them falls on those. */
+static void test_outbox_waits_for_each_beside_what_is_long_under_way(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t late_us = fixture->now.mono_us + 3600 * SECOND_US;
+
+    (void)fly(fixture, fixture->other, FLIGHT_PROBE, 1, late_us);
+    (void)fly(fixture, fixture->other, FLIGHT_PROBE, 1, late_us);
+    for (unsigned i = 0; i < 3 * OUTBOX_FLIGHTS_MAX; i++) {
+        const uint32_t sequence = fly(fixture, fixture->peer, FLIGHT_SYNC, 1, late_us);
+
+        assert_int_equal(fixture->peer->in_flight, 1);
+        assert_true(flights_acked(fixture->node, fixture->now, fixture->peer, sequence));
+    }
+    assert_int_equal(fixture->node->stats.memory_refused, 0);
+    assert_int_equal(fixture->node->outbox->flights_count, 2);
+    assert_true(fixture->node->outbox->flights_room <= 16); /* nor does the table grow for it */
+}
+
 static void test_outbox_takes_over_what_a_flight_carries(void **state)
 {
     struct fixture *fixture = *state;
@@ -678,6 +697,7 @@ int main(void)
         TEST(test_outbox_round_trip_follows_the_measurements),
         TEST(test_outbox_flights_agree_with_an_array),
         TEST(test_outbox_stops_flying_at_its_limit),
+        TEST(test_outbox_waits_for_each_beside_what_is_long_under_way),
         TEST(test_outbox_takes_over_what_a_flight_carries),
         TEST(test_outbox_counts_the_flights_that_it_looks_at),
         TEST(test_outbox_forgets_a_peer_that_goes),
