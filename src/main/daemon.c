@@ -4,6 +4,7 @@
 #include "http/api.h"
 #include "http/routes.h"
 #include "http/watch.h"
+#include "main/libevent.h"
 #include "main/report.h"
 #include "main/settings.h"
 #include "main/storage.h"
@@ -29,13 +30,12 @@
 #define DAEMON_DRAIN_MS      5000  /* answers under way when we stop */
 #define DAEMON_LEAVE_MS      500   /* acks of `left` */
 #define DAEMON_KEEP_MS       60000 /* what is to be kept, while the disk takes it */
-#define DAEMON_STAND_US      UINT64_C(5000000)  /* without a word of the disk: it is left */
-#define DAEMON_HOLD_US       UINT64_C(10000000) /* for an answer: few clients wait longer */
-#define DAEMON_DISK_MS       2000               /* for what the disk is at, at the end */
-#define DAEMON_PEERS_US      UINT64_C(60000000) /* between two looks at whom we know */
-#define DAEMON_ALONE_US      UINT64_C(1000000)  /* the same while we know nobody */
-#define DAEMON_TIMER_MIN_US  1000               /* the loop's own clock has milliseconds */
-#define DAEMON_PASS_US_MAX   2000 /* after which the loop looks at its sockets again */
+#define DAEMON_STAND_US      UINT64_C(5000000)         /* without a word of the disk: it is left */
+#define DAEMON_HOLD_US       UINT64_C(10000000)        /* for an answer: few clients wait longer */
+#define DAEMON_DISK_MS       2000                      /* for what the disk is at, at the end */
+#define DAEMON_PEERS_US      UINT64_C(60000000)        /* between two looks at whom we know */
+#define DAEMON_ALONE_US      UINT64_C(1000000)         /* the same while we know nobody */
+#define DAEMON_TIMER_MIN_US  1000                      /* the loop's own clock has milliseconds */
 #define VERSION_OF(...)      NODE_VERSION(__VA_ARGS__) /* three numbers that come as one argument */
 #define DAEMON_NODE_BYTES    (UINT64_C(256) << 20)     /* 8,192 peers and their queues fit */
 
@@ -696,22 +696,6 @@ static enum status daemon_build_events(struct daemon *daemon, struct fault *why)
     return STATUS_OK;
 }
 
-static struct event_base *daemon_new_base(void)
-{
-    static const struct timeval pass = { .tv_usec = DAEMON_PASS_US_MAX };
-    struct event_config *config = event_config_new();
-    struct event_base *base = NULL;
-
-    if (config != NULL) {
-        (void)event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
-        /* Thousands of sockets that become readable at once are not read all in one pass. */
-        (void)event_config_set_max_dispatch_interval(config, &pass, -1, 0);
-        base = event_base_new_with_config(config);
-        event_config_free(config);
-    }
-    return base;
-}
-
 static enum status daemon_build(struct daemon *daemon, struct fault *why)
 {
     const struct resolve_options resolve = { .base = daemon->base,
@@ -746,7 +730,7 @@ enum status daemon_create(const struct daemon_options *options, struct daemon **
     daemon->config = options->config;
     daemon->timer_us = UINT64_MAX;
     daemon->has_watchdog = getenv("WATCHDOG_USEC") != NULL;
-    daemon->base = daemon_new_base();
+    daemon->base = libevent_new_base();
     if (daemon->base == NULL) {
         status = fault_set(why, STATUS_SYSTEM, "no event base: %s", strerror(errno));
         goto free_daemon;
@@ -776,20 +760,6 @@ free_daemon:
 
 /* -- running ------------------------------------------------------------------------------- */
 
-/* Ports that the Fetch standard forbids to browsers, of those a person might choose. */
-static bool daemon_port_is_bad(uint16_t port)
-{
-    static const uint16_t bad[] = { 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000,
-                                    6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080 };
-
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        if (bad[i] == port) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void daemon_say_ready(struct daemon *daemon)
 {
     const char *http = daemon->listener_texts[0][0] != '\0' ? daemon->listener_texts[0]
@@ -805,7 +775,7 @@ static void daemon_say_ready(struct daemon *daemon)
         log_string("gossip", bound), log_string("http", http),
         log_string("advertise", daemon->self_text), log_number("seeds", daemon->config->seed.count),
         log_string("data", daemon->storage == NULL ? "memory-only" : daemon->config->data_dir));
-    if (daemon_port_is_bad(daemon->http_port)) {
+    if (listen_port_is_bad(daemon->http_port)) {
         log_event(daemon->options.log, LOG_LEVEL_WARN, "browsers_refuse_port",
                   log_number("port", daemon->http_port),
                   log_string("hint", "use curl, or set http-listen"));

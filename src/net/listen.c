@@ -110,3 +110,16 @@ enum status listen_unix(const char *path, int *fd_out, struct fault *why)
     *fd_out = fd;
     return STATUS_OK;
 }
+
+bool listen_port_is_bad(uint16_t port)
+{
+    static const uint16_t bad[] = { 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000,
+                                    6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080 };
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        if (bad[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
