@@ -442,30 +442,27 @@ WIDEN(shorts_widen, uint16_t)
 WIDEN(words_widen, uint32_t)
 #undef WIDEN
 
+/* Of a dense block. */
 static void block_widen(uint64_t values[BLOCK_ELEMENTS], const struct block *block)
 {
-    if (block->offsets == NULL) {
-        switch (block->width) {
-        case 0: break; /* a bitmap: one by one, below */
-        case 1: bytes_widen(values, block->values); return;
-        case 2: shorts_widen(values, block->values); return;
-        case 4: words_widen(values, block->values); return;
-        default: memcpy(values, block->values, BLOCK_ELEMENTS * sizeof values[0]); return;
+    switch (block->width) {
+    case 0:
+        for (unsigned i = 0; i < BLOCK_ELEMENTS; i++) {
+            values[i] = block_value(block, i);
         }
-    }
-    memset(values, 0, BLOCK_ELEMENTS * sizeof values[0]);
-    for (unsigned i = 0; i < block->count; i++) {
-        values[block_offset(block, i)] = block_value(block, i);
+        return;
+    case 1: bytes_widen(values, block->values); return;
+    case 2: shorts_widen(values, block->values); return;
+    case 4: words_widen(values, block->values); return;
+    default: memcpy(values, block->values, BLOCK_ELEMENTS * sizeof values[0]); return;
     }
 }
 
-/* Leave the marked values alone, all of them when mark is NULL, and say which those are. */
-static void picked_from(struct picked *picked, const struct block *block, const struct mark *mark)
+/* Leave the wanted values of a dense block alone, and say which those are. */
+static void dense_pick(struct picked *picked, const struct block *block, const struct mark *wanted)
 {
-    picked->mark = (struct mark){ .number = block->number };
     block_widen(picked->values, block);
     for (unsigned word = 0; word < 4; word++) {
-        const uint64_t wanted = mark == NULL ? ~UINT64_C(0) : mark->bits[word];
         uint64_t *const values = picked->values + word * 64;
         uint64_t present = 0;
 
@@ -474,10 +471,38 @@ static void picked_from(struct picked *picked, const struct block *block, const 
                         | (uint64_t)(values[i + 2] != 0) << 2 | (uint64_t)(values[i + 3] != 0) << 3)
                        << i;
         }
-        for (uint64_t bits = present & ~wanted; bits != 0; bits &= bits - 1) {
+        for (uint64_t bits = present & ~wanted->bits[word]; bits != 0; bits &= bits - 1) {
             values[__builtin_ctzll(bits)] = 0;
         }
-        picked->mark.bits[word] = present & wanted;
+        picked->mark.bits[word] = present & wanted->bits[word];
+    }
+}
+
+/* The same of one that has few: only those are looked at. */
+static void sparse_pick(struct picked *picked, const struct block *block, const struct mark *wanted)
+{
+    memset(picked->values, 0, sizeof picked->values);
+    for (unsigned i = 0; i < block->count; i++) {
+        const uint64_t value = block_value(block, i);
+        const unsigned offset = block_offset(block, i);
+
+        if (value != 0 && mark_has(wanted, offset)) {
+            picked->values[offset] = value;
+            mark_set(&picked->mark, offset);
+        }
+    }
+}
+
+/* Pick the marked values, all of them when mark is NULL. */
+static void picked_from(struct picked *picked, const struct block *block, const struct mark *mark)
+{
+    static const struct mark all = { .bits = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX } };
+
+    picked->mark = (struct mark){ .number = block->number };
+    if (block->offsets == NULL) {
+        dense_pick(picked, block, mark == NULL ? &all : mark);
+    } else {
+        sparse_pick(picked, block, mark == NULL ? &all : mark);
     }
     picked->count = mark_count(&picked->mark);
 }
