@@ -9,8 +9,11 @@
  *     bytes count            of a key in a snapshot
  *     load ns                a key, from RECOVER_READ_BYTES at once
  *     load_worst us          the longest step
- *     create ns              beside it: the same keys into a bare table, in the same order */
+ *     create ns              beside it: the same keys into a bare table, in the same order
+ *     group ns               a block that is written to a log, of as many keys as are noted at once
+ *     group_worst us         the longest group; with blocks from all over the table */
 
+#include "disk/journal.h"
 #include "disk/recover.h"
 #include "disk/snapshot.h"
 
@@ -61,9 +64,8 @@ static void table_begin(struct bench *bench)
     must(table_create(&options, &bench->table) == STATUS_OK);
 }
 
-static void key_create(struct bench *bench, uint64_t number)
+static void key_raise(struct bench *bench, uint64_t number, uint64_t value)
 {
-    const uint64_t value = 1;
     const uint8_t offset = 7;
     const struct block block = { .values = &value, .offsets = &offset, .count = 1, .width = 8 };
     uint8_t key[KEY_BYTES] = "key:";
@@ -84,7 +86,7 @@ static uint64_t table_fill(struct bench *bench)
     const uint64_t begin = clock_ns();
 
     for (uint64_t i = 0; i < bench->keys; i++) {
-        key_create(bench, i * (UINT64_MAX / bench->keys));
+        key_raise(bench, i * (UINT64_MAX / bench->keys), 1);
         if (i % TURN_KEYS == 0) {
             table_turn_end(bench->table);
         }
@@ -148,6 +150,46 @@ static uint64_t table_load(struct bench *bench)
     return clock_ns() - begin;
 }
 
+/* Write the whole table to a log, as a disk that stood for so long would let it. */
+static uint64_t table_log(struct bench *bench)
+{
+    const struct journal_options options = { .mem = &bench->mem,
+                                             .table = bench->table,
+                                             .directory_id = DIRECTORY_ID,
+                                             .number = 1,
+                                             .sequence = 1,
+                                             .snapshot_bytes_min = UINT64_MAX,
+                                             .extend_bytes = JOURNAL_EXTEND_BYTES,
+                                             .reserve_bytes = JOURNAL_RESERVE_BYTES,
+                                             .durability = JOURNAL_COMMIT };
+    const struct disk_result done = { .outcome = DISK_DONE };
+    struct moment now = { .mono_us = 1 };
+    struct disk_operation operation;
+    struct journal *journal;
+    uint64_t spent_ns = 0;
+
+    bench->worst_ns = 0;
+    must(journal_create(&options, &journal) == STATUS_OK);
+    for (uint64_t i = 0; i < bench->keys; i++) {
+        key_raise(bench, i * (UINT64_MAX / bench->keys), 2);
+        if (i % TURN_KEYS == 0 || i + 1 == bench->keys) {
+            journal_note(journal, table_changes(bench->table));
+            table_turn_end(bench->table);
+        }
+    }
+    while (journal_kept(journal) < journal_ticket(journal)) {
+        const uint64_t began_ns = clock_ns();
+
+        must(journal_next(journal, now, &operation));
+        journal_done(journal, now, done);
+        spent_ns += clock_ns() - began_ns;
+        worst_note(bench, began_ns);
+        now.mono_us++;
+    }
+    journal_free(journal);
+    return spent_ns;
+}
+
 static void figure_print(const char *name, uint64_t total, uint64_t among, const char *unit)
 {
     printf("%s %.1f %s\n", name, (double)total / (double)among, unit);
@@ -172,8 +214,10 @@ int main(int argc, char **argv)
     table_begin(&bench);
     figure_print("load", table_load(&bench), bench.keys, "ns");
     figure_print("load_worst", bench.worst_ns, 1000, "us");
-    figure_print("create", create_ns, bench.keys, "ns");
     must(table_root(bench.table, TABLE_DATA) == root);
+    figure_print("group", table_log(&bench), bench.keys, "ns");
+    figure_print("group_worst", bench.worst_ns, 1000, "us");
+    figure_print("create", create_ns, bench.keys, "ns");
     table_free(bench.table);
     free(bench.bytes);
     return 0;

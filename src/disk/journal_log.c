@@ -106,7 +106,7 @@ static void sync_next(struct journal *journal, struct disk_operation *operation)
 static bool sync_is_due(const struct journal *journal)
 {
     return journal_is_unsynced(journal)
-           && (journal->now_us >= journal->sync_us
+           && (journal->now_us >= journal->sync_us || notes_are_heavy(&journal->notes)
                || (journal->is_stopping && !journal->notes.is_under_way)
                || (journal_log_is_short(journal) && journal->now_us >= journal->extend_us));
 }
@@ -176,9 +176,9 @@ static uint8_t *payload_at(const struct journal *journal)
 static void items_add(struct journal *journal, uint64_t seed, uint64_t limit)
 {
     const uint32_t before = journal->notes.waiting.count;
+    uint32_t taken = 0;
 
-    while (!marks_empty(&journal->notes.waiting)
-           && before - journal->notes.waiting.count < JOURNAL_GROUP_BLOCKS
+    while (!marks_empty(&journal->notes.waiting) && taken < JOURNAL_GROUP_BLOCKS
            && limit - journal->group.bytes >= FRAME_HEAD_BYTES + JOURNAL_ITEM_BYTES_MIN) {
         const uint64_t left = limit - journal->group.bytes - FRAME_HEAD_BYTES;
         const struct space space = { payload_at(journal),
@@ -187,7 +187,9 @@ static void items_add(struct journal *journal, uint64_t seed, uint64_t limit)
         struct bytes payload;
 
         writer_begin_items(&writer, space);
-        notes_put(&journal->notes, journal->table, journal->mem, &writer);
+        notes_put(&journal->notes, journal->table, journal->mem, &writer,
+                  JOURNAL_GROUP_BLOCKS - taken);
+        taken = before - journal->notes.waiting.count;
         payload = writer_end(&writer);
         if (payload.size > 1) {
             frame_add(journal, seed, FRAME_ITEMS, payload.size);
@@ -220,13 +222,17 @@ static bool group_encode(struct journal *journal)
 bool journal_log_group(struct journal *journal, struct disk_operation *operation)
 {
     bool is_begun = false;
+    bool is_drained = true;
 
     if (!journal_log_is_writable(journal)) {
         return false;
     }
-    /* Of a round all may have ended: then there is nothing to write of it. */
-    while (!is_begun && (notes_ready(&journal->notes) || journal_peers_are_due(journal))) {
+    /* Of a round all may have ended: then the next one is begun. Where that is much, the rest of it
+     * is looked at in the next turn. */
+    while (!is_begun && is_drained
+           && (notes_ready(&journal->notes) || journal_peers_are_due(journal))) {
         is_begun = group_encode(journal);
+        is_drained = marks_empty(&journal->notes.waiting);
     }
     if (!is_begun) {
         return false;
@@ -361,8 +367,7 @@ uint64_t journal_log_due_us(const struct journal *journal)
     if (!journal_writes_log(journal)) {
         return due_us;
     }
-    if (journal->has_leave
-        || (journal_log_is_writable(journal) && journal->notes.round < journal->notes.noted)) {
+    if (journal->has_leave || (journal_log_is_writable(journal) && notes_wait(&journal->notes))) {
         return 0;
     }
     if (!journal->log.is_ready) {

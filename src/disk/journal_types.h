@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define JOURNAL_GROUP_BYTES        (UINT64_C(256) << 10) /* of a write: a millisecond to encode */
-#define JOURNAL_GROUP_BLOCKS       4096 /* or a frame more than these: each is looked up, 0.5 us */
+#define JOURNAL_GROUP_BLOCKS       4096 /* or as many: each is looked up, half a microsecond */
 #define JOURNAL_EXTEND_BYTES       (UINT64_C(16) << 20) /* by which a log grows */
 #define JOURNAL_RESERVE_BYTES      (UINT64_C(4) << 20)  /* left in a log when it is made to grow */
 #define JOURNAL_SNAPSHOT_BYTES_MIN (UINT64_C(64) << 20) /* of logs, before there is one */

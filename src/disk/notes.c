@@ -4,11 +4,15 @@
 
 #define DROPS_AT_ONCE 64 /* each set is gone through once for so many */
 
+/* Blocks carried until a sync: each is as often there as it was written, and to note all of them
+ * again takes some milliseconds. */
+#define CARRIED_MAX 32768
+
 void notes_clear(struct notes *notes, struct mem *mem)
 {
     marks_clear(&notes->gathering, mem);
     marks_clear(&notes->waiting, mem);
-    marks_clear(&notes->carried, mem);
+    carried_clear(&notes->carried, mem);
 }
 
 /* Something may be missing from the log from now on. */
@@ -23,22 +27,6 @@ static void notes_keep(struct notes *notes, uint64_t ticket)
 {
     if (!notes->is_blocked && ticket > notes->kept) {
         notes->kept = ticket;
-    }
-}
-
-static void entries_drop(struct notes *notes, struct mem *mem, struct drops drops, bool is_deletion)
-{
-    const uint32_t waiting = notes->waiting.count;
-    const uint32_t carried = notes->carried.count;
-
-    (void)marks_drop(&notes->gathering, mem, drops);
-    (void)marks_drop(&notes->carried, mem, drops);
-    (void)marks_drop(&notes->waiting, mem, drops);
-    if (is_deletion && notes->waiting.count < waiting) {
-        notes->is_joined = true;
-    }
-    if (is_deletion && notes->carried.count < carried) {
-        notes->is_carried_joined = true;
     }
 }
 
@@ -59,22 +47,41 @@ bool notes_have_deletion(struct changes changes)
     return i < changes.count;
 }
 
-/* Forget the entries that go. */
+/* Forget entries that go, in the sets. */
+static void entries_forget(struct notes *notes, struct mem *mem, struct drops drops)
+{
+    (void)marks_drop(&notes->gathering, mem, drops);
+    (void)marks_drop(&notes->waiting, mem, drops);
+}
+
+/* Forget all that go. */
 static void dropped_forget(struct notes *notes, struct mem *mem, struct changes changes)
 {
+    const bool is_deletion = notes_have_deletion(changes);
+    const uint32_t waiting = notes->waiting.count;
     struct entry *entries[DROPS_AT_ONCE];
-    bool is_deletion = false;
+    bool has_any = false;
     size_t count = 0;
 
     for (size_t i = 0; i < changes.count; i++) {
         if (changes.list[i].dropped) {
             entries[count++] = changes.list[i].entry;
-            is_deletion = is_deletion || is_superseded(&changes.list[i]);
+            has_any = true;
         }
-        if (count == DROPS_AT_ONCE || (count > 0 && i + 1 == changes.count)) {
-            entries_drop(notes, mem, (struct drops){ entries, count }, is_deletion);
+        if (count == DROPS_AT_ONCE) {
+            entries_forget(notes, mem, (struct drops){ entries, count });
             count = 0;
         }
+    }
+    if (!has_any) {
+        return;
+    }
+    entries_forget(notes, mem, (struct drops){ entries, count });
+    if (carried_drop(&notes->carried) && is_deletion) {
+        notes->is_carried_joined = true;
+    }
+    if (notes->waiting.count < waiting && is_deletion) {
+        notes->is_joined = true;
     }
 }
 
@@ -104,11 +111,15 @@ void notes_add(struct notes *notes, struct mem *mem, struct changes changes)
 }
 
 /* All of it is synced, or noted again. */
-static void carried_clear(struct notes *notes, struct mem *mem)
+static void carried_forget(struct notes *notes, struct mem *mem)
 {
-    marks_clear(&notes->carried, mem);
-    notes->is_short = false;
+    carried_clear(&notes->carried, mem);
     notes->is_carried_joined = false;
+}
+
+static bool carries_nothing(const struct notes *notes)
+{
+    return notes->carried.count == 0 && !notes->carried.is_short;
 }
 
 /* Where nothing of the round is left and no group is under way, it is over. */
@@ -122,7 +133,7 @@ static void round_end(struct notes *notes)
         notes->written = notes->round;
     }
     notes->is_joined = false;
-    if (marks_empty(&notes->carried) && !notes->is_short) {
+    if (carries_nothing(notes)) {
         notes->synced = notes->written;
     }
     notes_keep(notes, notes->is_kept_early ? notes->written : notes->synced);
@@ -146,38 +157,53 @@ bool notes_ready(struct notes *notes)
 }
 
 void notes_put(struct notes *notes, const struct table *table, struct mem *mem,
-               struct writer *writer)
+               struct writer *writer, uint32_t marks_max)
 {
-    bool is_short = notes->is_short;
+    marks_carry_items(&notes->waiting, table, mem, writer, &notes->carried, marks_max);
+}
 
-    (void)marks_carry_items(&notes->waiting, table, mem, writer, &notes->carried, &is_short);
-    notes->is_short = is_short;
+bool notes_are_heavy(const struct notes *notes)
+{
+    return notes->carried.count >= CARRIED_MAX;
 }
 
 void notes_written(struct notes *notes, struct mem *mem, bool is_synced)
 {
     if (is_synced) {
-        carried_clear(notes, mem);
+        carried_forget(notes, mem);
     }
     round_end(notes);
 }
 
 void notes_synced(struct notes *notes, struct mem *mem)
 {
-    carried_clear(notes, mem);
+    carried_forget(notes, mem);
     round_end(notes);
     notes->synced = notes->written;
     notes_keep(notes, notes->synced);
 }
 
+/* Back into the round. False: no memory for some of it, or there was none to carry it. */
+static bool carried_return(struct notes *notes, struct mem *mem)
+{
+    bool is_whole = !notes->carried.is_short;
+
+    for (uint32_t i = 0; i < notes->carried.count; i++) {
+        const struct marked *marked = &notes->carried.list[i];
+
+        is_whole = marks_add(&notes->waiting, mem, marked->entry, &marked->mark) && is_whole;
+    }
+    return is_whole;
+}
+
 void notes_failed(struct notes *notes, struct mem *mem)
 {
-    if (notes->is_short || !marks_add_all(&notes->waiting, mem, &notes->carried)) {
+    if (!carried_return(notes, mem)) {
         notes_block(notes);
     }
     notes->is_under_way = notes->is_under_way || !marks_empty(&notes->waiting);
     notes->is_joined = notes->is_joined || (notes->is_carried_joined && notes->is_under_way);
-    carried_clear(notes, mem);
+    carried_forget(notes, mem);
     notes->is_open = false;
     notes->written = notes->synced;
     notes->lost = notes->noted;
@@ -185,8 +211,7 @@ void notes_failed(struct notes *notes, struct mem *mem)
 
 bool notes_are_done(const struct notes *notes)
 {
-    return notes->round == notes->noted && !notes->is_under_way && marks_empty(&notes->carried)
-           && !notes->is_short;
+    return !notes_wait(notes) && carries_nothing(notes);
 }
 
 void notes_cover(struct notes *notes)
@@ -214,7 +239,6 @@ void notes_audit(const struct notes *notes)
 {
     marks_audit(&notes->gathering);
     marks_audit(&notes->waiting);
-    marks_audit(&notes->carried);
     assert(notes->kept <= notes->noted && notes->lost <= notes->noted);
     assert(notes->round <= notes->noted);
     assert(notes->synced <= notes->written && notes->written <= notes->round);

@@ -34,7 +34,7 @@
 struct notes {
     struct marks gathering;
     struct marks waiting;
-    struct marks carried;
+    struct carried carried;
     uint64_t noted;   /* ticket of the newest note */
     uint64_t round;   /* the newest ticket in `waiting` */
     uint64_t written; /* up to which all was written, or had gone before it was */
@@ -46,7 +46,6 @@ struct notes {
     bool is_under_way : 1;      /* the round: begun, and not all of it written */
     bool is_joined : 1;         /* it is kept with the next one only */
     bool is_carried_joined : 1; /* likewise, if what is carried is noted again */
-    bool is_short : 1;          /* something is missing in `carried` */
     bool is_blocked : 1;        /* something is missing in the others */
     bool is_covered : 1;        /* nothing has gone missing since that snapshot began */
     bool is_kept_early : 1;     /* kept when written, not when synced */
@@ -65,9 +64,18 @@ bool notes_have_deletion(struct changes changes);
  * there is something to write. */
 bool notes_ready(struct notes *notes);
 
-/* Put what fits of the round into a frame's items, to be carried. */
+/* Whether something may be there to write. */
+static inline bool notes_wait(const struct notes *notes)
+{
+    return notes->is_under_way || notes->round < notes->noted;
+}
+
+/* Put what fits of the round into a frame's items, to be carried: at most so many marks. */
 void notes_put(struct notes *notes, const struct table *table, struct mem *mem,
-               struct writer *writer);
+               struct writer *writer, uint32_t marks_max);
+
+/* Whether so much is carried that it is time to sync. */
+bool notes_are_heavy(const struct notes *notes);
 
 /* What was put is written; is_synced: and synced, with all that was written before it. */
 void notes_written(struct notes *notes, struct mem *mem, bool is_synced);
@@ -85,7 +93,7 @@ bool notes_are_done(const struct notes *notes);
 void notes_cover(struct notes *notes);
 void notes_covered(struct notes *notes);
 
-/* Blocks that wait. */
+/* Blocks that wait to be written. */
 uint64_t notes_count(const struct notes *notes);
 
 void notes_audit(const struct notes *notes);

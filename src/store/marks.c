@@ -460,23 +460,36 @@ static unsigned item_put(struct writer *writer, const struct marked *marked)
     return writer_put_block(writer, &block, &marked->mark);
 }
 
-/* Where what went is remembered. */
+/* Where what went is remembered: one of both, or nowhere. */
 struct carrier {
-    struct marks *marks; /* NULL: nowhere */
+    struct marks *marks;
+    struct carried *list;
     struct mem *mem;
-    bool is_short; /* there was no memory for some of it */
 };
 
+/* Without memory to remember it in `marks` it has left all the same: anti-entropy has the rest. */
 static void carrier_add(struct carrier *carrier, struct entry *entry, const struct mark *mark)
 {
-    if (carrier->marks != NULL && !marks_add(carrier->marks, carrier->mem, entry, mark)) {
-        carrier->is_short = true;
+    if (carrier->list != NULL) {
+        carried_add(carrier->list, carrier->mem, entry, mark);
+    } else if (carrier->marks != NULL) {
+        (void)marks_add(carrier->marks, carrier->mem, entry, mark);
+    }
+}
+
+/* Take bits out of the oldest mark. */
+static void oldest_remove(struct marks *marks, struct mem *mem, const struct mark *bits)
+{
+    struct mark *mark = &marked_at(marks, marks->first)->mark;
+
+    mark_and_not(mark, bits);
+    if (mark_empty(mark)) {
+        marked_left(marks, mem, marks->first);
     }
 }
 
 /* Put the oldest mark, which is of a tombstone. False: it does not fit. */
-static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *writer,
-                          struct carrier *carrier)
+static bool tombstone_put(struct marks *marks, struct writer *writer, struct carrier *carrier)
 {
     const struct marked marked = *marks_first(marks);
 
@@ -485,28 +498,28 @@ static bool tombstone_put(struct marks *marks, struct mem *mem, struct writer *w
         return false;
     }
     carrier_add(carrier, marked.entry, &marked.mark);
-    marks_remove(marks, mem, marked.entry, &marked.mark);
+    oldest_remove(marks, carrier->mem, &marked.mark);
     return true;
 }
 
 /* Put the oldest mark, and those after it that continue the same vector, as one item. Returns how
  * many marks it took from; *all says whether the datagram has room for another item. */
-static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer *writer,
-                             struct carrier *carrier, bool *all)
+static size_t item_put_marks(struct marks *marks, struct writer *writer, struct carrier *carrier,
+                             size_t marks_max, bool *all)
 {
     struct entry *entry = marks_first(marks)->entry;
     uint64_t number = 0;
     size_t count = 0;
 
     if (entry_deleted(entry)) {
-        *all = tombstone_put(marks, mem, writer, carrier);
+        *all = tombstone_put(marks, writer, carrier);
         return *all;
     }
     *all = writer_begin_item(writer, entry_key(entry), false, entry_generation(entry));
     if (!*all) {
         return 0;
     }
-    while (*all && marks->count > 0) {
+    while (*all && marks->count > 0 && count < marks_max) {
         const struct marked *marked = marks_first(marks);
         struct mark taken;
         unsigned end;
@@ -523,39 +536,47 @@ static size_t item_put_marks(struct marks *marks, struct mem *mem, struct writer
         }
         count++;
         carrier_add(carrier, entry, &taken);
-        marks_remove(marks, mem, entry, &taken);
+        oldest_remove(marks, carrier->mem, &taken);
     }
     writer_end_item(writer);
     return count;
 }
 
-size_t marks_carry_items(struct marks *marks, const struct table *table, struct mem *mem,
-                         struct writer *writer, struct marks *carried, bool *is_short_out)
+/* Returns how many items went. */
+static size_t items_put(struct marks *marks, const struct table *table, struct writer *writer,
+                        struct carrier *carrier, size_t marks_max)
 {
-    struct carrier carrier = { .marks = carried, .mem = mem };
+    size_t ended = 0;
     size_t count = 0;
     bool all = true;
 
-    while (all && marks->count > 0) {
+    while (all && marks->count > 0 && ended + count < marks_max) {
         const struct entry *entry = marks_first(marks)->entry;
 
         if (entry_ended(table, entry) || entry_dropped(entry)) {
-            (void)marks_take(marks, mem);
+            (void)marks_take(marks, carrier->mem);
+            ended++;
             continue;
         }
-        count += item_put_marks(marks, mem, writer, &carrier, &all);
+        count += item_put_marks(marks, writer, carrier, marks_max - ended - count, &all);
     }
-    *is_short_out = *is_short_out || carrier.is_short;
     return count;
 }
 
 size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
                        struct writer *writer, struct marks *carried)
 {
-    /* Without memory to remember it, it has left all the same: anti-entropy has the rest. */
-    bool is_short = false;
+    struct carrier carrier = { .marks = carried, .mem = mem };
 
-    return marks_carry_items(marks, table, mem, writer, carried, &is_short);
+    return items_put(marks, table, writer, &carrier, SIZE_MAX);
+}
+
+void marks_carry_items(struct marks *marks, const struct table *table, struct mem *mem,
+                       struct writer *writer, struct carried *carried, uint32_t marks_max)
+{
+    struct carrier carrier = { .list = carried, .mem = mem };
+
+    (void)items_put(marks, table, writer, &carrier, marks_max);
 }
 
 void marks_audit(const struct marks *marks)

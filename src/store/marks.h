@@ -11,17 +11,13 @@
 
 #include "base/hash_index.h"
 #include "base/mem.h"
+#include "store/carried.h"
 #include "store/table.h"
 #include "wire/writer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct marked {
-    struct entry *entry;
-    struct mark mark;
-};
 
 /* Positions count up, and a mark stays at its own while the set grows: a list of up to MARKS_CHUNK
  * is one block of memory, a longer one is chunks of so many, of which those in front are given
@@ -105,9 +101,9 @@ void marks_audit(const struct marks *marks);
 size_t marks_put_items(struct marks *marks, const struct table *table, struct mem *mem,
                        struct writer *writer, struct marks *carried);
 
-/* The same for who must know what went: *is_short_out becomes true where there was no memory to add
- * some of it to `carried`, else it stays as it is. */
-size_t marks_carry_items(struct marks *marks, const struct table *table, struct mem *mem,
-                         struct writer *writer, struct marks *carried, bool *is_short_out);
+/* The same for who must know what went, which is remembered in `carried`. At most `marks_max` marks
+ * are taken from, those of what has ended too: each is a look-up or more, and they may be many. */
+void marks_carry_items(struct marks *marks, const struct table *table, struct mem *mem,
+                       struct writer *writer, struct carried *carried, uint32_t marks_max);
 
 #endif /* STORE_MARKS_H */

@@ -126,11 +126,38 @@ static void test_a_group_has_a_limit_of_blocks(void **state)
     }
     ticket = turn(fixture);
     assert_true(step(fixture));
-    assert_true(journal_stats(fixture->journal)->waiting > JOURNAL_GROUP_BLOCKS / 2);
-    assert_true(journal_stats(fixture->journal)->waiting < JOURNAL_GROUP_BLOCKS);
+    assert_int_equal(journal_stats(fixture->journal)->waiting, JOURNAL_GROUP_BLOCKS);
     assert_true(journal_kept(fixture->journal) < ticket);
     settle(fixture);
     assert_true(journal_kept(fixture->journal) == ticket);
+}
+
+/* A million keys may end at once, and each is looked at. */
+static void test_a_group_passes_by_only_so_many_that_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t ticket;
+
+    settle(fixture);
+    for (unsigned i = 0; i < 3 * JOURNAL_GROUP_BLOCKS; i++) {
+        char name[24];
+        const int size = snprintf(name, sizeof name, "y%05u~2026-11-29", i);
+
+        element_put(fixture, (struct bytes){ (const uint8_t *)name, (size_t)size }, 0, 1,
+                    CHANGE_FROM_CLIENT);
+    }
+    key_raise(fixture, 0, 1);
+    ticket = turn(fixture);
+    table_set_minute(fixture->table, UINT32_MAX - 1);
+    for (unsigned left = 2; left > 0; left--) {
+        assert_false(step(fixture));
+        assert_int_equal(journal_stats(fixture->journal)->waiting, left * JOURNAL_GROUP_BLOCKS + 1);
+        assert_true(journal_due_us(fixture->journal) == 0);
+    }
+    settle(fixture);
+    settle(fixture);
+    assert_true(journal_kept(fixture->journal) == ticket);
+    assert_int_equal(fixture->verbs[DISK_WRITE], 1);
 }
 
 /* Write with a failure under way, see that it is told, and that it comes back by itself. */
@@ -242,6 +269,28 @@ static void test_interval_keeps_what_is_written_and_syncs_each_interval(void **s
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(state_of(fixture->table, i).value, 1);
     }
+}
+
+/* What is to be noted again if a sync fails is bounded, however much an interval brings. */
+static void test_interval_syncs_before_too_much_is_carried(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned rounds = 0;
+
+    fixture->options.extend_bytes = 450 << 10;
+    fixture->options.snapshot_bytes_min = FILE_BYTES;
+    restart_with(fixture, JOURNAL_INTERVAL);
+    while (fixture->verbs[DISK_SYNC] == 0) {
+        rounds++;
+        for (unsigned i = 0; i < JOURNAL_GROUP_BLOCKS; i++) {
+            element_put(fixture, key_of(0), i * BLOCK_ELEMENTS, rounds, CHANGE_FROM_CLIENT);
+        }
+        (void)turn(fixture);
+        settle(fixture);
+        assert_true(rounds <= 8);
+    }
+    assert_int_equal(rounds, 8);
+    assert_int_equal(loaded_value(fixture, 0), 8);
 }
 
 static void test_interval_notes_again_what_a_failed_sync_had(void **state)
@@ -914,7 +963,7 @@ static void test_what_is_noted_again_is_not_synced_before_it_is_written(void **s
     table_turn_end(fixture->table);
     assert_true(notes_ready(&notes));
     writer_begin_items(&writer, (struct space){ bytes, sizeof bytes });
-    notes_put(&notes, fixture->table, &fixture->mem, &writer);
+    notes_put(&notes, fixture->table, &fixture->mem, &writer, 1);
     notes_written(&notes, &fixture->mem, false);
     assert_true(notes.kept == 1 && notes.synced == 0);
     notes_failed(&notes, &fixture->mem);
@@ -931,10 +980,12 @@ int main(void)
         TEST(test_presence_and_what_came_from_the_disk_are_not_written),
         TEST(test_a_group_has_a_limit_and_a_round_is_kept_with_its_last),
         TEST(test_a_group_has_a_limit_of_blocks),
+        TEST(test_a_group_passes_by_only_so_many_that_ended),
         TEST(test_a_log_that_failed_is_let_go_of_and_all_is_noted_again),
         TEST(test_a_log_that_cannot_be_made_is_tried_again_under_its_number),
         TEST(test_a_full_disk_leaves_the_reserve_and_is_told),
         TEST(test_interval_keeps_what_is_written_and_syncs_each_interval),
+        TEST(test_interval_syncs_before_too_much_is_carried),
         TEST(test_interval_notes_again_what_a_failed_sync_had),
         TEST(test_none_writes_a_snapshot_at_the_end_and_nothing_else),
         TEST(test_none_that_cannot_write_its_snapshot_ends_all_the_same),
