@@ -54,6 +54,7 @@ static bool is_plausible(const uint8_t *at, size_t left)
 {
     return left >= FRAME_HEAD_BYTES && memcmp(at + SIGN_AT, sign, sizeof sign) == 0
            && at[KIND_AT] >= FRAME_BEGIN && at[KIND_AT] < FRAME_KIND_COUNT
+           && little_get64(at + SEQUENCE_AT) <= FRAME_SEQUENCE_MAX
            && little_get16(at + LENGTH_AT) <= FRAME_PAYLOAD_MAX
            && little_get16(at + LENGTH_AT) <= left - FRAME_HEAD_BYTES;
 }
@@ -116,7 +117,8 @@ void frame_begin_put(uint8_t to[FRAME_BEGIN_BYTES], const struct frame_begin *be
 
 bool frame_begin_read(struct bytes payload, struct frame_begin *begin)
 {
-    if (payload.size != FRAME_BEGIN_BYTES || little_get32(payload.data) != FRAME_FORMAT) {
+    if (payload.size != FRAME_BEGIN_BYTES || little_get32(payload.data) != FRAME_FORMAT
+        || little_get64(payload.data + 4) > FRAME_SEQUENCE_MAX) {
         return false;
     }
     *begin =

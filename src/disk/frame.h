@@ -36,6 +36,9 @@
 #define FRAME_PAYLOAD_MAX 16384 /* what one damaged sector can cost, and a step of a start */
 #define FRAME_BYTES_MAX   (FRAME_HEAD_BYTES + FRAME_PAYLOAD_MAX)
 
+/* No frame has a greater sequence: whoever counts on from it never comes to the end. */
+#define FRAME_SEQUENCE_MAX (UINT64_MAX / 2)
+
 enum frame_kind {
     FRAME_BEGIN = 1, /* the first of a file: struct frame_begin */
     FRAME_ITEMS,     /* an array as the field `b` of an extended datagram (wire/message.h) */

@@ -21,9 +21,10 @@ enum disk_file_kind {
 };
 
 struct disk_file {
-    uint64_t number; /* from 1 */
+    uint64_t number; /* 1..DISK_NUMBER_MAX; nobody writes one that is greater, and none is read */
     uint8_t kind;    /* enum disk_file_kind */
 };
+#define DISK_NUMBER_MAX (UINT64_MAX / 2)
 
 enum disk_verb {
     /* An empty file; one of that name goes. */

@@ -54,12 +54,16 @@ struct recover {
     uint8_t buffer[BUFFER_BYTES];
 };
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Files. */
 
-/* There is no number above the greatest. */
 static bool is_of_kind(const struct disk_found *found, enum disk_file_kind kind)
 {
-    return found->file.kind == kind && found->file.number < UINT64_MAX;
+    return found->file.kind == kind && found->file.number <= DISK_NUMBER_MAX;
 }
 
 /* The newest snapshot below a number, or NULL. */
@@ -183,11 +187,11 @@ static void log_judge(struct recover *recover, uint64_t first, uint64_t kept, ui
         recover->sequence = first;
     }
     if (recover->lost.is_open || first > recover->sequence) {
-        /* Of the beginning of a log no later frame says that it was kept, and nothing is in it. */
-        const uint64_t least = recover->is_begun ? first - 1 : first;
+        /* What is not missing by its number is a frame that took none, or that is numbered anew; but
+         * of the beginning of a log no later frame says that it was kept, and nothing is in it. */
+        const uint64_t behind = recover->is_begun ? first - 1 : first;
 
-        doubt_open(recover, first > recover->sequence ? recover->sequence : least, from,
-                   offset - from);
+        doubt_open(recover, least(recover->sequence, behind), from, offset - from);
         if (kept > doubt->sequence) {
             doubt_confirm(recover);
         }
@@ -214,7 +218,8 @@ static bool begin_take(struct recover *recover, const struct frame *frame, uint6
 {
     struct frame_begin begin;
 
-    if (!frame_begin_read(frame->payload, &begin) || recover->is_begun) {
+    if (!frame_begin_read(frame->payload, &begin) || recover->is_begun
+        || (is_log(recover) && begin.sequence == 0)) {
         return false;
     }
     if (is_log(recover)) {
@@ -443,6 +448,9 @@ static void file_next(struct recover *recover)
     recover->report.bytes_total = recover->report.bytes_read;
     recover->report.next_sequence =
         recover->doubt.is_open ? recover->doubt.sequence : recover->sequence;
+    if (recover->report.next_sequence == 0) {
+        recover->report.next_sequence = 1; /* none has 0 that anybody wrote */
+    }
     doubt_settle(recover);
 }
 
@@ -471,7 +479,7 @@ enum status recover_create(const struct recover_options *options, struct recover
     for (size_t i = 0; i < options->files_count; i++) {
         const uint64_t number = options->files[i].file.number;
 
-        if (number < UINT64_MAX && number >= recover->report.next_number) {
+        if (number <= DISK_NUMBER_MAX && number >= recover->report.next_number) {
             recover->report.next_number = number + 1;
         }
     }

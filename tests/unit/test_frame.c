@@ -74,8 +74,8 @@ static void test_what_was_kept_before_a_frame_is_read_back(void **state)
         /* sequence, kept, kept as read */
         { 9, 9, 9 },
         { 9, 2, 2 },
-        { UINT64_MAX, UINT64_MAX - 65534, UINT64_MAX - 65534 },
-        { UINT64_MAX, UINT64_MAX - 65535, 0 },
+        { FRAME_SEQUENCE_MAX, FRAME_SEQUENCE_MAX - 65534, FRAME_SEQUENCE_MAX - 65534 },
+        { FRAME_SEQUENCE_MAX, FRAME_SEQUENCE_MAX - 65535, 0 },
         { 70000, 1, 0 },
     };
     struct fixture *fixture = *state;
@@ -162,7 +162,7 @@ static void test_blank_is_zeros_alone(void **state)
 
 static void test_payloads_of_fixed_form(void **state)
 {
-    const struct frame_begin begin = { .format = FRAME_FORMAT, .sequence = UINT64_MAX };
+    const struct frame_begin begin = { .format = FRAME_FORMAT, .sequence = FRAME_SEQUENCE_MAX };
     const struct frame_end end = { .keys = 1, .tombstones = UINT64_MAX, .elements = 3 };
     struct fixture *fixture = *state;
     struct frame_begin begin_read;
@@ -170,7 +170,7 @@ static void test_payloads_of_fixed_form(void **state)
 
     frame_begin_put(fixture->bytes, &begin);
     assert_true(frame_begin_read((struct bytes){ fixture->bytes, FRAME_BEGIN_BYTES }, &begin_read));
-    assert_true(begin_read.sequence == UINT64_MAX);
+    assert_true(begin_read.sequence == FRAME_SEQUENCE_MAX);
     assert_false(
         frame_begin_read((struct bytes){ fixture->bytes, FRAME_BEGIN_BYTES - 1 }, &begin_read));
     fixture->bytes[0]++;

@@ -229,6 +229,28 @@ static size_t third_at(const struct disk *disk, unsigned sequence)
     return begin + (disk->found[0].size - begin) / 3 * (sequence - 1);
 }
 
+/* What passes its checksum may still say what nobody writes: whoever goes on from there counts from
+ * 1, and not beyond the greatest. */
+static void test_what_is_to_come_can_be_counted(void **state)
+{
+    struct fixture *fixture = *state;
+    static const uint64_t wild[] = { 0, FRAME_SEQUENCE_MAX, FRAME_SEQUENCE_MAX + 1, UINT64_MAX };
+    const size_t count = sizeof wild / sizeof wild[0];
+
+    for (size_t i = 0; i < count * count; i++) {
+        struct recover_report report;
+
+        disk_clear(&fixture->disk);
+        log_begin(&fixture->disk, 1, wild[i / count]);
+        log_write(&fixture->disk, 1, wild[i % count], wild[i % count] / 2, "k", 0, 1, 1);
+        log_begin(&fixture->disk, DISK_NUMBER_MAX + 1, 9);
+        report = load(fixture);
+        assert_true(report.next_sequence >= 1);
+        assert_true(report.next_sequence <= FRAME_SEQUENCE_MAX + 1);
+        assert_int_equal(report.next_number, 2);
+    }
+}
+
 static void test_a_bad_frame_at_the_end_is_torn(void **state)
 {
     struct fixture *fixture = *state;
@@ -888,6 +910,7 @@ int main(void)
         TEST(test_what_has_ended_is_passed_over),
         TEST(test_what_no_peer_could_say_is_damage),
         TEST(test_frames_in_the_wrong_place_are_damage),
+        TEST(test_what_is_to_come_can_be_counted),
         TEST(test_a_bad_frame_at_the_end_is_torn),
         TEST(test_a_bad_frame_before_a_good_one_is_damage),
         TEST(test_a_hole_in_the_last_write_is_torn),
