@@ -54,7 +54,7 @@ enum status journal_create(const struct journal_options *options, struct journal
     journal->notes.is_kept_early = options->durability == JOURNAL_INTERVAL;
     journal->is_snapshot_wanted = options->wants_snapshot;
     journal->sync_us = UINT64_MAX;
-    journal->minute = table_root_minute(options->table);
+    journal->minute = table_minute(options->table);
     journal->buffer = mem_alloc(journal->mem, JOURNAL_GROUP_BYTES);
     if (journal->buffer == NULL || !files_take(journal, options)) {
         journal_free(journal);
@@ -72,7 +72,6 @@ void journal_free(struct journal *journal)
         return;
     }
     mem = journal->mem;
-    assert(journal->step == STEP_NONE);
     notes_clear(&journal->notes, mem);
     inventory_clear(&journal->inventory, mem);
     mem_free(mem, journal->buffer, journal->buffer == NULL ? 0 : JOURNAL_GROUP_BYTES);

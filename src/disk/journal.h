@@ -48,7 +48,8 @@ struct journal; /* opaque */
 MUST_CHECK enum status journal_create(const struct journal_options *options,
                                       struct journal **journal_out);
 
-/* Not while an operation is under way. NULL is allowed. */
+/* Not while somebody still does an operation; to be told how it went is not needed. NULL is
+ * allowed. */
 void journal_free(struct journal *journal);
 
 /* What changed in a turn, before its end. What came from the disk and presence are passed over. */

@@ -68,7 +68,8 @@ static bool begin_next(struct journal *journal, struct disk_operation *operation
         return true;
     }
     if (journal_files_are_many(journal)) {
-        journal->is_snapshot_wanted = true;
+        /* Where one stands already, and what it tells cannot be removed, another makes no room. */
+        journal->is_snapshot_wanted = journal->is_snapshot_wanted || !journal->has_doomed;
         return false;
     }
     *log = (struct journal_log){ .number = log->is_unused ? log->number : journal->next_number++,

@@ -2,17 +2,6 @@
 
 #include "disk/journal_log.h"
 
-void journal_snapshot_look(struct journal *journal)
-{
-    const uint32_t minute = table_root_minute(journal->table);
-
-    if ((minute < journal->minute && journal_writes_log(journal))
-        || (journal->notes.is_blocked && !journal->notes.is_covered)) {
-        journal->is_snapshot_wanted = true;
-    }
-    journal->minute = minute;
-}
-
 static bool remove_next(struct journal *journal, struct disk_operation *operation)
 {
     if (!journal->has_doomed || journal->now_us < journal->remove_us
@@ -48,9 +37,13 @@ static void snapshot_start(struct journal *journal)
 {
     struct journal_log *log = &journal->log;
     const bool is_logged = log->is_ready;
-    const uint64_t number = is_logged ? log->number : journal->next_number++;
+    uint64_t number = log->number;
 
     if (!is_logged) {
+        /* One after the other that fails is under the same number: there is room for one alone. */
+        number = journal->checkpoint.number > journal_greater(log->number, journal->inventory.floor)
+                     ? journal->checkpoint.number
+                     : journal->next_number++;
         /* The next log has a greater number, and counts anew: no log belongs to the snapshot. */
         log->is_unused = false;
         journal->sequence = 1;
@@ -61,6 +54,7 @@ static void snapshot_start(struct journal *journal)
     journal->inventory.draft = number;
     inventory_put(&journal->inventory, (struct disk_file){ .number = number, .kind = DISK_DRAFT },
                   0);
+    journal_log_count_files(journal);
     notes_cover(&journal->notes);
     journal_log_count_files(journal); /* one that could not be removed is had again */
 }
@@ -72,7 +66,12 @@ static bool can_begin(const struct journal *journal)
         || (journal->is_stopping && journal_writes_log(journal) && !journal->notes.is_blocked)) {
         return false;
     }
-    return !journal_writes_log(journal) || journal->log.is_ready || journal_files_are_many(journal);
+    if (!journal_writes_log(journal)) {
+        return true;
+    }
+    /* Of the keys that come back with the clock those that the table still hides are not walked. */
+    return !table_expires(journal->table)
+           && (journal->log.is_ready || journal_files_are_many(journal));
 }
 
 /* Begin one where one is wanted and can be. False: not now. */
@@ -187,6 +186,18 @@ void journal_snapshot_cancel(struct journal *journal)
         checkpoint_cancel(&journal->checkpoint);
         snapshot_forget(journal);
     }
+}
+
+void journal_snapshot_look(struct journal *journal)
+{
+    const uint32_t minute = table_minute(journal->table);
+
+    if ((minute < journal->minute && journal_writes_log(journal))
+        || (journal->notes.is_blocked && !journal->notes.is_covered)) {
+        journal_snapshot_cancel(journal);
+        journal->is_snapshot_wanted = true;
+    }
+    journal->minute = minute;
 }
 
 uint64_t journal_snapshot_due_us(const struct journal *journal)

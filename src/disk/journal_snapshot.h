@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 /* See whether one is wanted for what no log says: keys that had ended when they were to be written,
- * and have come back with the clock; and what there was no memory to note. */
+ * and have come back with the clock; and what there was no memory to note. One that is under way
+ * may have passed both by, and begins anew: the logs that say what was there before must not go. */
 void journal_snapshot_look(struct journal *journal);
 
 /* The next step of one, or the next file that goes. False: none. */

@@ -102,6 +102,11 @@ static inline uint64_t journal_least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static inline uint64_t journal_greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static inline bool journal_writes_log(const struct journal *journal)
 {
     return journal->durability != JOURNAL_NONE;

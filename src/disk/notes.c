@@ -198,14 +198,19 @@ static bool carried_return(struct notes *notes, struct mem *mem)
 
 void notes_failed(struct notes *notes, struct mem *mem)
 {
+    /* The last round ended, and is kept with the next one only. */
+    const bool was_joined = !notes->is_under_way && notes->written < notes->round;
+
     if (!carried_return(notes, mem)) {
         notes_block(notes);
     }
-    notes->is_under_way = notes->is_under_way || !marks_empty(&notes->waiting);
-    notes->is_joined = notes->is_joined || (notes->is_carried_joined && notes->is_under_way);
+    notes->is_joined = notes->is_joined || notes->is_carried_joined || was_joined;
     carried_forget(notes, mem);
     notes->is_open = false;
     notes->written = notes->synced;
+    /* The round is open again, also where all that it had is gone by now. */
+    notes->is_under_way = notes->written < notes->round;
+    notes->is_joined = notes->is_joined && notes->is_under_way;
     notes->lost = notes->noted;
 }
 

@@ -187,8 +187,8 @@ static void log_judge(struct recover *recover, uint64_t first, uint64_t kept, ui
         recover->sequence = first;
     }
     if (recover->lost.is_open || first > recover->sequence) {
-        /* What is not missing by its number is a frame that took none, or that is numbered anew; but
-         * of the beginning of a log no later frame says that it was kept, and nothing is in it. */
+        /* What is not missing by its number is a frame that took none, or that is numbered anew;
+         * but of a log's beginning no later frame says that it was kept, and nothing is in it. */
         const uint64_t behind = recover->is_begun ? first - 1 : first;
 
         doubt_open(recover, least(recover->sequence, behind), from, offset - from);

@@ -543,6 +543,11 @@ void table_set_minute(struct table *table, uint32_t minute)
     expire_settle(table);
 }
 
+uint32_t table_minute(const struct table *table)
+{
+    return table->calendar.minute;
+}
+
 bool table_expires(const struct table *table)
 {
     return calendar_first(&table->calendar, CALENDAR_UNSORTED) != 0;

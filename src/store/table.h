@@ -73,6 +73,7 @@ void table_free(struct table *table);
 /* It is this minute now (base/deadline.h), before or after the last one: what has ended is gone for
  * readers. At first it is 0: nothing has. Time O(1). */
 void table_set_minute(struct table *table, uint32_t minute);
+uint32_t table_minute(const struct table *table);
 
 /* Look at up to so many keys that may have ended or come back since the minute was set, and take
  * them out of order and digests, or back in. Returns how many: fewer than keys_max that there are

@@ -138,6 +138,28 @@ static inline void key_delete(struct fixture *fixture, unsigned i)
                      STATUS_OK);
 }
 
+/* Many keys with whole blocks: more than a group. */
+static inline void bulk_write(struct fixture *fixture, unsigned keys)
+{
+    for (unsigned i = 0; i < keys; i++) {
+        char name[16];
+        const int size = snprintf(name, sizeof name, "x%04u", i);
+        struct entry *entry = NULL;
+        uint64_t values[BLOCK_ELEMENTS];
+        const struct block block = { .values = values, .count = BLOCK_ELEMENTS, .width = 8 };
+
+        for (unsigned o = 0; o < BLOCK_ELEMENTS; o++) {
+            values[o] = random_next(&fixture->random) | 1;
+        }
+        assert_int_equal(table_obtain(fixture->table,
+                                      (struct bytes){ (const uint8_t *)name, (size_t)size },
+                                      TABLE_DATA, &entry),
+                         STATUS_OK);
+        assert_int_equal(table_merge(fixture->table, entry, &block, CHANGE_FROM_CLIENT, NULL),
+                         STATUS_OK);
+    }
+}
+
 /* The end of a turn. Returns the ticket of whoever wrote in it. */
 static inline uint64_t turn(struct fixture *fixture)
 {
