@@ -111,10 +111,9 @@ static enum status identity_read(struct bytes text, struct identity *identity_ou
     }
     summed = whole.size - text.size;
     if (!identity_line(&text, "checksum", &value) || !text_get_hex64(value, &number)
-        || text.size > 0 || number != XXH3_64bits(whole.data, summed)) {
+        || text.size > 0 || number != XXH3_64bits(whole.data, summed) || cluster > UINT32_MAX) {
         return STATUS_CORRUPT;
     }
-    assert(cluster <= UINT32_MAX); /* the checksum is that of what was printed */
     identity.cluster_id = (uint32_t)cluster;
     *identity_out = identity;
     return STATUS_OK;

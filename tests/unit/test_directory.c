@@ -4,6 +4,8 @@
 #include "files/directory.h"
 #include "files/perform.h"
 
+#include <xxhash.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <sys/file.h>
@@ -350,6 +352,22 @@ static void test_directory_with_a_damaged_identity_is_refused(void **state)
     (void)close(data.fd);
 }
 
+/* Whoever made the checksum: no number is believed. */
+static void test_directory_with_a_cluster_that_is_none_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct folder data = made(fixture);
+    char text[512] = "vignette data-directory\nformat 1\nid 1\nslot 1\n"
+                     "cluster 100000000\nstart 0\n";
+    const size_t size = strlen(text);
+
+    (void)snprintf(text + size, sizeof text - size, "checksum %016llx\n",
+                   (unsigned long long)XXH3_64bits(text, size));
+    folder_write(&data, "identity", text, strlen(text));
+    refused(fixture, "damaged");
+    (void)close(data.fd);
+}
+
 static void test_directory_of_a_newer_format_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -465,6 +483,7 @@ int main(void)
         TEST(test_directory_of_another_user_is_refused),
         TEST(test_directory_with_something_else_in_place_of_a_file_is_refused),
         TEST(test_directory_with_a_damaged_identity_is_refused),
+        TEST(test_directory_with_a_cluster_that_is_none_is_refused),
         TEST(test_directory_of_a_newer_format_is_refused),
         TEST(test_directory_of_another_cluster_is_refused),
         TEST(test_directory_in_use_says_by_whom),
