@@ -58,8 +58,10 @@ static int process_await(pid_t child, int fd)
     if (size == 1) {
         return told;
     }
-    /* It ended without a word. */
-    if (waitpid(child, &status, 0) == child && WIFEXITED(status)) {
+    /* It ended without a word. In good order it did so because it was asked to before it was ready,
+     * and whoever waits for that has no daemon all the same. */
+    if (waitpid(child, &status, 0) == child && WIFEXITED(status)
+        && WEXITSTATUS(status) != EXIT_GOOD) {
         return WEXITSTATUS(status);
     }
     return EXIT_SOFTWARE;

@@ -97,12 +97,19 @@ static void child_dies(int ready_fd)
     _exit(EXIT_CONFIG);
 }
 
+static void child_is_stopped(int ready_fd)
+{
+    (void)ready_fd;
+    _exit(EXIT_GOOD);
+}
+
 static void test_process_in_the_background_tells_who_waits(void **state)
 {
     (void)state;
     assert_int_equal(background(child_is_ready), EXIT_GOOD);
     assert_int_equal(background(child_fails), EXIT_UNAVAILABLE);
     assert_int_equal(background(child_dies), EXIT_CONFIG);
+    assert_int_equal(background(child_is_stopped), EXIT_SOFTWARE); /* it never was ready */
     process_tell(-1, EXIT_GOOD);
 }
 
