@@ -184,6 +184,17 @@ static int files_sync_descriptor(int fd, int (*sync)(int fd))
     return result == 0 ? 0 : errno;
 }
 
+/* ENOENT: somebody removed it, or the whole directory: what is in it is kept nowhere. */
+static int files_look_for(int fd)
+{
+    struct stat stat;
+
+    if (fstat(fd, &stat) != 0) {
+        return errno;
+    }
+    return stat.st_nlink > 0 ? 0 : ENOENT;
+}
+
 /* And its name, the first time. */
 static int files_sync(struct files *files, struct files_open *open, int (*sync)(int fd))
 {
@@ -193,7 +204,7 @@ static int files_sync(struct files *files, struct files_open *open, int (*sync)(
         reason = files_sync_descriptor(files->directory, fsync);
         open->is_named = reason == 0;
     }
-    return reason;
+    return reason == 0 ? files_look_for(open->fd) : reason;
 }
 
 static int files_write(int fd, const uint8_t *from, size_t size, uint64_t offset)

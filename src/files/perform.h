@@ -9,7 +9,8 @@
  * link, with the owner's mode only. Only what DISK_CREATE made, and nothing has let go of since, is
  * written to or synced: a file of an earlier life, or one that was abandoned, gives EBADF. A call
  * that a signal interrupted or that did a part goes on; a write that no more of is taken is an
- * error. What fails says so in the result and leaves the descriptor to DISK_CLOSE. */
+ * error, and so is a sync of a file that was removed meanwhile (ENOENT). What fails says so in the
+ * result and leaves the descriptor to DISK_CLOSE. */
 
 #include "disk/operation.h"
 

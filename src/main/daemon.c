@@ -281,6 +281,18 @@ static void daemon_on_kept(void *owner)
 
 /* -- stopping ------------------------------------------------------------------------------ */
 
+/* To be asked once nothing more is taken: all of that is to be kept. */
+static bool daemon_has_kept(struct daemon *daemon, uint64_t now_us)
+{
+    if (daemon->storage == NULL) {
+        return true;
+    }
+    storage_stop(daemon->storage);
+    return storage_has_stopped(daemon->storage)
+           || storage_stands_us(daemon->storage, now_us) >= DAEMON_STAND_US
+           || now_us >= daemon->stop_us + DAEMON_KEEP_MS * 1000;
+}
+
 static void daemon_on_stop_check(evutil_socket_t fd, short events, void *argument)
 {
     struct daemon *daemon = argument;
@@ -289,13 +301,10 @@ static void daemon_on_stop_check(evutil_socket_t fd, short events, void *argumen
                           || now_us >= daemon->stop_us + DAEMON_LEAVE_MS * 1000;
     const bool has_answered = http_server_is_stopped(daemon->server)
                               || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000;
-    const bool has_kept = daemon->storage == NULL || storage_has_stopped(daemon->storage)
-                          || storage_stands_us(daemon->storage, now_us) >= DAEMON_STAND_US
-                          || now_us >= daemon->stop_us + DAEMON_KEEP_MS * 1000;
 
     (void)fd;
     (void)events;
-    if (has_left && has_answered && has_kept) {
+    if (has_left && has_answered && daemon_has_kept(daemon, now_us)) {
         (void)event_base_loopbreak(daemon->base);
     }
 }
@@ -319,11 +328,8 @@ static void daemon_on_stop(evutil_socket_t signal, short events, void *argument)
     if (daemon->node != NULL) {
         node_leave(daemon->node, now);
     }
-    if (daemon->storage != NULL) {
-        if (daemon->node != NULL) {
-            daemon_note_peers(daemon);
-        }
-        storage_stop(daemon->storage);
+    if (daemon->storage != NULL && daemon->node != NULL) {
+        daemon_note_peers(daemon);
     }
     http_server_stop(daemon->server, DAEMON_DRAIN_MS * 1000);
     (void)event_add(daemon->stop_check, &often);
@@ -338,6 +344,10 @@ static void daemon_on_reload(evutil_socket_t signal, short events, void *argumen
     (void)events;
     if (daemon->stop_us != 0) {
         return; /* seeds would be asked for again */
+    }
+    if (daemon->node == NULL) { /* READY=1 would say that all is loaded */
+        daemon->options.reload(daemon->options.owner);
+        return;
     }
     /* systemd wants the moment too, to tell this reload from an earlier one. */
     (void)snprintf(reloading, sizeof reloading, "RELOADING=1\nMONOTONIC_USEC=%llu",
@@ -949,7 +959,11 @@ static void daemon_free_events(struct daemon *daemon)
 
 void daemon_free(struct daemon *daemon)
 {
-    if (daemon == NULL || !storage_close(daemon->storage, DAEMON_DISK_MS * 1000)) {
+    if (daemon == NULL) {
+        return;
+    }
+    if (!storage_close(daemon->storage, DAEMON_DISK_MS * 1000)) {
+        daemon_remove_unix(daemon);
         return; /* of a disk that does not come back, what it was lent must stay */
     }
     report_free(daemon->report);

@@ -7,6 +7,7 @@
 #include "main/settings.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +219,16 @@ static void storage_next(struct storage *storage, struct moment now)
     }
 }
 
+/* Somebody removed files: what they held is written anew, if the directory is still there. */
+static void removed_restore(struct storage *storage)
+{
+    struct fault why;
+
+    if (directory_save(storage->directory, &storage->identity, &why) == STATUS_OK) {
+        journal_want_snapshot(storage->journal);
+    }
+}
+
 static void storage_on_done(void *owner, struct disk_result result)
 {
     struct storage *storage = owner;
@@ -232,6 +243,9 @@ static void storage_on_done(void *owner, struct disk_result result)
         }
     } else {
         journal_done(storage->journal, now, result);
+        if (result.error == ENOENT) {
+            removed_restore(storage);
+        }
         health_tell(storage);
         storage->options.moved(storage->options.owner);
     }

@@ -24,7 +24,7 @@ struct page {
     int64_t countdown; /* the call that takes it to 0 fails; 0: none does */
     int64_t error;     /* as what; of a write, 0: half of it is done */
     int64_t forever;   /* all later ones fail too */
-    int64_t stall;     /* while 1, syncs do not come back */
+    int64_t stall;     /* while 1, syncs and reads of what is kept do not come back */
     int64_t calls;     /* so far; written here */
 };
 
@@ -155,16 +155,40 @@ ssize_t write(int fd, const void *bytes, size_t size)
     return done;
 }
 
+static void stand_still(void)
+{
+    const struct timespec bit = { .tv_nsec = 5000000 };
+
+    while (page->stall != 0) {
+        (void)nanosleep(&bit, NULL);
+    }
+}
+
+ssize_t pread64(int fd, void *bytes, size_t size, off64_t offset)
+{
+    char room[4096];
+    const char *path = path_of(fd, room);
+
+    REAL(pread64);
+    if (path != NULL && (strncmp(path, "/log-", 5) == 0 || strncmp(path, "/snap-", 6) == 0)) {
+        stand_still();
+    }
+    return real(fd, bytes, size, offset);
+}
+
+ssize_t pread(int fd, void *bytes, size_t size, off_t offset)
+{
+    return pread64(fd, bytes, size, offset);
+}
+
 static int sync_of(int fd, int (*real)(int))
 {
     char room[4096];
     const char *path = path_of(fd, room);
     int done;
 
-    while (path != NULL && page->stall != 0) {
-        const struct timespec bit = { .tv_nsec = 5000000 };
-
-        (void)nanosleep(&bit, NULL);
+    if (path != NULL) {
+        stand_still();
     }
     if (path != NULL && fails()) {
         return -1;

@@ -10,6 +10,8 @@ import json
 import os
 import pathlib
 import random
+import signal
+import socket
 import struct
 import subprocess
 import time
@@ -71,10 +73,11 @@ class Shim:
 def shimmed(start, library, tmp_path):
     """shimmed(folder, before=...) gives a daemon on a data directory, ready or not, and its shim."""
 
-    def build(folder, *options, before=lambda shim: None, ready=True):
+    def build(folder, *options, before=lambda shim: None, ready=True, environment=()):
         shim = Shim(tmp_path, library, folder)
         before(shim)
-        node = start.unready("-D", str(folder), *options, environment=shim.environment)
+        node = start.unready("-D", str(folder), *options,
+                             environment={**shim.environment, **dict(environment)})
         return (node.await_ready() if ready else node), shim
 
     return build
@@ -206,6 +209,71 @@ def test_an_end_does_not_wait_for_such_a_disk_for_ever(shimmed, tmp_path):
     assert node.post("/keys/before", {"0": 1}).status == 201
     shim.stall(True)
     assert node.stop(15) == 0
+
+
+def test_such_a_disk_and_clients_that_wait_hold_an_end_up_for_a_while_only(shimmed, tmp_path):
+    """Somebody watches, somebody waits for a key, and somebody for the disk; and the socket's file
+    is gone with it."""
+    path = tmp_path / "socket"
+    node, shim = shimmed(tmp_path / "data", "--set", f"http-listen=unix:{path}")
+    assert node.post("/keys/before", {"3": 1}).status == 201
+    clients = []
+    shim.stall(True)
+    for request in ("GET /watch HTTP/1.1", "GET /keys/unborn?wait=5m HTTP/1.1\r\nIf-None-Match: *",
+                    "POST /keys/held HTTP/1.1\r\nContent-Length: 7\r\n"
+                    "Content-Type: application/json"):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(path))
+        client.sendall(f'{request}\r\nHost: localhost\r\n\r\n{{"3":5}}'[:None if "POST" in request
+                                                                      else -7].encode())
+        clients.append(client)
+    eventually(lambda: node.stats()["http_holding"] == 1)
+    assert node.stop(15) == 0
+    assert not path.exists()
+    for client in clients:
+        client.close()
+
+
+def test_a_stop_while_it_loads_ends_at_once(shimmed, tmp_path):
+    """Also where the disk comes back, and all is loaded, while the end waits for a client."""
+    node, _ = shimmed(tmp_path / "data")
+    assert write_all(node, 0, 5)[1] == set()
+    assert node.stop() == 0
+    node, shim = shimmed(tmp_path / "data", before=lambda shim: shim.stall(True), ready=False)
+    with eventually(lambda: connected(node)) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        node.signal(signal.SIGTERM)
+        eventually(lambda: " stopping " in node.log())
+        shim.stall(False)
+        eventually(lambda: " loaded " in node.log())
+    assert node.process.wait(10 * PATIENCE) == 0
+    assert " ready " not in node.log()
+
+
+def test_a_reload_while_it_loads_does_not_say_that_it_has(shimmed, tmp_path):
+    """To the service manager, which waits for that word."""
+    node, _ = shimmed(tmp_path / "data")
+    assert node.post("/keys/before", {"3": 1}).status == 201
+    node.kill()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10 * PATIENCE)
+        node, shim = shimmed(tmp_path / "data", before=lambda shim: shim.stall(True), ready=False,
+                             environment={"NOTIFY_SOCKET": manager.getsockname()})
+        eventually(lambda: connected(node)).close()
+        node.signal(signal.SIGHUP)
+        eventually(lambda: " reload" in node.log())
+        assert " ready " not in node.log()
+        shim.stall(False)
+        assert manager.recv(4096).startswith(b"READY=1\n")  # the first word
+    assert node.await_ready().vector("before") == {3: 1}
+
+
+def connected(node):
+    try:
+        return socket.create_connection(("127.0.0.1", node.port), timeout=10)
+    except OSError:
+        return None
 
 
 # -- a power cut ---------------------------------------------------------------------------------

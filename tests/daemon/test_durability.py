@@ -5,13 +5,14 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import tempfile
 import threading
 import time
 
 import pytest
 
-from daemon import eventually
+from daemon import PATIENCE, eventually
 
 KILLS = int(os.environ.get("CHECK_KILLS", "20"))
 WRITERS = 4
@@ -86,6 +87,74 @@ def test_what_was_answered_outlives_a_kill(start, tmp_path):
         node.stop()
         if str(folder).startswith("/dev/shm"):
             shutil.rmtree(folder.parent)
+
+
+def test_a_kill_while_it_starts_loads_or_ends_loses_nothing(start, tmp_path):
+    """One round of updates, then kills at other moments: 0 to 70 ms into a start, and into an end
+    with what was written just before it."""
+    draw = random.Random(4)
+    node = start("-D", str(tmp_path / "data"))
+    answered = {}
+    for i in range(KILLS):
+        key, value = f"key:{i % 7}", i + 1
+        assert node.post(f"/keys/{key}", {"3": value}).status in (200, 201)
+        answered[(key, 3)] = value
+        if i % 2 == 0:
+            node.signal(signal.SIGTERM)
+            time.sleep(draw.uniform(0, 0.07))
+        node.kill()
+        node.start()
+        time.sleep(draw.uniform(0, 0.07))
+        node.kill()
+        node.restart()
+        assert_kept(node, answered, {key: value for (key, _), value in answered.items()})
+
+
+@pytest.mark.parametrize("durability", ["commit", "none"])
+def test_what_is_answered_while_it_ends_is_kept(start, tmp_path, durability):
+    """One is under way, and its answer comes after the signal."""
+    node = start("-D", str(tmp_path / "data"), "--set", f"durability={durability}")
+    assert node.post("/keys/before", {"3": 1}).status == 201
+    with node.connect() as client:
+        client.sendall(b"POST /keys/late HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n"
+                       b"Content-Type: application/json\r\n\r\n{")
+        eventually(lambda: node.stats()["http_connections"] >= 2)
+        node.signal(signal.SIGTERM)
+        eventually(lambda: " stopping " in node.log())
+        time.sleep(0.1)  # whatever an end does at once it has done by now
+        client.sendall(b'"3":5}')
+        assert client.recv(100).startswith(b"HTTP/1.1 201")
+    assert node.process.wait(10 * PATIENCE) == 0
+    node.restart()
+    assert node.keys() == {"before": {3: 1}, "late": {3: 5}}
+
+
+def test_a_directory_that_is_removed_refuses_updates_and_crashes_nothing(start, tmp_path):
+    folder = tmp_path / "data"
+    node = start("-D", str(folder))
+    assert node.post("/keys/before", {"3": 1}).status == 201
+    shutil.rmtree(folder)
+    assert node.post("/keys/lost", {"3": 1}).status == 503
+    assert node.post("/keys/refused", {"3": 1}).status == 503
+    ready = node.get("/ready")
+    assert ready.status == 503 and "No such file or directory" in ready.json()["checks"]["storage"]
+    assert set(node.keys()) == {"before", "lost"}  # told as unknown, and in force
+    assert node.stop() == 0
+
+
+def test_files_that_are_removed_are_written_again(start, tmp_path):
+    folder = tmp_path / "data"
+    node = start("-D", str(folder))
+    assert node.post("/keys/before", {"3": 1}).status == 201
+    for path in folder.iterdir():
+        path.unlink()
+    assert node.post("/keys/lost", {"3": 1}).status == 503
+    eventually(lambda: node.get("/ready").status == 200)
+    assert node.post("/keys/after", {"3": 1}).status == 201
+    eventually(lambda: node.stats()["disk_snapshots"] == 1)
+    node.kill()
+    node.restart()
+    assert set(node.keys()) == {"before", "lost", "after"}
 
 
 def test_an_ordinary_end_keeps_all_of_it(start, tmp_path):

@@ -223,6 +223,21 @@ static void test_perform_syncs_a_name_with_its_first_sync(void **state)
     assert_int_equal(faults.folder_syncs, 1);
 }
 
+/* What is written to it goes to a file that nobody will find. */
+static void test_perform_does_not_call_kept_what_was_removed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    must(fixture, DISK_LOG, DISK_CREATE, 0, 0);
+    must(fixture, DISK_LOG, DISK_EXTEND, 0, SIZE);
+    must(fixture, DISK_LOG, DISK_SYNC, 0, 0);
+    assert_int_equal(unlinkat(fixture->folder.fd, "log-1", 0), 0);
+    fails(fixture, DISK_LOG, DISK_SYNC, ENOENT, DISK_BROKEN);
+    fails(fixture, DISK_LOG, DISK_EXTEND, ENOENT, DISK_BROKEN);
+    must(fixture, DISK_LOG, DISK_CREATE, 0, 0);
+    must(fixture, DISK_LOG, DISK_SYNC, 0, 0);
+}
+
 static void test_perform_publishes_and_removes(void **state)
 {
     struct fixture *fixture = *state;
@@ -392,6 +407,7 @@ int main(void)
         TEST(test_perform_writes_reads_and_reads_short_at_the_end),
         TEST(test_perform_extends_by_zeros_that_take_room),
         TEST(test_perform_syncs_a_name_with_its_first_sync),
+        TEST(test_perform_does_not_call_kept_what_was_removed),
         TEST(test_perform_publishes_and_removes),
         TEST(test_perform_writes_only_to_what_it_made),
         TEST(test_perform_refuses_what_is_no_regular_file),
