@@ -45,9 +45,11 @@ static void worker_perform(struct worker *worker)
     worker->result = result;
     worker->is_asked = false;
     worker->is_done = true;
+    (void)pthread_mutex_unlock(&worker->mutex); /* who is told finds the lock free */
     if (write(worker->told_fd, &one, sizeof one) != sizeof one) {
         assert(errno == EAGAIN); /* it was told 2^64 times, and once is enough */
     }
+    (void)pthread_mutex_lock(&worker->mutex);
 }
 
 /* The thread. */
@@ -166,8 +168,8 @@ void worker_submit(struct worker *worker, const struct disk_operation *operation
     (void)pthread_mutex_lock(&worker->mutex);
     worker->operation = *operation;
     worker->is_asked = true;
-    (void)pthread_cond_signal(&worker->changed);
     (void)pthread_mutex_unlock(&worker->mutex);
+    (void)pthread_cond_signal(&worker->changed); /* who wakes up finds the lock free */
 }
 
 bool worker_is_busy(const struct worker *worker)
