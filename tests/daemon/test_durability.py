@@ -221,6 +221,51 @@ def test_an_ordinary_end_keeps_all_whatever_is_promised(start, tmp_path, durabil
     assert len(node.keys()) == 100
 
 
+def in_use(start, folder):
+    return start("-D", str(folder))
+
+
+def foreign(_, folder):
+    folder.mkdir(0o700)
+    (folder / "letters").write_text("to somebody")
+
+
+def open_to_all(_, folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def a_file(_, folder):
+    folder.write_text("")
+
+
+def a_link(_, folder):
+    folder.with_name("other").mkdir(0o700)
+    folder.symlink_to(folder.with_name("other"))
+
+
+def with_a_pipe(_, folder):
+    folder.mkdir(0o700)
+    os.mkfifo(folder / "log-1", 0o600)
+
+
+@pytest.mark.parametrize("make, why", [
+    (in_use, "is in use by process"), (foreign, "has 'letters'"), (open_to_all, "(mode 0777)"),
+    (a_file, "Not a directory"), (a_link, "symbolic link"), (with_a_pipe, "no regular file"),
+])
+def test_a_directory_that_cannot_be_ours_is_refused_in_one_line(start, tmp_path, make, why):
+    folder = tmp_path / "data"
+    first = make(start, folder)
+    before = sorted(folder.iterdir()) if folder.is_dir() else []
+    refused = start.unready("-D", str(folder))
+    assert refused.process.wait(10 * PATIENCE) == 73
+    assert why in refused.log() and len(refused.log().splitlines()) == 1
+    refused.process.returncode = 0
+    assert before == (sorted(folder.iterdir()) if folder.is_dir() else [])
+    if first is not None:
+        assert first.post("/keys/foo", {"3": 1}).status == 201
+
+
 def test_memory_only_says_so(start):
     node = start()
     assert "data=memory-only" in node.log()
