@@ -26,6 +26,7 @@ struct worker {
     pthread_mutex_t mutex;  /* of all that follows */
     pthread_cond_t changed; /* waits by CLOCK_MONOTONIC */
     struct disk_operation operation;
+    struct disk_result (*task)(void *owner); /* NULL: the operation is asked for */
     struct disk_result result;
     bool is_asked; /* the operation is there, or under way */
     bool is_done;  /* the result is there, and the loop has not taken it yet */
@@ -36,11 +37,12 @@ struct worker {
 /* Without the lock while the disk is waited for. */
 static void worker_perform(struct worker *worker)
 {
+    struct disk_result (*const task)(void *) = worker->task;
     const uint64_t one = 1;
     struct disk_result result;
 
     (void)pthread_mutex_unlock(&worker->mutex);
-    result = files_perform(worker->files, &worker->operation);
+    result = task != NULL ? task(worker->owner) : files_perform(worker->files, &worker->operation);
     (void)pthread_mutex_lock(&worker->mutex);
     worker->result = result;
     worker->is_asked = false;
@@ -53,7 +55,7 @@ static void worker_perform(struct worker *worker)
 }
 
 /* The thread. */
-static void *worker_run(void *argument)
+static void *worker_thread(void *argument)
 {
     struct worker *worker = argument;
 
@@ -104,7 +106,7 @@ static int worker_begin(struct worker *worker)
     (void)sigfillset(&all);
     reason = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (reason == 0) {
-        reason = pthread_create(&worker->thread, NULL, worker_run, worker);
+        reason = pthread_create(&worker->thread, NULL, worker_thread, worker);
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     return reason;
@@ -161,15 +163,29 @@ enum status worker_create(const struct worker_options *options, struct worker **
     return STATUS_OK;
 }
 
-void worker_submit(struct worker *worker, const struct disk_operation *operation)
+static void worker_ask(struct worker *worker, const struct disk_operation *operation,
+                       struct disk_result (*task)(void *owner))
 {
     assert(!worker->is_busy);
     worker->is_busy = true;
     (void)pthread_mutex_lock(&worker->mutex);
     worker->operation = *operation;
+    worker->task = task;
     worker->is_asked = true;
     (void)pthread_mutex_unlock(&worker->mutex);
     (void)pthread_cond_signal(&worker->changed); /* who wakes up finds the lock free */
+}
+
+void worker_submit(struct worker *worker, const struct disk_operation *operation)
+{
+    worker_ask(worker, operation, NULL);
+}
+
+void worker_run(struct worker *worker, struct disk_result (*task)(void *owner))
+{
+    static const struct disk_operation none = { .size = 0 };
+
+    worker_ask(worker, &none, task);
 }
 
 bool worker_is_busy(const struct worker *worker)

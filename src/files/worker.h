@@ -17,7 +17,7 @@ struct worker; /* opaque */
 
 struct worker_options {
     struct event_base *base;
-    int directory; /* borrowed */
+    int directory; /* borrowed; -1: there are tasks alone */
     void *owner;
     /* In the loop, an operation's result. The next one may be submitted from it. */
     void (*done)(void *owner, struct disk_result result);
@@ -29,7 +29,11 @@ MUST_CHECK enum status worker_create(const struct worker_options *options,
 /* What the operation lends stays lent until done() is called. Asserts that none is under way. */
 void worker_submit(struct worker *worker, const struct disk_operation *operation);
 
-/* Whether one is under way. */
+/* Have the thread do something else that waits for the disk, of which done() is told in the same
+ * way. What belongs to the owner's task is the thread's until then. */
+void worker_run(struct worker *worker, struct disk_result (*task)(void *owner));
+
+/* Whether something is under way. */
 bool worker_is_busy(const struct worker *worker);
 
 /* End the thread. What was submitted is done first, and nobody is told. One that has not come back

@@ -53,6 +53,22 @@ struct api_disk {
     uint64_t commit_us_most;
 };
 
+/* Who makes backups, one at a time, and the one that is being made or was made last. */
+enum api_backup_state { API_BACKUP_NONE, API_BACKUP_UNDER_WAY, API_BACKUP_MADE, API_BACKUP_FAILED };
+
+struct api_backup {
+    /* STATUS_INVALID: none are made here; STATUS_CONFLICT: one is under way. */
+    enum status (*begin)(void *maker, struct fault *why);
+    void (*cancel)(void *maker, const char *reason);
+    void *maker;
+    struct http_request *waiter; /* is woken once it has ended; NULL: nobody */
+    const char *path;            /* of the data directory that it is */
+    uint64_t bytes;              /* that a start from it reads */
+    uint64_t keys;
+    struct fault why; /* it failed */
+    uint8_t state;    /* enum api_backup_state */
+};
+
 /* Aggregates that are being joined, in the order in which they came (api_aggregate.c). */
 TAILQ_HEAD(api_line, aggregate);
 
@@ -81,6 +97,7 @@ struct http_context {
     const char *problem; /* NULL, or why the node is not ready that node cannot know: a sentence */
     struct api_socket (*socket)(void *shell); /* NULL: not shown */
     struct api_disk (*disk)(void *shell);     /* NULL: memory only */
+    struct api_backup *backup;                /* NULL at the end, when it is gone */
     void *shell;
 };
 
@@ -212,6 +229,7 @@ http_handler api_health_get;  /* api_node.c */
 http_handler api_ready_get;   /* api_node.c */
 http_handler api_stats_get;   /* api_node.c */
 http_handler api_openapi_get; /* api_node.c */
+http_handler api_backup_post; /* api_backup.c */
 
 /* One key's vector, at once or in steps: as GET shows it, or as POST with an empty vector answers:
  * all of it is larger than nothing (api_keys.c). The digest is from before the first element was

@@ -11,6 +11,7 @@
 
 const struct http_route http_routes[] = {
     { .path = "", .methods = HTTP_GET, .access = HTTP_OPEN, .handler = api_index_get },
+    { .path = "backup", .methods = HTTP_POST, .access = HTTP_WRITE, .handler = api_backup_post },
     { .path = "health", .methods = HTTP_GET, .access = HTTP_OPEN, .handler = api_health_get },
     { .path = "keys",
       .methods = HTTP_GET,

@@ -4,6 +4,7 @@
 #include "http/api.h"
 #include "http/routes.h"
 #include "http/watch.h"
+#include "main/backup.h"
 #include "main/libevent.h"
 #include "main/report.h"
 #include "main/settings.h"
@@ -56,8 +57,9 @@ struct daemon {
     struct node *node; /* these two once all is loaded */
     struct report *report;
     struct storage *storage; /* NULL: memory only */
-    uint64_t peers_us;       /* mono: when those we know are noted for the next start */
-    struct fault fault;      /* why it cannot go on; code STATUS_OK: it can */
+    struct backup *backup;
+    uint64_t peers_us;  /* mono: when those we know are noted for the next start */
+    struct fault fault; /* why it cannot go on; code STATUS_OK: it can */
     struct mem store_mem;
     struct mem node_mem;
     struct mem server_mem; /* connections */
@@ -138,8 +140,10 @@ static uint64_t daemon_due_us(const struct daemon *daemon)
 {
     const uint64_t node_us = daemon->node == NULL ? UINT64_MAX : node_due_us(daemon->node);
     const uint64_t disk_us = daemon->storage == NULL ? UINT64_MAX : storage_due_us(daemon->storage);
+    const uint64_t backup_us = backup_due_us(daemon->backup);
+    const uint64_t least_us = node_us < disk_us ? node_us : disk_us;
 
-    return node_us < disk_us ? node_us : disk_us;
+    return least_us < backup_us ? least_us : backup_us;
 }
 
 /* Set the timer for that. */
@@ -186,6 +190,7 @@ static void daemon_note_peers(struct daemon *daemon)
 
 static void daemon_keep(struct daemon *daemon, struct changes changes)
 {
+    backup_note(daemon->backup, changes);
     if (daemon->storage == NULL) {
         return;
     }
@@ -234,6 +239,7 @@ static void daemon_on_turn(evutil_socket_t fd, short events, void *argument)
     if (daemon->storage != NULL) {
         storage_turn_end(daemon->storage, daemon->now);
     }
+    backup_turn_end(daemon->backup, daemon->now);
     report_events(daemon->report, daemon->now.mono_us);
     daemon_set_timer(daemon);
     daemon->now.mono_us = 0;
@@ -301,10 +307,12 @@ static void daemon_on_stop_check(evutil_socket_t fd, short events, void *argumen
                           || now_us >= daemon->stop_us + DAEMON_LEAVE_MS * 1000;
     const bool has_answered = http_server_is_stopped(daemon->server)
                               || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000;
+    const bool has_backed_up = backup_view(daemon->backup)->state != API_BACKUP_UNDER_WAY
+                               || now_us >= daemon->stop_us + DAEMON_DRAIN_MS * 1000;
 
     (void)fd;
     (void)events;
-    if (has_left && has_answered && daemon_has_kept(daemon, now_us)) {
+    if (has_left && has_answered && has_backed_up && daemon_has_kept(daemon, now_us)) {
         (void)event_base_loopbreak(daemon->base);
     }
 }
@@ -331,6 +339,7 @@ static void daemon_on_stop(evutil_socket_t signal, short events, void *argument)
     if (daemon->storage != NULL && daemon->node != NULL) {
         daemon_note_peers(daemon);
     }
+    backup_cancel(daemon->backup, "this node is stopping: nothing is kept of the backup");
     http_server_stop(daemon->server, DAEMON_DRAIN_MS * 1000);
     (void)event_add(daemon->stop_check, &often);
 }
@@ -628,13 +637,14 @@ static const struct http_keeper daemon_keeper = { .noted = daemon_noted,
                                                   .loads = daemon_loads,
                                                   .wait_us = DAEMON_HOLD_US };
 
-/* The rules of the configuration in force. */
-static void daemon_set_keeps(struct daemon *daemon)
+/* What requests go by of the configuration in force. */
+static void daemon_set_requests(struct daemon *daemon)
 {
     struct settings_lists *lists = &daemon->lists[daemon->list];
 
     daemon->context.keeps = lists->keeps;
     daemon->context.keeps_count = settings_keeps(daemon->config, lists);
+    backup_configure(daemon->backup, daemon->config->backup_dir);
 }
 
 static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
@@ -657,8 +667,9 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
                                       .http_port = daemon->http_port,
                                       .started_us = daemon_moment(daemon).mono_us,
                                       .socket = daemon_socket,
+                                      .backup = backup_view(daemon->backup),
                                       .shell = daemon };
-    daemon_set_keeps(daemon);
+    daemon_set_requests(daemon);
     TAILQ_INIT(&context->line);
     status = daemon_fill_random(context->secret, sizeof context->secret, why);
     if (status != STATUS_OK) {
@@ -706,6 +717,19 @@ static enum status daemon_build_events(struct daemon *daemon, struct fault *why)
     return STATUS_OK;
 }
 
+static enum status daemon_build_backup(struct daemon *daemon, struct fault *why)
+{
+    const struct backup_options options = { .base = daemon->base,
+                                            .log = daemon->options.log,
+                                            .table = daemon->table,
+                                            .cluster_id = daemon->node_options.cluster_id,
+                                            .owner = daemon,
+                                            .moment = daemon_moment };
+
+    daemon->backup = backup_create(&options);
+    return daemon->backup == NULL ? fault_set(why, STATUS_MEMORY, "no memory") : STATUS_OK;
+}
+
 static enum status daemon_build(struct daemon *daemon, struct fault *why)
 {
     const struct resolve_options resolve = { .base = daemon->base,
@@ -716,6 +740,9 @@ static enum status daemon_build(struct daemon *daemon, struct fault *why)
 
     if (status == STATUS_OK) {
         status = daemon_build_table(daemon, why);
+    }
+    if (status == STATUS_OK) {
+        status = daemon_build_backup(daemon, why);
     }
     if (status == STATUS_OK) {
         status = daemon_build_http(daemon, why);
@@ -933,7 +960,7 @@ enum status daemon_reload(struct daemon *daemon, const struct config *config, st
     daemon->node_options = node;
     config_compare(daemon->config, config, daemon_on_difference, daemon);
     daemon->config = config;
-    daemon_set_keeps(daemon);
+    daemon_set_requests(daemon);
     daemon->http_mem.limit_bytes = settings_http_memory(config);
     if (daemon->node != NULL) {
         table_set_keys_max(daemon->table, config->max_keys);
@@ -962,10 +989,12 @@ void daemon_free(struct daemon *daemon)
     if (daemon == NULL) {
         return;
     }
-    if (!storage_close(daemon->storage, DAEMON_DISK_MS * 1000)) {
+    if (!storage_close(daemon->storage, DAEMON_DISK_MS * 1000)
+        || !backup_free(daemon->backup, DAEMON_DISK_MS * 1000)) {
         daemon_remove_unix(daemon);
         return; /* of a disk that does not come back, what it was lent must stay */
     }
+    daemon->context.backup = NULL;
     report_free(daemon->report);
     resolver_free(daemon->resolver);
     http_server_free(daemon->server);

@@ -99,6 +99,30 @@ static void await(struct fixture *fixture, size_t wanted)
     assert_int_equal(fixture->count, wanted);
 }
 
+static struct disk_result task(void *owner)
+{
+    (void)owner;
+    syncing = pthread_self();
+    return (struct disk_result){ .size = 7 };
+}
+
+static void test_worker_does_a_task_among_operations(void **state)
+{
+    struct fixture *fixture = *state;
+
+    submit(fixture, DISK_CREATE);
+    await(fixture, 1);
+    worker_run(fixture->worker, task);
+    assert_true(worker_is_busy(fixture->worker));
+    await(fixture, 2);
+    assert_int_equal(fixture->results[1].size, 7);
+    assert_false(pthread_equal(syncing, pthread_self()));
+    submit(fixture, DISK_WRITE);
+    await(fixture, 3);
+    assert_int_equal(fixture->results[2].outcome, DISK_DONE);
+    assert_int_equal(fixture->results[2].size, 0);
+}
+
 static void test_worker_does_one_operation_after_the_other(void **state)
 {
     struct fixture *fixture = *state;
@@ -185,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_worker_does_one_operation_after_the_other),
+        TEST(test_worker_does_a_task_among_operations),
         TEST(test_worker_waits_for_the_disk_and_the_loop_does_not),
         TEST(test_worker_is_left_behind_when_the_disk_does_not_answer),
         TEST(test_worker_that_ends_does_what_it_was_told_to_and_tells_nobody),
