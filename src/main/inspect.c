@@ -181,6 +181,7 @@ static void check_print(const struct inspected *inspected, FILE *to)
     (void)fprintf(
         to, "keys %" PRIu64 "\nended %" PRIu64 "\ndeleted %" PRIu64 "\nelements %" PRIu64 "\n",
         stats.keys[TABLE_DATA], stats.ended, stats.tombstones, stats.elements);
+    (void)fprintf(to, "digest %016" PRIx64 "\n", table_root(inspected->table, TABLE_DATA));
     (void)fprintf(to, "peers %zu\nlast_contact %" PRIu64 "\n", report->peers.count,
                   report->peers.contact_s);
     (void)fprintf(to, "torn_bytes %" PRIu64 "\ndamaged %" PRIu64 "\ndamaged_bytes %" PRIu64 "\n",
@@ -220,6 +221,10 @@ static void export_entry(struct json_writer *json, const struct entry *entry)
     json_begin_object(json);
     json_name(json, "key");
     json_string(json, entry_key(entry));
+    if (entry_generation(entry) > 0) {
+        json_name(json, "generation");
+        json_u64(json, entry_generation(entry));
+    }
     json_name(json, "vector");
     json_begin_object(json);
     for (size_t i = 0; i < count; i++) {
@@ -231,26 +236,67 @@ static void export_entry(struct json_writer *json, const struct entry *entry)
     json_end_object(json);
 }
 
-static void export_all(struct inspected *inspected, FILE *to)
+static void export_deletion(struct json_writer *json, const struct entry *tombstone)
+{
+    json_begin_object(json);
+    json_name(json, "deleted");
+    json_hex64(json, entry_deleted_hash(tombstone));
+    json_name(json, "generation");
+    json_u64(json, entry_generation(tombstone));
+    json_end_object(json);
+}
+
+static void export_keys(const struct inspected *inspected, struct output *output, FILE *to)
 {
     struct entry *entries[INSPECT_SLICE];
     struct bytes after = { NULL, 0 };
     struct json_writer json;
-    struct output output;
     size_t count;
 
-    output_init(&output, (struct space){ inspected->piece, sizeof inspected->piece }, export_sink,
-                to);
     do {
         count =
             table_slice(inspected->table, (struct bytes){ NULL, 0 }, after, entries, INSPECT_SLICE);
         for (size_t i = 0; i < count; i++) {
-            json_begin(&json, &output, false);
+            json_begin(&json, output, false);
             export_entry(&json, entries[i]);
-            output_put_byte(&output, '\n');
+            output_put_byte(output, '\n');
             after = entry_key(entries[i]);
         }
     } while (count == INSPECT_SLICE && !ferror(to));
+}
+
+static void export_deletions(const struct inspected *inspected, struct output *output, FILE *to)
+{
+    const struct prefix all = { .set = TABLE_DATA };
+    struct entry *entries[INSPECT_SLICE];
+    struct json_writer json;
+    uint64_t hash = 0;
+    bool is_last = table_stats(inspected->table).tombstones == 0;
+
+    while (!is_last && !ferror(to)) {
+        const size_t count = table_slice_hash(inspected->table, all, hash, entries, INSPECT_SLICE);
+
+        is_last = count < INSPECT_SLICE;
+        for (size_t i = 0; i < count; i++) {
+            if (entry_deleted(entries[i])) {
+                json_begin(&json, output, false);
+                export_deletion(&json, entries[i]);
+                output_put_byte(output, '\n');
+            }
+            hash = entry_hash(inspected->table, entries[i]) + 1;
+            is_last = is_last || hash == 0;
+        }
+    }
+}
+
+static void export_all(struct inspected *inspected, FILE *to)
+{
+    struct output output;
+
+    output_init(&output, (struct space){ inspected->piece, sizeof inspected->piece }, export_sink,
+                to);
+    export_keys(inspected, &output, to);
+    export_deletions(inspected, &output, to);
     output_flush(&output);
 }
 
@@ -280,26 +326,57 @@ struct import {
     uint64_t lines;
 };
 
-/* One update, into the table alone. */
-static enum status import_take(struct import *import, struct fault *why)
+/* A deletion, if it is later than what there is of the key. */
+static enum status import_deletion(struct import *import, uint64_t hash)
 {
     struct table *table = import->inspected->table;
-    const struct bytes key = draft_key(&import->draft);
-    struct address address;
+    const uint32_t generation = draft_generation(&import->draft);
+    struct entry *entry = table_find_hash(table, TABLE_DATA, hash);
+
+    return entry != NULL && entry_generation(entry) >= generation
+               ? STATUS_OK
+               : table_delete(table, &entry, hash, generation, CHANGE_FROM_DISK);
+}
+
+/* Elements, into the generation that the line says, or where it says none, as a client's update
+ * into that in which the key is. Those of one that was deleted since are passed over. */
+static enum status import_update(struct import *import, struct bytes key)
+{
+    struct table *table = import->inspected->table;
+    uint32_t generation = draft_generation(&import->draft);
+    struct merge_result merged;
     struct block_room room;
     struct block block;
     struct entry *entry;
+    enum status status = table_obtain(table, key, TABLE_DATA, &entry);
+
+    if (status == STATUS_OK && generation == 0) {
+        generation = entry_generation(entry);
+    }
+    while (status == STATUS_OK && entry_generation(entry) <= generation
+           && draft_next_block(&import->draft, &room, &block)) {
+        status = entry_generation(entry) == generation
+                     ? table_merge(table, entry, &block, CHANGE_FROM_DISK, &merged)
+                     : table_renew(table, &entry, generation, &block, CHANGE_FROM_DISK, &merged);
+    }
+    return status;
+}
+
+/* One line, into the table alone. */
+static enum status import_take(struct import *import, struct fault *why)
+{
+    const struct bytes key = draft_key(&import->draft);
+    struct address address;
     enum status status;
+    uint64_t hash;
 
     if (pattern_is(key) || address_from_presence(key, &address)) {
         return fault_set(why, STATUS_INVALID, "'%.*s' is no key that can be written",
                          key.size < 80 ? (int)key.size : 80, (const char *)key.data);
     }
-    status = table_obtain(table, key, TABLE_DATA, &entry);
-    while (status == STATUS_OK && draft_next_block(&import->draft, &room, &block)) {
-        status = table_merge(table, entry, &block, CHANGE_FROM_DISK, NULL);
-    }
-    table_turn_end(table);
+    status = draft_is_deletion(&import->draft, &hash) ? import_deletion(import, hash)
+                                                      : import_update(import, key);
+    table_turn_end(import->inspected->table);
     import->lines++;
     return status == STATUS_OK ? STATUS_OK : fault_set(why, status, "%s", status_text(status));
 }
@@ -357,7 +434,7 @@ static enum process_exit import_file(struct import *import, const char *file, st
     }
     (void)getrandom(secret, sizeof secret, 0); /* it has given some before */
     draft_init(&import->draft, &import->inspected->mem, secret);
-    import->reader = json_reader_create(JSON_FORM_LINES, &import->draft);
+    import->reader = json_reader_create(JSON_FORM_EXPORT, &import->draft);
     exit = import->reader == NULL ? inspected_no_memory(why) : import_read(import, from, why);
     json_reader_free(import->reader);
     draft_clear(&import->draft);

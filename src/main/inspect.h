@@ -2,11 +2,12 @@
 #define MAIN_INSPECT_H
 
 /* The commands on a data directory that no daemon runs on: say what is in it, and its data out of
- * it and into it, as the lines of JSON that POST /keys takes and GET /keys gives. They load all of
- * it into memory and wait for the disk. Called by main.c alone.
+ * it and into it, as lines of JSON. They load all of it into memory and wait for the disk. Called
+ * by main.c alone.
  *
- * Of keys that were deleted there is no name, and of those that were written since no generation in
- * that form: whoever takes in what was given out writes to the keys as they are there by then.
+ * The lines are those of POST /keys and GET /keys, with the generation of keys that were deleted
+ * before; and for those that are deleted, of which there is no name, the hash that all nodes of the
+ * cluster know them by. So what was given out and is taken in again is the same.
  *
  * Each returns how the process is to end:
  *
@@ -27,8 +28,8 @@
 /* Print its files and what they hold, a name and a value a line. Nothing is changed. */
 enum process_exit inspect_check(const char *path, FILE *to, struct fault *why);
 
-/* Print its keys with their vectors, in byte order. Nothing is changed; what has ended is left
- * out. */
+/* Print its keys with their vectors, in byte order, then its deletions by hash. Nothing is changed;
+ * what has ended is left out. */
 enum process_exit inspect_export(const char *path, FILE *to, struct fault *why);
 
 /* Join the lines of a file, "-" for stdin, into it; one that is not there is made for a cluster of

@@ -55,6 +55,17 @@ struct bytes draft_key(const struct draft *draft)
     return (struct bytes){ draft->key, draft->key_size };
 }
 
+uint32_t draft_generation(const struct draft *draft)
+{
+    return draft->generation;
+}
+
+bool draft_is_deletion(const struct draft *draft, uint64_t *hash_out)
+{
+    *hash_out = draft->deleted;
+    return draft->is_deletion;
+}
+
 size_t draft_count(const struct draft *draft)
 {
     return draft->count;
@@ -101,6 +112,8 @@ const struct draft_problem *draft_problem(const struct draft *draft)
 
 void draft_begin(struct draft *draft)
 {
+    draft->generation = 0;
+    draft->is_deletion = false;
     draft->count = 0;
     draft->position = 0;
     draft->ascending = true;

@@ -83,6 +83,9 @@ struct draft {
     struct draft_seen seen[DRAFT_SEEN_PARTS];
     uint8_t key[DRAFT_KEY_MAX];
     uint8_t key_size;
+    uint32_t generation; /* that the line said; 0: none */
+    bool is_deletion;
+    uint64_t deleted; /* shared hash of the key, with is_deletion */
     struct draft_problem problem;
 };
 
@@ -101,6 +104,12 @@ void draft_again(struct draft *draft);
 /* -- for whoever takes updates --------------------------------------------------------------- */
 
 struct bytes draft_key(const struct draft *draft); /* until the next read; empty: none was named */
+
+/* The generation that a line of JSON_FORM_EXPORT says the key is in; 0: it says none. */
+uint32_t draft_generation(const struct draft *draft);
+
+/* Whether such a line says that the key of this shared hash was deleted, and no more. */
+bool draft_is_deletion(const struct draft *draft, uint64_t *hash_out);
 
 /* Elements read, zeros too. */
 size_t draft_count(const struct draft *draft);

@@ -40,12 +40,15 @@ enum member {
     MEMBER_DIGEST,
     MEMBER_EXPIRES,
     MEMBER_VIEW,
+    MEMBER_GENERATION,
+    MEMBER_DELETED, /* the last: of JSON_FORM_EXPORT alone */
     MEMBER_COUNT
 };
 
 static const char *const member_names[MEMBER_COUNT] = {
-    [MEMBER_KEY] = "key",       [MEMBER_VECTOR] = "vector",   [MEMBER_SIZE] = "size",
-    [MEMBER_DIGEST] = "digest", [MEMBER_EXPIRES] = "expires", [MEMBER_VIEW] = "view",
+    [MEMBER_KEY] = "key",         [MEMBER_VECTOR] = "vector",         [MEMBER_SIZE] = "size",
+    [MEMBER_DIGEST] = "digest",   [MEMBER_EXPIRES] = "expires",       [MEMBER_VIEW] = "view",
+    [MEMBER_DELETED] = "deleted", [MEMBER_GENERATION] = "generation",
 };
 
 struct json_reader {
@@ -104,6 +107,11 @@ uint64_t json_reader_line(const struct json_reader *reader)
     return reader->line;
 }
 
+static bool is_of_lines(const struct json_reader *reader)
+{
+    return reader->form == JSON_FORM_LINES || reader->form == JSON_FORM_EXPORT;
+}
+
 /* -- what is wrong ------------------------------------------------------------------------- */
 
 static struct bytes text_of(const struct json_reader *reader)
@@ -128,8 +136,7 @@ static enum read_event refuse(struct json_reader *reader)
             || reader->expect == EXPECT_VALUE)) {
         draft_point(draft, draft_key(draft));
     }
-    if (reader->form == JSON_FORM_LINES && reader->expect >= EXPECT_COLON
-        && reader->expect != EXPECT_NOTHING) {
+    if (is_of_lines(reader) && reader->expect >= EXPECT_COLON && reader->expect != EXPECT_NOTHING) {
         const char *name = member_names[reader->member];
 
         draft_point(draft, (struct bytes){ (const uint8_t *)name, strlen(name) });
@@ -246,7 +253,9 @@ static enum read_event name_of_bulk(struct json_reader *reader)
 
 static enum read_event name_of_line(struct json_reader *reader)
 {
-    for (unsigned i = 0; i < MEMBER_COUNT; i++) {
+    const bool is_export = reader->form == JSON_FORM_EXPORT;
+
+    for (unsigned i = 0; i < (is_export ? MEMBER_COUNT : MEMBER_DELETED); i++) {
         if (text_is(text_of(reader), member_names[i])) {
             reader->member = (uint8_t)i;
             if ((reader->members >> i & 1) != 0) {
@@ -257,7 +266,9 @@ static enum read_event name_of_line(struct json_reader *reader)
         }
     }
     reader->expect = EXPECT_NAME;
-    (void)refuse_with(reader, "a line has a member that is neither \"key\" nor \"vector\"");
+    (void)refuse_with(reader, text_is(text_of(reader), member_names[MEMBER_DELETED])
+                                  ? "a line is a deletion; vignetted --import takes those"
+                                  : "a line has a member that is neither \"key\" nor \"vector\"");
     draft_point(reader->draft, text_of(reader));
     return READ_REFUSED;
 }
@@ -321,6 +332,24 @@ static enum read_event value_of_vector(struct json_reader *reader, char token)
     return READ_MORE;
 }
 
+/* What only such lines say. */
+static enum read_event value_of_export(struct json_reader *reader, char token)
+{
+    struct draft *draft = reader->draft;
+
+    if (reader->member == MEMBER_DELETED) {
+        draft->is_deletion = token == '"' && text_get_hex64(text_of(reader), &draft->deleted);
+        return draft->is_deletion
+                   ? READ_MORE
+                   : refuse_with(reader, "\"deleted\" must be a string of hexadecimal digits");
+    }
+    if (token != '0' || reader->number == 0 || reader->number > UINT32_MAX) {
+        return refuse_with(reader, "\"generation\" must be a whole number 1..4294967295");
+    }
+    draft->generation = (uint32_t)reader->number;
+    return READ_MORE;
+}
+
 static enum read_event value_of_line(struct json_reader *reader, char token)
 {
     enum read_event event = READ_MORE;
@@ -336,8 +365,12 @@ static enum read_event value_of_line(struct json_reader *reader, char token)
     }
     if (reader->member == MEMBER_KEY) {
         event = key_take(reader);
+    } else if (reader->form == JSON_FORM_EXPORT && reader->member >= MEMBER_GENERATION) {
+        event = value_of_export(reader, token);
     }
-    reader->expect = EXPECT_COMMA;
+    if (event == READ_MORE) {
+        reader->expect = EXPECT_COMMA;
+    }
     return event;
 }
 
@@ -360,7 +393,8 @@ static enum read_event start_take(struct json_reader *reader, char token)
 {
     static const uint8_t places[] = { [JSON_FORM_VECTOR] = PLACE_VECTOR,
                                       [JSON_FORM_BULK] = PLACE_BULK,
-                                      [JSON_FORM_LINES] = PLACE_LINE };
+                                      [JSON_FORM_LINES] = PLACE_LINE,
+                                      [JSON_FORM_EXPORT] = PLACE_LINE };
 
     if (token != '{') {
         return refuse_token(reader, token);
@@ -398,8 +432,15 @@ static enum read_event close_take(struct json_reader *reader)
 {
     if (reader->place == PLACE_LINE) {
         const unsigned needed = 1u << MEMBER_KEY | 1u << MEMBER_VECTOR;
+        const unsigned deletion = 1u << MEMBER_DELETED | 1u << MEMBER_GENERATION;
 
         reader->expect = EXPECT_NOTHING;
+        if (reader->draft->is_deletion) {
+            return reader->members == deletion
+                       ? finish(reader)
+                       : refuse_with(reader, "a line with \"deleted\" has a \"generation\" and "
+                                             "nothing else");
+        }
         if ((reader->members & needed) != needed) {
             return refuse_with(reader, (reader->members >> MEMBER_KEY & 1) == 0
                                            ? "the line has no \"key\""
@@ -412,7 +453,7 @@ static enum read_event close_take(struct json_reader *reader)
         return READ_MORE;
     }
     reader->expect = EXPECT_COMMA;
-    if (reader->form == JSON_FORM_LINES) {
+    if (is_of_lines(reader)) {
         reader->place = PLACE_LINE;
         return READ_MORE;
     }
@@ -463,7 +504,7 @@ static enum read_event token_take(struct json_reader *reader, char token)
 
 static enum read_event newline_take(struct json_reader *reader)
 {
-    if (reader->form == JSON_FORM_LINES) {
+    if (is_of_lines(reader)) {
         if (reader->expect != EXPECT_START && reader->expect != EXPECT_NOTHING) {
             return refuse_token(reader, '\n');
         }
@@ -730,7 +771,7 @@ enum read_event json_reader_read(struct json_reader *reader, struct bytes *rest)
 
 enum read_event json_reader_end(struct json_reader *reader)
 {
-    const bool is_lines = reader->form == JSON_FORM_LINES;
+    const bool is_lines = is_of_lines(reader);
 
     if (reader->is_finishing) {
         return READ_BUSY;

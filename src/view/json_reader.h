@@ -18,9 +18,11 @@
 enum json_form {
     JSON_FORM_VECTOR, /* {"0":3,"1":"18446744073709551615"}: one READ_UPDATE without a key */
     JSON_FORM_BULK,   /* {"foo":{"0":3},"bar":{}}: a READ_UPDATE each */
-    JSON_FORM_LINES   /* {"key":"foo","vector":{"0":3}}, one a line: a READ_UPDATE each. Members
-                       * "size", "digest", "expires" and "view" are passed over, so that a listing
-                       * can be fed back; any other is refused */
+    JSON_FORM_LINES,  /* {"key":"foo","vector":{"0":3}}, one a line: a READ_UPDATE each. Members
+                       * "size", "digest", "expires", "view" and "generation" are passed over, so
+                       * that a listing can be fed back; any other is refused */
+    JSON_FORM_EXPORT  /* such lines, of which the generation is read, and deletions among them:
+                       * {"deleted":"9f1c0d2277aa01b3","generation":1795000000} */
 };
 
 struct json_reader; /* opaque */

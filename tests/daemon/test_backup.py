@@ -3,11 +3,12 @@ nothing that looks like one."""
 
 import errno
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from daemon import eventually, is_sanitized
+from daemon import PROGRAM, eventually, is_sanitized
 from test_disk_faults import Shim, library  # noqa: F401
 
 shimmed = pytest.mark.skipif(is_sanitized(), reason="the sanitizer wants to be loaded first")
@@ -120,6 +121,38 @@ def test_what_slips_past_the_walk_is_there(faulty, start, backups):
     restored = start("-D", asked.end().json()["path"])
     assert restored.vector("first") == {1: 1} and restored.vector("foo") == {0: 4}
     assert restored.digest() == digest and restored.stats()["disk_damaged"] == 0
+
+
+def tool(*arguments, **rest):
+    return subprocess.run([PROGRAM, *arguments], check=True, capture_output=True, timeout=60, **rest)
+
+
+def test_export_and_import_lose_nothing(start, tmp_path, backups):
+    node = start("-D", str(tmp_path / "data"), "--set", f"backup-dir={backups}")
+    for i in range(200):
+        assert node.post(f"/keys/key:{i}", {str(i * 100): str(2**64 - 1 - i), "1": 1}).status == 201
+    earlier = node.post("/backup").json()["path"]
+    for i in range(100):
+        assert node.request("DELETE", f"/keys/key:{i}").status == 200
+    for i in range(50):  # in a later generation
+        assert node.post(f"/keys/key:{i}", {"3": 1}).status == 201
+    keys, digest = node.keys(), node.digest()
+    assert node.stop() == 0
+    lines = tool("--export", str(tmp_path / "data")).stdout
+    assert lines.count(b'"deleted"') == 50 and lines.count(b'"key"') == 150
+    for folder in (tmp_path / "new", earlier):  # what was deleted since goes there, too
+        tool("--import", str(folder), "-", input=lines)
+        assert f"digest {digest}\n".encode() in tool("--check", str(folder)).stdout
+        assert tool("--export", str(folder)).stdout == lines
+    other = start("-D", str(tmp_path / "new"))
+    assert other.keys() == keys and other.digest() == digest
+    # A node takes the lines of keys, and says who takes the others.
+    headers = {"Content-Type": "application/x-ndjson"}
+    answer = node.restart().post("/keys", lines, headers=headers)
+    assert answer.status == 400 and "--import" in answer.json()["detail"]
+    of_keys = b"".join(line + b"\n" for line in lines.splitlines() if b'"key"' in line)
+    assert node.post("/keys", of_keys, headers=headers).status == 200
+    assert node.digest() == digest
 
 
 def test_without_a_folder_there_is_none(start):

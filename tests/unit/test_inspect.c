@@ -127,6 +127,39 @@ static void test_inspect_joins_what_it_imports(void **state)
     says(fixture, "cluster 00000007\n");
 }
 
+#define OF_B "f4fd6d9e3f1c4c01" /* any hash: there need not be a key of it */
+
+static void test_inspect_keeps_generations_and_deletions(void **state)
+{
+    static const char lines[] = "{\"key\":\"a\",\"generation\":1795000000,\"vector\":{\"1\":2}}\n"
+                                "{\"key\":\"b\",\"vector\":{\"1\":3}}\n"
+                                "{\"deleted\":\"" OF_B "\",\"generation\":1795000009}\n";
+    struct fixture *fixture = *state;
+
+    assert_int_equal(import(fixture, lines), EXIT_GOOD);
+    assert_string_equal(fixture->said, "lines 3\n");
+    assert_int_equal(export(fixture), EXIT_GOOD);
+    assert_string_equal(fixture->said, lines);
+    /* What is older changes nothing, nor does the same again. */
+    assert_int_equal(import(fixture, lines), EXIT_GOOD);
+    assert_int_equal(import(fixture,
+                            "{\"key\":\"a\",\"generation\":1794999999,\"vector\":{\"1\":9}}\n"
+                            "{\"deleted\":\"" OF_B "\",\"generation\":1795000008}\n"),
+                     EXIT_GOOD);
+    assert_int_equal(export(fixture), EXIT_GOOD);
+    assert_string_equal(fixture->said, lines);
+    /* A line without one is written to the key as it is; of a later one it begins anew. */
+    assert_int_equal(import(fixture,
+                            "{\"key\":\"a\",\"vector\":{\"1\":1,\"4\":4}}\n"
+                            "{\"key\":\"b\",\"generation\":7,\"vector\":{\"300\":1,\"0\":1}}\n"),
+                     EXIT_GOOD);
+    assert_int_equal(export(fixture), EXIT_GOOD);
+    says(fixture, "{\"key\":\"a\",\"generation\":1795000000,\"vector\":{\"1\":2,\"4\":4}}\n"
+                  "{\"key\":\"b\",\"generation\":7,\"vector\":{\"0\":1,\"300\":1}}\n");
+    assert_int_equal(check(fixture), EXIT_GOOD);
+    says(fixture, "deleted 1\n");
+}
+
 static void test_inspect_imports_nothing_of_a_file_with_a_wrong_line(void **state)
 {
     static const struct {
@@ -226,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_inspect_exports_what_was_imported),
         TEST(test_inspect_joins_what_it_imports),
+        TEST(test_inspect_keeps_generations_and_deletions),
         TEST(test_inspect_imports_nothing_of_a_file_with_a_wrong_line),
         TEST(test_inspect_does_not_give_out_what_has_ended_and_keeps_it),
         TEST(test_inspect_tells_what_is_damaged_and_gives_out_the_rest),

@@ -72,8 +72,15 @@ static void tell_update(struct fixture *fixture, struct draft *draft)
 {
     struct block_room room;
     struct block block;
+    uint64_t hash;
 
     tell_bytes(fixture, draft_key(draft));
+    if (draft_is_deletion(draft, &hash)) {
+        tell(fixture, "-%016llx", (unsigned long long)hash);
+    }
+    if (draft_generation(draft) > 0) {
+        tell(fixture, "@%lu", (unsigned long)draft_generation(draft));
+    }
     tell(fixture, "{");
     while (draft_next_block(draft, &room, &block)) {
         for (unsigned i = 0; i < block.count; i++) {
@@ -161,6 +168,12 @@ static void test_json_reader_takes_at_every_split(void **state)
           "{\"key\":\"a\",\"size\":3,\"digest\":\"x\",\"expires\":\"2026-12-29T00:00Z\","
           "\"view\":\"hll\",\"vector\":{}}",
           "a{0=5,7=1,}a{}" },
+        { JSON_FORM_LINES, "{\"key\":\"a\",\"generation\":9,\"vector\":{\"0\":5}}", "a{0=5,}" },
+        { JSON_FORM_EXPORT,
+          "{\"key\":\"a\",\"generation\":9,\"size\":1,\"vector\":{\"0\":5}}\n"
+          "{\"generation\":4294967295,\"deleted\":\"9f1c0d2277aa01b3\"}\n"
+          "{\"vector\":{\"1\":1},\"key\":\"b\"}",
+          "a@9{0=5,}-9f1c0d2277aa01b3@4294967295{}b{1=1,}" },
     };
     struct fixture *fixture = (struct fixture *)*state;
     struct draft_problem problem;
@@ -186,6 +199,16 @@ struct refused {
 };
 
 static const struct refused refusals[] = {
+    { JSON_FORM_LINES, "{\"deleted\":\"1\",\"generation\":9}", "/deleted", 1, "--import" },
+    { JSON_FORM_EXPORT, "{\"deleted\":\"x\",\"generation\":9}", "/deleted", 1, "hexadecimal" },
+    { JSON_FORM_EXPORT, "{\"deleted\":1,\"generation\":9}", "/deleted", 1, "hexadecimal" },
+    { JSON_FORM_EXPORT, "{\"deleted\":\"1\"}", "", 1, "nothing else" },
+    { JSON_FORM_EXPORT, "{\"deleted\":\"1\",\"generation\":9,\"key\":\"a\"}", "", 1,
+      "nothing else" },
+    { JSON_FORM_EXPORT, "{\"generation\":9}", "", 1, "no \"key\"" },
+    { JSON_FORM_EXPORT, "{\"generation\":0}", "/generation", 1, "1..4294967295" },
+    { JSON_FORM_EXPORT, "{\"generation\":4294967296}", "/generation", 1, "1..4294967295" },
+    { JSON_FORM_EXPORT, "{\"generation\":\"9\"}", "/generation", 1, "1..4294967295" },
     { JSON_FORM_VECTOR, "", "", 1, "empty" },
     { JSON_FORM_VECTOR, " ", "", 1, "middle" },
     { JSON_FORM_VECTOR, "{", "", 1, "middle" },
