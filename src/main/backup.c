@@ -406,18 +406,11 @@ struct api_backup *backup_view(struct backup *backup)
 
 bool backup_free(struct backup *backup, uint64_t wait_us)
 {
-    bool is_writing;
-
     if (backup == NULL) {
         return true;
     }
-    is_writing = backup->journal != NULL && worker_is_busy(backup->worker);
     if (!worker_free(backup->worker, wait_us)) {
         return false;
-    }
-    if (is_writing) {
-        journal_done(backup->journal, backup->options.moment(backup->options.owner),
-                     (struct disk_result){ .outcome = DISK_BROKEN });
     }
     journal_free(backup->journal);
     task_close(backup);

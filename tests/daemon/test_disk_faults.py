@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -274,6 +275,21 @@ def connected(node):
         return socket.create_connection(("127.0.0.1", node.port), timeout=10)
     except OSError:
         return None
+def test_an_end_at_once_takes_what_comes_back_meanwhile(shimmed, tmp_path):
+    node, shim = shimmed(tmp_path / "data")
+    shim.stall(True)
+    thread = threading.Thread(target=node.post, args=("/keys/held", {"0": 1}),
+                              kwargs={"checked": False}, daemon=True)
+    threading.excepthook = lambda _: None  # its connection is cut
+    thread.start()
+    eventually(lambda: node.stats()["http_holding"] == 1)
+    node.signal(signal.SIGTERM)
+    eventually(lambda: "stopping" in node.log())
+    node.signal(signal.SIGTERM)
+    eventually(lambda: " stopped " in node.log())
+    shim.stall(False)
+    assert node.process.wait(30) == 0, node.log()
+    assert "Assertion" not in node.log()
 
 
 # -- a power cut ---------------------------------------------------------------------------------
