@@ -140,9 +140,13 @@ bool lag_check(struct node *node, struct moment now, struct peer *peer, struct l
     if (until_us > peer->equal_us) {
         peer->equal_us = until_us;
     }
+    if (until_us > peer->has_us) {
+        peer->has_us = until_us;
+    }
     /* It was ahead of us, and we have come to where it was. */
     if (peer->told_us > peer->equal_us && ours_until(node, now, before, peer->told_us) != 0) {
         peer->equal_us = peer->told_us;
+        peer->has_us = peer->told_us;
         was_ours = true;
     }
     peer->told_us = until_us == 0 ? now.mono_us : 0;

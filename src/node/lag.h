@@ -37,10 +37,11 @@ struct lag_said {
     uint32_t minute;
 };
 
-/* A peer said the digest of its data. Notes when it was last equal to us (peer->equal_us), and that
- * it was compared (peer->checked_us), unless its digest is none of ours only as that of data that
- * change all the time may be. Returns whether its digest, or the one it said before,
- * is one that our data have or had. Time O(LAG_STATES_MAX), counted. */
+/* A peer said the digest of its data. Notes when it was last equal to us (peer->equal_us), what it
+ * has of ours for certain (peer->has_us, to which the last of the ways above does not count: it
+ * makes likely and does not prove), and that it was compared (peer->checked_us), unless its digest
+ * is none of ours only as that of data that change all the time may be. Returns whether its digest,
+ * or the one it said before, is one that our data have or had. Time O(LAG_STATES_MAX), counted. */
 bool lag_check(struct node *node, struct moment now, struct peer *peer, struct lag_said said);
 
 /* A peer listed a key that differs from ours, which did not change lately: a change of the peer's

@@ -35,6 +35,7 @@
 #define DROPS_AT_ONCE  1024           /* entries that all who may name them are asked to forget */
 #define BLOCKED_US     UINT64_C(5000) /* what a window holds back is looked at this often */
 #define AHEAD_RUN_MAX  8              /* datagrams ahead of bulk before one of bulk may leave */
+#define ACKS_UNIT      16             /* members looked at in a unit of work */
 #define EMIT_BYTES     64             /* encoded in a unit of work, beside what its blocks count */
 
 /* The parts that make datagrams of bulk, in the order in which a turn asks them at first. */
@@ -526,6 +527,43 @@ void node_turn_end(struct node *node)
     }
     node->has_extended_known = false;
     table_turn_end(node->table);
+}
+
+/* Who has it. Strictly later: a state ends in the turn in which the next one begins. */
+
+static bool has_since(const struct peer *peer, uint64_t turn_us)
+{
+    return peer->has_us > turn_us;
+}
+
+uint32_t node_acks(struct node *node, uint64_t turn_us)
+{
+    const uint32_t members = peers_members(node->peers);
+    uint32_t count = 0;
+
+    work_count(node, 1 + members / ACKS_UNIT);
+    for (uint32_t i = 0; i < members; i++) {
+        count += has_since(peers_member(node->peers, i), turn_us);
+    }
+    return count;
+}
+
+void node_acks_ask(struct node *node, struct moment now, uint64_t turn_us, uint32_t count)
+{
+    const uint32_t members = peers_members(node->peers);
+    const uint32_t start =
+        members == 0 ? 0 : (uint32_t)random_below(&node->random[RANDOM_DETECT], members);
+
+    node->now = now;
+    work_count(node, 1 + members / ACKS_UNIT);
+    for (uint32_t i = 0; i < members && count > 0; i++) {
+        struct peer *peer = peers_member(node->peers, (start + i) % members);
+
+        if (peer->state == PEER_ALIVE && peer->level > 0 && !has_since(peer, turn_us)) {
+            detect_soon(node, now, peer);
+            count--;
+        }
+    }
 }
 
 /* People. */

@@ -96,6 +96,16 @@ MUST_CHECK enum status node_update_join(struct node *node, struct moment now,
 MUST_CHECK enum status node_delete(struct node *node, struct moment now, struct bytes key,
                                    uint32_t *generation_out, struct fault *why);
 
+/* How many members have all that changed here in the turn of that moment (mono_us), or before it:
+ * a digest that they said later is that of a state which our data had after it. Fewer than there
+ * are, never more; one of the plain level says no digest. What a member keeps is in its memory.
+ * Time O(members). */
+uint32_t node_acks(struct node *node, uint64_t turn_us);
+
+/* Ask so many others of them for their digest, at random and at once; it comes within a round trip.
+ * No more than a few are asked at a time, and whoever is being asked is not asked twice. */
+void node_acks_ask(struct node *node, struct moment now, uint64_t turn_us, uint32_t count);
+
 /* Let time pass. Call when the moment node_due_us() names has come; earlier or later is allowed
  * and late calls make the node patient with others, not wrong. */
 void node_tick(struct node *node, struct moment now);

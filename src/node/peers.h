@@ -40,6 +40,7 @@ struct peer {
     uint64_t validated_us;     /* last echo of our token; 0: never */
     uint64_t checked_us;       /* when it was last compared with us; lag.c, as the next ones */
     uint64_t equal_us;         /* when its data were last known to equal ours; 0: never */
+    uint64_t has_us;           /* it has what we had before, by digests alone; 0: not known */
     uint64_t told_us;          /* when it said a digest that was none of ours; 0: it was */
     uint64_t settled_us;       /* when it last listed what differed for long; 0: never */
     uint64_t incarnation;      /* of state; from the presence entry */

@@ -533,6 +533,113 @@ static void test_sync_takes_no_list_of_much_for_what_is_on_its_way(void **state)
     assert_false(view_of(world, 1, 0).converged || view_of(world, 0, 1).converged);
 }
 
+#define ACKS_NODES  5
+#define ACKS_WRITES 200
+#define ACKS_VALUE  7
+
+struct acked {
+    size_t node;
+    uint64_t turn_us;
+    char key[32];
+};
+
+/* Each of the other nodes that has a write is counted sooner or later, and none too soon. Returns
+ * how many are. */
+static uint64_t acks_look(struct world *world, const struct acked *writes, size_t count)
+{
+    uint64_t acks = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct acked *write = &writes[i];
+        struct node *node = world->nodes[write->node].node;
+        const uint32_t said = node_acks(node, write->turn_us);
+
+        assert_true(said + 1 <= world_count(world, write->key, 1, ACKS_VALUE));
+        acks += said;
+        if (i + 5 > count) {
+            node_acks_ask(node, world_moment(world), write->turn_us, ACKS_NODES);
+            world_wake(world, write->node);
+        }
+    }
+    return acks;
+}
+
+/* Several nodes write at once, so that states are passed that others never come to. */
+static void test_sync_never_counts_who_lacks_an_update(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    struct acked writes[ACKS_WRITES];
+    uint64_t early = 0;
+
+    world_begin(fixture, ACKS_NODES);
+    world->loss_permille = 250;
+    for (size_t i = 0; i < ACKS_WRITES; i++) {
+        struct acked *write = &writes[i];
+
+        write->node = i % 3;
+        write->turn_us = world->now_us;
+        (void)key_of(i, write->key);
+        world_write(world, write->node, write->key, 1, ACKS_VALUE);
+        for (unsigned k = 0; k < i % 40; k++) {
+            early += acks_look(world, writes, i + 1);
+            world_run(world, WORLD_DELAY_US);
+        }
+    }
+    assert_true(early > 0);
+    world->loss_permille = 0;
+    world_run(world, 20 * WORLD_S);
+    assert_int_equal(acks_look(world, writes, ACKS_WRITES), ACKS_WRITES * (ACKS_NODES - 1));
+}
+
+static bool is_acked(const struct world *world, void *context)
+{
+    const struct acked *write = context;
+
+    return node_acks(world->nodes[write->node].node, write->turn_us) == ACKS_NODES - 1;
+}
+
+static void test_sync_knows_in_round_trips_who_has_an_update(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    struct acked write = { .node = 0, .key = "a" };
+
+    world_begin(fixture, ACKS_NODES);
+    for (unsigned i = 0; i < 3; i++) { /* the last time it changes nothing */
+        write.turn_us = world->now_us;
+        world_write(world, 0, write.key, 1, i == 0 ? 1 : 2);
+        assert_int_equal(node_acks(world->nodes[0].node, write.turn_us), 0);
+        world_run(world, 10 * WORLD_DELAY_US);
+        node_acks_ask(world->nodes[0].node, world_moment(world), write.turn_us, ACKS_NODES);
+        world_wake(world, 0);
+        assert_true(world_run_until(world, 4 * WORLD_DELAY_US, is_acked, &write));
+        world_run(world, WORLD_S / 10);
+    }
+}
+
+/* Lists that show nothing but what changed lately make it likely that all else is equal. */
+static void test_sync_counts_nobody_who_is_only_on_the_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    uint64_t turn_us;
+
+    world_begin(fixture, 2);
+    world_write(world, 0, "a", 1, 1);
+    world_run(world, WORLD_S);
+    world->filter = is_held;
+    turn_us = world->now_us;
+    for (unsigned i = 2; i < 80; i++) {
+        world_write(world, 0, "a", 1, i);
+        assert_int_equal(node_acks(world->nodes[0].node, turn_us), 0);
+        world_run(world, WORLD_S / 10);
+    }
+    world->filter = watch;
+    world_run(world, 5 * WORLD_S);
+    assert_int_equal(node_acks(world->nodes[0].node, turn_us), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,6 +659,9 @@ int main(void)
         TEST(test_sync_knows_how_far_each_of_many_peers_is_behind),
         TEST(test_sync_tells_the_lag_of_a_peer_that_lacks_something),
         TEST(test_sync_takes_no_list_of_much_for_what_is_on_its_way),
+        TEST(test_sync_never_counts_who_lacks_an_update),
+        TEST(test_sync_counts_nobody_who_is_only_on_the_way),
+        TEST(test_sync_knows_in_round_trips_who_has_an_update),
     };
 
     return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
