@@ -3,6 +3,7 @@
  * too, can end that half-way: joins are idempotent, and the body may be sent again. Readers see a
  * part of it meanwhile. */
 
+#include "http/api_acks.h"
 #include "http/api_body.h"
 
 /* Blocks and updates, tens of nanoseconds to a microsecond each, between two looks at the clock. */
@@ -14,8 +15,10 @@ struct bulk {
     struct draft *taking;      /* an update that was read; NULL: none is left of it */
     struct node_update update; /* the same, and its key, for node */
     bool is_applying;
+    bool is_applied; /* all of it */
     bool has_blocks;
     struct http_applied applied;
+    struct acks acks;
     uint64_t new_keys; /* not seen when they were checked, less those that were created since */
     uint64_t changed;
     uint64_t elements_raised;
@@ -144,10 +147,10 @@ static enum http_step answer(struct http_request *request, const struct bulk *bu
     struct json_writer *json;
 
     (void)http_hold(request);
-    if (reply_minimal(request)) {
+    if (bulk->acks.wanted == 0 && reply_minimal(request)) {
         return HTTP_STEP_DONE;
     }
-    http_begin(request, 200, "application/json");
+    http_begin(request, acks_code(&bulk->acks, 200), "application/json");
     json = reply_begin(&reply, request);
     json_begin_object(json);
     json_name(json, "keys");
@@ -156,6 +159,7 @@ static enum http_step answer(struct http_request *request, const struct bulk *bu
     json_u64(json, bulk->changed);
     json_name(json, "elements_raised");
     json_u64(json, bulk->elements_raised);
+    acks_put(json, &bulk->acks);
     json_end_object(json);
     reply_end(&reply);
     return HTTP_STEP_DONE;
@@ -169,7 +173,8 @@ static enum http_step body_done(struct http_request *request, const struct http_
 
     if (bulk->is_applying) {
         (void)update_begin(context, bulk, false, &why);
-        return bulk->taking != NULL ? HTTP_STEP_AGAIN : answer(request, bulk);
+        bulk->is_applied = bulk->taking == NULL;
+        return HTTP_STEP_AGAIN;
     }
     if (!keys_fit(context, bulk, &why)) {
         reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
@@ -192,6 +197,11 @@ static enum http_step go_on(struct http_request *request, struct http_context *c
     struct block block;
     struct fault why;
 
+    if (bulk->is_applied) {
+        const enum http_step step = acks_wait(request, context, &bulk->acks);
+
+        return step == HTTP_STEP_DONE ? answer(request, bulk) : step;
+    }
     if (bulk->taking != NULL) {
         if (draft_next_block(bulk->taking, &room, &block)) {
             status = block_take(request, context, bulk, &block, &why);
@@ -218,10 +228,10 @@ static enum http_step bulk_step(struct http_request *request, struct http_contex
     enum http_step step;
     struct fault why;
 
-    if (!disk_takes(context, false, &why)) {
+    if (!bulk->is_applied && !disk_takes(context, false, &why)) {
         return update_refuse(request, bulk, &why);
     }
-    if (bulk->is_applying) {
+    if (bulk->is_applying && !bulk->is_applied) {
         table_expect(context->table, bulk->new_keys);
     }
     do {
@@ -246,12 +256,12 @@ void api_keys_post(struct http_request *request, struct http_context *context)
         return;
     }
     bulk->mem = context->mem;
-    if (body_open(&bulk->body, request, context, BODY_KEYS)) {
-        step = bulk_step(request, context, bulk);
-    } else {
+    if (!body_open(&bulk->body, request, context, BODY_KEYS)) {
         http_refuse_memory(request);
+    } else if (acks_read(request, &bulk->acks)) {
+        step = bulk_step(request, context, bulk);
     }
-    if (step == HTTP_STEP_AGAIN) {
+    if (step != HTTP_STEP_DONE) {
         http_continue(request, bulk_step, bulk, bulk_free);
     } else {
         bulk_free(bulk);

@@ -1,6 +1,6 @@
 /* Deleting keys: one, or all that match a pattern. */
 
-#include "http/api.h"
+#include "http/api_acks.h"
 #include "store/pattern.h"
 
 #include <string.h>
@@ -12,49 +12,14 @@
     "'match' must be a pattern with at least one character beside %% and " \
     "*: nothing deletes all keys"
 
-void api_key_delete(struct http_request *request, struct http_context *context)
-{
-    const struct bytes key = http_key(request);
-    const struct entry *entry = table_find(context->table, key);
-    uint32_t generation;
-    struct fault why;
-    struct reply reply;
-    struct json_writer *json;
-
-    if (pattern_is(key)) {
-        http_refuse(request, 400, PATTERN_GIVEN);
-        return;
-    }
-    if (!node_is_reserved(key) && (entry == NULL || vector_size(entry_vector(entry)) == 0)) {
-        http_refuse(request, 404, "no such key here");
-        return;
-    }
-    if (!disk_takes(context, true, &why)
-        || node_delete(context->node, http_now(request), key, &generation, &why) != STATUS_OK) {
-        reply_fault(request, key, &why, NULL);
-        return;
-    }
-    (void)http_hold(request);
-    if (reply_minimal(request)) {
-        return;
-    }
-    http_begin(request, 200, "application/json");
-    json = reply_begin(&reply, request);
-    json_begin_object(json);
-    json_name(json, "key");
-    json_string(json, key);
-    json_name(json, "generation");
-    json_u64(json, generation);
-    json_end_object(json);
-    reply_end(&reply);
-}
-
-/* A pattern whose keys are being deleted. The cursor is a copy of the last key that was looked at:
- * what is written meanwhile behind it is not met again. */
+/* A key that was deleted, or a pattern whose keys are being deleted. The cursor is a copy of the
+ * last key that was looked at: what is written meanwhile behind it is not met again. */
 struct deleting {
     struct mem *mem;
+    struct acks acks;
     uint64_t deleted;
     uint64_t deleted_before; /* this step */
+    uint32_t generation;     /* that the key is in */
     size_t pattern_size;
     size_t after_size;
     uint8_t pattern[HTTP_KEY_BYTES_MAX];
@@ -68,19 +33,111 @@ static void deleting_free(void *state)
     mem_free(deleting->mem, deleting, sizeof *deleting);
 }
 
-static void deleted_answer(struct http_request *request, uint64_t deleted)
+/* NULL: refused. */
+static struct deleting *deleting_begin(struct http_request *request,
+                                       const struct http_context *context)
+{
+    struct acks acks = { .wanted = 0 };
+    struct deleting *deleting;
+
+    if (!acks_read(request, &acks)) {
+        return NULL;
+    }
+    deleting = (struct deleting *)mem_alloc_zeroed(context->mem, sizeof *deleting);
+    if (deleting == NULL) {
+        http_refuse_memory(request);
+        return NULL;
+    }
+    deleting->mem = context->mem;
+    deleting->acks = acks;
+    return deleting;
+}
+
+static enum http_step key_deleted_step(struct http_request *request, struct http_context *context,
+                                       void *state)
+{
+    struct deleting *deleting = (struct deleting *)state;
+    struct reply reply;
+    struct json_writer *json;
+
+    if (acks_wait(request, context, &deleting->acks) == HTTP_STEP_SLEEP) {
+        return HTTP_STEP_SLEEP;
+    }
+    (void)http_hold(request);
+    if (deleting->acks.wanted == 0 && reply_minimal(request)) {
+        return HTTP_STEP_DONE;
+    }
+    http_begin(request, acks_code(&deleting->acks, 200), "application/json");
+    json = reply_begin(&reply, request);
+    json_begin_object(json);
+    json_name(json, "key");
+    json_string(json, http_key(request));
+    json_name(json, "generation");
+    json_u64(json, deleting->generation);
+    acks_put(json, &deleting->acks);
+    json_end_object(json);
+    reply_end(&reply);
+    return HTTP_STEP_DONE;
+}
+
+/* False: refused. */
+static bool key_delete(struct http_request *request, struct http_context *context,
+                       uint32_t *generation)
+{
+    const struct bytes key = http_key(request);
+    const struct entry *entry = table_find(context->table, key);
+    struct fault why;
+
+    if (pattern_is(key)) {
+        http_refuse(request, 400, PATTERN_GIVEN);
+        return false;
+    }
+    if (!node_is_reserved(key) && (entry == NULL || vector_size(entry_vector(entry)) == 0)) {
+        http_refuse(request, 404, "no such key here");
+        return false;
+    }
+    if (!disk_takes(context, true, &why)
+        || node_delete(context->node, http_now(request), key, generation, &why) != STATUS_OK) {
+        reply_fault(request, key, &why, NULL);
+        return false;
+    }
+    return true;
+}
+
+void api_key_delete(struct http_request *request, struct http_context *context)
+{
+    struct deleting *deleting = deleting_begin(request, context);
+
+    if (deleting == NULL) {
+        return;
+    }
+    if (key_delete(request, context, &deleting->generation)
+        && key_deleted_step(request, context, deleting) == HTTP_STEP_SLEEP) {
+        http_continue(request, key_deleted_step, deleting, deleting_free);
+    } else {
+        deleting_free(deleting);
+    }
+}
+
+static enum http_step deleted_answer(struct http_request *request,
+                                     const struct http_context *context, struct deleting *deleting)
 {
     struct reply reply;
     struct json_writer *json;
 
+    if (acks_wait(request, context, &deleting->acks) == HTTP_STEP_SLEEP) {
+        return HTTP_STEP_SLEEP;
+    }
     (void)http_hold(request);
-    http_begin(request, 200, "application/json");
+    http_begin(request, acks_code(&deleting->acks, 200), "application/json");
     json = reply_begin(&reply, request);
     json_begin_object(json);
     json_name(json, "deleted");
-    json_u64(json, deleted);
+    json_u64(json, deleting->deleted);
+    acks_put(json, &deleting->acks);
     json_end_object(json);
     reply_end(&reply);
+    return HTTP_STEP_DONE;
 }
 
 /* Each key that goes is work for the node as the turn ends; but one goes in every step. */
@@ -125,10 +182,10 @@ static enum http_step deleting_step(struct http_request *request, struct http_co
     const struct bytes pattern = { deleting->pattern, deleting->pattern_size };
     struct entry *entries[SLICE_KEYS];
     struct fault why;
-    size_t count;
+    size_t count = deleting->acks.turn_us == 0;
 
     deleting->deleted_before = deleting->deleted;
-    do {
+    while (count > 0) {
         const struct bytes after = { deleting->after, deleting->after_size };
 
         if (is_over(deleting, request, context)) {
@@ -142,9 +199,8 @@ static enum http_step deleting_step(struct http_request *request, struct http_co
             reply_fault(request, (struct bytes){ NULL, 0 }, &why, NULL);
             return HTTP_STEP_DONE;
         }
-    } while (count > 0);
-    deleted_answer(request, deleting->deleted);
-    return HTTP_STEP_DONE;
+    }
+    return deleted_answer(request, context, deleting);
 }
 
 /* Whether a pattern says anything of the keys that match. */
@@ -168,12 +224,10 @@ void api_keys_delete(struct http_request *request, struct http_context *context)
         http_refuse(request, 400, PATTERN_NONE);
         return;
     }
-    deleting = (struct deleting *)mem_alloc_zeroed(context->mem, sizeof *deleting);
+    deleting = deleting_begin(request, context);
     if (deleting == NULL) {
-        http_refuse_memory(request);
         return;
     }
-    deleting->mem = context->mem;
     deleting->pattern_size = pattern.size;
     memcpy(deleting->pattern, pattern.data, pattern.size);
     http_continue(request, deleting_step, deleting, deleting_free);

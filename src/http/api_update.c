@@ -2,6 +2,7 @@
  * and checked first, then joined block by block, and what each block's join found is the answer.
  * All in steps; a small body goes through in the first, in the turn it came. */
 
+#include "http/api_acks.h"
 #include "http/api_body.h"
 #include "http/api_expire.h"
 #include "http/api_gather.h"
@@ -14,7 +15,14 @@
  * they are made of waits, which is much less. */
 #define WAIT_WHOLE_BLOCKS 1
 
-enum update_phase { UPDATE_COLLECT, UPDATE_CHECK, UPDATE_JOIN, UPDATE_ANSWER, UPDATE_WRITE };
+enum update_phase {
+    UPDATE_COLLECT,
+    UPDATE_CHECK,
+    UPDATE_JOIN,
+    UPDATE_ACKS,
+    UPDATE_ANSWER,
+    UPDATE_WRITE
+};
 
 struct update {
     struct mem *mem;
@@ -32,6 +40,7 @@ struct update {
     struct bytes source; /* the key that is being joined */
     size_t position;     /* block of the gathered vector that is taken next */
     struct http_applied applied;
+    struct acks acks;
     struct merge_result *results; /* one a block */
     size_t results_room;
     size_t blocks; /* that were checked */
@@ -219,7 +228,7 @@ static void mark_put(struct json_writer *json, const struct vector *vector, cons
 /* The answer may be twice as long as the body: a large one is not collected before it leaves. */
 static void answer_begin(struct http_request *request, struct update *update)
 {
-    const unsigned code = update->node.created ? 201 : 200;
+    const unsigned code = acks_code(&update->acks, update->node.created ? 201 : 200);
     struct json_writer *json;
 
     if (update->joined > API_AT_ONCE_BLOCKS) {
@@ -267,6 +276,7 @@ static enum progress answer_write(struct http_request *request, const struct htt
         if (update->is_larger) {
             json_name(json, "digest");
             json_hex64(json, entry == NULL ? 0 : entry_digest(entry));
+            acks_put(json, &update->acks);
             json_end_object(json);
             reply_end(&update->reply);
             return PROGRESS_ANSWERED;
@@ -296,7 +306,7 @@ static enum progress answer(struct http_request *request, struct http_context *c
         source_clear(update);
         return PROGRESS_OVER;
     }
-    if (reply_minimal(request)) {
+    if (update->acks.wanted == 0 && reply_minimal(request)) {
         return PROGRESS_ANSWERED;
     }
     answer_begin(request, update);
@@ -320,6 +330,12 @@ static enum http_step update_step(struct http_request *request, struct http_cont
             break;
         case UPDATE_CHECK: progress = blocks_check(request, update); break;
         case UPDATE_JOIN: progress = blocks_join(request, context, update); break;
+        case UPDATE_ACKS:
+            if (acks_wait(request, context, &update->acks) == HTTP_STEP_SLEEP) {
+                return HTTP_STEP_SLEEP;
+            }
+            progress = PROGRESS_NEXT;
+            break;
         case UPDATE_ANSWER: progress = answer(request, context, update); break;
         case UPDATE_WRITE: progress = answer_write(request, context, update); break;
         }
@@ -380,10 +396,10 @@ void api_key_post(struct http_request *request, struct http_context *context)
         return;
     }
     update->mem = context->mem;
-    if (update_begin(request, context, update)) {
+    if (update_begin(request, context, update) && acks_read(request, &update->acks)) {
         step = update_step(request, context, update);
     }
-    if (step == HTTP_STEP_AGAIN && !update->is_handed_on) {
+    if (step != HTTP_STEP_DONE && !update->is_handed_on) {
         http_continue(request, update_step, update, update_free);
     } else {
         update_free(update);

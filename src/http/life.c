@@ -286,6 +286,11 @@ bool http_outlive(struct http_request *request)
     return true;
 }
 
+bool http_may_wait(const struct http_request *request)
+{
+    return request->evhttp != NULL && !request->server->is_stopping;
+}
+
 /* -- watchers ---------------------------------------------------------------------------------- */
 
 bool http_watcher_begin(struct http_request *request, size_t places)

@@ -424,6 +424,9 @@ void http_timer(struct http_request *request, uint64_t us);
  * query and body are. False: no memory, nothing changed: answer 503 before applying anything. */
 bool http_outlive(struct http_request *request);
 
+/* False: its client is gone or the server stops. What is being waited for is not worth it. */
+bool http_may_wait(const struct http_request *request);
+
 /* Count the request as a watcher until it ends: it takes so many of watchers_max places, one for
  * each key or pattern that every change is compared with, since that work is done in every turn.
  * False where there are not so many left: answer 503. */
