@@ -22,8 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DAEMON_UNIX_PATH_MAX 108   /* what sun_path holds */
@@ -83,18 +81,6 @@ struct daemon {
     bool has_watchdog;  /* the service manager ends us when we do not speak up */
 };
 
-static struct moment daemon_read_clocks(void)
-{
-    struct timespec mono;
-    struct timespec wall;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct moment){ .mono_us =
-                                (uint64_t)mono.tv_sec * 1000000 + (uint64_t)mono.tv_nsec / 1000 + 1,
-                            .unix_s = (uint64_t)wall.tv_sec };
-}
-
 static void daemon_wanted(void *owner)
 {
     struct daemon *daemon = owner;
@@ -108,7 +94,7 @@ static struct moment daemon_moment(void *owner)
     struct daemon *daemon = owner;
 
     if (daemon->now.mono_us == 0) {
-        daemon->now = daemon_read_clocks();
+        daemon->now = process_moment();
         daemon_wanted(daemon);
     }
     return daemon->now;
@@ -219,7 +205,7 @@ static void daemon_on_turn(evutil_socket_t fd, short events, void *argument)
     (void)fd;
     (void)events;
     if (daemon->now.mono_us == 0) {
-        daemon->now = daemon_read_clocks();
+        daemon->now = process_moment();
     }
     if (daemon->node == NULL) {
         daemon_load_on(daemon);
@@ -262,7 +248,7 @@ static void daemon_on_second(evutil_socket_t fd, short events, void *argument)
     (void)fd;
     (void)events;
     if (daemon->report != NULL) {
-        report_changes(daemon->report, daemon_read_clocks().mono_us);
+        report_changes(daemon->report, process_moment().mono_us);
     }
     if (daemon->has_watchdog) {
         (void)notify_send("WATCHDOG=1"); /* the loop turns: that is what a watchdog wants to know */
@@ -367,15 +353,6 @@ static void daemon_on_reload(evutil_socket_t signal, short events, void *argumen
 }
 
 /* -- starting ------------------------------------------------------------------------------ */
-
-static enum status daemon_fill_random(void *to, size_t size, struct fault *why)
-{
-    if (getrandom(to, size, 0) != (ssize_t)size) {
-        return fault_set(why, STATUS_SYSTEM, "the kernel gives no random bytes: %s",
-                         strerror(errno));
-    }
-    return STATUS_OK;
-}
 
 static enum status daemon_open_udp(struct daemon *daemon, uint16_t port, struct fault *why)
 {
@@ -537,7 +514,7 @@ static enum status daemon_build_table(struct daemon *daemon, struct fault *why)
 {
     const struct config *config = daemon->config;
     struct table_options table = { .mem = &daemon->store_mem, .digest_mask = UINT64_MAX };
-    const enum status status = daemon_fill_random(table.hash_secret, sizeof table.hash_secret, why);
+    const enum status status = process_random(table.hash_secret, sizeof table.hash_secret, why);
 
     if (status != STATUS_OK) {
         return status;
@@ -557,10 +534,10 @@ static enum status daemon_build_node(struct daemon *daemon, struct fault *why)
 {
     struct node_options *node = &daemon->node_options;
     const struct moment now = daemon_moment(daemon);
-    enum status status = daemon_fill_random(node->token_secret, sizeof node->token_secret, why);
+    enum status status = process_random(node->token_secret, sizeof node->token_secret, why);
 
     if (status == STATUS_OK) {
-        status = daemon_fill_random(&node->seed, sizeof node->seed, why);
+        status = process_random(&node->seed, sizeof node->seed, why);
     }
     if (status != STATUS_OK) {
         return status;
@@ -671,7 +648,7 @@ static enum status daemon_build_http(struct daemon *daemon, struct fault *why)
                                       .shell = daemon };
     daemon_set_requests(daemon);
     TAILQ_INIT(&context->line);
-    status = daemon_fill_random(context->secret, sizeof context->secret, why);
+    status = process_random(context->secret, sizeof context->secret, why);
     if (status != STATUS_OK) {
         return status;
     }

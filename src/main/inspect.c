@@ -243,6 +243,13 @@ static void export_deletion(struct json_writer *json, const struct entry *tombst
     json_hex64(json, entry_deleted_hash(tombstone));
     json_name(json, "generation");
     json_u64(json, entry_generation(tombstone));
+    if (entry_deadline(tombstone) != DEADLINE_NONE) {
+        char end[DEADLINE_BYTES_MAX];
+
+        json_name(json, "expires");
+        json_string(json, (struct bytes){ (const uint8_t *)end,
+                                          deadline_put(end, entry_deadline(tombstone)) });
+    }
     json_end_object(json);
 }
 
@@ -327,7 +334,7 @@ struct import {
 };
 
 /* A deletion, if it is later than what there is of the key. */
-static enum status import_deletion(struct import *import, uint64_t hash)
+static enum status import_deletion(struct import *import, uint64_t hash, uint32_t deadline)
 {
     struct table *table = import->inspected->table;
     const uint32_t generation = draft_generation(&import->draft);
@@ -335,7 +342,7 @@ static enum status import_deletion(struct import *import, uint64_t hash)
 
     return entry != NULL && entry_generation(entry) >= generation
                ? STATUS_OK
-               : table_delete(table, &entry, hash, generation, CHANGE_FROM_DISK);
+               : table_delete(table, &entry, hash, deadline, generation, CHANGE_FROM_DISK);
 }
 
 /* Elements, into the generation that the line says, or where it says none, as a client's update
@@ -369,13 +376,15 @@ static enum status import_take(struct import *import, struct fault *why)
     struct address address;
     enum status status;
     uint64_t hash;
+    uint32_t deadline;
 
     if (pattern_is(key) || address_from_presence(key, &address)) {
         return fault_set(why, STATUS_INVALID, "'%.*s' is no key that can be written",
                          key.size < 80 ? (int)key.size : 80, (const char *)key.data);
     }
-    status = draft_is_deletion(&import->draft, &hash) ? import_deletion(import, hash)
-                                                      : import_update(import, key);
+    status = draft_is_deletion(&import->draft, &hash, &deadline)
+                 ? import_deletion(import, hash, deadline)
+                 : import_update(import, key);
     table_turn_end(import->inspected->table);
     import->lines++;
     return status == STATUS_OK ? STATUS_OK : fault_set(why, status, "%s", status_text(status));

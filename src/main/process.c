@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum status process_standard(struct fault *why)
@@ -207,4 +209,25 @@ void process_pidfile_remove(const char *path, int fd)
         (void)0; /* a stale file is taken over by the next start */
     }
     (void)close(fd);
+}
+
+enum status process_random(void *to, size_t size, struct fault *why)
+{
+    if (getrandom(to, size, 0) != (ssize_t)size) {
+        return fault_set(why, STATUS_SYSTEM, "the kernel gives no random bytes: %s",
+                         strerror(errno));
+    }
+    return STATUS_OK;
+}
+
+struct moment process_moment(void)
+{
+    struct timespec mono;
+    struct timespec wall;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &mono);
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct moment){ .mono_us =
+                                (uint64_t)mono.tv_sec * 1000000 + (uint64_t)mono.tv_nsec / 1000 + 1,
+                            .unix_s = (uint64_t)wall.tv_sec };
 }

@@ -2,8 +2,9 @@
 #define MAIN_PROCESS_H
 
 /* What the daemon is to the system: its limits, its user, its pid file, its life in the background.
- * Called by main alone, in this order, while it starts. */
+ * Called by main alone, in this order, while it starts; the last two at any time. */
 
+#include "base/moment.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -55,5 +56,11 @@ MUST_CHECK enum status process_pidfile(const char *path, int *fd_out, struct fau
 
 /* Remove it, or where the folder is not ours any more, empty it. */
 void process_pidfile_remove(const char *path, int fd);
+
+/* Random bytes from the kernel. STATUS_SYSTEM: it gives none. */
+MUST_CHECK enum status process_random(void *to, size_t size, struct fault *why);
+
+/* What time it is. */
+struct moment process_moment(void);
 
 #endif /* MAIN_PROCESS_H */

@@ -4,6 +4,7 @@
 #include "files/perform.h"
 #include "files/worker.h"
 #include "log/log.h"
+#include "main/process.h"
 #include "main/settings.h"
 
 #include <assert.h>
@@ -11,7 +12,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define STORAGE_PROGRESS_US UINT64_C(5000000) /* between two lines while it loads */
 #define STORAGE_SLOT_BITS   60
@@ -100,9 +100,10 @@ static enum status damage_judge(const struct storage *storage, struct fault *why
 static enum status slot_retire(struct storage *storage, struct fault *why)
 {
     struct identity identity = storage->identity;
+    const enum status status = process_random(&identity.slot, sizeof identity.slot, why);
 
-    if (getrandom(&identity.slot, sizeof identity.slot, 0) != sizeof identity.slot) {
-        return fault_set(why, STATUS_SYSTEM, "the kernel gives no random bytes");
+    if (status != STATUS_OK) {
+        return status;
     }
     identity.slot &= (UINT64_C(1) << STORAGE_SLOT_BITS) - 1;
     storage->identity = identity;

@@ -1,5 +1,6 @@
 #include "view/draft.h"
 
+#include "base/deadline.h"
 #include "base/hash.h"
 #include "base/text.h"
 
@@ -60,8 +61,9 @@ uint32_t draft_generation(const struct draft *draft)
     return draft->generation;
 }
 
-bool draft_is_deletion(const struct draft *draft, uint64_t *hash_out)
+bool draft_is_deletion(const struct draft *draft, uint64_t *hash_out, uint32_t *deadline_out)
 {
+    *deadline_out = draft->deadline;
     *hash_out = draft->deleted;
     return draft->is_deletion;
 }
@@ -114,6 +116,7 @@ void draft_begin(struct draft *draft)
 {
     draft->generation = 0;
     draft->is_deletion = false;
+    draft->deadline = DEADLINE_NONE;
     draft->count = 0;
     draft->position = 0;
     draft->ascending = true;

@@ -85,7 +85,8 @@ struct draft {
     uint8_t key_size;
     uint32_t generation; /* that the line said; 0: none */
     bool is_deletion;
-    uint64_t deleted; /* shared hash of the key, with is_deletion */
+    uint64_t deleted;  /* shared hash of the key, with is_deletion */
+    uint32_t deadline; /* that its name said (base/deadline.h) */
     struct draft_problem problem;
 };
 
@@ -108,8 +109,9 @@ struct bytes draft_key(const struct draft *draft); /* until the next read; empty
 /* The generation that a line of JSON_FORM_EXPORT says the key is in; 0: it says none. */
 uint32_t draft_generation(const struct draft *draft);
 
-/* Whether such a line says that the key of this shared hash was deleted, and no more. */
-bool draft_is_deletion(const struct draft *draft, uint64_t *hash_out);
+/* Whether such a line says that the key of this shared hash, which would have ended at this minute
+ * (DEADLINE_NONE: never), was deleted, and no more. */
+bool draft_is_deletion(const struct draft *draft, uint64_t *hash_out, uint32_t *deadline_out);
 
 /* Elements read, zeros too. */
 size_t draft_count(const struct draft *draft);

@@ -1,5 +1,6 @@
 #include "view/json_reader.h"
 
+#include "base/deadline.h"
 #include "base/text.h"
 #include "base/utf8.h"
 #include "view/json_writer.h"
@@ -337,6 +338,11 @@ static enum read_event value_of_export(struct json_reader *reader, char token)
 {
     struct draft *draft = reader->draft;
 
+    if (reader->member == MEMBER_EXPIRES) {
+        draft->deadline =
+            deadline_of(text_of(reader)); /* none in lines of keys, whose names say it */
+        return READ_MORE;
+    }
     if (reader->member == MEMBER_DELETED) {
         draft->is_deletion = token == '"' && text_get_hex64(text_of(reader), &draft->deleted);
         return draft->is_deletion
@@ -365,7 +371,9 @@ static enum read_event value_of_line(struct json_reader *reader, char token)
     }
     if (reader->member == MEMBER_KEY) {
         event = key_take(reader);
-    } else if (reader->form == JSON_FORM_EXPORT && reader->member >= MEMBER_GENERATION) {
+    } else if (reader->form == JSON_FORM_EXPORT
+               && (reader->member >= MEMBER_GENERATION
+                   || (reader->member == MEMBER_EXPIRES && token == '"'))) {
         event = value_of_export(reader, token);
     }
     if (event == READ_MORE) {
@@ -433,10 +441,11 @@ static enum read_event close_take(struct json_reader *reader)
     if (reader->place == PLACE_LINE) {
         const unsigned needed = 1u << MEMBER_KEY | 1u << MEMBER_VECTOR;
         const unsigned deletion = 1u << MEMBER_DELETED | 1u << MEMBER_GENERATION;
+        const unsigned end = reader->draft->deadline == DEADLINE_NONE ? 0 : 1u << MEMBER_EXPIRES;
 
         reader->expect = EXPECT_NOTHING;
         if (reader->draft->is_deletion) {
-            return reader->members == deletion
+            return reader->members == (deletion | end)
                        ? finish(reader)
                        : refuse_with(reader, "a line with \"deleted\" has a \"generation\" and "
                                              "nothing else");

@@ -22,7 +22,8 @@ enum json_form {
                        * "size", "digest", "expires", "view" and "generation" are passed over, so
                        * that a listing can be fed back; any other is refused */
     JSON_FORM_EXPORT  /* such lines, of which the generation is read, and deletions among them:
-                       * {"deleted":"9f1c0d2277aa01b3","generation":1795000000} */
+                       * {"deleted":"9f1c0d2277aa01b3","generation":1795000000}, and what the
+                       * name ended in where that says when: "expires":"~2026-12-29" */
 };
 
 struct json_reader; /* opaque */

@@ -128,16 +128,19 @@ static void test_inspect_joins_what_it_imports(void **state)
 }
 
 #define OF_B "f4fd6d9e3f1c4c01" /* any hash: there need not be a key of it */
+#define OF_C "f5fd6d9e3f1c4c01"
 
 static void test_inspect_keeps_generations_and_deletions(void **state)
 {
     static const char lines[] = "{\"key\":\"a\",\"generation\":1795000000,\"vector\":{\"1\":2}}\n"
                                 "{\"key\":\"b\",\"vector\":{\"1\":3}}\n"
-                                "{\"deleted\":\"" OF_B "\",\"generation\":1795000009}\n";
+                                "{\"deleted\":\"" OF_B "\",\"generation\":1795000009}\n"
+                                "{\"deleted\":\"" OF_C "\",\"generation\":1795000009,"
+                                "\"expires\":\"~2126-12-29T08\"}\n";
     struct fixture *fixture = *state;
 
     assert_int_equal(import(fixture, lines), EXIT_GOOD);
-    assert_string_equal(fixture->said, "lines 3\n");
+    assert_string_equal(fixture->said, "lines 4\n");
     assert_int_equal(export(fixture), EXIT_GOOD);
     assert_string_equal(fixture->said, lines);
     /* What is older changes nothing, nor does the same again. */
@@ -157,7 +160,7 @@ static void test_inspect_keeps_generations_and_deletions(void **state)
     says(fixture, "{\"key\":\"a\",\"generation\":1795000000,\"vector\":{\"1\":2,\"4\":4}}\n"
                   "{\"key\":\"b\",\"generation\":7,\"vector\":{\"0\":1,\"300\":1}}\n");
     assert_int_equal(check(fixture), EXIT_GOOD);
-    says(fixture, "deleted 1\n");
+    says(fixture, "deleted 2\n");
 }
 
 static void test_inspect_imports_nothing_of_a_file_with_a_wrong_line(void **state)

@@ -73,9 +73,10 @@ static void tell_update(struct fixture *fixture, struct draft *draft)
     struct block_room room;
     struct block block;
     uint64_t hash;
+    uint32_t deadline;
 
     tell_bytes(fixture, draft_key(draft));
-    if (draft_is_deletion(draft, &hash)) {
+    if (draft_is_deletion(draft, &hash, &deadline)) {
         tell(fixture, "-%016llx", (unsigned long long)hash);
     }
     if (draft_generation(draft) > 0) {
