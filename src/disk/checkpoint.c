@@ -69,7 +69,8 @@ bool checkpoint_next(struct checkpoint *checkpoint, const struct checkpoint_sour
     case CHECKPOINT_WALK: walk_next(checkpoint, source, operation_out); return true;
     case CHECKPOINT_PUBLISH:
         operation_out->verb = DISK_PUBLISH;
-        return !checkpoint->is_logged || source->synced >= checkpoint->end_ticket;
+        return !source->hides
+               && (!checkpoint->is_logged || source->synced >= checkpoint->end_ticket);
     default: return false;
     }
 }

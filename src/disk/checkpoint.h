@@ -6,7 +6,8 @@
  *
  * It gets that only once all is synced that was noted while the table was walked: a key that was
  * deleted and written to again moves past the cursor, and then is in the log alone. Where no log is
- * written the walk begins anew.
+ * written the walk begins anew. Nor does it get it while the table hides keys that ended, which it
+ * frees once the clock is confirmed: they are in the logs alone, and the clock may be wrong.
  *
  * Called by disk/journal. Open: it is embedded; only disk/checkpoint.c touches the fields. */
 
@@ -70,9 +71,10 @@ struct checkpoint_source {
     struct space space; /* lent to the operation */
     uint64_t noted;     /* newest ticket */
     uint64_t synced;    /* up to which all is synced */
+    bool hides;         /* the table has keys that ended, and logs have them */
 };
 
-/* The next operation. False: none, or what was noted is to be synced first. */
+/* The next operation. False: none, or what was noted is to be synced, or what ended freed first. */
 bool checkpoint_next(struct checkpoint *checkpoint, const struct checkpoint_source *source,
                      struct disk_operation *operation_out);
 

@@ -820,6 +820,35 @@ static void test_keys_that_ended_for_a_moment_are_written_when_they_come_back(vo
     table_free(loaded);
 }
 
+/* A snapshot has not what ended, and the clock that says so may be wrong: the logs stay until the
+ * table frees it. */
+static void test_logs_stay_while_what_ended_is_hidden(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char dated[] = "a~2026-11-29";
+    const struct bytes key = { (const uint8_t *)dated, sizeof dated - 1 };
+    const uint32_t deadline = deadline_of(key);
+    struct table *loaded;
+
+    table_set_minute(fixture->table, deadline - 1);
+    element_put(fixture, key, 0, 1, CHANGE_FROM_CLIENT);
+    (void)turn(fixture);
+    settle(fixture);
+    table_set_minute(fixture->table, deadline);
+    (void)table_expire(fixture->table, 10);
+    (void)turn(fixture);
+    journal_want_snapshot(fixture->journal);
+    settle(fixture);
+    assert_int_equal(journal_stats(fixture->journal)->snapshots, 0);
+    loaded = load(fixture);
+    assert_non_null(table_find(loaded, key));
+    table_free(loaded);
+    assert_int_equal(table_drop_ended(fixture->table, 10), 1);
+    (void)turn(fixture);
+    settle(fixture);
+    assert_int_equal(journal_stats(fixture->journal)->snapshots, 1);
+}
+
 static void trouble_random(struct fixture *fixture)
 {
     if (random_below(&fixture->random, 40) == 0) {
@@ -956,6 +985,7 @@ int main(void)
         TEST(test_a_snapshot_without_a_log_is_walked_anew_after_a_deletion),
         TEST(test_keys_that_ended_are_not_written_and_come_back_with_the_clock),
         TEST(test_a_snapshot_begins_anew_when_the_clock_goes_back),
+        TEST(test_logs_stay_while_what_ended_is_hidden),
         TEST(test_keys_that_ended_for_a_moment_are_written_when_they_come_back),
         TEST(test_files_that_cannot_go_are_no_reason_for_more),
         TEST(test_a_journal_may_go_with_an_operation_that_nobody_told_of),
