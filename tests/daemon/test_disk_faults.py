@@ -235,6 +235,15 @@ def test_such_a_disk_and_clients_that_wait_hold_an_end_up_for_a_while_only(shimm
         client.close()
 
 
+def is_read(client):
+    """Whether the other end has taken all that was sent."""
+    ends = tuple(f":{end[1]:04X}" for end in (client.getpeername(), client.getsockname()))
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return any(row[1].endswith(ends[0]) and row[2].endswith(ends[1])
+               and row[4].endswith(":00000000") for row in rows)
+
+
 def test_a_stop_while_it_loads_ends_at_once(shimmed, tmp_path):
     """Also where the disk comes back, and all is loaded, while the end waits for a client."""
     node, _ = shimmed(tmp_path / "data")
@@ -243,6 +252,7 @@ def test_a_stop_while_it_loads_ends_at_once(shimmed, tmp_path):
     node, shim = shimmed(tmp_path / "data", before=lambda shim: shim.stall(True), ready=False)
     with eventually(lambda: connected(node)) as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        eventually(lambda: is_read(client))  # or it would be idle, and be closed
         node.signal(signal.SIGTERM)
         eventually(lambda: " stopping " in node.log())
         shim.stall(False)
