@@ -511,7 +511,7 @@ static inline struct disk_result read_perform(struct fixture *fixture,
     const struct file *file = file_find(fixture, operation->file);
     size_t size;
 
-    if (operation->verb == DISK_CLOSE) {
+    if (operation->verb != DISK_READ) {
         return (struct disk_result){ .outcome = DISK_DONE };
     }
     size = file->size - operation->offset;

@@ -556,7 +556,7 @@ static bool object_x(const msgpack_object *object)
         if (!object_text(&pair->key, &name) || name.size != 1) {
             continue;
         }
-        if (strchr("iq?nldWFretwpabvLB", name.data[0]) != NULL && name.data[0] != 0
+        if (strchr("iq?nlcmMdWFretwpabvLB", name.data[0]) != NULL && name.data[0] != 0
             && seen[name.data[0]]++ > 0) {
             return false;
         }
