@@ -7,7 +7,7 @@
  * It gets that only once all is synced that was noted while the table was walked: a key that was
  * deleted and written to again moves past the cursor, and then is in the log alone. Where no log is
  * written the walk begins anew. Nor does it get it while the table hides keys that ended, which it
- * frees once the clock is confirmed: they are in the logs alone, and the clock may be wrong.
+ * frees once the clock is confirmed: older files alone have them, and the clock may be wrong.
  *
  * Called by disk/journal. Open: it is embedded; only disk/checkpoint.c touches the fields. */
 
@@ -71,7 +71,7 @@ struct checkpoint_source {
     struct space space; /* lent to the operation */
     uint64_t noted;     /* newest ticket */
     uint64_t synced;    /* up to which all is synced */
-    bool hides;         /* the table has keys that ended, and logs have them */
+    bool hides;         /* the table has keys that ended, and older files may have them */
 };
 
 /* The next operation. False: none, or what was noted is to be synced, or what ended freed first. */

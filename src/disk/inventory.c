@@ -67,6 +67,16 @@ bool inventory_doomed(const struct inventory *inventory, struct disk_file *file_
     return false;
 }
 
+bool inventory_has_older(const struct inventory *inventory, uint64_t number)
+{
+    for (size_t i = 0; i < inventory->count; i++) {
+        if (inventory->list[i].file.number < number) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t inventory_logs(const struct inventory *inventory, uint64_t *bytes_out)
 {
     size_t count = 0;

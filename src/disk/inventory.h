@@ -35,6 +35,9 @@ void inventory_take(struct inventory *inventory, struct disk_file file);
 /* The next one that may go. False: none. Time O(count). */
 bool inventory_doomed(const struct inventory *inventory, struct disk_file *file_out);
 
+/* Whether there is a file that a snapshot of this number would let go. Time O(count). */
+bool inventory_has_older(const struct inventory *inventory, uint64_t number);
+
 /* How many logs a start would read, and how many bytes of them. */
 size_t inventory_logs(const struct inventory *inventory, uint64_t *bytes_out);
 

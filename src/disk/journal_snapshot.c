@@ -88,10 +88,11 @@ static bool snapshot_is_begun(struct journal *journal)
     return true;
 }
 
-/* Whether there are keys that are in logs alone, as their end is not sure yet. */
-static bool logs_alone_have_some(const struct journal *journal)
+/* Whether there are keys that older files alone may have, as their end is not sure yet. */
+static bool older_alone_have_some(const struct journal *journal)
 {
     return journal_writes_log(journal) && !journal->is_stopping
+           && inventory_has_older(&journal->inventory, journal->checkpoint.number)
            && (table_expires(journal->table) || table_stats(journal->table).ended > 0);
 }
 
@@ -102,7 +103,7 @@ static bool snapshot_step(struct journal *journal, struct disk_operation *operat
                                               .space = { journal->buffer, JOURNAL_GROUP_BYTES },
                                               .noted = journal->notes.noted,
                                               .synced = journal->notes.synced,
-                                              .hides = logs_alone_have_some(journal) };
+                                              .hides = older_alone_have_some(journal) };
 
     if (journal->is_snapshot_wanted && checkpoint_is_idle(&journal->checkpoint)
         && !journal->is_stopping && journal->now_us >= journal->checkpoint.retry_us

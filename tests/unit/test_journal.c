@@ -733,32 +733,41 @@ static void test_stopping_does_not_wait_for_a_disk_that_fails(void **state)
     assert_true(journal_kept(fixture->journal) < journal_ticket(fixture->journal));
 }
 
+static const struct bytes dated = { (const uint8_t *)"a~2026-11-29", 12 };
+
+/* It is this minute, and the table has taken out or back in what that says. */
+static void clock_turn(struct fixture *fixture, uint32_t minute)
+{
+    table_set_minute(fixture->table, minute);
+    (void)table_expire(fixture->table, 10);
+    (void)turn(fixture);
+}
+
+static void dated_is_kept(struct fixture *fixture)
+{
+    struct table *loaded = load(fixture);
+
+    assert_non_null(table_find(loaded, dated));
+    table_free(loaded);
+}
+
 static void test_keys_that_ended_are_not_written_and_come_back_with_the_clock(void **state)
 {
     struct fixture *fixture = *state;
-    static const char dated[] = "a~2026-11-29";
-    const struct bytes key = { (const uint8_t *)dated, sizeof dated - 1 };
-    const uint32_t deadline = deadline_of(key);
-    struct table *loaded;
+    const uint32_t deadline = deadline_of(dated);
     uint64_t ticket;
 
     table_set_minute(fixture->table, deadline - 1);
     settle(fixture);
-    element_put(fixture, key, 0, 1, CHANGE_FROM_CLIENT);
+    element_put(fixture, dated, 0, 1, CHANGE_FROM_CLIENT);
     ticket = turn(fixture);
-    table_set_minute(fixture->table, deadline);
-    (void)table_expire(fixture->table, 10);
-    (void)turn(fixture);
+    clock_turn(fixture, deadline);
     settle(fixture);
     assert_true(journal_kept(fixture->journal) == ticket);
     assert_int_equal(fixture->verbs[DISK_WRITE], 0);
-    table_set_minute(fixture->table, deadline - 1);
-    (void)table_expire(fixture->table, 10);
-    (void)turn(fixture);
+    clock_turn(fixture, deadline - 1);
     settle(fixture);
-    loaded = load(fixture);
-    assert_non_null(table_find(loaded, key));
-    table_free(loaded);
+    dated_is_kept(fixture);
 }
 
 /* A dated key is in the log, the clock passes its end, and comes back while a snapshot is made:
@@ -766,18 +775,14 @@ static void test_keys_that_ended_are_not_written_and_come_back_with_the_clock(vo
 static void test_a_snapshot_begins_anew_when_the_clock_goes_back(void **state)
 {
     struct fixture *fixture = *state;
-    static const char dated[] = "a~2026-11-29";
-    const struct bytes key = { (const uint8_t *)dated, sizeof dated - 1 };
-    const uint32_t deadline = deadline_of(key);
+    const uint32_t deadline = deadline_of(dated);
 
     snapshot_await(fixture);
     table_set_minute(fixture->table, deadline - 1);
-    element_put(fixture, key, 0, 1, CHANGE_FROM_CLIENT);
+    element_put(fixture, dated, 0, 1, CHANGE_FROM_CLIENT);
     (void)turn(fixture);
     settle(fixture);
-    table_set_minute(fixture->table, deadline);
-    (void)table_expire(fixture->table, 10);
-    (void)turn(fixture);
+    clock_turn(fixture, deadline);
     journal_want_snapshot(fixture->journal);
     do {
         assert_true(step(fixture));
@@ -788,10 +793,7 @@ static void test_a_snapshot_begins_anew_when_the_clock_goes_back(void **state)
     (void)table_expire(fixture->table, 10);
     (void)turn(fixture);
     do {
-        struct table *loaded = load(fixture);
-
-        assert_non_null(table_find(loaded, key));
-        table_free(loaded);
+        dated_is_kept(fixture);
     } while (step(fixture));
     assert_int_equal(journal_stats(fixture->journal)->snapshots, 2);
 }
@@ -800,24 +802,17 @@ static void test_a_snapshot_begins_anew_when_the_clock_goes_back(void **state)
 static void test_keys_that_ended_for_a_moment_are_written_when_they_come_back(void **state)
 {
     struct fixture *fixture = *state;
-    static const char dated[] = "a~2026-11-29";
-    const struct bytes key = { (const uint8_t *)dated, sizeof dated - 1 };
-    const uint32_t deadline = deadline_of(key);
-    struct table *loaded;
+    const uint32_t deadline = deadline_of(dated);
 
     table_set_minute(fixture->table, deadline - 1);
     settle(fixture);
-    element_put(fixture, key, 0, 1, CHANGE_FROM_CLIENT);
+    element_put(fixture, dated, 0, 1, CHANGE_FROM_CLIENT);
     (void)turn(fixture);
     table_set_minute(fixture->table, deadline);
     settle(fixture);
-    table_set_minute(fixture->table, deadline - 1);
-    (void)table_expire(fixture->table, 10);
-    (void)turn(fixture);
+    clock_turn(fixture, deadline - 1);
     settle(fixture);
-    loaded = load(fixture);
-    assert_non_null(table_find(loaded, key));
-    table_free(loaded);
+    dated_is_kept(fixture);
 }
 
 /* A snapshot has not what ended, and the clock that says so may be wrong: the logs stay until the
@@ -825,26 +820,32 @@ static void test_keys_that_ended_for_a_moment_are_written_when_they_come_back(vo
 static void test_logs_stay_while_what_ended_is_hidden(void **state)
 {
     struct fixture *fixture = *state;
-    static const char dated[] = "a~2026-11-29";
-    const struct bytes key = { (const uint8_t *)dated, sizeof dated - 1 };
-    const uint32_t deadline = deadline_of(key);
-    struct table *loaded;
+    const uint32_t deadline = deadline_of(dated);
 
+    snapshot_await(fixture); /* the next one lets that and its log go */
     table_set_minute(fixture->table, deadline - 1);
-    element_put(fixture, key, 0, 1, CHANGE_FROM_CLIENT);
+    element_put(fixture, dated, 0, 1, CHANGE_FROM_CLIENT);
     (void)turn(fixture);
     settle(fixture);
-    table_set_minute(fixture->table, deadline);
-    (void)table_expire(fixture->table, 10);
-    (void)turn(fixture);
+    clock_turn(fixture, deadline);
     journal_want_snapshot(fixture->journal);
     settle(fixture);
-    assert_int_equal(journal_stats(fixture->journal)->snapshots, 0);
-    loaded = load(fixture);
-    assert_non_null(table_find(loaded, key));
-    table_free(loaded);
+    assert_int_equal(journal_stats(fixture->journal)->snapshots, 1);
+    dated_is_kept(fixture);
     assert_int_equal(table_drop_ended(fixture->table, 10), 1);
     (void)turn(fixture);
+    settle(fixture);
+    assert_int_equal(journal_stats(fixture->journal)->snapshots, 2);
+}
+
+/* Where nothing is older than the snapshot, its name takes nothing away. */
+static void test_a_first_snapshot_waits_for_nothing_that_ended(void **state)
+{
+    struct fixture *fixture = *state;
+
+    element_put(fixture, dated, 0, 1, CHANGE_FROM_DISK);
+    clock_turn(fixture, deadline_of(dated));
+    journal_want_snapshot(fixture->journal);
     settle(fixture);
     assert_int_equal(journal_stats(fixture->journal)->snapshots, 1);
 }
@@ -986,6 +987,7 @@ int main(void)
         TEST(test_keys_that_ended_are_not_written_and_come_back_with_the_clock),
         TEST(test_a_snapshot_begins_anew_when_the_clock_goes_back),
         TEST(test_logs_stay_while_what_ended_is_hidden),
+        TEST(test_a_first_snapshot_waits_for_nothing_that_ended),
         TEST(test_keys_that_ended_for_a_moment_are_written_when_they_come_back),
         TEST(test_files_that_cannot_go_are_no_reason_for_more),
         TEST(test_a_journal_may_go_with_an_operation_that_nobody_told_of),
