@@ -161,7 +161,7 @@ static enum process_exit printed(FILE *to, enum process_exit exit, struct fault 
 
 /* What is in it. */
 
-static void check_print(const struct inspected *inspected, FILE *to)
+static void check_print(struct inspected *inspected, FILE *to)
 {
     const struct identity *identity = directory_identity(inspected->directory);
     const struct table_stats stats = table_stats(inspected->table);
@@ -188,7 +188,10 @@ static void check_print(const struct inspected *inspected, FILE *to)
                   report->torn_bytes, report->damaged, report->damaged_bytes);
 }
 
-enum process_exit inspect_check(const char *path, FILE *to, struct fault *why)
+/* Load a directory, and print what there is to say of it. */
+static enum process_exit inspect(const char *path, FILE *to,
+                                 void (*print)(struct inspected *inspected, FILE *to),
+                                 struct fault *why)
 {
     struct inspected *inspected = inspected_create(path, why);
     enum process_exit exit;
@@ -198,11 +201,16 @@ enum process_exit inspect_check(const char *path, FILE *to, struct fault *why)
     }
     exit = inspected_load_now(inspected, why);
     if (exit == EXIT_GOOD) {
-        check_print(inspected, to);
+        print(inspected, to);
         exit = printed(to, inspected_judge(inspected, why), why);
     }
     inspected_free(inspected);
     return exit;
+}
+
+enum process_exit inspect_check(const char *path, FILE *to, struct fault *why)
+{
+    return inspect(path, to, check_print, why);
 }
 
 /* Out of it. */
@@ -309,19 +317,7 @@ static void export_all(struct inspected *inspected, FILE *to)
 
 enum process_exit inspect_export(const char *path, FILE *to, struct fault *why)
 {
-    struct inspected *inspected = inspected_create(path, why);
-    enum process_exit exit;
-
-    if (inspected == NULL) {
-        return EXIT_SOFTWARE;
-    }
-    exit = inspected_load_now(inspected, why);
-    if (exit == EXIT_GOOD) {
-        export_all(inspected, to);
-        exit = printed(to, inspected_judge(inspected, why), why);
-    }
-    inspected_free(inspected);
-    return exit;
+    return inspect(path, to, export_all, why);
 }
 
 /* Into it. */
