@@ -39,7 +39,7 @@ struct api_disk {
     uint8_t state;         /* enum api_disk_state */
     bool is_damaged;       /* not all that was once kept was found at the start */
     const char *promise;   /* the setting `durability` */
-    const char *reason;    /* of FULL and FAILING, as the system has it */
+    int error;             /* of FULL and FAILING, as the system numbers them */
     uint64_t loaded_bytes; /* of those to load */
     uint64_t to_load_bytes;
     uint64_t log_bytes;      /* that a start would read */

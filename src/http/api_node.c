@@ -85,11 +85,11 @@ static bool storage_tell(const struct http_context *context, struct moment now,
         return false;
     case API_DISK_FULL:
         (void)snprintf(text, STORAGE_TEXT_MAX, "no space on the disk: updates are refused (%s)",
-                       disk.reason);
+                       strerror(disk.error));
         return false;
     case API_DISK_FAILING:
         (void)snprintf(text, STORAGE_TEXT_MAX, "the disk fails: updates are refused (%s)",
-                       disk.reason);
+                       strerror(disk.error));
         return false;
     case API_DISK_FINE: break;
     }

@@ -199,12 +199,13 @@ bool disk_takes(const struct http_context *context, bool is_deletion, struct fau
         (void)fault_set(why, STATUS_FULL,
                         "there is no space on the disk (%s): nothing is updated until there is; "
                         "deletions still pass",
-                        disk.reason);
+                        strerror(disk.error));
         return false;
     }
     if (disk.state == API_DISK_FAILING) {
         (void)fault_set(why, STATUS_SYSTEM,
-                        "the disk fails (%s): nothing is updated until it is back", disk.reason);
+                        "the disk fails (%s): nothing is updated until it is back",
+                        strerror(disk.error));
         return false;
     }
     return true;

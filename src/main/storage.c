@@ -388,7 +388,7 @@ struct api_disk storage_view(const struct storage *storage)
         const struct journal_stats *stats = journal_stats(storage->journal);
 
         disk.state = states[journal_health(storage->journal)];
-        disk.reason = strerror(stats->error);
+        disk.error = stats->error;
         disk.log_bytes = stats->log_bytes;
         disk.snapshot_bytes = stats->snapshot_bytes;
         disk.written_bytes = stats->written_bytes;
